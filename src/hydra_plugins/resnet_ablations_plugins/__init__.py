@@ -1,0 +1,1 @@
+"""Hydra's side of a sweep: a sweeper that plans, and a launcher for one machine."""

@@ -1,0 +1,51 @@
+"""Thin plugins around `resnet_ablations.sweep`; Hydra imports this file in every application, so torch is not imported."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class ExperimentSweeper(Sweeper):
+    """Expands `experiment=NAME scale=SCALE` into the runs of a table, and anything else as Hydra's own sweeper does."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Train what is missing, with any launcher."""
+        from resnet_ablations.errors import exit_on_user_error
+        from resnet_ablations.sweep.plan import plan
+        from resnet_ablations.sweep.run import run_sweep
+
+        with exit_on_user_error():
+            run_sweep(plan(tuple(arguments)), lambda jobs: self.launcher.launch(jobs, initial_job_idx=0))
+
+
+class LocalLauncher(Launcher):
+    """Runs in parallel processes on this machine; `processes` at once, by default one a core or a GPU."""
+
+    def __init__(self, processes: int | None) -> None:
+        self.processes = processes
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context = hydra_context
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Train the runs; how each of them ended is in its folder."""
+        from resnet_ablations.compose import checked
+        from resnet_ablations.sweep.processes import train_in_processes
+
+        loader = self.hydra_context.config_loader
+        runs = [checked(loader.load_sweep_config(self.config, list(overrides))) for overrides in job_overrides]
+        train_in_processes(runs, self.processes)
+        return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]

@@ -1,0 +1,34 @@
+"""Reproduce the ablation studies of the residual network papers (He et al., 2015 and 2016).
+
+    import resnet_ablations as ra
+    config = ra.compose(["network=resnet110", "shortcut=exclusive_gating", "shortcut.gate_bias=-6"])
+    network = ra.build_network(config)
+    runs = ra.load_results("results")
+    curves = ra.load_curves("results")
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resnet_ablations.build import build_network
+    from resnet_ablations.compose import compose
+    from resnet_ablations.errors import UserError
+    from resnet_ablations.results.frames import load_curves, load_results
+
+__all__ = ["UserError", "build_network", "compose", "load_curves", "load_results"]
+
+_HOMES = {
+    "UserError": "errors",
+    "build_network": "build",
+    "compose": "compose",
+    "load_curves": "results.frames",
+    "load_results": "results.frames",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: whoever reads results needs no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

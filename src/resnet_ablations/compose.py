@@ -1,0 +1,117 @@
+"""From Hydra overrides to a checked configuration, with every mistake named at once."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.errors import UserError
+
+CONF = Path(__file__).parents[2] / "conf"
+SWEEP_KEYS = ("experiment", "scale")
+"""Keys of train.yaml that choose a sweep and are no part of a run."""
+
+
+def compose(overrides: list[str]) -> RunConfig:
+    """The configuration of one run, resolved and checked: `compose(["network=resnet110", "shortcut=dropout"])`.
+
+    Raise `UserError` with all that is wrong in it: unknown options and keys, values out of range, missing data.
+    """
+    parsed = parse(overrides)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        mistakes, usable = [], []
+        for override in parsed:
+            mistake = _wrong_option(override)
+            if mistake:
+                mistakes.append(mistake)
+            else:
+                usable.append(_forced(override))
+        try:
+            config = hydra_compose("train", usable)
+            run = checked(config)
+        except (HydraException, OmegaConfBaseException) as error:
+            mistakes.append(_first_line(error))
+        except UserError as error:
+            mistakes += error.messages
+    if mistakes:
+        raise UserError(*mistakes)
+    return run
+
+
+def checked(config: DictConfig) -> RunConfig:
+    """The run that a composed configuration is; raise `UserError` with every mistake in it."""
+    tree: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    tree = {name: value for name, value in tree.items() if name not in (*SWEEP_KEYS, "hydra")}
+    try:
+        return validate(tree)
+    except UserError as error:
+        keys = list(_keys(tree))
+        raise UserError(*(_with_suggestion(message, keys) for message in error.messages)) from None
+
+
+def parse(overrides: list[str]) -> list[Override]:
+    """Hydra's reading of the overrides; raise `UserError` for those that it cannot read."""
+    parser, parsed, mistakes = OverridesParser.create(), [], []
+    for override in overrides:
+        try:
+            parsed.append(parser.parse_override(override))
+        except OverrideParseException as error:
+            mistakes.append(f"{override}: not a Hydra override: {_first_line(error)}")
+    if mistakes:
+        raise UserError(*mistakes)
+    return parsed
+
+
+def _is_group(override: Override) -> bool:
+    return bool(_options(override.key_or_group))
+
+
+def _options(group: str) -> list[str]:
+    loader = GlobalHydra.instance().config_loader()
+    options = loader.get_group_options(group, ObjectType.CONFIG)
+    return [option for option in options if not option.startswith("_")]
+
+
+def _wrong_option(override: Override) -> str | None:
+    """`shortcut=identiy: no such option; allowed: …`, for a group whose option does not exist."""
+    options = _options(override.key_or_group)
+    if not options or override.value() in options or override.is_delete():
+        return None
+    return f"{override.key_or_group}={override.value()}: no such option; allowed: {', '.join(options)}"
+
+
+def _forced(override: Override) -> str:
+    """The override, made to be accepted even for an unknown key, so that the schema can name all of them at once."""
+    line = override.input_line or ""
+    plain_value = override.type is not None and not _is_group(override) and line[0] not in "+~"
+    return f"++{line}" if plain_value and not line.startswith("hydra.") else line
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _keys(tree: Any, prefix: str = "") -> Any:
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            yield f"{prefix}{name}"
+            yield from _keys(value, f"{prefix}{name}.")
+
+
+def _with_suggestion(message: str, keys: list[str]) -> str:
+    key, separator, rest = message.partition(": no such key")
+    if not separator or rest:
+        return message
+    near = difflib.get_close_matches(key, [k for k in keys if k != key], n=1)
+    siblings = [k for k in keys if k != key and k.rpartition(".")[0] == key.rpartition(".")[0]]
+    return f"{message}; " + (f"did you mean {near[0]}?" if near else f"allowed: {', '.join(siblings)}")

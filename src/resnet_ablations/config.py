@@ -1,0 +1,250 @@
+"""The configuration of one run: its schema, and what is allowed in it.
+
+A group whose class is open to extension (`shortcut`, `data`) names the class in `_target_`; its schema is derived
+from the keyword-only parameters of that class's constructor, so that a new class needs no entry here.
+"""
+
+import inspect
+import pkgutil
+import typing
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self, cast
+
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
+
+from resnet_ablations.data.sources import Source
+from resnet_ablations.errors import UserError
+from resnet_ablations.network.dimensions import DimensionChange
+from resnet_ablations.network.resnet import units_per_stage
+from resnet_ablations.network.shortcuts import Shortcut
+from resnet_ablations.network.units import Activation
+from resnet_ablations.results.keys import configuration_name
+
+PLACES = frozenset({"root", "cache"})
+"""Settings that say where data lie, not what they are: no part of a run's key."""
+
+Positive = Annotated[int, Ge(1)]
+NotNegative = Annotated[float, Ge(0)]
+
+
+class Settings(BaseModel):
+    """A group of settings: unknown and missing keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class NetworkSettings(Settings):
+    """conf/network: see `resnet_ablations.network.resnet.ResNet`."""
+
+    depth: int
+    dimension_change: DimensionChange
+    varied_units: Literal["all", "same_shape"]
+    init: Literal["fan_in", "fan_out"]
+
+    @field_validator("depth")
+    @classmethod
+    def _depth_is_6n_plus_2(cls, depth: int) -> int:
+        units_per_stage(depth)
+        return depth
+
+
+class PlacementSettings(Settings):
+    """conf/activation: see `resnet_ablations.network.units.Placement`."""
+
+    first: list[Activation]
+    between: list[Activation]
+    last: list[Activation]
+    after_addition: list[Activation]
+    stem: list[Activation]
+    end: list[Activation]
+
+
+class ComponentSettings(Settings):
+    """A group whose `_target_` names a class of this package and whose other keys are that class's settings."""
+
+    target: str = Field(alias="_target_")
+
+    def build(self, *args: object) -> Any:
+        """An object of the class, from the positional arguments given and these settings."""
+        component = resolve(self.target)
+        return component(*args, **{name: getattr(self, name) for name in _parameters(component)})
+
+
+class Augmentation(Settings):
+    """Zero padding on each side before a random crop of the original size, and a random horizontal flip."""
+
+    pad: Annotated[int, Ge(0)]
+    flip: bool
+
+
+class DataSettings(ComponentSettings):
+    """conf/data: a `resnet_ablations.data.sources.Source` and what is done to its images."""
+
+    augmentation: Augmentation
+    normalisation: Literal["per_pixel_mean", "per_channel"]
+
+    @cached_property
+    def source(self) -> Source:
+        """The data set; nothing is read before it is asked to."""
+        return cast(Source, self.build())
+
+
+class ScheduleSettings(Settings):
+    """conf/schedule: the recipe, counted in iterations."""
+
+    iterations: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Gt(0)]
+    milestones: list[Positive]
+    warmup_iterations: Annotated[int, Ge(0)]
+    warmup_learning_rate: Annotated[float, Gt(0)]
+    momentum: Annotated[float, Ge(0), Le(1)]
+    weight_decay: NotNegative
+    weight_decay_on: Literal["all", "conv_weights"]
+    log_every: Positive
+    evaluate_every: Positive
+
+    @field_validator("milestones")
+    @classmethod
+    def _milestones_rise(cls, milestones: list[int]) -> list[int]:
+        if sorted(set(milestones)) != milestones:
+            raise ValueError("must rise")
+        return milestones
+
+    def learning_rate_at(self, iteration: int) -> float:
+        """The learning rate of the update after `iteration` updates: warm-up, then ÷10 at each milestone reached."""
+        if iteration < self.warmup_iterations:
+            return self.warmup_learning_rate
+        return self.learning_rate / 10 ** sum(iteration >= milestone for milestone in self.milestones)
+
+
+class TrainerSettings(Settings):
+    """conf/trainer: the device, and the CPU threads of a run."""
+
+    accelerator: Literal["auto", "cpu", "gpu"]
+    threads: Positive | None
+
+
+class Paths(Settings):
+    """Where results go and data lie."""
+
+    results: str
+    data: str
+
+
+class RunConfig(Settings):
+    """One run, resolved and checked."""
+
+    network: NetworkSettings
+    shortcut: ComponentSettings
+    activation: PlacementSettings
+    data: DataSettings
+    schedule: ScheduleSettings
+    precision: Literal["32-true", "bf16-mixed"]
+    bn_batch: Positive
+    seed: Annotated[int, Ge(0)]
+    trainer: TrainerSettings
+    paths: Paths
+
+    @model_validator(mode="after")
+    def _bn_batch_divides(self) -> Self:
+        if self.schedule.batch_size % self.bn_batch:
+            raise ValueError(f"bn_batch={self.bn_batch}: must divide schedule.batch_size={self.schedule.batch_size}")
+        return self
+
+    @cached_property
+    def scientific(self) -> dict[str, Any]:
+        """What can change the run's numbers, as plain Python: all but the trainer, the paths and where data lie."""
+        tree = self.plain()
+        tree = {name: tree[name] for name in tree if name not in ("trainer", "paths")}
+        tree["data"] = {name: value for name, value in tree["data"].items() if name not in PLACES}
+        if (fingerprint := self.data.source.fingerprint()) is not None:
+            tree["data"]["fingerprint"] = fingerprint
+        return tree
+
+    @property
+    def configuration(self) -> str:
+        """The name of everything scientific but the seed."""
+        return configuration_name(self.scientific)
+
+    @property
+    def key(self) -> str:
+        """The run's key: its configuration and its seed."""
+        return f"{self.configuration}-s{self.seed}"
+
+    def plain(self) -> dict[str, Any]:
+        """The whole configuration as plain Python, as `validate` takes it."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def validate(tree: dict[str, Any]) -> RunConfig:
+    """Check a resolved configuration and the presence of its data; raise one `UserError` with every mistake."""
+    mistakes = []
+    fields: dict[str, Any] = {}
+    for group, interface, base in (("shortcut", Shortcut, ComponentSettings), ("data", Source, DataSettings)):
+        try:
+            component = resolve(str((tree.get(group) or {}).get("_target_")), interface)
+            fields[group] = (_schema(component, base), ...)
+        except ValueError as error:
+            mistakes.append(f"{group}._target_={(tree.get(group) or {}).get('_target_')}: {error}")
+            fields[group] = (Any, ...)
+    schema = create_model("RunConfig", __base__=RunConfig, **fields)
+    try:
+        config = schema.model_validate(tree)
+        config.data.source.check()
+    except ValidationError as error:
+        mistakes += [_mistake(cast(dict[str, Any], e)) for e in error.errors()]
+        if not any(mistake.startswith("data") for mistake in mistakes):
+            mistakes += _missing_data(fields["data"][0], tree)
+    except UserError as error:
+        mistakes += error.messages
+    if mistakes:
+        raise UserError(*mistakes)
+    return config
+
+
+def resolve(target: str, interface: type = object) -> type:
+    """The class of that dotted path; raise `ValueError` unless it is a subclass of `interface` in this package."""
+    try:
+        if not target.startswith("resnet_ablations."):
+            raise ImportError
+        component = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError):
+        component = None
+    if not (inspect.isclass(component) and issubclass(component, interface)) or inspect.isabstract(component):
+        raise ValueError(f"must name a {interface.__name__} class of resnet_ablations")
+    return component
+
+
+def _parameters(component: type) -> dict[str, Any]:
+    """The settings of a class: the keyword-only parameters of its constructor, with their annotations."""
+    constructor = inspect.signature(component).parameters.values()
+    annotations = typing.get_type_hints(component.__init__, include_extras=True)  # type: ignore[misc]
+    return {p.name: annotations[p.name] for p in constructor if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _schema(component: type, base: type[Settings]) -> type[Settings]:
+    fields: dict[str, Any] = {name: (annotation, ...) for name, annotation in _parameters(component).items()}
+    return create_model(component.__name__, __base__=base, **fields)
+
+
+def _mistake(error: dict[str, Any]) -> str:
+    """One of pydantic's errors as `key=value: what is allowed`."""
+    key = ".".join(map(str, error["loc"]))
+    match error["type"]:
+        case "missing":
+            return f"{key}: must be given"
+        case "extra_forbidden":
+            return f"{key}: no such key"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return f"{key}={error['input']}: {message}" if key else message
+
+
+def _missing_data(schema: type[DataSettings], tree: dict[str, Any]) -> tuple[str, ...]:
+    """The data set's own complaint, where other groups have mistakes already."""
+    try:
+        schema.model_validate(tree["data"]).source.check()
+    except UserError as error:
+        return error.messages
+    return ()

@@ -1,0 +1,94 @@
+"""Image files into one array."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from resnet_ablations.errors import UserError
+
+CHUNK: Final = 256
+"""Images a thread decodes at a time: enough to hide what handing out work costs."""
+
+MAX_THREADS: Final = 4
+"""Threads halve the time of large images and hide a slow disk's delays; small ones on a fast disk gain nothing."""
+
+QUIET_SECONDS: Final = 2.0
+"""From one line of progress to the next, and before the first."""
+
+
+def decode(root: Path, paths: Sequence[str], shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """N×H×W×C, the images at `paths` below `root` in that order; colour becomes grey for C = 1 and grey RGB for C = 3.
+
+    Raise `UserError`, naming up to five files, for files that are no images, damaged, or of another size.
+    """
+    pixels = np.empty((len(paths), *shape), np.uint8)
+
+    def decode_chunk(start: int) -> list[str]:
+        problems: list[str] = []
+        for index in range(start, min(start + CHUNK, len(paths))):
+            try:
+                pixels[index] = decode_one(root / paths[index], shape)
+            except UserError as error:
+                problems += error.messages
+        return problems
+
+    problems: list[str] = []
+    said = time.monotonic()
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
+        for done, found in enumerate(pool.map(decode_chunk, range(0, len(paths), CHUNK)), start=1):
+            problems += found
+            if len(problems) >= 5:
+                break
+            if time.monotonic() - said > QUIET_SECONDS:
+                said = time.monotonic()
+                progress = f"{min(done * CHUNK, len(paths)):,} of {len(paths):,} images"
+                print(f"decoding {root}: {progress}", file=sys.stderr, flush=True)
+    if problems:
+        raise UserError(*problems[:5])
+    return pixels
+
+
+def decode_one(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """H×W×C; raise `UserError` if the file is no image, damaged, or of another size."""
+    height, width, channels = shape
+    try:
+        with Image.open(path) as image:
+            if problem := _mismatch(image, height, width):
+                raise UserError(f"{path}: {problem}; convert or remove it")
+            return np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(shape)
+    except UserError:
+        raise
+    except Exception as error:  # damaged files make PIL's decoders raise nearly anything
+        raise UserError(f"{path}: {_reason(error)}; replace or remove it") from None
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width as the file's header says; raise `UserError` if it is no image."""
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except Exception as error:
+        raise UserError(f"{path}: {_reason(error)}; replace or remove it") from None
+
+
+def _mismatch(image: Image.Image, height: int, width: int) -> str | None:
+    if image.size != (width, height):
+        return f"is {image.height}×{image.width} (height×width), the others are {height}×{width}"
+    if image.mode.startswith(("I", "F")):
+        return f"has more than 8 bits a channel (mode {image.mode})"
+    return None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that can be read"
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return "cannot be read (" + " ".join(reason.split()) + ")"

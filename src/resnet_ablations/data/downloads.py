@@ -1,0 +1,145 @@
+"""Files that are downloaded once into `data.root`, each checked against its MD5 before it is used.
+
+A file is downloaded or unpacked in a staging folder and then renamed into place, so that a file of the data set is
+whole whenever it is there, and one with a wrong checksum was not left by an interrupted download.
+"""
+
+import os
+import shutil
+import socket
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+
+from resnet_ablations.errors import UserError
+
+SECONDS_WITHOUT_DATA: Final = 60
+"""How long a download may stand still before it counts as failed."""
+
+
+def check_root(root: Path, files: Callable[[], Iterable[Path]]) -> None:
+    """Raise `UserError` unless `root` is a place to download to, or all `files` are there already.
+
+    A missing `root` is fine if its parent exists. It is never made at the top of the file system, where a mistyped
+    path would end.
+    """
+    try:
+        problem = _root_problem(root, files)
+    except OSError as error:
+        problem = f"cannot be read ({_reason(error)}); make it readable or point data.root at another folder"
+    if problem:
+        raise UserError(f"data.root={root}: {problem}")
+
+
+def _root_problem(root: Path, files: Callable[[], Iterable[Path]]) -> str | None:
+    parent = root.absolute().parent
+    if root.is_dir():
+        if os.access(root, os.W_OK | os.X_OK) or all(path.exists() for path in files()):
+            return None
+        return (
+            "the data set is not there and the folder cannot be written; "
+            "make it writable or point data.root at another folder"
+        )
+    if os.path.lexists(root):
+        return "not a folder; point data.root at an existing folder"
+    if not parent.is_dir() or parent == Path(parent.anchor):
+        return f"{root} does not exist; create it or point data.root at an existing folder"
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return f"{root} does not exist and {parent} cannot be written; point data.root at an existing folder"
+    return None
+
+
+def missing(files: Mapping[Path, str]) -> list[Path]:
+    """Those of `files` (path to MD5) that are not there; raise `UserError` if one is there with another checksum."""
+    from torchvision.datasets.utils import calculate_md5  # type: ignore[import-untyped]
+
+    absent, problems = [], []
+    for path, md5 in files.items():
+        try:
+            found = calculate_md5(path)
+        except FileNotFoundError:
+            absent.append(path)
+        except OSError as error:
+            problems.append(f"{path}: cannot be read ({_reason(error)}); make it readable or remove it")
+        else:
+            if found != md5:
+                wrong = f"wrong checksum (MD5 {found}, expected {md5})"
+                problems.append(f"{path}: {wrong}; delete it and run again to get it afresh")
+    if problems:
+        raise UserError(*problems[:5])
+    return absent
+
+
+@contextmanager
+def staging(root: Path, name: str) -> Iterator[Path]:
+    """An empty folder in `root` for files that are not whole yet; one process at a time has it, others wait.
+
+    Makes `root` below an existing folder; raises `UserError` where that, or writing inside the context, fails.
+    """
+    folder = root / f".download-{name}"
+    try:
+        root.mkdir(exist_ok=True)
+        with FileLock(root / f".download-{name}.lock"):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+        raise UserError(
+            f"data.root={root}: cannot write there ({_reason(error)}); "
+            "make room or make it writable, or point data.root at another folder"
+        ) from None
+
+
+def fetch(path: Path, md5: str, urls: Iterable[str], folder: Path) -> None:
+    """Download `path` by way of the staging `folder` from the first of `urls` that has it, unless it is there.
+
+    Raise `UserError` if no URL has it, or if the file there has another checksum.
+    """
+    from torchvision.datasets.utils import download_url
+
+    if not missing({path: md5}):
+        return
+    urls = list(urls)
+    for url in urls:
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(SECONDS_WITHOUT_DATA)
+        try:
+            download_url(url, folder, path.name, md5)
+            break
+        except (OSError, RuntimeError, HTTPException) as error:
+            reason = _reason(error)
+        finally:
+            socket.setdefaulttimeout(before)
+    else:
+        raise UserError(
+            f"{path}: not there, and its download failed ({reason}); download {urls[0]} by hand and put it there, "
+            "or use data=image_folder or data=digits"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (folder / path.name).replace(path)
+
+
+def unpack(archive: Path, root: Path, files: Iterable[Path], folder: Path) -> None:
+    """Copy those of `files`, all below `root`, that are not there out of `archive` by way of the staging `folder`."""
+    with tarfile.open(archive) as tar:
+        for path in files:
+            packed = None if path.exists() else tar.extractfile(path.relative_to(root).as_posix())
+            if packed is not None:
+                with packed, (folder / path.name).open("wb") as staged:
+                    shutil.copyfileobj(packed, staged)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                (folder / path.name).replace(path)
+
+
+def _reason(error: Exception) -> str:
+    """The error in a few words on one line."""
+    reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+    return " ".join(str(reason).split()) or type(error).__name__

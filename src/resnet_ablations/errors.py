@@ -1,0 +1,24 @@
+"""The one kind of error that is shown to a person without a traceback."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UserError(Exception):
+    """One or several mistakes of the user's: each message says what, where and what to do."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__("\n".join(messages))
+        self.messages = messages
+
+
+@contextmanager
+def exit_on_user_error() -> Iterator[None]:
+    """Turn a `UserError` into its lines on stderr and exit code 2."""
+    try:
+        yield
+    except UserError as error:
+        for message in error.messages:
+            print(f"error: {message}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,1 @@
+"""The subject of the study: residual networks as branch × activation placement × shortcut."""

@@ -1,0 +1,52 @@
+"""What stands for "x" where a unit changes its input's shape: v1's option A, in the three forms in use."""
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+DimensionChange = Literal["zero_pad", "zero_pad_both_sides", "average_pool"]
+
+
+@dataclass(frozen=True)
+class UnitShape:
+    """What a residual unit does to the shape: N × in × H × W becomes N × out × H/stride × W/stride."""
+
+    in_channels: int
+    out_channels: int
+    stride: int
+    dimension_change: DimensionChange
+
+    @property
+    def changes(self) -> bool:
+        """Whether x and F(x) differ in shape."""
+        return self.stride > 1 or self.in_channels != self.out_channels
+
+    def match(self) -> nn.Module:
+        """The parameter-free map from x to F(x)'s shape."""
+        return OptionA(self) if self.changes else nn.Identity()
+
+
+@final
+class OptionA(nn.Module):
+    """v1, section 3.3, option A: every stride-th pixel, with zeros for the added channels.
+
+    `zero_pad` appends the zeros, `zero_pad_both_sides` puts half before and half after, `average_pool` appends them
+    to stride × stride means in place of every stride-th pixel.
+    """
+
+    def __init__(self, unit: UnitShape) -> None:
+        super().__init__()
+        added = unit.out_channels - unit.in_channels
+        before = added // 2 if unit.dimension_change == "zero_pad_both_sides" else 0
+        self.padding = (0, 0, 0, 0, before, added - before)
+        self.stride = unit.stride
+        self.pool = unit.dimension_change == "average_pool"
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pool:
+            x = F.avg_pool2d(x, self.stride)
+        else:
+            x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, self.padding)

@@ -1,0 +1,126 @@
+"""The folder of one run: finished, resumable or absent."""
+
+import csv
+import json
+import time
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from resnet_ablations.results.files import write_atomically
+
+
+@dataclass(frozen=True)
+class CurveRow:
+    """One line of `curve.csv`: `iteration` updates are done, train_* are means since the line before, errors in %."""
+
+    iteration: int
+    learning_rate: float
+    train_loss: float
+    train_error: float
+    test_loss: float | None
+    test_error: float | None
+
+
+class Result(BaseModel):
+    """`result.json`: what a run left; losses and errors (%) are the final iteration's, None where it diverged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str
+    configuration: str
+    seed: int
+    outcome: Literal["finished", "diverged"]
+    iterations: int
+    train_loss: float | None
+    train_error: float | None
+    test_loss: float | None
+    test_error: float | None
+    parameters: int
+    seconds: float
+    images_per_second: float
+    provenance: dict[str, Any]
+
+
+class Status(BaseModel):
+    """`status.json`: how far a run is that has no result yet."""
+
+    outcome: Literal["running", "failed", "interrupted"]
+    iteration: int
+    iterations: int
+    images_per_second: float = 0.0
+    reason: str = ""
+    updated: float = 0.0
+
+
+class RunFolder:
+    """Every path of one run, and the order in which its files come to be: `result.json` last."""
+
+    def __init__(self, results: str | Path, key: str) -> None:
+        self.key = key
+        self.path = Path(results) / "runs" / key
+        self.config = self.path / "config.yaml"
+        self.curve = self.path / "curve.csv"
+        self.log = self.path / "log.txt"
+        self._status = self.path / "status.json"
+        self._result = self.path / "result.json"
+
+    def start(self, config: dict[str, Any]) -> None:
+        """Make the folder and freeze the configuration in it."""
+        write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+    def result(self) -> Result | None:
+        """The result if the run is done: `result.json` is there and valid."""
+        try:
+            return Result.model_validate_json(self._result.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def finish(self, result: Result) -> None:
+        """Write the result; the run is done from here on."""
+        write_atomically(self._result, json.dumps(result.model_dump(), indent=1, ensure_ascii=False) + "\n")
+        self._status.unlink(missing_ok=True)
+
+    def status(self) -> Status | None:
+        """The last status written, if any."""
+        try:
+            return Status.model_validate_json(self._status.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def set_status(self, status: Status) -> None:
+        """Say how far the run is."""
+        status.updated = time.time()
+        write_atomically(self._status, status.model_dump_json() + "\n")
+
+
+class CurveFile:
+    """`curve.csv` while it grows: begun anew, each row flushed."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerow(field.name for field in fields(CurveRow))
+
+    def append(self, row: CurveRow) -> None:
+        """Add a row: six significant digits, nothing where there is no value."""
+        self._writer.writerow(_text(value) for value in astuple(row))
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.6g}"

@@ -1,0 +1,53 @@
+"""The frozen plan of a sweep: which configurations make up each row of an experiment's table."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from resnet_ablations.results.files import write_atomically
+
+
+class PlannedConfiguration(BaseModel):
+    """One configuration: how it is made, what else serves it, and what it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    overrides: list[str]
+    served_by: list[str]
+    config: dict[str, Any]
+
+
+class SweepPlan(BaseModel):
+    """`results/sweeps/NAME.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    experiment: str
+    scale: str
+    overrides: list[str]
+    seeds: list[int]
+    iterations: int
+    rows: dict[str, list[str]]
+    configurations: dict[str, PlannedConfiguration]
+
+
+def sweep_path(results: str | Path, name: str) -> Path:
+    """Where the plan of that name is kept."""
+    return Path(results) / "sweeps" / f"{name}.json"
+
+
+def save_sweep(results: str | Path, plan: SweepPlan) -> None:
+    """Write the plan; seeds of an earlier one with the same rows are kept."""
+    path = sweep_path(results, plan.name)
+    if path.exists():
+        earlier = SweepPlan.model_validate_json(path.read_bytes())
+        if earlier.rows == plan.rows:
+            plan = plan.model_copy(update={"seeds": sorted({*earlier.seeds, *plan.seeds})})
+    write_atomically(path, plan.model_dump_json(indent=1) + "\n")
+
+
+def load_sweeps(results: str | Path) -> list[SweepPlan]:
+    """Every plan in a results folder, by name."""
+    return [SweepPlan.model_validate_json(path.read_bytes()) for path in sorted(Path(results).glob("sweeps/*.json"))]

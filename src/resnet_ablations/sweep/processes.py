@@ -1,0 +1,93 @@
+"""Runs in parallel on one machine, each in a process of its own."""
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+
+from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.errors import exit_on_user_error
+from resnet_ablations.results.provenance import usable_cores
+from resnet_ablations.results.run_folder import RunFolder, Status
+from resnet_ablations.sweep.progress import Progress
+from resnet_ablations.training.run import Interrupted, train_run
+
+
+def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None:
+    """Train each run in its own process, as many at once as `processes` says (default: the cores, or the GPUs).
+
+    A process gets cores / processes threads. One that dies leaves the others alone; what it left, and why it
+    ended, is in its run folder. Ctrl-C ends all of them.
+    """
+    slots = min(processes or _devices(runs), len(runs))
+    threads = max(1, usable_cores() // slots)
+    # Read when the fork server, which imports torch once for all runs, starts.
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    waiting = list(runs)
+    active: dict[BaseProcess, tuple[RunConfig, int]] = {}
+    with Progress(len(runs)) as progress:
+        try:
+            while waiting or active:
+                while waiting and len(active) < slots:
+                    run = waiting.pop(0)
+                    slot = min(set(range(slots)) - {slot for _, slot in active.values()})
+                    process = context.Process(target=_train, args=(run.plain(), threads, slot))
+                    process.start()
+                    active[process] = run, slot
+                    progress.started(RunFolder(run.paths.results, run.key))
+                wait([process.sentinel for process in active], timeout=0.5)
+                for process in [process for process in active if not process.is_alive()]:
+                    run, _ = active.pop(process)
+                    folder = RunFolder(run.paths.results, run.key)
+                    _note_death(folder, run, process.exitcode)
+                    progress.ended(folder)
+                progress.update()
+        except BaseException:
+            for process in active:
+                process.terminate()
+            for process in active:
+                process.join(timeout=10)
+            raise
+
+
+def _devices(runs: Sequence[RunConfig]) -> int:
+    gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
+    return gpus or usable_cores()
+
+
+def _train(tree: dict[str, Any], threads: int, slot: int) -> None:
+    """One run, in its own process: its output goes to its log."""
+    run = validate(tree)
+    if (gpus := torch.cuda.device_count()) > 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
+    folder = RunFolder(run.paths.results, run.key)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    if run.trainer.threads is None:
+        run = run.model_copy(update={"trainer": run.trainer.model_copy(update={"threads": threads})})
+    with exit_on_user_error():
+        try:
+            train_run(run)
+        except Interrupted:
+            raise SystemExit(130) from None
+
+
+def _note_death(folder: RunFolder, run: RunConfig, exit_code: int | None) -> None:
+    """Say in the folder that its process ended without a word."""
+    if folder.result() is not None:
+        return
+    status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
+    if status.outcome == "running":
+        status.outcome = "failed"
+        status.reason = f"killed by signal {-exit_code}" if exit_code and exit_code < 0 else f"exit code {exit_code}"
+        folder.set_status(status)

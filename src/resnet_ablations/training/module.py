@@ -1,0 +1,151 @@
+"""What Lightning drives: the steps of one run, its evaluation and its curve."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.data.batches import Batches
+from resnet_ablations.network.shortcuts import Shortcut
+from resnet_ablations.results.run_folder import CurveRow
+from resnet_ablations.training.sgd import set_learning_rate
+
+
+class TrainingModule(pl.LightningModule):
+    """Trains `network` by the schedule on the batches and hands each row of the curve to `record`.
+
+    Lightning's batches are the numbers of micro-batches of `bn_batch` images: `schedule.batch_size / bn_batch` of
+    them make one iteration, their gradients averaged, so that batch normalisation sees `bn_batch` images as it does
+    on the paper's two GPUs. The running statistics that evaluation uses follow every micro-batch.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        config: RunConfig,
+        batches: Batches,
+        record: Callable[[CurveRow], None],
+        report_progress: Callable[[int, float], None],
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.schedule = config.schedule
+        self.seed = config.seed
+        self.parts = config.schedule.batch_size // config.bn_batch
+        self.batches = batches
+        self.record = record
+        self.report_progress = report_progress
+        self.diverged = False
+        self.training_seconds = 0.0
+        self.since_record = 0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        decayed, spared = split_by_decay(self.network, self.schedule.weight_decay_on)
+        groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+        return torch.optim.SGD(
+            [group for group in groups if group["params"]],
+            lr=self.schedule.learning_rate_at(0),
+            momentum=self.schedule.momentum,
+            weight_decay=self.schedule.weight_decay,
+        )
+
+    def on_fit_start(self) -> None:
+        self.batches.to(self.device)
+        self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.resumed_at = time.perf_counter()
+
+    def training_step(self, micro_batch: int) -> Tensor:
+        iteration, part = divmod(micro_batch, self.parts)
+        # Dropout's masks, too, are a function of (seed, t).
+        torch.manual_seed(self.seed << 32 | micro_batch)
+        images, labels = self.batches.train(iteration, part, self.parts)
+        logits = self.network(images)
+        loss = F.cross_entropy(logits, labels)
+        self.sums += _loss_and_errors(logits.detach(), labels)
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        set_learning_rate(optimizer, self.schedule.learning_rate_at(self.trainer.global_step))
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (batch_idx + 1) % self.parts:
+            return
+        iteration = self.trainer.global_step
+        self.since_record += 1
+        last = iteration == self.schedule.iterations
+        evaluated = last or iteration % self.schedule.evaluate_every == 0
+        if evaluated or iteration % self.schedule.log_every == 0:
+            self._record(iteration, evaluated)
+        self.report_progress(iteration, self.images_per_second)
+
+    def _record(self, iteration: int, evaluated: bool) -> None:
+        images = self.since_record * self.schedule.batch_size
+        train_loss, train_errors = self.sums.tolist()
+        self.sums.zero_()
+        self.since_record = 0
+        self.training_seconds += time.perf_counter() - self.resumed_at
+        test_loss, test_error = self.evaluate() if evaluated and math.isfinite(train_loss) else (None, None)
+        self.record(
+            CurveRow(
+                iteration=iteration,
+                learning_rate=self.schedule.learning_rate_at(iteration - 1),
+                train_loss=train_loss / images,
+                train_error=100 * train_errors / images,
+                test_loss=test_loss,
+                test_error=test_error,
+            )
+        )
+        if not math.isfinite(train_loss) or (test_loss is not None and not math.isfinite(test_loss)):
+            self.diverged = True
+            self.trainer.should_stop = True
+        self.resumed_at = time.perf_counter()
+
+    @property
+    def images_per_second(self) -> float:
+        """Training images a second so far, evaluation not counted."""
+        seconds = self.training_seconds + time.perf_counter() - self.resumed_at
+        return self.trainer.global_step * self.schedule.batch_size / seconds
+
+    @torch.no_grad()
+    def evaluate(self) -> tuple[float, float]:
+        """Cross-entropy and error (%) on the test set, each image counted once, by the running statistics of BN."""
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        count = 0
+        self.network.eval()
+        with self._precision():
+            for images, labels in self.batches.test():
+                sums += _loss_and_errors(self.network(images), labels)
+                count += len(labels)
+        self.network.train()
+        loss, errors = sums.tolist()
+        return loss / count, 100 * errors / count
+
+    def _precision(self) -> AbstractContextManager[None]:
+        context: AbstractContextManager[None] = self.trainer.precision_plugin.forward_context()
+        return context
+
+
+def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:
+    """The batch's summed cross-entropy and number of errors, on the device."""
+    loss = F.cross_entropy(logits, labels, reduction="sum")
+    return torch.stack([loss.double(), (logits.argmax(1) != labels).sum().double()])
+
+
+def split_by_decay(network: nn.Module, decayed: str) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters that weight decay acts on, and those that it spares.
+
+    `all` decays every parameter, `conv_weights` those of convolutions and of the classifier without their biases;
+    a shortcut's `undecayed()` parameters are spared either way.
+    """
+    spared = {id(p) for module in network.modules() if isinstance(module, Shortcut) for p in module.undecayed()}
+    if decayed == "conv_weights":
+        spared |= {id(parameter) for parameter in network.parameters() if parameter.ndim == 1}
+    parameters = list(network.parameters())
+    return [p for p in parameters if id(p) not in spared], [p for p in parameters if id(p) in spared]

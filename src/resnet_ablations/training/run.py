@@ -1,0 +1,166 @@
+"""One run: train a configuration and leave its result in its folder."""
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import nn
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.data.batches import Batches
+from resnet_ablations.build import build_network
+from resnet_ablations.network.resnet import parameter_count
+from resnet_ablations.results.provenance import now, provenance, usable_cores
+from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
+from resnet_ablations.training.module import TrainingModule
+
+log = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):
+    """A signal ended the run before its time."""
+
+
+def train_run(config: RunConfig) -> Result:
+    """Train a run to its end, or return what it left when it was trained before.
+
+    Raise `Interrupted` when a signal stops it; whatever else goes wrong is noted in the folder and raised again.
+    """
+    folder = RunFolder(config.paths.results, config.key)
+    if (result := folder.result()) is not None:
+        return result
+    folder.start(config.plain())
+    status = Status(outcome="running", iteration=0, iterations=config.schedule.iterations)
+    folder.set_status(status)
+    handler = logging.FileHandler(folder.log, mode="w", encoding="utf-8")
+    package_log = logging.getLogger("resnet_ablations")
+    package_log.addHandler(handler)
+    try:
+        result = _train(config, folder, status)
+        folder.finish(result)
+    except (KeyboardInterrupt, SIGTERMException) as signal:
+        folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
+        raise Interrupted(config.key) from signal
+    except BaseException as error:
+        log.exception("%s failed", config.key)
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason}))
+        raise
+    finally:
+        package_log.removeHandler(handler)
+        handler.close()
+    return result
+
+
+def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
+    started = time.perf_counter()
+    threads = config.trainer.threads or usable_cores()
+    torch.set_num_threads(threads)
+    # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
+    torch.backends.cudnn.benchmark = False
+    network = initialised_network(config)
+    with CurveFile(folder.curve) as curve, _quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator=config.trainer.accelerator,
+            devices=1,
+            precision=config.precision,
+            max_steps=config.schedule.iterations,
+            accumulate_grad_batches=config.schedule.batch_size // config.bn_batch,
+            deterministic=True,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        origin = provenance(_device(trainer), threads)
+        log.info("%s on %s, %s threads", config.key, origin["machine"]["device"], threads)
+        rows: list[CurveRow] = []
+
+        def record(row: CurveRow) -> None:
+            rows.append(row)
+            curve.append(row)
+            log.info("%s", _line(row, config.schedule.iterations, module.images_per_second))
+
+        def report_progress(iteration: int, images_per_second: float) -> None:
+            if time.time() - status.updated > 1:
+                status.iteration, status.images_per_second = iteration, images_per_second
+                folder.set_status(status)
+
+        module = TrainingModule(network, config, load_batches(config), record, report_progress)
+        steps = range(config.schedule.iterations * module.parts)
+        trainer.fit(module, train_dataloaders=steps)
+    last = rows[-1]
+    sound = not module.diverged
+    return Result(
+        key=config.key,
+        configuration=config.configuration,
+        seed=config.seed,
+        outcome="finished" if sound else "diverged",
+        iterations=last.iteration,
+        train_loss=last.train_loss if sound else None,
+        train_error=last.train_error if sound else None,
+        test_loss=last.test_loss if sound else None,
+        test_error=last.test_error if sound else None,
+        parameters=parameter_count(network),
+        seconds=round(time.perf_counter() - started, 2),
+        images_per_second=round(last.iteration * config.schedule.batch_size / module.training_seconds, 1),
+        provenance=origin | {"finished": now()},
+    )
+
+
+def initialised_network(config: RunConfig) -> nn.Module:
+    """The network of a run with the weights that its seed gives it."""
+    torch.manual_seed(config.seed)
+    return build_network(config)
+
+
+def load_batches(config: RunConfig) -> Batches:
+    """The batches of a run: its data set in memory."""
+    data = config.data
+    data.source.prepare()
+    return Batches(
+        data.source.load(),
+        pad=data.augmentation.pad,
+        flip=data.augmentation.flip,
+        normalisation=data.normalisation,
+        batch_size=config.schedule.batch_size,
+        seed=config.seed,
+    )
+
+
+def summary(result: Result) -> str:
+    """One line on a result."""
+    speed = f"{result.seconds:.0f} s, {result.images_per_second:,.0f} images/s"
+    if result.outcome == "diverged":
+        return f"{result.key}: diverged within {result.iterations} iterations ({speed})"
+    return f"{result.key}: test error {result.test_error:.2f} %, training error {result.train_error:.2f} % ({speed})"
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning's hints speak of data loaders and loggers that a run does not use."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        yield
+    logger.setLevel(level)
+
+
+def _line(row: CurveRow, iterations: int, images_per_second: float) -> str:
+    test = "" if row.test_error is None else f"  test: loss {row.test_loss:.4f} error {row.test_error:.2f} %"
+    return (
+        f"{row.iteration}/{iterations}  train: loss {row.train_loss:.4f} error {row.train_error:.2f} %{test}"
+        f"  {images_per_second:,.0f} images/s"
+    )
+
+
+def _device(trainer: pl.Trainer) -> str:
+    device = trainer.strategy.root_device
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
