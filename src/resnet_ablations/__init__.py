@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resnet_ablations.build import build_network
-    from resnet_ablations.compose import compose
+    from resnet_ablations.overrides import compose
     from resnet_ablations.errors import UserError
     from resnet_ablations.results.frames import load_curves, load_results
 
@@ -21,7 +21,7 @@ __all__ = ["UserError", "build_network", "compose", "load_curves", "load_results
 _HOMES = {
     "UserError": "errors",
     "build_network": "build",
-    "compose": "compose",
+    "compose": "overrides",
     "load_curves": "results.frames",
     "load_results": "results.frames",
 }

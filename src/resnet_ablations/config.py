@@ -24,6 +24,8 @@ from resnet_ablations.results.keys import configuration_name
 PLACES = frozenset({"root", "cache"})
 """Settings that say where data lie, not what they are: no part of a run's key."""
 
+NO_SUCH_KEY = "no such key here"
+
 Positive = Annotated[int, Ge(1)]
 NotNegative = Annotated[float, Ge(0)]
 
@@ -236,7 +238,7 @@ def _mistake(error: dict[str, Any]) -> str:
         case "missing":
             return f"{key}: must be given"
         case "extra_forbidden":
-            return f"{key}: no such key"
+            return f"{key}={error['input']}: {NO_SUCH_KEY}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{key}={error['input']}: {message}" if key else message
 

@@ -7,7 +7,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
-from resnet_ablations.compose import CONF, checked, compose
+from resnet_ablations.overrides import CONF, checked, compose
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.sweep.plan import plan
 from resnet_ablations.training.run import Interrupted, summary, train_run

@@ -42,7 +42,7 @@ class LocalLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train the runs; how each of them ended is in its folder."""
-        from resnet_ablations.compose import checked
+        from resnet_ablations.overrides import checked
         from resnet_ablations.sweep.processes import train_in_processes
 
         loader = self.hydra_context.config_loader

@@ -38,19 +38,18 @@ def check_root(root: Path, files: Callable[[], Iterable[Path]]) -> None:
 
 def _root_problem(root: Path, files: Callable[[], Iterable[Path]]) -> str | None:
     parent = root.absolute().parent
-    if root.is_dir():
-        if os.access(root, os.W_OK | os.X_OK) or all(path.exists() for path in files()):
-            return None
+    if not os.path.lexists(root):  # asked first: another process may make it at any time
+        if not parent.is_dir() or parent == Path(parent.anchor):
+            return f"{root} does not exist; create it or point data.root at an existing folder"
+        if not os.access(parent, os.W_OK | os.X_OK):
+            return f"{root} does not exist and {parent} cannot be written; point data.root at an existing folder"
+    elif not root.is_dir():
+        return "not a folder; point data.root at an existing folder"
+    elif not os.access(root, os.W_OK | os.X_OK) and not all(path.exists() for path in files()):
         return (
             "the data set is not there and the folder cannot be written; "
             "make it writable or point data.root at another folder"
         )
-    if os.path.lexists(root):
-        return "not a folder; point data.root at an existing folder"
-    if not parent.is_dir() or parent == Path(parent.anchor):
-        return f"{root} does not exist; create it or point data.root at an existing folder"
-    if not os.access(parent, os.W_OK | os.X_OK):
-        return f"{root} does not exist and {parent} cannot be written; point data.root at an existing folder"
     return None
 
 

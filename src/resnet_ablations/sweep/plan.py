@@ -9,7 +9,7 @@ from typing import Any
 from hydra import initialize_config_dir
 from hydra.core.override_parser.types import Override
 
-from resnet_ablations.compose import CONF, SWEEP_KEYS, compose, parse
+from resnet_ablations.overrides import CONF, SWEEP_KEYS, compose, parse
 from resnet_ablations.config import PLACES, RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, Scale, load_experiment

@@ -10,11 +10,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.config import NO_SUCH_KEY, RunConfig, validate
 from resnet_ablations.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -65,7 +65,7 @@ def parse(overrides: list[str]) -> list[Override]:
     for override in overrides:
         try:
             parsed.append(parser.parse_override(override))
-        except OverrideParseException as error:
+        except HydraException as error:
             mistakes.append(f"{override}: not a Hydra override: {_first_line(error)}")
     if mistakes:
         raise UserError(*mistakes)
@@ -109,9 +109,10 @@ def _keys(tree: Any, prefix: str = "") -> Any:
 
 
 def _with_suggestion(message: str, keys: list[str]) -> str:
-    key, separator, rest = message.partition(": no such key")
-    if not separator or rest:
+    """A message on an unknown key, with what may stand in its place."""
+    key = message.partition("=")[0]
+    if not message.endswith(NO_SUCH_KEY):
         return message
-    near = difflib.get_close_matches(key, [k for k in keys if k != key], n=1)
-    siblings = [k for k in keys if k != key and k.rpartition(".")[0] == key.rpartition(".")[0]]
+    siblings = [k for k in keys if k.rpartition(".")[0] == key.rpartition(".")[0] and k not in (key, f"{key}._target_")]
+    near = difflib.get_close_matches(key, siblings, n=1)
     return f"{message}; " + (f"did you mean {near[0]}?" if near else f"allowed: {', '.join(siblings)}")

@@ -1,0 +1,62 @@
+# The front door: `make help` lists what there is.
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+RUN     := $(BIN)/python -m
+
+SCALE   ?= quick
+RESULTS ?= results
+LAUNCHER ?= local
+SEEDS   ?=
+ARGS    ?=
+EXPERIMENT ?= shortcuts
+
+OVERRIDES = experiment=$(EXPERIMENT) scale=$(SCALE) paths.results=$(RESULTS) $(if $(SEEDS),seed=$(SEEDS)) $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup plan status report publish test lint format bench
+
+help: ## list the targets
+	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [RESULTS=folder] [LAUNCHER=local] [ARGS=\"Hydra overrides\"]"
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
+	@echo "sweep-NAME for NAME in: $(basename $(notdir $(wildcard experiments/*.yaml)))"
+
+setup: $(VENV)/installed ## install everything into .venv (the other targets do this by themselves)
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+sweep-%: setup ## train what is missing of experiments/%.yaml, then print and write its table and curves
+	@$(RUN) resnet_ablations.train -m $(subst experiment=$(EXPERIMENT),experiment=$*,$(OVERRIDES)) hydra/launcher=$(LAUNCHER); \
+	code=$$?; [ $$code -eq 2 ] || $(RUN) resnet_ablations.report $(RESULTS) --experiment $* --scale $(SCALE); exit $$code
+
+plan: setup ## what a sweep would run and what is finished: EXPERIMENT=NAME
+	@$(RUN) resnet_ablations.plan $(OVERRIDES)
+
+status: setup ## every run: outcome, progress, speed, time left
+	@$(RUN) resnet_ablations.status $(RESULTS)
+
+report: setup ## all tables and figures from RESULTS alone
+	@$(RUN) resnet_ablations.report $(RESULTS)
+
+publish: setup ## copy finished runs, text only, into results/reference and make its report
+	@$(RUN) resnet_ablations.publish $(RESULTS)
+
+test: setup ## the tests
+	@$(RUN) pytest
+
+lint: setup ## ruff, mypy, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## let ruff write the code's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## training speed against a plain PyTorch loop, as ratios
+	@$(RUN) benchmarks.training

@@ -1,0 +1,411 @@
+"""Folders of image files: what is decoded, when it is decoded again, and what is wrong with a folder."""
+
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from resnet_ablations.data import decoding, image_folder
+from resnet_ablations.data.array_file import read_arrays, write_arrays
+from resnet_ablations.data.image_folder import ImageFolder
+from resnet_ablations.errors import UserError
+
+CLASSES = ("cat", "dog", "frog")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three classes of 6×5 RGB images, three a class for training and two for testing, PNG and JPEG."""
+    rng = np.random.default_rng(0)
+    for split, names in (("train", ("1.png", "2.JPG", "10.jpeg")), ("test", ("a.png", "b.PNG"))):
+        for class_name in CLASSES:
+            for name in names:
+                _save(tmp_path / "images" / split / class_name / name, rng.integers(0, 256, (6, 5, 3), np.uint8))
+    return tmp_path / "images"
+
+
+def _save(path: Path, pixels: npt.NDArray[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def _source(root: Path, **changes: Any) -> ImageFolder:
+    return ImageFolder(**{"root": str(root), "cache": f"{root}/../cache", "classes": 3, "shape": (6, 5, 3), **changes})
+
+
+def _errors(action: Callable[[], Any]) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        action()
+    assert all("\n" not in message for message in caught.value.messages)
+    return list(caught.value.messages)
+
+
+def _error(action: Callable[[], Any]) -> str:
+    (message,) = _errors(action)
+    return message
+
+
+def _cache_file(root: Path) -> Path:
+    (file,) = (root.parent / "cache").glob("*.npz")
+    return file
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images each call of `decode` decoded."""
+    calls: list[int] = []
+
+    def counted(root: Path, paths: list[str], shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+        calls.append(len(paths))
+        return decoding.decode(root, paths, shape)
+
+    monkeypatch.setattr(image_folder, "decode", counted)
+    return calls
+
+
+# What is decoded
+
+
+def test_images_are_what_pil_decodes_in_sorted_order(root: Path) -> None:
+    images = _source(root).load()
+    for split, names in (("train", ("1.png", "10.jpeg", "2.JPG")), ("test", ("a.png", "b.PNG"))):
+        expected = [np.asarray(Image.open(root / split / c / name)) for c in CLASSES for name in names]
+        np.testing.assert_array_equal(getattr(images, split), expected)
+    assert images.train_labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert images.test_labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert images.train.dtype == np.uint8
+    assert images.train_labels.dtype == np.int64
+
+
+def test_hidden_and_other_files_are_ignored(root: Path) -> None:
+    before = _source(root).load()
+    for name in ("cat/.1.png", "cat/notes.txt", "README.png", ".git/x.png"):
+        path = root / "train" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("no image")
+    after = _source(root).load()
+    np.testing.assert_array_equal(after.train, before.train)
+
+
+def test_more_images_than_a_chunk_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "CHUNK", 2)
+    for index in range(9):
+        _save(tmp_path / f"{index}.png", np.full((2, 2), index, np.uint8))
+    pixels = decoding.decode(tmp_path, [f"{index}.png" for index in range(9)], (2, 2, 1))
+    assert pixels[:, 1, 1, 0].tolist() == list(range(9))
+
+
+def test_colour_becomes_grey_and_grey_becomes_colour(root: Path) -> None:
+    grey = np.arange(30, dtype=np.uint8).reshape(6, 5)
+    _save(root / "train/cat/1.png", grey)
+    as_rgb = _source(root).load()
+    np.testing.assert_array_equal(as_rgb.train[0], np.stack([grey] * 3, axis=-1))
+    as_grey = _source(root, shape=(6, 5, 1)).load()
+    assert as_grey.train.shape == (9, 6, 5, 1)
+    np.testing.assert_array_equal(as_grey.train[0, ..., 0], grey)
+    with Image.open(root / "test/dog/a.png") as image:
+        np.testing.assert_array_equal(as_grey.test[2, ..., 0], np.asarray(image.convert("L")))
+
+
+# When it is decoded
+
+
+def test_decoded_once(root: Path, decoded: list[int]) -> None:
+    _source(root).prepare()
+    first = _source(root).load()
+    second = _source(root).load()
+    assert decoded == [15]
+    np.testing.assert_array_equal(first.train, second.train)
+
+
+def test_changed_file_is_decoded_again(root: Path, decoded: list[int]) -> None:
+    _source(root).prepare()
+    file = root / "train/cat/1.png"
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+    _source(root).prepare()
+    assert len(decoded) == 2
+    _save(file, np.full((6, 5, 3), 7, np.uint8))
+    assert (_source(root).load().train[0] == 7).all()
+    assert len(decoded) == 3
+
+
+def test_other_shape_is_another_cache(root: Path, decoded: list[int]) -> None:
+    for channels in (3, 1, 3):
+        assert _source(root, shape=(6, 5, channels)).load().train.shape[3] == channels
+    assert len(decoded) == 2
+
+
+def _truncate(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def _flip_pixel(content: bytes) -> bytes:
+    at = len(content) // 3
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [_truncate, _flip_pixel, lambda _: b"", lambda _: b"not an npz"])
+def test_damaged_cache_is_made_again(root: Path, decoded: list[int], damage: Callable[[bytes], bytes]) -> None:
+    whole = _source(root).load()
+    file = _cache_file(root)
+    file.write_bytes(damage(file.read_bytes()))
+    again = _source(root).load()
+    np.testing.assert_array_equal(again.train, whole.train)
+    np.testing.assert_array_equal(again.test_labels, whole.test_labels)
+    _source(root).load()
+    assert len(decoded) == 2
+
+
+def test_array_that_a_damaged_header_makes_shorter(tmp_path: Path) -> None:
+    file = tmp_path / "arrays.npz"
+    write_arrays(file, {"train": np.zeros((200, 500), np.uint8)})
+    assert read_arrays(file) is not None
+    content = file.read_bytes()
+    assert b"(200, 500)" in content
+    file.write_bytes(content.replace(b"(200, 500)", b"(100, 500)"))
+    assert read_arrays(file) is None
+
+
+def test_writing_that_breaks_off_leaves_no_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _source(root).prepare()
+    assert not list((root.parent / "cache").glob("*.npz"))
+    assert _source(root).load().train.shape == (9, 6, 5, 3)
+    assert zipfile.is_zipfile(_cache_file(root))
+    assert not list((root.parent / "cache").glob("*.tmp"))
+
+
+PREPARE_SLOWLY = """
+import sys, time
+from pathlib import Path
+from resnet_ablations.data import decoding, image_folder
+root, here, me, other = sys.argv[1:]
+def slowly(*arguments):
+    print("decoded")
+    time.sleep(0.5)
+    return decoding.decode(*arguments)
+image_folder.decode = slowly
+Path(here, me).touch()
+while not Path(here, other).exists():
+    time.sleep(0.005)
+source = image_folder.ImageFolder(root=root, cache=here + "/cache", classes=3, shape=(6, 5, 3))
+source.prepare()
+print(source.load().train.shape[0], "images")
+"""
+
+
+def test_two_processes_at_once_decode_once(root: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PREPARE_SLOWLY, str(root), str(tmp_path), *names],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for names in (("one", "two"), ("two", "one"))
+    ]
+    outputs = [process.communicate(timeout=60)[0].split("\n") for process in processes]
+    assert sorted(map(len, outputs)) == [2, 3]
+    assert sum(output.count("decoded") for output in outputs) == 1
+    assert all("9 images" in output for output in outputs)
+
+
+def test_a_long_decoding_says_how_far_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _source(root).prepare()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(decoding, "QUIET_SECONDS", -1.0)
+    _source(root, shape=(6, 5, 1)).prepare()
+    assert capsys.readouterr().err == f"decoding {root}: 15 of 15 images\n"
+
+
+# The fingerprint
+
+
+def test_fingerprint_is_that_of_the_paths_and_sizes(root: Path, tmp_path: Path) -> None:
+    fingerprint = _source(root).fingerprint()
+    assert fingerprint is not None
+    assert len(fingerprint) == 16
+    copy, other = tmp_path / "copy", tmp_path / "other"
+    for place in (copy, other):
+        for file in root.rglob("*.*"):
+            target = place / file.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+            os.utime(target, (1, 1))
+    assert _source(copy, shape=(6, 5, 1)).fingerprint() == fingerprint
+    grown = other / "test/dog/a.png"
+    grown.write_bytes(grown.read_bytes() + b"x")
+    assert _source(other).fingerprint() != fingerprint
+
+
+def test_fingerprint_is_taken_once_in_a_process(root: Path) -> None:
+    fingerprint = _source(root).fingerprint()
+    (root / "train/cat/1.png").unlink()
+    assert _source(root).fingerprint() == fingerprint
+
+
+# What can be wrong
+
+
+def test_check_writes_and_decodes_nothing(root: Path, decoded: list[int]) -> None:
+    _source(root).check()
+    assert decoded == []
+    assert not (root.parent / "cache").exists()
+
+
+def test_no_root(tmp_path: Path) -> None:
+    source = _source(tmp_path / "nowhere")
+    for action in (source.check, source.prepare, source.load, source.fingerprint):
+        message = _error(action)
+        assert message.startswith(f"data.root={tmp_path}/nowhere: {tmp_path}/nowhere does not exist; point data.root")
+
+
+def test_no_train_and_no_test(tmp_path: Path) -> None:
+    messages = _errors(_source(tmp_path).check)
+    assert [message.split(";")[0] for message in messages] == [
+        f"{tmp_path}/train: no such folder",
+        f"{tmp_path}/test: no such folder",
+    ]
+
+
+def test_no_classes(root: Path) -> None:
+    for folder in (root / "test").iterdir():
+        folder.rename(root / folder.name)
+    assert _error(_source(root).check).startswith(f"{root}/test: no class folders")
+
+
+def test_other_classes_in_test(root: Path) -> None:
+    (root / "test/dog").rename(root / "test/wolf")
+    messages = _errors(_source(root).check)
+    assert [message.split(",")[0] for message in messages] == [
+        f"{root}/train/wolf: no such folder",
+        f"{root}/test/dog: no such folder",
+    ]
+    assert f"{root}/train/dog is there" in messages[1]
+
+
+def test_folder_without_images(root: Path) -> None:
+    for file in (root / "train/frog").iterdir():
+        file.rename(file.with_suffix(".gif"))
+    message = _error(_source(root).check)
+    assert message.startswith(f"{root}/train/frog: no .png, .jpg, .jpeg images")
+
+
+def test_classes_and_shape_that_do_not_agree_are_told_together(root: Path) -> None:
+    messages = _errors(_source(root, classes=10, shape=(32, 32, 3)).check)
+    assert messages[0] == (f"data.classes=10: {root}/train has 3 class folders (cat, dog, frog); set data.classes=3")
+    assert messages[1].startswith(f"data.shape=[32, 32, 3]: {root}/train/cat/1.png is 6×5 (height×width)")
+    assert "set data.shape=[6,5,3]" in messages[1]
+
+
+def test_unequal_sizes(root: Path) -> None:
+    _save(root / "test/dog/b.PNG", np.zeros((5, 6, 3), np.uint8))
+    _save(root / "test/frog/b.PNG", np.zeros((7, 5, 3), np.uint8))
+    messages = _errors(_source(root).prepare)
+    assert messages[0].startswith(f"{root}/test/dog/b.PNG: is 5×6 (height×width), the others are 6×5")
+    assert messages[1].startswith(f"{root}/test/frog/b.PNG: is 7×5")
+    assert not list((root.parent / "cache").glob("*.npz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("2.JPG", _truncate), ("2.JPG", lambda _: b""), ("2.JPG", lambda _: b"text"), ("1.png", _truncate)],
+)
+def test_unreadable_file(root: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    file = root / "train/dog" / name
+    file.write_bytes(damage(file.read_bytes()))
+    message = _error(_source(root).prepare)
+    assert message.startswith(f"{file}: ")
+    assert message.endswith("; replace or remove it")
+
+
+def test_file_that_claims_to_be_enormous(root: Path) -> None:
+    file = root / "train/dog/1.png"
+    content = file.read_bytes()
+    header = b"IHDR" + struct.pack(">II", 60_000, 60_000) + content[24:29]
+    file.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+    message = _error(_source(root).prepare)
+    assert message.startswith(f"{file}: cannot be read (Image size")
+
+
+def test_first_file_unreadable_is_found_by_check(root: Path) -> None:
+    (root / "train/cat/1.png").write_bytes(b"text")
+    messages = _errors(_source(root, classes=2).check)
+    assert messages[0].startswith("data.classes=2")
+    assert messages[1].startswith(f"{root}/train/cat/1.png: not an image")
+
+
+def test_link_to_nothing(root: Path) -> None:
+    (root / "train/dog/9.png").symlink_to(root / "gone")
+    assert _error(_source(root).check).startswith(f"{root}/train/dog/9.png: cannot be read (No such file")
+
+
+def test_sixteen_bits(root: Path) -> None:
+    _save(root / "train/dog/1.png", np.full((6, 5), 40000, np.uint16))
+    assert f"{root}/train/dog/1.png: has more than 8 bits a channel" in _error(_source(root).prepare)
+
+
+def test_file_without_permission(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_image = Image.open
+
+    def guarded(path: Path) -> Image.Image:
+        if path.name == "b.PNG":
+            raise PermissionError(13, "Permission denied", str(path))
+        return open_image(path)
+
+    monkeypatch.setattr(Image, "open", guarded)
+    messages = _errors(_source(root).prepare)
+    assert len(messages) == 3
+    assert messages[0].startswith(f"{root}/test/cat/b.PNG: cannot be read (Permission denied)")
+
+
+def test_folder_without_permission(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def guarded(path: Path) -> Any:
+        if path == root / "train/dog":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert _error(_source(root).check).startswith(f"{root}/train/dog: cannot be read (Permission denied)")
+
+
+def test_at_most_five_problems_are_told(root: Path) -> None:
+    for file in root.rglob("*.*"):
+        if file.name != "1.png":
+            file.write_bytes(b"text")
+    assert len(_errors(_source(root).prepare)) == 5
+    for number in range(6):
+        (root / f"train/empty{number}").mkdir()
+    assert len(_errors(_source(root).check)) == 5
+
+
+def test_cache_that_cannot_be_written(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = root.parent / "file"
+    blocked.touch()
+    for cache in (blocked, blocked / "below"):
+        source = _source(root, cache=str(cache))
+        for action in (source.check, source.prepare):
+            assert _error(action).startswith(f"data.cache={cache}: cannot be written")
+    _source(root).prepare()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    _source(root).check()
