@@ -11,7 +11,7 @@ SEEDS   ?=
 ARGS    ?=
 EXPERIMENT ?= shortcuts
 
-OVERRIDES = experiment=$(EXPERIMENT) scale=$(SCALE) paths.results=$(RESULTS) $(if $(SEEDS),seed=$(SEEDS)) $(ARGS)
+OVERRIDES = scale=$(SCALE) paths.results=$(RESULTS) $(if $(SEEDS),seed=$(SEEDS)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup plan status report publish test lint format bench
@@ -30,11 +30,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 sweep-%: setup ## train what is missing of experiments/%.yaml, then print and write its table and curves
-	@$(RUN) resnet_ablations.train -m $(subst experiment=$(EXPERIMENT),experiment=$*,$(OVERRIDES)) hydra/launcher=$(LAUNCHER); \
-	code=$$?; [ $$code -eq 2 ] || $(RUN) resnet_ablations.report $(RESULTS) --experiment $* --scale $(SCALE); exit $$code
+	@$(RUN) resnet_ablations.train -m experiment=$* $(OVERRIDES) hydra/launcher=$(LAUNCHER)
 
 plan: setup ## what a sweep would run and what is finished: EXPERIMENT=NAME
-	@$(RUN) resnet_ablations.plan $(OVERRIDES)
+	@$(RUN) resnet_ablations.plan experiment=$(EXPERIMENT) $(OVERRIDES)
 
 status: setup ## every run: outcome, progress, speed, time left
 	@$(RUN) resnet_ablations.status $(RESULTS)

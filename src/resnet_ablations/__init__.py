@@ -1,10 +1,10 @@
 """Reproduce the ablation studies of the residual network papers (He et al., 2015 and 2016).
 
-    import resnet_ablations as ra
-    config = ra.compose(["network=resnet110", "shortcut=exclusive_gating", "shortcut.gate_bias=-6"])
-    network = ra.build_network(config)
-    runs = ra.load_results("results")
-    curves = ra.load_curves("results")
+import resnet_ablations as ra
+config = ra.compose(["network=resnet110", "shortcut=exclusive_gating", "shortcut.gate_bias=-6"])
+network = ra.build_network(config)
+runs = ra.load_results("results")
+curves = ra.load_curves("results")
 """
 
 import importlib
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resnet_ablations.build import build_network
-    from resnet_ablations.overrides import compose
     from resnet_ablations.errors import UserError
+    from resnet_ablations.overrides import compose
     from resnet_ablations.results.frames import load_curves, load_results
 
 __all__ = ["UserError", "build_network", "compose", "load_curves", "load_results"]

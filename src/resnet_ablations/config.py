@@ -19,10 +19,7 @@ from resnet_ablations.network.dimensions import DimensionChange
 from resnet_ablations.network.resnet import units_per_stage
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.network.units import Activation
-from resnet_ablations.results.keys import configuration_name
-
-PLACES = frozenset({"root", "cache"})
-"""Settings that say where data lie, not what they are: no part of a run's key."""
+from resnet_ablations.results.keys import configuration_name, without_places
 
 NO_SUCH_KEY = "no such key here"
 
@@ -158,9 +155,7 @@ class RunConfig(Settings):
     @cached_property
     def scientific(self) -> dict[str, Any]:
         """What can change the run's numbers, as plain Python: all but the trainer, the paths and where data lie."""
-        tree = self.plain()
-        tree = {name: tree[name] for name in tree if name not in ("trainer", "paths")}
-        tree["data"] = {name: value for name, value in tree["data"].items() if name not in PLACES}
+        tree = without_places(self.plain())
         if (fingerprint := self.data.source.fingerprint()) is not None:
             tree["data"]["fingerprint"] = fingerprint
         return tree

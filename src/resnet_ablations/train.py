@@ -2,14 +2,16 @@
 
 import logging
 import sys
+from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
-from resnet_ablations.overrides import CONF, checked, compose
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.sweep.plan import plan
+from resnet_ablations.overrides import CONF, checked, compose
+from resnet_ablations.report.build import build, standard_console
+from resnet_ablations.sweep.plan import Plan, plan
 from resnet_ablations.training.run import Interrupted, summary, train_run
 
 
@@ -27,12 +29,31 @@ def _train(config: DictConfig) -> float | None:
     return result.test_error
 
 
+def _sweep(overrides: tuple[str, ...]) -> None:
+    """Hydra's multirun, and for an experiment the report of what there is when it ends."""
+    planned = plan(tuple(override for override in overrides if not override.startswith("hydra")))
+    try:
+        _train()
+    except SystemExit as end:
+        if end.code == 2:
+            raise
+        _report(planned)
+        raise
+    _report(planned)
+
+
+def _report(planned: Plan) -> None:
+    if planned.record is not None:
+        build(Path(planned.jobs[0].config.paths.results), planned.record.name, standard_console())
+
+
 def main() -> None:
     """Check the whole command line before Hydra sees it, for Hydra names one mistake at a time."""
     arguments = get_args_parser().parse_args()
     with exit_on_user_error():
         if arguments.multirun:
-            plan(tuple(arguments.overrides))
+            _sweep(tuple(arguments.overrides))
+            return
         elif not (arguments.help or arguments.hydra_help or arguments.cfg or arguments.info):
             if any(override.startswith("experiment=") for override in arguments.overrides):
                 raise UserError("experiment=… is a sweep: add -m")

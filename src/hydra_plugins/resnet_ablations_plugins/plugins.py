@@ -1,4 +1,4 @@
-"""Thin plugins around `resnet_ablations.sweep`; Hydra imports this file in every application, so torch is not imported."""
+"""Thin plugins around `resnet_ablations.sweep`; Hydra imports this file in every application, so it imports no torch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,8 +26,10 @@ class ExperimentSweeper(Sweeper):
         from resnet_ablations.sweep.plan import plan
         from resnet_ablations.sweep.run import run_sweep
 
+        launcher = self.launcher
+        assert launcher is not None
         with exit_on_user_error():
-            run_sweep(plan(tuple(arguments)), lambda jobs: self.launcher.launch(jobs, initial_job_idx=0))
+            run_sweep(plan(tuple(arguments)), lambda jobs: launcher.launch(jobs, initial_job_idx=0))
 
 
 class LocalLauncher(Launcher):

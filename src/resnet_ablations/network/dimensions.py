@@ -45,8 +45,5 @@ class OptionA(nn.Module):
         self.pool = unit.dimension_change == "average_pool"
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.pool:
-            x = F.avg_pool2d(x, self.stride)
-        else:
-            x = x[:, :, :: self.stride, :: self.stride]
-        return F.pad(x, self.padding)
+        smaller = F.avg_pool2d(x, self.stride) if self.pool else x[:, :, :: self.stride, :: self.stride]
+        return F.pad(smaller, self.padding)

@@ -55,8 +55,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.end(self.units(self.stem(images)))
-        logits: Tensor = self.classifier(features.mean(dim=(2, 3)))
-        return logits
+        return self.classifier(features.mean(dim=(2, 3)))
 
     def _initialise(self, init: Literal["fan_in", "fan_out"]) -> None:
         for module in self.modules():

@@ -31,7 +31,7 @@ class Shortcut(nn.Module, ABC):
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         """Merge x and F(x) (see the module's docstring for the shapes)."""
 
-    def initialise(self) -> None:  # noqa: B027 - most shortcuts need nothing beyond He initialisation
+    def initialise(self) -> None:
         """Set what He initialisation of every convolution does not."""
 
     def undecayed(self) -> Iterator[nn.Parameter]:

@@ -5,9 +5,28 @@ import json
 import re
 from typing import Any
 
+ELSEWHERE = frozenset({"trainer", "paths"})
+"""Groups that say where and on what a run is trained: no part of its key."""
+
+PLACES = frozenset({"root", "cache"})
+"""Settings of `data` that say where the images lie, not what they are: no part of the key either."""
+
+
+def without_places(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without what differs from machine to machine and cannot change a number."""
+    scientific = {group: value for group, value in config.items() if group not in ELSEWHERE}
+    scientific["data"] = {name: value for name, value in config["data"].items() if name not in PLACES}
+    return scientific
+
+
+def is_place(override: str) -> bool:
+    """Whether a Hydra override sets something that `without_places` leaves out."""
+    group, _, name = override.partition("=")[0].lstrip("+").partition(".")
+    return group in ELSEWHERE or (group == "data" and name in PLACES)
+
 
 def configuration_name(scientific: dict[str, Any]) -> str:
-    """`NETWORK-SHORTCUT-DATA-HASH` of a scientific configuration, its seed left out: `resnet56-dropout-digits-1a2b3c4d`."""
+    """NETWORK-SHORTCUT-DATA-HASH of a scientific configuration without its seed: `resnet56-dropout-digits-1a2b3c4d`."""
     content = {name: value for name, value in scientific.items() if name != "seed"}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]

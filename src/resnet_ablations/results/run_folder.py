@@ -53,6 +53,7 @@ class Status(BaseModel):
     iteration: int
     iterations: int
     images_per_second: float = 0.0
+    seconds_left: float | None = None
     reason: str = ""
     updated: float = 0.0
 

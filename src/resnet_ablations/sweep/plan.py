@@ -4,16 +4,16 @@ import hashlib
 import itertools
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from hydra import initialize_config_dir
 from hydra.core.override_parser.types import Override
 
-from resnet_ablations.overrides import CONF, SWEEP_KEYS, compose, parse
-from resnet_ablations.config import PLACES, RunConfig
+from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, Scale, load_experiment
-from resnet_ablations.results.sweeps import SweepPlan
+from resnet_ablations.overrides import CONF, compose, parse
+from resnet_ablations.results.keys import is_place
+from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ def plan(overrides: tuple[str, ...]) -> Plan:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         parsed = parse([override for override in overrides if not override.startswith("hydra")])
         choices = {override.key_or_group: _choices(override) for override in parsed}
-    experiment = choices.pop("experiment", [None])
-    scale = choices.pop("scale", ["quick"])
-    if experiment == [None]:
+    experiment, scale = choices.pop("experiment", None), choices.pop("scale", ["scale=quick"])
+    if experiment is None:
         products = itertools.product(*choices.values())
         return Plan(_composed([(product, ()) for product in products]), None)
     if len(experiment) > 1 or len(scale) > 1:
-        raise UserError("experiment and scale: one of each a sweep")
-    return _plan_experiment(*(line.partition("=")[2] for line in (*experiment, *scale)), choices)
+        raise UserError("experiment, scale: one of each in a sweep")
+    return _plan_experiment(experiment[0], scale[0], choices)
 
 
-def _plan_experiment(name: str, scale_name: str, choices: dict[str, list[str]]) -> Plan:
+def _plan_experiment(experiment_line: str, scale_line: str, choices: dict[str, list[str]]) -> Plan:
+    name, scale_name = (line.partition("=")[2] for line in (experiment_line, scale_line))
     experiment = load_experiment(name)
     if scale_name not in experiment.scales:
         raise UserError(f"scale={scale_name}: no such scale of {name}; allowed: {', '.join(experiment.scales)}")
@@ -78,15 +78,15 @@ def _plan_experiment(name: str, scale_name: str, choices: dict[str, list[str]]) 
     )
     by_cell = dict(zip(itertools.product(range(len(wanted)), seeds), jobs, strict=True))
     rows: dict[str, list[str]] = {row.id: [] for row in experiment.rows}
-    configurations: dict[str, dict[str, Any]] = {}
+    configurations: dict[str, PlannedConfiguration] = {}
     for index, (row_id, own, _) in enumerate(wanted):
         job = by_cell[index, seeds[0]]
         rows[row_id].append(job.config.configuration)
-        configurations[job.config.configuration] = {
-            "overrides": list(own),
-            "served_by": [key.rpartition("-s")[0] for key in job.served_by],
-            "config": {group: value for group, value in job.config.plain().items() if group != "seed"},
-        }
+        configurations[job.config.configuration] = PlannedConfiguration(
+            overrides=list(own),
+            served_by=[key.rpartition("-s")[0] for key in job.served_by],
+            config={group: value for group, value in job.config.scientific.items() if group != "seed"},
+        )
     record = SweepPlan(
         name=_sweep_name(name, scale_name, extra),
         experiment=name,
@@ -154,12 +154,6 @@ def _composed(jobs: list[tuple[tuple[str, ...], tuple[str, ...]]]) -> tuple[Job,
 
 def _sweep_name(experiment: str, scale: str, extra: list[str]) -> str:
     """`EXPERIMENT-SCALE`, with a hash of the overrides that change what is run."""
-    places = {f"data.{place}" for place in PLACES}
-    scientific = sorted(
-        line
-        for line in extra
-        if (key := line.partition("=")[0].lstrip("+")) not in (*SWEEP_KEYS, *places)
-        and not key.startswith(("trainer", "paths"))
-    )
+    scientific = sorted(line for line in extra if not is_place(line))
     name = f"{experiment}-{scale}"
     return f"{name}-{hashlib.sha256(' '.join(scientific).encode()).hexdigest()[:6]}" if scientific else name

@@ -3,10 +3,9 @@
 import multiprocessing
 import os
 import sys
-import time
 from collections.abc import Sequence
 from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 import torch
@@ -32,7 +31,7 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     waiting = list(runs)
-    active: dict[BaseProcess, tuple[RunConfig, int]] = {}
+    active: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
     with Progress(len(runs)) as progress:
         try:
             while waiting or active:

@@ -20,7 +20,9 @@ def run_sweep(plan: Plan, launch: Launch) -> None:
         save_sweep(results, plan.record)
     missing = [job for job in plan.jobs if result_of(job) is None]
     name = "sweep" if plan.record is None else plan.record.name
-    print(f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True)
+    print(
+        f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True
+    )
     if missing:
         launch([list(job.overrides) for job in missing])
     failed = 0

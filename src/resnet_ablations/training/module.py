@@ -35,7 +35,7 @@ class TrainingModule(pl.LightningModule):
         report_progress: Callable[[int, float], None],
     ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.schedule = config.schedule
         self.seed = config.seed
         self.parts = config.schedule.batch_size // config.bn_batch
@@ -48,7 +48,7 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         decayed, spared = split_by_decay(self.network, self.schedule.weight_decay_on)
-        groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
         return torch.optim.SGD(
             [group for group in groups if group["params"]],
             lr=self.schedule.learning_rate_at(0),
@@ -128,8 +128,7 @@ class TrainingModule(pl.LightningModule):
         return loss / count, 100 * errors / count
 
     def _precision(self) -> AbstractContextManager[None]:
-        context: AbstractContextManager[None] = self.trainer.precision_plugin.forward_context()
-        return context
+        return self.trainer.precision_plugin.forward_context()
 
 
 def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
+from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
-from resnet_ablations.build import build_network
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.provenance import now, provenance, usable_cores
 from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
@@ -89,6 +89,8 @@ def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
         def report_progress(iteration: int, images_per_second: float) -> None:
             if time.time() - status.updated > 1:
                 status.iteration, status.images_per_second = iteration, images_per_second
+                images_left = (config.schedule.iterations - iteration) * config.schedule.batch_size
+                status.seconds_left = images_left / images_per_second
                 folder.set_status(status)
 
         module = TrainingModule(network, config, load_batches(config), record, report_progress)

@@ -1,0 +1,41 @@
+"""What a sweep would run and what is finished already; trains nothing, writes nothing."""
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from resnet_ablations.errors import exit_on_user_error
+from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.sweep.plan import Job, plan
+from resnet_ablations.sweep.run import result_of
+
+
+def main() -> None:
+    """Print a line a run for the Hydra overrides of a sweep."""
+    with exit_on_user_error():
+        planned = plan(tuple(sys.argv[1:]))
+    rows: dict[str, str] = {}
+    if planned.record is not None:
+        rows = {name: row for row, names in planned.record.rows.items() for name in names}
+    table = Table(box=None)
+    for column in ("row", "run", "iterations", "state"):
+        table.add_column(column, overflow="fold")
+    for job in planned.jobs:
+        iterations = f"{job.config.schedule.iterations:,}"
+        table.add_row(rows.get(job.config.configuration, ""), job.config.key, iterations, state(job))
+    Console().print(table)
+    finished = sum(result_of(job) is not None for job in planned.jobs)
+    print(f"{len(planned.jobs)} runs, {finished} finished, {len(planned.jobs) - finished} to train")
+
+
+def state(job: Job) -> str:
+    """finished, diverged, what its status says, or missing."""
+    if (result := result_of(job)) is not None:
+        return result.outcome if result.key == job.config.key else f"served by {result.key}"
+    status = RunFolder(job.config.paths.results, job.config.key).status()
+    return "missing" if status is None else status.outcome
+
+
+if __name__ == "__main__":
+    main()

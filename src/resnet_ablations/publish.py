@@ -1,0 +1,58 @@
+"""Copy the finished runs of all sweeps, text only, into results/reference/ and make its report."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import yaml
+
+from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.report.build import build, standard_console
+from resnet_ablations.results.keys import is_place, without_places
+from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
+
+REFERENCE = Path("results/reference")
+
+
+def main() -> None:
+    """Publish a results folder."""
+    parser = argparse.ArgumentParser(prog="python -m resnet_ablations.publish", description=__doc__)
+    parser.add_argument("results", nargs="?", default="results", help="the results folder")
+    with exit_on_user_error():
+        publish(Path(parser.parse_args().results), REFERENCE)
+
+
+def publish(results: Path, reference: Path) -> None:
+    """Copy what the plans of `results` speak of and is finished; leave out whatever tells of this machine's folders."""
+    plans = load_sweeps(results)
+    if not plans:
+        raise UserError(f"{results}: no sweep to publish; run one first: make sweep-shortcuts")
+    for plan in plans:
+        copied = sum(_copy_run(results, reference, key) for key in _keys(plan))
+        overrides = [line for line in plan.overrides if not is_place(line)]
+        save_sweep(reference, plan.model_copy(update={"overrides": overrides}))
+        print(f"{plan.name}: {copied} runs published")
+    build(reference, None, standard_console())
+
+
+def _keys(plan: SweepPlan) -> list[str]:
+    names = dict.fromkeys(
+        name for configuration, planned in plan.configurations.items() for name in (configuration, *planned.served_by)
+    )
+    return [f"{name}-s{seed}" for name in names for seed in plan.seeds]
+
+
+def _copy_run(results: Path, reference: Path, key: str) -> bool:
+    source, target = RunFolder(results, key), RunFolder(reference, key)
+    result = source.result()
+    if result is None:
+        return False
+    target.start(without_places(yaml.safe_load(source.config.read_text(encoding="utf-8"))))
+    shutil.copyfile(source.curve, target.curve)
+    target.finish(result)
+    return True
+
+
+if __name__ == "__main__":
+    main()

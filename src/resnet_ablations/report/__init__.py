@@ -1,0 +1,1 @@
+"""Tables and figures from a results folder and the experiment files alone."""

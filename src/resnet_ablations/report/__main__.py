@@ -1,0 +1,25 @@
+"""`python -m resnet_ablations.report [RESULTS] [--sweep NAME]`: make and print every table and figure."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from resnet_ablations.errors import exit_on_user_error
+from resnet_ablations.report.build import build, standard_console
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code: 0, or 1 where something was damaged and left out."""
+    parser = argparse.ArgumentParser(prog="python -m resnet_ablations.report", description=__doc__)
+    parser.add_argument("results", nargs="?", type=Path, default=Path("results"), help="the results folder")
+    parser.add_argument("--sweep", metavar="NAME", help="only this one of RESULTS/sweeps, as in shortcuts-quick")
+    options = parser.parse_args(arguments)
+    with exit_on_user_error():
+        damaged = build(options.results, options.sweep, standard_console())
+    for message in damaged:
+        print(f"error: {message}", file=sys.stderr)
+    return 1 if damaged else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

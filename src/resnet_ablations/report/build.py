@@ -1,0 +1,82 @@
+"""Everything that the report makes from a results folder."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.text import Text
+
+from resnet_ablations.errors import UserError
+from resnet_ablations.experiments import load_experiment
+from resnet_ablations.report import faithfulness, figures, render, table
+from resnet_ablations.report.cells import cells_of
+from resnet_ablations.report.plans import load_plans, runs_of
+from resnet_ablations.results.files import write_atomically
+from resnet_ablations.results.frames import load_curves, load_results
+from resnet_ablations.results.sweeps import SweepPlan
+
+
+def build(results: Path, sweep: str | None, console: Console) -> list[str]:
+    """Make and print the tables and figures of every sweep, or of that one; return what is damaged, in words.
+
+    Raise `UserError` where there is no sweep at all, or none of that name.
+    """
+    plans, damaged = load_plans(results)
+    if sweep is not None:
+        names = [plan.name for plan in plans]
+        if sweep not in names:
+            raise UserError(f"--sweep={sweep}: no such sweep in {results}/sweeps; there: {', '.join(names) or 'none'}")
+        plans = [plan for plan in plans if plan.name == sweep]
+    with warnings.catch_warnings(action="ignore"):  # they are said again at the end, where they are seen
+        runs, curves = load_results(results), load_curves(results)
+    damaged += [*runs.attrs["damaged"], *curves.attrs["damaged"]]
+    written: list[Path] = []
+    for plan in plans:
+        try:
+            written += _report(plan, results, runs, curves, console)
+        except UserError as error:
+            damaged += error.messages
+    for path in written:
+        console.print(Text(f"wrote {path}"), soft_wrap=True)
+    return damaged
+
+
+def _report(
+    plan: SweepPlan, results: Path, all_runs: pd.DataFrame, curves: pd.DataFrame, console: Console
+) -> list[Path]:
+    """One sweep's files, and its tables on the console."""
+    experiment = load_experiment(plan.experiment)
+    runs = runs_of(plan, all_runs, curves)
+    cells = cells_of(plan, experiment, runs)
+    comparison = table.comparison(plan, experiment, cells, runs, results)
+    render.terminal(comparison, console)
+    page = [f"## {comparison.title}\n", render.markdown(comparison)]
+    files: dict[str, str | bytes] = {
+        f"{plan.name}.md": "",  # first of the list, filled last
+        f"{plan.name}.tex": render.latex(comparison),
+        f"{plan.name}.csv": render.csv(table.tidy(plan, experiment, cells)),
+    }
+    if experiment.figures:
+        name = figures.figure_name(plan, experiment)
+        content = figures.render(plan, experiment, cells, runs, curves)
+        files |= {f"{name}.{suffix}": data for suffix, data in content.items()}
+        page.append(f"![{experiment.title}: training loss and test error]({name}.png)\n")
+    if comparisons := faithfulness.compare(plan, experiment, runs, curves):
+        faithful = faithfulness.faithfulness_table(plan, experiment, comparisons)
+        render.terminal(faithful, console)
+        page += [f"### {faithful.title}\n", render.markdown(faithful)]
+        files[f"{faithful.name}.csv"] = render.csv(faithfulness.tidy(plan, comparisons))
+    files[f"{plan.name}.md"] = "\n".join(page)
+    folder = results / "report"
+    for file, data in files.items():
+        write_atomically(folder / file, data)
+    return [folder / file for file in files]
+
+
+def standard_console() -> Console:
+    """The terminal; where there is none, plain text as wide as a table may be."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows ? and does not break
+    return Console(highlight=False, width=None if sys.stdout.isatty() else render.WIDTH)

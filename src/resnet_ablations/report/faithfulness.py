@@ -1,0 +1,133 @@
+"""Faithfulness: our training loss over the paper's digitised one, at the same iterations of the same setting."""
+
+import statistics
+from dataclasses import dataclass
+
+import pandas as pd
+
+from resnet_ablations.experiments import Experiment, Row
+from resnet_ablations.report.captions import row_label
+from resnet_ablations.report.curves import CUT_OFF, finished_curves, loss_points, paper_loss
+from resnet_ablations.report.table import Column, Table
+from resnet_ablations.results.sweeps import SweepPlan
+
+CHECKPOINTS = {"early": (500, 1_000, 1_500, 2_000), "paper": (10_000, 30_000, 34_000, 46_000, 62_000)}
+"""The iterations to compare at, for the scales that share the paper's setting."""
+WINDOWS = {"early": 100, "paper": 500}
+"""Iterations to each side of a checkpoint that are averaged."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row's training loss at one checkpoint, ours and the paper's; None where there is no point to average."""
+
+    row: Row
+    iteration: int
+    n: int
+    """Our finished seeds; `ours` is the median over them."""
+    ours: float | None
+    paper: float | None
+    paper_is_cut_off: bool
+    """The paper's curve touches the end of its axis: the true loss is `paper` or more."""
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours over the paper's; an upper bound where the paper's is cut off."""
+        return None if self.ours is None or self.paper is None else self.ours / self.paper
+
+
+def compare(plan: SweepPlan, experiment: Experiment, runs: pd.DataFrame, curves: pd.DataFrame) -> list[Comparison]:
+    """Every row with a digitised curve at every checkpoint of the plan's scale; nothing at other scales."""
+    comparisons = []
+    for row in experiment.rows:
+        if row.curve is None or row.id not in plan.rows or plan.scale not in CHECKPOINTS:
+            continue
+        paper = paper_loss(row.curve)
+        ours = [loss_points(curve) for curve in finished_curves(plan.rows[row.id], runs, curves)]
+        for iteration in CHECKPOINTS[plan.scale]:
+            # Both curves over the same span: where ours ends at a checkpoint, the paper's later half would be lower.
+            low, high = iteration - WINDOWS[plan.scale], min(iteration + WINDOWS[plan.scale], plan.iterations)
+            losses = [loss for curve in ours if (loss := _geometric_mean(curve, low, high)) is not None]
+            comparisons.append(
+                Comparison(
+                    row,
+                    iteration,
+                    n=len(losses),
+                    ours=statistics.median(losses) if losses else None,
+                    paper=_geometric_mean(paper.clip(upper=CUT_OFF), low, high),
+                    paper_is_cut_off=bool((_between(paper, low, high) > CUT_OFF).any()),
+                )
+            )
+    return comparisons
+
+
+def faithfulness_table(plan: SweepPlan, experiment: Experiment, comparisons: list[Comparison]) -> Table:
+    """The comparisons as a table: three lines a row, a column a checkpoint."""
+    window = WINDOWS[plan.scale]
+    by_row: dict[str, list[Comparison]] = {}
+    for comparison in comparisons:
+        by_row.setdefault(comparison.row.id, []).append(comparison)
+    lines = []
+    for row_id, entries in by_row.items():
+        label = row_label(experiment.row(row_id), experiment)
+        lines.append((label, "ours", *(_number(c.ours) for c in entries)))
+        lines.append(("", "paper", *(_number(c.paper, "≥ " if c.paper_is_cut_off else "") for c in entries)))
+        lines.append(("", "ratio", *(_ratio(c) for c in entries)))
+    cut_off = any(c.paper_is_cut_off or c.paper is None for c in comparisons)
+    return Table(
+        name=f"{plan.name}-faithfulness",
+        title=f"Faithfulness: {experiment.title}, scale {plan.scale}",
+        caption=(
+            f"Training loss at an iteration, ours and the paper’s: geometric mean of the points within ±{window} "
+            f"iterations (never past iteration {plan.iterations:,}), ours the median over the finished seeds. The "
+            "paper’s is digitised from its figure (±5 %), so a ratio within 0.95–1.05 cannot be told from 1."
+        ),
+        columns=(
+            Column("row"),
+            Column("training loss"),
+            *(Column(f"{iteration:,}", right=True) for iteration in CHECKPOINTS[plan.scale]),
+        ),
+        rows=tuple(lines),
+        notes=("The paper’s curves are cut off at 2, the end of its axis (≥, or no value).",) * cut_off,
+    )
+
+
+def tidy(plan: SweepPlan, comparisons: list[Comparison]) -> pd.DataFrame:
+    """One line a row and checkpoint."""
+    return pd.DataFrame(
+        [
+            {
+                "experiment": plan.experiment,
+                "scale": plan.scale,
+                "sweep": plan.name,
+                "row": c.row.id,
+                "iteration": c.iteration,
+                "window": WINDOWS[plan.scale],
+                "ours": c.ours,
+                "paper": c.paper,
+                "ratio": c.ratio,
+                "paper_is_cut_off": c.paper_is_cut_off,
+                "n": c.n,
+            }
+            for c in comparisons
+        ]
+    )
+
+
+def _between(curve: pd.Series, low: float, high: float) -> pd.Series:
+    return curve[(curve.index >= low) & (curve.index <= high)]
+
+
+def _geometric_mean(curve: pd.Series, low: float, high: float) -> float | None:
+    points = [float(loss) for loss in _between(curve, low, high) if loss > 0]
+    return statistics.geometric_mean(points) if points else None
+
+
+def _number(loss: float | None, prefix: str = "") -> str:
+    return "–" if loss is None else f"{prefix}{loss:#.3g}"
+
+
+def _ratio(comparison: Comparison) -> str:
+    if comparison.ratio is None:
+        return "–"
+    return f"{'≤ ' if comparison.paper_is_cut_off else ''}{comparison.ratio:.2f}"

@@ -1,0 +1,87 @@
+"""The frozen plans of the sweeps, and the runs that fill one."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from resnet_ablations.errors import UserError
+from resnet_ablations.experiments import SCALES
+from resnet_ablations.results.sweeps import SweepPlan
+
+RUN_COLUMNS = ["configuration", "seed", "key", "outcome", "test_error", "train_error", "seconds", "commit", "dirty"]
+
+
+def load_plans(results: Path) -> tuple[list[SweepPlan], list[str]]:
+    """The plans of a results folder, by experiment and scale, and a message for each that cannot be read.
+
+    Raise `UserError` where there is none.
+    """
+    plans, damaged = [], []
+    for path in sorted(results.glob("sweeps/*.json")):
+        try:
+            plan = SweepPlan.model_validate_json(path.read_bytes())
+            if plan.scale not in SCALES:
+                raise ValueError(f"scale: must be one of {', '.join(SCALES)}")
+            if unknown := {name for row in plan.rows.values() for name in row} - set(plan.configurations):
+                raise ValueError(f"rows: unknown configurations {', '.join(sorted(unknown))}")
+            plans.append(plan)
+        except (OSError, ValueError) as error:
+            damaged.append(f"{path}: damaged plan, left out: {_reason(error)}; delete the file and run the sweep again")
+    if not plans and not damaged:
+        raise UserError(f"{results}/sweeps: no sweep yet: run make sweep-shortcuts")
+    return sorted(plans, key=lambda plan: (plan.experiment, SCALES.index(plan.scale), plan.name)), damaged
+
+
+def distinct(plan: SweepPlan, *keys: str) -> list[Any]:
+    """The different values of the setting `KEYS[0].KEYS[1]…` over the plan's configurations."""
+    values: list[Any] = []
+    for configuration in plan.configurations.values():
+        value: Any = configuration.config
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None and value not in values:
+            values.append(value)
+    return values
+
+
+def runs_of(plan: SweepPlan, results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """One row a configuration and seed of the plan that has a result; its errors (%) are those at `plan.iterations`.
+
+    `configuration` is the plan's; `key` names the run that the numbers come from: where there is no own one, a longer
+    one of a configuration in `served_by`, read at that iteration.
+    """
+    by_seed = {(run["configuration"], run["seed"]): run for run in results.to_dict("records")}
+    at_the_end = curves[curves["iteration"] == plan.iterations].dropna(subset="test_error")
+    on_the_way = {row["key"]: row for row in at_the_end.to_dict("records")}
+    found: list[dict[Any, Any]] = []
+    for name, planned in plan.configurations.items():
+        for seed in plan.seeds:
+            run = by_seed.get((name, seed))
+            longer = (by_seed.get((other, seed)) for other in planned.served_by)
+            if run is None:
+                run = next(filter(None, (_as_prefix(run, on_the_way, plan.iterations) for run in longer if run)), None)
+            if run is not None:
+                found.append({**run, "configuration": name})
+    return pd.DataFrame(found, columns=RUN_COLUMNS)
+
+
+def is_served(runs: pd.DataFrame) -> pd.Series:
+    """Whether each run's numbers come from a longer run of another configuration."""
+    return runs["key"] != runs["configuration"].astype(str) + "-s" + runs["seed"].astype(str)
+
+
+def _as_prefix(run: dict[Any, Any], on_the_way: dict[Any, dict[Any, Any]], iterations: int) -> dict[Any, Any] | None:
+    """A longer run as it was after `iterations`: what became of it later does not matter here."""
+    if run["key"] in on_the_way:
+        row = on_the_way[run["key"]]
+        return {**run, "outcome": "finished", "test_error": row["test_error"], "train_error": row["train_error"]}
+    diverged_before = run["outcome"] == "diverged" and run["iterations"] <= iterations
+    return run if diverged_before else None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:3])
+    return str(error)

@@ -1,0 +1,155 @@
+"""A table as Markdown, LaTeX, CSV and in the terminal."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from resnet_ablations.report.table import Column, Table
+
+WIDTH = 100
+"""Columns of the terminal that a table may take."""
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    " %": r"~\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    '"': "''",
+    "−": r"$-$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "†": r"$\dagger$",
+    "–": "--",
+    "—": "---",
+    "…": r"\dots{}",
+    "“": "``",
+    "”": "''",
+    "’": "'",
+    "b_g": r"$b_g$",
+}
+_LATEX_TOKEN = re.compile("|".join(map(re.escape, sorted(LATEX, key=len, reverse=True))))
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")
+
+
+def markdown(table: Table) -> str:
+    """GitHub's Markdown: caption, table, notes, and the command as a code block."""
+    lines = [_markdown(table.caption), ""]
+    lines.append(_markdown_line(column.heading for column in table.columns))
+    lines.append("| " + " | ".join("---:" if column.right else "---" for column in table.columns) + " |")
+    lines += [_markdown_line(row) for row in table.rows]
+    for note in table.notes:
+        lines += ["", _markdown(note)]
+    if table.command:
+        lines += ["", "Runs are missing; this makes them:", "", "```sh", table.command, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def latex(table: Table) -> str:
+    """A `table` with a booktabs `tabular`, to be used with LaTeX's input command as it is."""
+    command = [f"% Runs are missing; this makes them: {table.command}"] if table.command else []
+    columns = "".join(map(_latex_column, table.columns))
+    notes = [rf"\par\smallskip {_latex(note)}" for note in table.notes]
+    return "\n".join(
+        [
+            *command,
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(table.caption)}}}",
+            rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]', '-', table.name)}}}",
+            r"\medskip",
+            r"\footnotesize\setlength{\tabcolsep}{3pt}",
+            rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
+            r"\toprule",
+            _latex_line([column.heading for column in table.columns], table.columns),
+            r"\midrule",
+            *(_latex_line(row, table.columns) for row in table.rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            *notes,
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """Numbers to eight digits; a text that a spreadsheet would take for a formula is led by an apostrophe."""
+    safe = frame.map(lambda value: _defused(value) if isinstance(value, str) else value)
+    return safe.to_csv(index=False, lineterminator="\n", float_format="%.8g")
+
+
+def terminal(table: Table, console: Console) -> None:
+    """Print the table, not wider than `WIDTH`."""
+    width = min(WIDTH, console.width)
+    console.print(Text(table.title, style="bold"), width=width)
+    console.print(Text(table.caption), width=width)
+    grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        # Folded in a narrow terminal: rich would cut a number off.
+        grid.add_column(Text(column.heading), justify=justify, max_width=column.width, overflow="fold")
+    for row in table.rows:
+        grid.add_row(*map(Text, row))
+    console.print()
+    console.print(grid, width=width)
+    console.print()
+    for note in table.notes:
+        console.print(Text(note), width=width)
+    if table.command:
+        console.print(Text("Runs are missing; this makes them:"), width=width)
+        console.print(Text(f"  {table.command}"), soft_wrap=True)
+    console.print()
+
+
+def _markdown(text: str) -> str:
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", _one_line(text))
+
+
+def _markdown_line(texts: Iterable[str]) -> str:
+    return "| " + " | ".join(map(_markdown, texts)) + " |"
+
+
+def _latex(text: str) -> str:
+    paired = re.sub(r'"([^"]*)"', r"“\1”", _one_line(text))
+    return _LATEX_TOKEN.sub(lambda match: LATEX[match[0]], paired)
+
+
+def _latex_column(column: Column) -> str:
+    if column.width is None:
+        return "r" if column.right else "l"
+    return f"p{{{column.width / 2:g}em}}"
+
+
+def _latex_line(texts: Sequence[str], columns: Sequence[Column]) -> str:
+    flush = [(r"\raggedleft " if c.right else r"\raggedright ") if c.width else "" for c in columns]
+    cells = " & ".join(start + _latex(text) for start, text in zip(flush, texts, strict=True))
+    return cells + r" \tabularnewline"  # not \\, which means something else after \raggedright
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _defused(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

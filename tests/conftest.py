@@ -1,0 +1,51 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.overrides import compose
+
+torch.set_num_threads(1)
+
+TINY = (
+    "network.depth=8",
+    "schedule.iterations=6",
+    "schedule.warmup_iterations=2",
+    "schedule.milestones=[4]",
+    "schedule.log_every=2",
+    "schedule.evaluate_every=4",
+    "trainer=cpu",
+    "trainer.threads=1",
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., RunConfig]:
+    """Composes a run of ResNet-8, six iterations of the digits, its results in `tmp_path/results`, with overrides."""
+
+    def make(*overrides: str) -> RunConfig:
+        return compose([*TINY, f"paths.results={tmp_path}/results", f"paths.data={tmp_path}/data", *overrides])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python ARGUMENTS` in a folder, on one thread, and returns what it printed and its exit code."""
+
+    def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run

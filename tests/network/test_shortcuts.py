@@ -1,0 +1,219 @@
+"""Every shortcut of conf/shortcut as a piece of a network, and each class against its formula."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnet_ablations.build import build_network
+from resnet_ablations.config import RunConfig
+from resnet_ablations.network.dimensions import UnitShape
+from resnet_ablations.network.shortcuts import (
+    ConstantScaling,
+    Conv1x1,
+    Dropout,
+    ExclusiveGating,
+    Gate,
+    Identity,
+    Shortcut,
+    ShortcutOnlyGating,
+)
+from resnet_ablations.overrides import CONF, compose
+from resnet_ablations.training.run import load_batches
+
+SHORTCUTS = sorted(path.stem for path in (CONF / "shortcut").glob("*.yaml"))
+SHAPES = [
+    UnitShape(16, 16, 1, "zero_pad"),
+    UnitShape(16, 32, 2, "zero_pad"),
+    UnitShape(32, 64, 2, "zero_pad"),
+]
+SAME = UnitShape(4, 4, 1, "zero_pad")
+WIDER = UnitShape(4, 8, 2, "zero_pad")
+GATE: dict[str, Any] = {"gate_bias": -1.5, "gate_weights": "he", "decay_gate_bias": True, "batch_norm": False}
+
+
+@cache
+def tiny(shortcut: str) -> RunConfig:
+    return compose([f"shortcut={shortcut}", "network.depth=8"])
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def inputs(shape: UnitShape, size: int = 8) -> tuple[Tensor, Tensor]:
+    small = size // shape.stride
+    return torch.randn(3, shape.in_channels, size, size), torch.randn(3, shape.out_channels, small, small)
+
+
+def option_a(x: Tensor, shape: UnitShape) -> Tensor:
+    """x where the unit keeps its shape, otherwise every other pixel with zeros behind."""
+    if not shape.changes:
+        return x
+    return torch.cat([x[:, :, ::2, ::2], torch.zeros_like(x[:, :, ::2, ::2])], dim=1)
+
+
+def convolution(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """A 1×1 convolution as the matrix that it is."""
+    stride = conv.stride[0]
+    z = torch.einsum("oi,nihw->nohw", conv.weight[:, :, 0, 0], x[:, :, ::stride, ::stride])
+    return z if conv.bias is None else z + conv.bias[:, None, None]
+
+
+def normalised(z: Tensor, norm: nn.Module) -> Tensor:
+    """Batch normalisation by the batch's own statistics."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    mean = z.mean((0, 2, 3), keepdim=True)
+    variance = ((z - mean) ** 2).mean((0, 2, 3), keepdim=True)
+    scaled = (z - mean) / torch.sqrt(variance + norm.eps)
+    return scaled * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+
+def test_the_rows_of_fig_2_are_there() -> None:
+    assert {"identity", "constant_scaling", "exclusive_gating", "shortcut_only_gating", "conv1x1", "dropout"} <= {
+        *SHORTCUTS
+    }
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s.in_channels}-{s.out_channels}")
+@pytest.mark.parametrize("name", SHORTCUTS)
+def test_every_shortcut_gives_the_residuals_shape(name: str, shape: UnitShape) -> None:
+    shortcut = tiny(name).shortcut.build(shape)
+    assert isinstance(shortcut, Shortcut)
+    x, residual = inputs(shape)
+    y = shortcut(x, residual)
+    assert y.shape == residual.shape
+    assert y.isfinite().all()
+
+
+@pytest.mark.parametrize("name", SHORTCUTS)
+def test_every_shortcut_gives_every_parameter_a_gradient(name: str) -> None:
+    network = build_network(tiny(name))
+    logits = network(torch.randn(16, 1, 8, 8))
+    F.cross_entropy(logits, torch.randint(10, (16,))).backward()
+    for parameter_name, parameter in network.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", SHORTCUTS)
+def test_every_shortcut_overfits_one_batch(name: str) -> None:
+    """Wrong labels have to be learnt by heart, and hold in evaluation: nothing is random in it, not even dropout."""
+    network = build_network(tiny(name))
+    images, labels = load_batches(tiny(name)).train(0)
+    labels = labels.roll(1)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    for _ in range(120):
+        optimizer.zero_grad()
+        F.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+    network.eval()
+    with torch.no_grad():
+        assert F.cross_entropy(network(images), labels) < 0.05
+
+
+@pytest.mark.parametrize("shape", [SAME, WIDER])
+def test_identity_adds(shape: UnitShape) -> None:
+    x, residual = inputs(shape)
+    torch.testing.assert_close(Identity(shape)(x, residual), option_a(x, shape) + residual, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", [SAME, WIDER])
+@pytest.mark.parametrize(("on_x", "on_residual"), [(0.5, 1.0), (0.5, 0.5), (0.25, 2.0)])
+def test_constant_scaling(shape: UnitShape, on_x: float, on_residual: float) -> None:
+    x, residual = inputs(shape)
+    shortcut = ConstantScaling(shape, shortcut_scale=on_x, residual_scale=on_residual)
+    torch.testing.assert_close(shortcut(x, residual), on_x * option_a(x, shape) + on_residual * residual)
+
+
+@pytest.mark.parametrize("shape", [SAME, WIDER])
+def test_scaled_by_0_and_1_it_is_a_plain_net(shape: UnitShape) -> None:
+    x, residual = inputs(shape)
+    x.requires_grad_()
+    y = ConstantScaling(shape, shortcut_scale=0, residual_scale=1)(x, residual)
+    torch.testing.assert_close(y, residual, rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("shape", [SAME, WIDER])
+def test_gates(shape: UnitShape) -> None:
+    x, residual = inputs(shape)
+    for kind, on_residual in ((ExclusiveGating, lambda g: g), (ShortcutOnlyGating, torch.ones_like)):
+        shortcut = kind(shape, **GATE)
+        shortcut.initialise()
+        g = torch.sigmoid(convolution(x, shortcut.gate.conv))
+        assert g.shape == residual.shape
+        assert 0.05 < g.std()
+        expected = (1 - g) * option_a(x, shape) + on_residual(g) * residual
+        torch.testing.assert_close(shortcut(x, residual), expected)
+
+
+@pytest.mark.parametrize("shape", [SAME, WIDER])
+def test_with_zero_weights_a_gate_is_the_logistic_of_its_bias(shape: UnitShape) -> None:
+    x, residual = inputs(shape)
+    shortcut = ExclusiveGating(shape, **GATE | {"gate_weights": "zero"})
+    shortcut.initialise()
+    g = torch.sigmoid(torch.tensor(-1.5))
+    torch.testing.assert_close(shortcut.gate(x), g.expand_as(residual))
+    torch.testing.assert_close(shortcut(x, residual), (1 - g) * option_a(x, shape) + g * residual)
+
+
+@pytest.mark.parametrize("shape", [SAME, WIDER])
+def test_with_batch_norm_the_gates_bias_is_its_beta(shape: UnitShape) -> None:
+    x, _ = inputs(shape)
+    gate = Gate(shape, -1.5, "he", True, True)
+    gate.initialise()
+    assert isinstance(gate.normalise, nn.BatchNorm2d)
+    assert gate.conv.bias is None
+    assert gate.bias is gate.normalise.bias
+    assert gate.bias.eq(-1.5).all()
+    z = normalised(convolution(x, gate.conv), gate.normalise)
+    torch.testing.assert_close(gate(x), torch.sigmoid(z), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("shape", [SAME, WIDER])
+def test_conv1x1(shape: UnitShape, batch_norm: bool) -> None:
+    x, residual = inputs(shape)
+    shortcut = Conv1x1(shape, batch_norm=batch_norm)
+    assert shortcut.conv.bias is None
+    z = convolution(x, shortcut.conv)
+    z = normalised(z, shortcut.normalise) if batch_norm else z
+    torch.testing.assert_close(shortcut(x, residual), z + residual, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("inverted", "kept", "in_evaluation"), [(False, 1.0, 0.7), (True, 1 / 0.7, 1.0)])
+def test_dropout(inverted: bool, kept: float, in_evaluation: float) -> None:
+    """Not inverted: kept values stay as they are and evaluation scales; inverted: the other way round."""
+    x, residual = torch.rand(50, 4, 20, 20) + 1, torch.randn(50, 4, 20, 20)
+    shortcut = Dropout(SAME, rate=0.3, inverted=inverted)
+    passed = shortcut(x, residual) - residual
+    dropped = passed.abs() < 1e-5
+    assert dropped.float().mean().item() == pytest.approx(0.3, abs=0.01)
+    torch.testing.assert_close(passed[~dropped], (kept * x)[~dropped], rtol=1e-4, atol=1e-5)
+    shortcut.eval()
+    torch.testing.assert_close(shortcut(x, residual), in_evaluation * x + residual)
+    assert (passed / x).mean().item() == pytest.approx(in_evaluation, abs=0.01), "evaluation is the expectation"
+
+
+def test_dropout_acts_on_the_shortcut_alone() -> None:
+    _, residual = inputs(SAME)
+    shortcut = Dropout(SAME, rate=0.5, inverted=False)
+    torch.testing.assert_close(shortcut(torch.zeros_like(residual), residual), residual, rtol=0, atol=0)
+
+
+def test_only_a_gates_bias_can_be_spared_from_decay(config: Callable[..., RunConfig]) -> None:
+    for name in ("exclusive_gating", "shortcut_only_gating"):
+        decays, spared = (
+            config(f"shortcut={name}", f"shortcut.decay_gate_bias={decay}").shortcut.build(SAME)
+            for decay in ("true", "false")
+        )
+        assert list(decays.undecayed()) == []
+        assert [id(p) for p in spared.undecayed()] == [id(spared.gate.bias)]

@@ -1,0 +1,121 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_up import MadeUp
+
+import resnet_ablations
+from resnet_ablations.report.__main__ import main
+
+FILES = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-fig3.pdf", "-fig3.svg", "-fig3.png")}
+SOURCES = Path(resnet_ablations.__file__).parents[1]
+
+
+def contents(results: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((results / "report").iterdir())}
+
+
+def test_a_whole_sweep_becomes_files_and_a_table(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
+    made_up.plan()
+    made_up.all_runs({"original": 4.0})
+    assert main([str(made_up.path)]) == 0
+    out = capsys.readouterr().out
+    assert set(contents(made_up.path)) == FILES
+    assert "shortcut-only" in out
+    assert "6 configurations)" in out
+    assert all(f"wrote {made_up.path}/report/{name}" in out for name in FILES)
+    table = out.partition("wrote ")[0]
+    assert max(map(len, table.splitlines())) <= 100
+    assert "\x1b" not in out
+    frame = pd.read_csv(made_up.path / "report" / "shortcuts-quick.csv")
+    assert len(frame) == 16
+    page = (made_up.path / "report" / "shortcuts-quick.md").read_text()
+    assert "](shortcuts-quick-fig3.png)" in page
+
+
+def test_every_plan_or_only_one(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
+    made_up.plan("quick")
+    made_up.plan("early")
+    assert main([str(made_up.path), "--sweep", "shortcuts-quick"]) == 0
+    assert set(contents(made_up.path)) == FILES
+    assert "scale early" not in capsys.readouterr().out
+    assert main([str(made_up.path)]) == 0
+    early = {name.replace("quick", "early") for name in FILES} | {"shortcuts-early-faithfulness.csv"}
+    assert set(contents(made_up.path)) == FILES | early
+    out = capsys.readouterr().out
+    assert "Faithfulness" in out
+    assert "make sweep-shortcuts SCALE=early SEEDS=0" in out
+
+
+def test_no_sweep_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([str(tmp_path / "results")])
+    assert exit_.value.code == 2
+    assert "no sweep yet: run make sweep-shortcuts" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_unknown_sweep(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
+    made_up.plan()
+    with pytest.raises(SystemExit) as exit_:
+        main([str(made_up.path), "--sweep", "shortcuts-small"])
+    assert exit_.value.code == 2
+    assert "shortcuts-small: no such sweep" in capsys.readouterr().err
+
+
+def test_damage_is_named_after_the_rest_is_made(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
+    made_up.plan()
+    made_up.plan("small")
+    made_up.all_runs({"original": 4.0})
+    damaged = made_up.run("dropout", 30.0)
+    (damaged.path / "result.json").write_text("{")
+    (made_up.path / "sweeps" / "shortcuts-small.json").write_text('{"name": 1}')
+    assert main([str(made_up.path)]) == 1
+    captured = capsys.readouterr()
+    assert set(contents(made_up.path)) == FILES
+    assert f"{damaged.path}: damaged result, left out" in captured.err
+    assert "shortcuts-small.json: damaged plan, left out" in captured.err
+    assert "Traceback" not in captured.err
+    assert "missing" in captured.out
+    assert "make sweep-shortcuts SCALE=quick SEEDS=0" in captured.out
+
+
+def test_a_plan_of_an_experiment_that_is_gone(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
+    path = made_up.path / "sweeps" / "shortcuts-quick.json"
+    made_up.plan()
+    path.with_name("gone-quick.json").write_text(path.read_text().replace('"shortcuts"', '"gone"'))
+    assert main([str(made_up.path)]) == 1
+    assert "gone: no such experiment" in capsys.readouterr().err
+    assert set(contents(made_up.path)) >= FILES
+
+
+def test_the_same_results_give_the_same_bytes_without_torch(made_up: MadeUp) -> None:
+    """Twice, the second time in a process of its own, with another hash seed, locale and a matplotlibrc in the way."""
+    made_up.plan("early", seeds=(0, 1))
+    for seed in (0, 1):
+        made_up.run("original", 40.0 + seed, seed, scale="early", error_at=lambda iteration: 50.0)
+        made_up.run("conv1x1", 70.0 + seed, seed, scale="paper", error_at=lambda iteration: 60.0)
+    assert main([str(made_up.path)]) == 0
+    first = contents(made_up.path)
+    shutil.rmtree(made_up.path / "report")
+    (made_up.path.parent / "matplotlibrc").write_text("axes.facecolor: red\nfont.size: 20\n")
+    code = (
+        "import sys; from resnet_ablations.report.__main__ import main; code = main(sys.argv[1:]);"
+        "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'hydra', 'omegaconf'} & set(sys.modules);"
+        "assert not heavy, heavy; sys.exit(code)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(made_up.path)],
+        env=os.environ
+        | {"PYTHONPATH": str(SOURCES), "PYTHONHASHSEED": "7", "PYTHONIOENCODING": "ascii", "TZ": "Asia/Tokyo"},
+        cwd=made_up.path.parent,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    second = contents(made_up.path)
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []

@@ -1,0 +1,67 @@
+"""Caffe's momentum out of torch's SGD: v ← m·v + lr·(g + wd·w), w ← w − v."""
+
+import torch
+from torch import Tensor
+
+from resnet_ablations.training.sgd import set_learning_rate
+
+MOMENTUM, DECAY = 0.9, 0.05
+RATES = [0.01, 0.01, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001, 0.1]
+
+
+def gradients(steps: int) -> list[Tensor]:
+    torch.manual_seed(0)
+    return [torch.randn(7, dtype=torch.float64) for _ in range(steps)]
+
+
+def by_torch(rates: list[float], start: Tensor, *, ours: bool) -> list[Tensor]:
+    weight = torch.nn.Parameter(start.clone())
+    optimizer = torch.optim.SGD([weight], lr=rates[0], momentum=MOMENTUM, weight_decay=DECAY)
+    path = []
+    for rate, gradient in zip(rates, gradients(len(rates)), strict=True):
+        weight.grad = gradient.clone()
+        if ours:
+            set_learning_rate(optimizer, rate)
+        else:
+            optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        path.append(weight.detach().clone())
+    return path
+
+
+def by_hand(rates: list[float], start: Tensor) -> list[Tensor]:
+    weight, v, path = start.clone(), torch.zeros_like(start), []
+    for rate, gradient in zip(rates, gradients(len(rates)), strict=True):
+        v = MOMENTUM * v + rate * (gradient + DECAY * weight)
+        weight = weight - v
+        path.append(weight)
+    return path
+
+
+START = torch.linspace(-1, 1, 7, dtype=torch.float64)
+
+
+def test_steps_are_caffes_also_where_the_rate_changes() -> None:
+    torch.testing.assert_close(by_torch(RATES, START, ours=True), by_hand(RATES, START), rtol=1e-12, atol=1e-12)
+
+
+def test_that_is_not_what_torch_does_by_itself() -> None:
+    """Else the test above could not fail."""
+    plain, caffe = by_torch(RATES, START, ours=False), by_hand(RATES, START)
+    torch.testing.assert_close(plain[:2], caffe[:2], rtol=1e-12, atol=1e-12)
+    assert (plain[2] - caffe[2]).abs().max() > 1e-3
+
+
+def test_at_a_constant_rate_it_is_torchs() -> None:
+    rates = [0.1] * 6
+    torch.testing.assert_close(
+        by_torch(rates, START, ours=True), by_torch(rates, START, ours=False), rtol=0, atol=0
+    )
+
+
+def test_every_group_gets_the_rate_and_keeps_its_decay() -> None:
+    parameters = [torch.nn.Parameter(START.clone()) for _ in range(2)]
+    groups = [{"params": parameters[:1]}, {"params": parameters[1:], "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=MOMENTUM, weight_decay=DECAY)
+    set_learning_rate(optimizer, 0.02)
+    assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.02, DECAY), (0.02, 0.0)]
