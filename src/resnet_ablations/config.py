@@ -19,7 +19,7 @@ from resnet_ablations.network.dimensions import DimensionChange
 from resnet_ablations.network.resnet import units_per_stage
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.network.units import Activation
-from resnet_ablations.results.keys import configuration_name, without_places
+from resnet_ablations.results.keys import configuration_name, without_locations
 
 NO_SUCH_KEY = "no such key here"
 
@@ -30,7 +30,7 @@ NotNegative = Annotated[float, Ge(0)]
 class Settings(BaseModel):
     """A group of settings: unknown and missing keys are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class NetworkSettings(Settings):
@@ -78,10 +78,14 @@ class Augmentation(Settings):
 
 
 class DataSettings(ComponentSettings):
-    """conf/data: a `resnet_ablations.data.sources.Source` and what is done to its images."""
+    """conf/data: a `resnet_ablations.data.sources.Source`, what is done to its images, and which images they are.
+
+    `fingerprint` is found when the configuration is checked, for data sets that a name does not fix.
+    """
 
     augmentation: Augmentation
     normalisation: Literal["per_pixel_mean", "per_channel"]
+    fingerprint: str | None = None
 
     @cached_property
     def source(self) -> Source:
@@ -142,7 +146,7 @@ class RunConfig(Settings):
     schedule: ScheduleSettings
     precision: Literal["32-true", "bf16-mixed"]
     bn_batch: Positive
-    seed: Annotated[int, Ge(0)]
+    seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     trainer: TrainerSettings
     paths: Paths
 
@@ -152,13 +156,10 @@ class RunConfig(Settings):
             raise ValueError(f"bn_batch={self.bn_batch}: must divide schedule.batch_size={self.schedule.batch_size}")
         return self
 
-    @cached_property
+    @property
     def scientific(self) -> dict[str, Any]:
         """What can change the run's numbers, as plain Python: all but the trainer, the paths and where data lie."""
-        tree = without_places(self.plain())
-        if (fingerprint := self.data.source.fingerprint()) is not None:
-            tree["data"]["fingerprint"] = fingerprint
-        return tree
+        return without_locations(self.plain())
 
     @property
     def configuration(self) -> str:
@@ -169,6 +170,10 @@ class RunConfig(Settings):
     def key(self) -> str:
         """The run's key: its configuration and its seed."""
         return f"{self.configuration}-s{self.seed}"
+
+    def with_seed(self, seed: int | str) -> Self:
+        """The same run with another seed."""
+        return cast(Self, validate(self.plain() | {"seed": seed}))
 
     def plain(self) -> dict[str, Any]:
         """The whole configuration as plain Python, as `validate` takes it."""
@@ -189,7 +194,7 @@ def validate(tree: dict[str, Any]) -> RunConfig:
     schema = create_model("RunConfig", __base__=RunConfig, **fields)
     try:
         config = schema.model_validate(tree)
-        config.data.source.check()
+        data = _with_fingerprint(config.data)
     except ValidationError as error:
         mistakes += [_mistake(cast(dict[str, Any], e)) for e in error.errors()]
         if not any(mistake.startswith("data") for mistake in mistakes):
@@ -198,7 +203,7 @@ def validate(tree: dict[str, Any]) -> RunConfig:
         mistakes += error.messages
     if mistakes:
         raise UserError(*mistakes)
-    return config
+    return config.model_copy(update={"data": data})
 
 
 def resolve(target: str, interface: type = object) -> type:
@@ -236,6 +241,25 @@ def _mistake(error: dict[str, Any]) -> str:
             return f"{key}={error['input']}: {NO_SUCH_KEY}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{key}={error['input']}: {message}" if key else message
+
+
+def _with_fingerprint(data: DataSettings) -> DataSettings:
+    """The settings with the fingerprint of the images that are there."""
+    fingerprint = _checked_fingerprint(data.model_dump_json(exclude={"fingerprint"}), data)
+    if data.fingerprint not in (None, fingerprint):
+        raise UserError(f"data.fingerprint={data.fingerprint}: the images there are others ({fingerprint})")
+    return data.model_copy(update={"fingerprint": fingerprint})
+
+
+_fingerprints: dict[str, str | None] = {}
+
+
+def _checked_fingerprint(identity: str, data: DataSettings) -> str | None:
+    """Checked and taken once in a process, for a sweep asks for the same images in each of its runs."""
+    if identity not in _fingerprints:
+        data.source.check()
+        _fingerprints[identity] = data.source.fingerprint()
+    return _fingerprints[identity]
 
 
 def _missing_data(schema: type[DataSettings], tree: dict[str, Any]) -> tuple[str, ...]:

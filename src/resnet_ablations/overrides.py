@@ -27,18 +27,22 @@ def compose(overrides: list[str]) -> RunConfig:
 
     Raise `UserError` with all that is wrong in it: unknown options and keys, values out of range, missing data.
     """
-    parsed = parse(overrides)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        mistakes, usable = [], []
-        for override in parsed:
-            mistake = _wrong_option(override)
-            if mistake:
+        mistakes: list[str] = []
+        usable = []
+        wrong_groups = []
+        for override in _parse(overrides):
+            key = override.key_or_group
+            if override.is_sweep_override():
+                mistakes.append(f"{override.input_line}: several values are a sweep: add -m")
+            elif mistake := _wrong_option(override):
                 mistakes.append(mistake)
-            else:
+                wrong_groups.append(f"{key}.")
+            # What belongs to an option that does not exist cannot be judged.
+            elif not key.startswith(tuple(wrong_groups)):
                 usable.append(_forced(override))
         try:
-            config = hydra_compose("train", usable)
-            run = checked(config)
+            run = checked(hydra_compose("train", usable))
         except (HydraException, OmegaConfBaseException) as error:
             mistakes.append(_first_line(error))
         except UserError as error:
@@ -46,6 +50,20 @@ def compose(overrides: list[str]) -> RunConfig:
     if mistakes:
         raise UserError(*mistakes)
     return run
+
+
+def choices_of(overrides: list[str]) -> dict[str, list[str]]:
+    """The values of each key of a multirun command line, as Hydra's sweeps read them; Hydra's own keys are left out."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        choices: dict[str, list[str]] = {}
+        for override in _parse([line for line in overrides if not line.lstrip("+~").startswith("hydra")]):
+            key, _, value = (override.input_line or "").partition("=")
+            try:
+                swept = override.is_sweep_override()
+                choices[key] = list(override.sweep_string_iterator()) if swept else [value]
+            except HydraException as error:
+                raise UserError(f"{override.input_line}: {_first_line(error)}") from None
+    return choices
 
 
 def checked(config: DictConfig) -> RunConfig:
@@ -59,14 +77,15 @@ def checked(config: DictConfig) -> RunConfig:
         raise UserError(*(_with_suggestion(message, keys) for message in error.messages)) from None
 
 
-def parse(overrides: list[str]) -> list[Override]:
+def _parse(overrides: list[str]) -> list[Override]:
     """Hydra's reading of the overrides; raise `UserError` for those that it cannot read."""
-    parser, parsed, mistakes = OverridesParser.create(), [], []
+    parser, parsed, mistakes = OverridesParser.create(GlobalHydra.instance().config_loader()), [], []
     for override in overrides:
         try:
             parsed.append(parser.parse_override(override))
         except HydraException as error:
-            mistakes.append(f"{override}: not a Hydra override: {_first_line(error)}")
+            reason = _first_line(error).partition(" expecting ")[0]
+            mistakes.append(f"{override}: not KEY=VALUE as Hydra reads it ({reason}); quote special signs: KEY='VALUE'")
     if mistakes:
         raise UserError(*mistakes)
     return parsed
@@ -113,6 +132,7 @@ def _with_suggestion(message: str, keys: list[str]) -> str:
     key = message.partition("=")[0]
     if not message.endswith(NO_SUCH_KEY):
         return message
-    siblings = [k for k in keys if k.rpartition(".")[0] == key.rpartition(".")[0] and k not in (key, f"{key}._target_")]
+    group = key.rpartition(".")[0]
+    siblings = [k for k in keys if k.rpartition(".")[0] == group and k != key and not k.endswith("_target_")]
     near = difflib.get_close_matches(key, siblings, n=1)
     return f"{message}; " + (f"did you mean {near[0]}?" if near else f"allowed: {', '.join(siblings)}")

@@ -8,7 +8,7 @@ import yaml
 
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.report.build import build, standard_console
-from resnet_ablations.results.keys import is_place, without_places
+from resnet_ablations.results.keys import is_location, without_locations
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
 
@@ -30,7 +30,7 @@ def publish(results: Path, reference: Path) -> None:
         raise UserError(f"{results}: no sweep to publish; run one first: make sweep-shortcuts")
     for plan in plans:
         copied = sum(_copy_run(results, reference, key) for key in _keys(plan))
-        overrides = [line for line in plan.overrides if not is_place(line)]
+        overrides = [line for line in plan.overrides if not is_location(line)]
         save_sweep(reference, plan.model_copy(update={"overrides": overrides}))
         print(f"{plan.name}: {copied} runs published")
     build(reference, None, standard_console())
@@ -48,7 +48,7 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
     result = source.result()
     if result is None:
         return False
-    target.start(without_places(yaml.safe_load(source.config.read_text(encoding="utf-8"))))
+    target.start(without_locations(yaml.safe_load(source.config.read_text(encoding="utf-8"))))
     shutil.copyfile(source.curve, target.curve)
     target.finish(result)
     return True

@@ -12,26 +12,25 @@ from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import CONF, checked, compose
 from resnet_ablations.report.build import build, standard_console
 from resnet_ablations.sweep.plan import Plan, plan
-from resnet_ablations.training.run import Interrupted, summary, train_run
+from resnet_ablations.training.run import Interrupted, train_run
 
 
 @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
 def _train(config: DictConfig) -> float | None:
     """Hydra's task: one run; its value is the test error."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("resnet_ablations").setLevel(logging.INFO)
     run = checked(config)
     try:
         result = train_run(run)
     except Interrupted:
         raise SystemExit(130) from None
-    print(summary(result))
+    print(result.summary())
     return result.test_error
 
 
 def _sweep(overrides: tuple[str, ...]) -> None:
     """Hydra's multirun, and for an experiment the report of what there is when it ends."""
-    planned = plan(tuple(override for override in overrides if not override.startswith("hydra")))
+    planned = plan(overrides)
     try:
         _train()
     except SystemExit as end:
@@ -50,12 +49,13 @@ def _report(planned: Plan) -> None:
 def main() -> None:
     """Check the whole command line before Hydra sees it, for Hydra names one mistake at a time."""
     arguments = get_args_parser().parse_args()
+    shows_only = arguments.help or arguments.hydra_help or arguments.cfg or arguments.info
     with exit_on_user_error():
-        if arguments.multirun:
+        if arguments.multirun and not shows_only:
             _sweep(tuple(arguments.overrides))
             return
-        elif not (arguments.help or arguments.hydra_help or arguments.cfg or arguments.info):
-            if any(override.startswith("experiment=") for override in arguments.overrides):
+        if not shows_only:
+            if any(override.startswith(("experiment=", "scale=")) for override in arguments.overrides):
                 raise UserError("experiment=… is a sweep: add -m")
             compose(arguments.overrides)
     _train()

@@ -20,18 +20,12 @@ from resnet_ablations.training.module import split_by_decay
 Config = Callable[..., RunConfig]
 
 
-@pytest.fixture
-def train(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunConfig], tuple[nn.Module, Result]]:
-    """Trains a run and hands out its network as well."""
-
-    def trained(config: RunConfig) -> tuple[nn.Module, Result]:
-        network = training.initialised_network(config)
-        monkeypatch.setattr(training, "initialised_network", lambda _: network)
-        result = training.train_run(config)
-        monkeypatch.undo()
-        return network, result
-
-    return trained
+def train(config: RunConfig) -> tuple[nn.Module, Result]:
+    """Train a run and hand out its network as well."""
+    network = training.initialised_network(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "initialised_network", lambda _: network)
+        return network, training.train_run(config)
 
 
 def curve(config: RunConfig) -> list[dict[str, str]]:
@@ -60,7 +54,7 @@ def loop(config: RunConfig, rates: list[float]) -> nn.Module:
 
 
 @pytest.mark.parametrize("bn_batch", [32, 16, 8])
-def test_training_is_the_recipe_written_as_a_loop(config: Config, train: Callable, bn_batch: int) -> None:
+def test_training_is_the_recipe_written_as_a_loop(config: Config, bn_batch: int) -> None:
     """Weights, and the running statistics that follow every micro-batch; with a decay large enough to be seen."""
     run = config(f"bn_batch={bn_batch}", "schedule.weight_decay=0.02")
     expected = loop(run, [0.01, 0.01, 0.1, 0.1, 0.01, 0.01])
@@ -72,7 +66,7 @@ def test_training_is_the_recipe_written_as_a_loop(config: Config, train: Callabl
         assert (ours - theirs).abs().max() > 1e-3, f"{name} was not trained enough for this test"
 
 
-def test_micro_batches_change_what_batch_norm_sees_and_nothing_else(config: Config, train: Callable) -> None:
+def test_micro_batches_change_what_batch_norm_sees_and_nothing_else(config: Config) -> None:
     whole, _ = train(config())
     halves, _ = train(config("bn_batch=16"))
     assert any(not torch.allclose(a, b, atol=1e-3) for a, b in zip(whole.parameters(), halves.parameters(), strict=True))
@@ -111,7 +105,7 @@ def test_the_logged_training_loss_and_error(config: Config, bn_batch: int) -> No
 
 
 def test_the_test_error_counts_each_image_once(
-    config: Config, train: Callable, monkeypatch: pytest.MonkeyPatch
+    config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """360 images in chunks of 100: a mean of the chunks' means would count the last 60 too much."""
     in_order = Batches.test
@@ -206,7 +200,7 @@ def test_what_weight_decay_acts_on(config: Config, decayed: str, decay_gate_bias
 
 
 @pytest.mark.parametrize("decayed", ["all", "conv_weights"])
-def test_only_what_decays_shrinks(config: Config, train: Callable, monkeypatch: pytest.MonkeyPatch, decayed: str) -> None:
+def test_only_what_decays_shrinks(config: Config, monkeypatch: pytest.MonkeyPatch, decayed: str) -> None:
     """Without gradients an update is decay alone."""
     monkeypatch.setattr(F, "cross_entropy", silent(F.cross_entropy))
     run = config(

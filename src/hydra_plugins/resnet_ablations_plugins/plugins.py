@@ -1,4 +1,4 @@
-"""Thin plugins around `resnet_ablations.sweep`; Hydra imports this file in every application, so it imports no torch."""
+"""Thin plugins around `resnet_ablations.sweep`; Hydra imports this in every application, so it imports no torch."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from resnet_ablations.data.sources import Images
 
-ORDER, AUGMENTATION = 0, 1
+ORDER, AUGMENTATION, DROPOUT = 0, 1, 2
+"""The streams of random numbers of a run."""
 
 
 def counter_generator(seed: int, stream: int, counter: int) -> np.random.Generator:

@@ -102,7 +102,8 @@ class Gate(nn.Module):
             yield self.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.normalise(self.conv(x)))
+        # In bf16 1 − σ(−7) is 1: the merge needs the gate in float32, also where convolutions are bf16.
+        return torch.sigmoid(self.normalise(self.conv(x)).float())
 
 
 @final

@@ -8,30 +8,46 @@ from typing import Any
 ELSEWHERE = frozenset({"trainer", "paths"})
 """Groups that say where and on what a run is trained: no part of its key."""
 
-PLACES = frozenset({"root", "cache"})
+LOCATIONS = frozenset({"root", "cache"})
 """Settings of `data` that say where the images lie, not what they are: no part of the key either."""
 
 
-def without_places(config: dict[str, Any]) -> dict[str, Any]:
+def without_locations(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration without what differs from machine to machine and cannot change a number."""
     scientific = {group: value for group, value in config.items() if group not in ELSEWHERE}
-    scientific["data"] = {name: value for name, value in config["data"].items() if name not in PLACES}
+    scientific["data"] = {name: value for name, value in config["data"].items() if name not in LOCATIONS}
     return scientific
 
 
-def is_place(override: str) -> bool:
-    """Whether a Hydra override sets something that `without_places` leaves out."""
+def is_location(override: str) -> bool:
+    """Whether a Hydra override sets something that `without_locations` leaves out."""
     group, _, name = override.partition("=")[0].lstrip("+").partition(".")
-    return group in ELSEWHERE or (group == "data" and name in PLACES)
+    return group in ELSEWHERE or (group == "data" and name in LOCATIONS)
 
 
 def configuration_name(scientific: dict[str, Any]) -> str:
-    """NETWORK-SHORTCUT-DATA-HASH of a scientific configuration without its seed: `resnet56-dropout-digits-1a2b3c4d`."""
-    content = {name: value for name, value in scientific.items() if name != "seed"}
+    """NETWORK-SHORTCUT-DATA-HASH of a scientific configuration without its seed: `resnet56-dropout-digits-1a2b3c4d`.
+
+    The hash is of the names and values of all settings, a class standing by its name. A setting that is null is left
+    out, so that one which is added later, null meaning "as before", changes no key.
+    """
+    content = _canonical({name: value for name, value in scientific.items() if name != "seed"})
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
     shortcut, data = (class_label(scientific[group]["_target_"]) for group in ("shortcut", "data"))
     return f"resnet{scientific['network']['depth']}-{shortcut}-{data}-{digest}"
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: class_label(item) if name == "_target_" else _canonical(item)
+        for name, item in value.items()
+        if item is not None
+    }
 
 
 def class_label(target: str) -> str:

@@ -29,7 +29,7 @@ class CurveRow:
 class Result(BaseModel):
     """`result.json`: what a run left; losses and errors (%) are the final iteration's, None where it diverged."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     key: str
     configuration: str
@@ -44,6 +44,13 @@ class Result(BaseModel):
     seconds: float
     images_per_second: float
     provenance: dict[str, Any]
+
+    def summary(self) -> str:
+        """One line: what came out, and how long it took."""
+        speed = f"{self.seconds:.0f} s, {self.images_per_second:,.0f} images/s"
+        if self.outcome == "diverged":
+            return f"{self.key}: diverged within {self.iterations} iterations ({speed})"
+        return f"{self.key}: test error {self.test_error:.2f} %, training error {self.train_error:.2f} % ({speed})"
 
 
 class Status(BaseModel):
@@ -71,15 +78,19 @@ class RunFolder:
         self._result = self.path / "result.json"
 
     def start(self, config: dict[str, Any]) -> None:
-        """Make the folder and freeze the configuration in it."""
+        """Make the folder, freeze the configuration in it and begin its log; set a damaged result aside."""
         write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        self.log.write_bytes(b"")
+        if self._result.exists() and self.result() is None:
+            self._result.replace(self.path / "result.damaged.json")
 
     def result(self) -> Result | None:
-        """The result if the run is done: `result.json` is there and valid."""
+        """The result if the run is done: `result.json` is there, valid and this run's."""
         try:
-            return Result.model_validate_json(self._result.read_bytes())
+            result = Result.model_validate_json(self._result.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
+        return result if result.key == self.key else None
 
     def finish(self, result: Result) -> None:
         """Write the result; the run is done from here on."""
@@ -94,9 +105,11 @@ class RunFolder:
             return None
 
     def set_status(self, status: Status) -> None:
-        """Say how far the run is."""
+        """Say how far the run is: in one piece, but not worth waiting for the disk."""
         status.updated = time.time()
-        write_atomically(self._status, status.model_dump_json() + "\n")
+        temporary = self._status.with_suffix(".tmp")
+        temporary.write_text(status.model_dump_json() + "\n", encoding="utf-8")
+        temporary.replace(self._status)
 
 
 class CurveFile:

@@ -2,28 +2,30 @@
 
 import hashlib
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-
-from hydra import initialize_config_dir
-from hydra.core.override_parser.types import Override
+from typing import TypeVar
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, Scale, load_experiment
-from resnet_ablations.overrides import CONF, compose, parse
-from resnet_ablations.results.keys import is_place
+from resnet_ablations.overrides import choices_of, compose
+from resnet_ablations.results.keys import is_location
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
+
+Overrides = tuple[str, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Job:
     """One run of a sweep, as Hydra's launchers and as we know it."""
 
-    overrides: tuple[str, ...]
+    overrides: Overrides
     config: RunConfig
-    served_by: tuple[str, ...] = ()
-    """Keys of longer runs that have this one as their beginning."""
+    served_by: str | None = None
+    """The key of a longer run that has this one as its beginning."""
 
 
 @dataclass(frozen=True)
@@ -35,78 +37,66 @@ class Plan:
 
 
 @lru_cache(maxsize=1)
-def plan(overrides: tuple[str, ...]) -> Plan:
+def plan(overrides: Overrides) -> Plan:
     """The plan of a multirun command line: an experiment at a scale, or Hydra's product of comma-separated values.
 
     Raise `UserError` with every mistake in any of its runs.
     """
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        parsed = parse([override for override in overrides if not override.startswith("hydra")])
-        choices = {override.key_or_group: _choices(override) for override in parsed}
-    experiment, scale = choices.pop("experiment", None), choices.pop("scale", ["scale=quick"])
-    if experiment is None:
-        products = itertools.product(*choices.values())
-        return Plan(_composed([(product, ()) for product in products]), None)
-    if len(experiment) > 1 or len(scale) > 1:
+    choices = choices_of(list(overrides))
+    experiment, scale = choices.pop("experiment", None), choices.pop("scale", None)
+    if experiment is not None:
+        return _plan_experiment(experiment, scale or ["quick"], choices)
+    if scale is not None:
+        raise UserError("scale: only with experiment=…")
+    seeds = choices.pop("seed", ["0"])
+    products = itertools.product(*([f"{key}={value}" for value in values] for key, values in choices.items()))
+    jobs = [job for product in products for job in _with_seeds(_compose(product), product, seeds)]
+    return Plan(_once(_sound(jobs)), None)
+
+
+def _plan_experiment(names: list[str], scales: list[str], choices: dict[str, list[str]]) -> Plan:
+    if len(names) > 1 or len(scales) > 1:
         raise UserError("experiment, scale: one of each in a sweep")
-    return _plan_experiment(experiment[0], scale[0], choices)
-
-
-def _plan_experiment(experiment_line: str, scale_line: str, choices: dict[str, list[str]]) -> Plan:
-    name, scale_name = (line.partition("=")[2] for line in (experiment_line, scale_line))
-    experiment = load_experiment(name)
+    experiment, scale_name = load_experiment(names[0]), scales[0]
     if scale_name not in experiment.scales:
-        raise UserError(f"scale={scale_name}: no such scale of {name}; allowed: {', '.join(experiment.scales)}")
+        allowed = ", ".join(experiment.scales)
+        raise UserError(f"scale={scale_name}: no such scale of {experiment.name}; allowed: {allowed}")
     scale = experiment.scales[scale_name]
-    seeds = choices.pop("seed", [f"seed={seed}" for seed in scale.seeds])
+    seeds = choices.pop("seed", [str(seed) for seed in scale.seeds])
     _refuse(choices, experiment)
-    extra = [lines[0] for lines in choices.values()]
-    setting = _setting(experiment, scale)
-    wanted: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
-    for row in experiment.rows:
-        for cell in row.configurations:
-            longer = _merged(setting, cell, extra)
-            cut = [] if scale.iterations is None else [f"schedule.iterations={scale.iterations}"]
-            own = _merged(setting, cut, cell, extra)
-            prefix = scale.prefix_of is not None and "schedule.iterations" not in choices
-            wanted.append((row.id, own, longer if prefix else ()))
-    jobs = _composed(
-        [
-            ((*own, seed), (*longer, seed) if longer else ())
-            for (_, own, longer), seed in itertools.product(wanted, seeds)
-        ]
-    )
-    by_cell = dict(zip(itertools.product(range(len(wanted)), seeds), jobs, strict=True))
+    extra = [f"{key}={values[0]}" for key, values in choices.items()]
+    setting, shortened = _setting(experiment, scale)
+    cells = [(row.id, cell) for row in experiment.rows for cell in row.configurations]
+    composed = []
+    for _, cell in cells:
+        own = _merged(setting, shortened, cell, extra)
+        longer = _merged(setting, cell, extra)
+        composed.append((own, _compose(own), _compose(longer) if longer != own else None))
+    _sound([config for _, config, _ in composed])
+    jobs: list[Job] = []
     rows: dict[str, list[str]] = {row.id: [] for row in experiment.rows}
-    configurations: dict[str, PlannedConfiguration] = {}
-    for index, (row_id, own, _) in enumerate(wanted):
-        job = by_cell[index, seeds[0]]
-        rows[row_id].append(job.config.configuration)
-        configurations[job.config.configuration] = PlannedConfiguration(
+    configurations = {}
+    for (row_id, _), (own, config, longer_config) in zip(cells, composed, strict=True):
+        assert isinstance(config, RunConfig)
+        server = longer_config if isinstance(longer_config, RunConfig) and _serves(longer_config, config) else None
+        jobs += _sound(_with_seeds(config, own, seeds, server))
+        rows[row_id].append(config.configuration)
+        configurations[config.configuration] = PlannedConfiguration(
             overrides=list(own),
-            served_by=[key.rpartition("-s")[0] for key in job.served_by],
-            config={group: value for group, value in job.config.scientific.items() if group != "seed"},
+            served_by=[server.configuration] if server is not None else [],
+            config={group: value for group, value in config.scientific.items() if group != "seed"},
         )
     record = SweepPlan(
-        name=_sweep_name(name, scale_name, extra),
-        experiment=name,
+        name=_sweep_name(experiment.name, scale_name, extra, list(configurations)),
+        experiment=experiment.name,
         scale=scale_name,
         overrides=extra,
-        seeds=[job.config.seed for job in jobs[: len(seeds)]],
+        seeds=list(dict.fromkeys(job.config.seed for job in jobs)),
         iterations=jobs[0].config.schedule.iterations,
         rows=rows,
         configurations=configurations,
     )
-    unique = {job.config.key: job for job in jobs}
-    return Plan(tuple(unique.values()), record)
-
-
-def _choices(override: Override) -> list[str]:
-    """The lines that an override stands for: one, or one for each of its comma-separated values."""
-    if not override.is_sweep_override():
-        return [override.input_line or ""]
-    key = override.get_key_element()
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    return Plan(_once(jobs), record)
 
 
 def _refuse(choices: dict[str, list[str]], experiment: Experiment) -> None:
@@ -114,20 +104,23 @@ def _refuse(choices: dict[str, list[str]], experiment: Experiment) -> None:
     varied = {line.partition("=")[0] for row in experiment.rows for cell in row.configurations for line in cell}
     mistakes = [f"{key}: the rows of {experiment.name} set it" for key in choices if key in varied]
     mistakes += [
-        f"{key}: one value; beside an experiment's rows only seed takes several"
-        for key, lines in choices.items()
-        if len(lines) > 1
+        f"{key}={','.join(values)}: one value; beside an experiment's rows only seed takes several"
+        for key, values in choices.items()
+        if len(values) > 1
     ]
     if mistakes:
         raise UserError(*mistakes)
 
 
-def _setting(experiment: Experiment, scale: Scale) -> list[str]:
-    whole = scale if scale.prefix_of is None else experiment.scales[scale.prefix_of]
-    return [*experiment.overrides, *whole.overrides, *(scale.overrides if scale is not whole else [])]
+def _setting(experiment: Experiment, scale: Scale) -> tuple[list[str], list[str]]:
+    """The overrides of the scale, or of the one that it is the beginning of, and those that shorten it."""
+    if scale.prefix_of is None:
+        return [*experiment.overrides, *scale.overrides], []
+    whole = experiment.scales[scale.prefix_of]
+    return [*experiment.overrides, *whole.overrides, *scale.overrides], [f"schedule.iterations={scale.iterations}"]
 
 
-def _merged(*lists: list[str]) -> tuple[str, ...]:
+def _merged(*lists: list[str]) -> Overrides:
     """All overrides, of each key the last one."""
     by_key: dict[str, str] = {}
     for line in itertools.chain(*lists):
@@ -137,23 +130,50 @@ def _merged(*lists: list[str]) -> tuple[str, ...]:
     return tuple(by_key.values())
 
 
-def _composed(jobs: list[tuple[tuple[str, ...], tuple[str, ...]]]) -> tuple[Job, ...]:
-    """Each run checked, and the key of the longer run that would serve it."""
-    composed: list[Job] = []
-    mistakes: dict[str, None] = {}
-    for overrides, longer in jobs:
+def _compose(overrides: Overrides) -> RunConfig | UserError:
+    try:
+        return compose(list(overrides))
+    except UserError as error:
+        return error
+
+
+def _with_seeds(
+    config: RunConfig | UserError, overrides: Overrides, seeds: list[str], server: RunConfig | None = None
+) -> list[Job | UserError]:
+    """A run for each seed of a configuration."""
+    if isinstance(config, UserError):
+        return [config]
+    jobs: list[Job | UserError] = []
+    for seed in seeds:
         try:
-            served_by = (compose(list(longer)).key,) if longer else ()
-            composed.append(Job(overrides, compose(list(overrides)), served_by))
+            own = config.with_seed(seed)
+            served_by = None if server is None else server.with_seed(seed).key
+            jobs.append(Job((*overrides, f"seed={seed}"), own, served_by))
         except UserError as error:
-            mistakes.update(dict.fromkeys(error.messages))
+            jobs.append(error)
+    return jobs
+
+
+def _sound(items: Sequence[T | UserError]) -> list[T]:
+    """The items, if none of them is a mistake; otherwise raise with all mistakes, each once."""
+    mistakes = [message for item in items if isinstance(item, UserError) for message in item.messages]
     if mistakes:
-        raise UserError(*mistakes)
-    return tuple(composed)
+        raise UserError(*dict.fromkeys(mistakes))
+    return [item for item in items if not isinstance(item, UserError)]
 
 
-def _sweep_name(experiment: str, scale: str, extra: list[str]) -> str:
-    """`EXPERIMENT-SCALE`, with a hash of the overrides that change what is run."""
-    scientific = sorted(line for line in extra if not is_place(line))
+def _once(jobs: list[Job]) -> tuple[Job, ...]:
+    return tuple({job.config.key: job for job in jobs}.values())
+
+
+def _serves(longer: RunConfig, config: RunConfig) -> bool:
+    """Whether the longer run tests where this one ends."""
+    return config.schedule.iterations % longer.schedule.evaluate_every == 0
+
+
+def _sweep_name(experiment: str, scale: str, extra: list[str], configurations: list[str]) -> str:
+    """`EXPERIMENT-SCALE`; where overrides change what is run, with a hash of the configurations."""
     name = f"{experiment}-{scale}"
-    return f"{name}-{hashlib.sha256(' '.join(scientific).encode()).hexdigest()[:6]}" if scientific else name
+    if all(is_location(line) for line in extra):
+        return name
+    return f"{name}-{hashlib.sha256(' '.join(configurations).encode()).hexdigest()[:6]}"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -24,7 +24,8 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
     A process gets cores / processes threads. One that dies leaves the others alone; what it left, and why it
     ended, is in its run folder. Ctrl-C ends all of them.
     """
-    slots = min(processes or _devices(runs), len(runs))
+    slots = processes or _devices(runs)
+    # Not by how many runs are left: the number of threads can change a run's last digits.
     threads = max(1, usable_cores() // slots)
     # Read when the fork server, which imports torch once for all runs, starts.
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -46,14 +47,16 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
                 for process in [process for process in active if not process.is_alive()]:
                     run, _ = active.pop(process)
                     folder = RunFolder(run.paths.results, run.key)
-                    _note_death(folder, run, process.exitcode)
+                    code = process.exitcode or 0
+                    _note_death(folder, run, "failed", f"killed by signal {-code}" if code < 0 else f"exit code {code}")
                     progress.ended(folder)
                 progress.update()
         except BaseException:
             for process in active:
                 process.terminate()
-            for process in active:
+            for process, (run, _) in active.items():
                 process.join(timeout=10)
+                _note_death(RunFolder(run.paths.results, run.key), run, "interrupted", "")
             raise
 
 
@@ -66,7 +69,8 @@ def _train(tree: dict[str, Any], threads: int, slot: int) -> None:
     """One run, in its own process: its output goes to its log."""
     run = validate(tree)
     if (gpus := torch.cuda.device_count()) > 0:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[slot % gpus]
     folder = RunFolder(run.paths.results, run.key)
     folder.path.mkdir(parents=True, exist_ok=True)
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -81,12 +85,8 @@ def _train(tree: dict[str, Any], threads: int, slot: int) -> None:
             raise SystemExit(130) from None
 
 
-def _note_death(folder: RunFolder, run: RunConfig, exit_code: int | None) -> None:
+def _note_death(folder: RunFolder, run: RunConfig, outcome: Literal["failed", "interrupted"], reason: str) -> None:
     """Say in the folder that its process ended without a word."""
-    if folder.result() is not None:
-        return
     status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
-    if status.outcome == "running":
-        status.outcome = "failed"
-        status.reason = f"killed by signal {-exit_code}" if exit_code and exit_code < 0 else f"exit code {exit_code}"
-        folder.set_status(status)
+    if folder.result() is None and status.outcome == "running":
+        folder.set_status(status.model_copy(update={"outcome": outcome, "reason": reason}))

@@ -9,7 +9,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from resnet_ablations.results.run_folder import RunFolder
-from resnet_ablations.training.run import summary
 
 PLAIN_SECONDS = 30
 
@@ -55,7 +54,7 @@ class Progress:
         self._bars.update(self._total, completed=self._ended)
         result, status = folder.result(), folder.status()
         if result is not None:
-            line = summary(result)
+            line = result.summary()
         else:
             line = f"{folder.key}: {status.outcome} {status.reason}" if status else f"{folder.key}: ended"
         self._console.print(f"[{self._ended}/{self._runs}] {line}", markup=False)

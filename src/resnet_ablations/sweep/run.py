@@ -14,7 +14,7 @@ Launch = Callable[[list[list[str]]], Any]
 def run_sweep(plan: Plan, launch: Launch) -> None:
     """Train the plan's missing runs; raise `SystemExit(1)` if one of them left no result."""
     results = plan.jobs[0].config.paths.results
-    for source in {job.config.data.target: job.config.data.source for job in plan.jobs}.values():
+    for source in {job.config.data.model_dump_json(): job.config.data.source for job in plan.jobs}.values():
         source.prepare()
     if plan.record is not None:
         save_sweep(results, plan.record)
@@ -40,6 +40,6 @@ def run_sweep(plan: Plan, launch: Launch) -> None:
 
 def result_of(job: Job) -> Result | None:
     """The run's result, or that of a longer run which has it as its beginning."""
-    keys = (job.config.key, *job.served_by)
+    keys = [key for key in (job.config.key, job.served_by) if key is not None]
     found = (RunFolder(job.config.paths.results, key).result() for key in keys)
     return next((result for result in found if result is not None), None)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.data.batches import Batches
+from resnet_ablations.data.batches import DROPOUT, Batches, counter_generator
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.results.run_folder import CurveRow
 from resnet_ablations.training.sgd import set_learning_rate
@@ -44,6 +44,7 @@ class TrainingModule(pl.LightningModule):
         self.report_progress = report_progress
         self.diverged = False
         self.training_seconds = 0.0
+        self.iteration = 0
         self.since_record = 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -62,22 +63,22 @@ class TrainingModule(pl.LightningModule):
         self.resumed_at = time.perf_counter()
 
     def training_step(self, micro_batch: int) -> Tensor:
-        iteration, part = divmod(micro_batch, self.parts)
-        # Dropout's masks, too, are a function of (seed, t).
-        torch.manual_seed(self.seed << 32 | micro_batch)
-        images, labels = self.batches.train(iteration, part, self.parts)
+        self.iteration, part = divmod(micro_batch, self.parts)
+        # Dropout's masks, too, are a function of (seed, t); torch's CPU generator takes 32 bits of a seed.
+        torch.manual_seed(int(counter_generator(self.seed, DROPOUT, micro_batch).integers(2**32)))
+        images, labels = self.batches.train(self.iteration, part, self.parts)
         logits = self.network(images)
         loss = F.cross_entropy(logits, labels)
         self.sums += _loss_and_errors(logits.detach(), labels)
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        set_learning_rate(optimizer, self.schedule.learning_rate_at(self.trainer.global_step))
+        set_learning_rate(optimizer, self.schedule.learning_rate_at(self.iteration))
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if (batch_idx + 1) % self.parts:
+    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
+        if (batch + 1) % self.parts:
             return
-        iteration = self.trainer.global_step
+        iteration = self.iteration + 1
         self.since_record += 1
         last = iteration == self.schedule.iterations
         evaluated = last or iteration % self.schedule.evaluate_every == 0
@@ -111,7 +112,7 @@ class TrainingModule(pl.LightningModule):
     def images_per_second(self) -> float:
         """Training images a second so far, evaluation not counted."""
         seconds = self.training_seconds + time.perf_counter() - self.resumed_at
-        return self.trainer.global_step * self.schedule.batch_size / seconds
+        return (self.iteration + 1) * self.schedule.batch_size / seconds
 
     @torch.no_grad()
     def evaluate(self) -> tuple[float, float]:

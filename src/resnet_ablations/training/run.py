@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from resnet_ablations.build import build_network
@@ -37,13 +36,14 @@ def train_run(config: RunConfig) -> Result:
     folder.start(config.plain())
     status = Status(outcome="running", iteration=0, iterations=config.schedule.iterations)
     folder.set_status(status)
-    handler = logging.FileHandler(folder.log, mode="w", encoding="utf-8")
+    handler = logging.FileHandler(folder.log, encoding="utf-8")
     package_log = logging.getLogger("resnet_ablations")
     package_log.addHandler(handler)
+    package_log.setLevel(logging.INFO)
     try:
         result = _train(config, folder, status)
         folder.finish(result)
-    except (KeyboardInterrupt, SIGTERMException) as signal:
+    except (KeyboardInterrupt, SystemExit) as signal:  # Lightning turns the one into the other, SIGTERM too
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
         raise Interrupted(config.key) from signal
     except BaseException as error:
@@ -63,10 +63,13 @@ def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
     torch.set_num_threads(threads)
     # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
     torch.backends.cudnn.benchmark = False
+    # float32 is to mean float32 on every GPU, and memory that is not read needs no filling.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     network = initialised_network(config)
     with CurveFile(folder.curve) as curve, _quiet_lightning():
         trainer = pl.Trainer(
-            accelerator=config.trainer.accelerator,
+            accelerator=_accelerator(config),
             devices=1,
             precision=config.precision,
             max_steps=config.schedule.iterations,
@@ -135,14 +138,6 @@ def load_batches(config: RunConfig) -> Batches:
     )
 
 
-def summary(result: Result) -> str:
-    """One line on a result."""
-    speed = f"{result.seconds:.0f} s, {result.images_per_second:,.0f} images/s"
-    if result.outcome == "diverged":
-        return f"{result.key}: diverged within {result.iterations} iterations ({speed})"
-    return f"{result.key}: test error {result.test_error:.2f} %, training error {result.train_error:.2f} % ({speed})"
-
-
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Lightning's hints speak of data loaders and loggers that a run does not use."""
@@ -151,8 +146,10 @@ def _quiet_lightning() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
-        yield
-    logger.setLevel(level)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def _line(row: CurveRow, iterations: int, images_per_second: float) -> str:
@@ -161,6 +158,13 @@ def _line(row: CurveRow, iterations: int, images_per_second: float) -> str:
         f"{row.iteration}/{iterations}  train: loss {row.train_loss:.4f} error {row.train_error:.2f} %{test}"
         f"  {images_per_second:,.0f} images/s"
     )
+
+
+def _accelerator(config: RunConfig) -> str:
+    """`auto` is a CUDA GPU or the CPU: the sums of a run are float64, which Apple's GPUs do not know."""
+    if config.trainer.accelerator == "auto":
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    return config.trainer.accelerator
 
 
 def _device(trainer: pl.Trainer) -> str:

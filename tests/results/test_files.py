@@ -1,0 +1,60 @@
+"""A file is the old one or the new one, whatever happens in between."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations.results.files import write_atomically
+
+
+def test_it_writes_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "file.json"
+    write_atomically(path, "one × one\n")
+    assert path.read_text(encoding="utf-8") == "one × one\n"
+    write_atomically(path, b"\x00two")
+    assert path.read_bytes() == b"\x00two"
+    assert [p.name for p in path.parent.iterdir()] == ["file.json"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("at", ["replace", "fsync"])
+@pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()])
+def test_a_crash_before_the_rename_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, error: BaseException
+) -> None:
+    path = tmp_path / "file.json"
+    write_atomically(path, "old")
+
+    def crash(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, at, crash)
+    with pytest.raises(type(error)):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_nothing_is_seen_of_it_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is on disk, in the same folder, when the one step that cannot be half done is taken; then the folder is."""
+    path = tmp_path / "file.json"
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def watched_fsync(descriptor: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def watched_replace(source: str, target: Path) -> None:
+        assert Path(source).parent == target.parent
+        assert Path(source).read_text() == "all of it"
+        assert not target.exists()
+        steps.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_replace)
+    write_atomically(path, "all of it")
+    assert steps == ["file", "rename", "folder"]

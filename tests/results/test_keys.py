@@ -1,0 +1,139 @@
+"""A run's key: changed by everything scientific and by nothing else."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.overrides import compose
+from resnet_ablations.results.keys import class_label, configuration_name, is_place, without_places
+
+Config = Callable[..., RunConfig]
+
+PLACES = [
+    "trainer.accelerator=auto",
+    "trainer.threads=2",
+    "trainer=auto",
+    "paths.results=/elsewhere",
+    "paths.data=/elsewhere",
+]
+SCIENTIFIC = [
+    "network.depth=14",
+    "network.dimension_change=average_pool",
+    "network.varied_units=same_shape",
+    "network.init=fan_in",
+    "shortcut=conv1x1",
+    "shortcut=constant_scaling",
+    "activation.last=[]",
+    "activation.stem=[bn]",
+    "data=cifar10",
+    "data.augmentation.pad=1",
+    "data.augmentation.flip=true",
+    "data.normalisation=per_channel",
+    "schedule.iterations=7",
+    "schedule.batch_size=64",
+    "schedule.learning_rate=0.05",
+    "schedule.milestones=[3]",
+    "schedule.warmup_iterations=1",
+    "schedule.warmup_learning_rate=0.02",
+    "schedule.momentum=0.8",
+    "schedule.weight_decay=0.0002",
+    "schedule.weight_decay_on=conv_weights",
+    "schedule.log_every=3",
+    "schedule.evaluate_every=3",
+    "precision=bf16-mixed",
+    "bn_batch=16",
+]
+
+
+def test_the_key_of_one_configuration() -> None:
+    """Whatever changes this name gives a new key to every result there is, so that all of them are trained again:
+    a default of conf/, a setting that is added or renamed, the form that is hashed. Change it here only on purpose.
+    """
+    assert compose([]).key == "resnet56-identity-digits-a2367ec4-s0"
+
+
+@pytest.mark.parametrize("override", PLACES)
+def test_where_a_run_is_trained_is_not_in_its_key(config: Config, override: str) -> None:
+    assert config(override).key == config().key
+    assert is_place(override)
+
+
+def test_where_the_data_lie_is_not_in_the_key(config: Config, tmp_path: object) -> None:
+    keys = {config("data=cifar10", f"data.root={tmp_path}/{place}").key for place in ("a", "b")}
+    assert len(keys) == 1
+    assert is_place("data.root=/elsewhere")
+    assert is_place("data.cache=/elsewhere")
+
+
+@pytest.mark.parametrize("override", SCIENTIFIC)
+def test_what_can_change_a_number_changes_the_configuration(config: Config, override: str) -> None:
+    assert config(override).configuration != config().configuration
+    assert not is_place(override)
+
+
+@pytest.mark.parametrize(
+    ("shortcut", "override"),
+    [
+        ("exclusive_gating", "shortcut.gate_bias=-5"),
+        ("exclusive_gating", "shortcut.gate_weights=zero"),
+        ("exclusive_gating", "shortcut.decay_gate_bias=false"),
+        ("exclusive_gating", "shortcut.batch_norm=true"),
+        ("exclusive_gating", "shortcut=shortcut_only_gating"),
+        ("conv1x1", "shortcut.batch_norm=false"),
+        ("dropout", "shortcut.rate=0.4"),
+        ("dropout", "shortcut.inverted=true"),
+        ("constant_scaling", "shortcut.shortcut_scale=0.25"),
+        ("constant_scaling", "shortcut.residual_scale=0.25"),
+    ],
+)
+def test_every_setting_of_a_shortcut_is_in_the_key(config: Config, shortcut: str, override: str) -> None:
+    assert config(f"shortcut={shortcut}", override).configuration != config(f"shortcut={shortcut}").configuration
+
+
+def test_the_seed_is_in_the_key_and_not_in_the_configuration(config: Config) -> None:
+    zero, one = config(), config("seed=1")
+    assert zero.configuration == one.configuration
+    assert (zero.key, one.key) == (f"{zero.configuration}-s0", f"{zero.configuration}-s1")
+
+
+def test_the_key_does_not_depend_on_how_it_is_written(config: Config) -> None:
+    """Neither on the order of settings nor on the form of a number."""
+    run = config("shortcut=exclusive_gating", "shortcut.gate_bias=-3")
+    turned = json.loads(json.dumps(run.plain()), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    assert list(turned) == list(reversed(run.plain()))
+    assert validate(turned).key == run.key
+    assert config("shortcut.gate_bias=-3.0", "shortcut=exclusive_gating").key == run.key
+    assert validate(validate(run.plain()).plain()).key == run.key
+
+
+def test_the_key_is_readable_and_fit_for_a_folder(config: Config) -> None:
+    run = config("shortcut=shortcut_only_gating", "data=fashion_mnist", "seed=12")
+    assert run.key.startswith("resnet8-shortcut_only_gating-fashion_mnist-")
+    assert run.key.endswith("-s12")
+    assert run.key.replace("-", "").replace("_", "").isalnum()
+    assert run.key.isascii()
+
+
+@pytest.mark.parametrize(
+    ("target", "label"),
+    [
+        ("resnet_ablations.network.shortcuts.ShortcutOnlyGating", "shortcut_only_gating"),
+        ("resnet_ablations.network.shortcuts.Conv1x1", "conv1x1"),
+        ("resnet_ablations.data.sources.Cifar10", "cifar10"),
+        ("resnet_ablations.data.sources.FashionMnist", "fashion_mnist"),
+    ],
+)
+def test_labels_of_classes(target: str, label: str) -> None:
+    assert class_label(target) == label
+
+
+def test_without_places_leaves_its_argument_alone(config: Config, tmp_path: object) -> None:
+    tree = config("data=cifar10").plain()
+    before = json.dumps(tree)
+    scientific = without_places(tree)
+    assert json.dumps(tree) == before
+    assert str(tmp_path) not in json.dumps(scientific)
+    assert {"trainer", "paths"}.isdisjoint(scientific)
+    assert configuration_name(scientific) == config("data=cifar10").configuration

@@ -1,0 +1,134 @@
+"""The folder of a run: its result counts if it is there and valid."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
+
+KEY = "resnet8-identity-digits-1a2b3c4d-s3"
+VALUES: dict[str, Any] = {
+    "key": KEY,
+    "configuration": KEY.removesuffix("-s3"),
+    "seed": 3,
+    "outcome": "finished",
+    "iterations": 6,
+    "train_loss": 0.1 + 0.2,
+    "train_error": 12.5,
+    "test_loss": 1 / 3,
+    "test_error": 14.0,
+    "parameters": 75_002,
+    "seconds": 1.25,
+    "images_per_second": 1500.0,
+    "provenance": {"commit": None, "versions": {"torch": "2"}},
+}
+LOSSES = ("train_loss", "train_error", "test_loss", "test_error")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path, KEY)
+    run.start({"seed": 3})
+    return run
+
+
+def result_path(folder: RunFolder) -> Path:
+    return folder.path / "result.json"
+
+
+def test_a_result_comes_back_to_the_last_digit(folder: RunFolder) -> None:
+    result = Result.model_validate(VALUES)
+    folder.finish(result)
+    assert folder.result() == result
+    assert result_path(folder) == folder.path.parent.parent / "runs" / KEY / "result.json"
+
+
+def test_a_diverged_result_has_nulls(folder: RunFolder) -> None:
+    result = Result.model_validate(VALUES | {"outcome": "diverged"} | dict.fromkeys(LOSSES))
+    folder.finish(result)
+    assert json.loads(result_path(folder).read_text())["test_error"] is None
+    assert folder.result() == result
+
+
+def test_no_folder_no_result(tmp_path: Path) -> None:
+    assert RunFolder(tmp_path, KEY).result() is None
+    assert RunFolder(tmp_path, KEY).status() is None
+    assert list(tmp_path.iterdir()) == [], "asking makes nothing"
+
+
+WHOLE = json.dumps(VALUES)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        WHOLE[: len(WHOLE) // 2],
+        WHOLE[:-1],
+        "null",
+        "[]",
+        "\x00" * 100,
+        json.dumps(VALUES | {"outcome": "running"}),
+        json.dumps(VALUES | {"more": 1}),
+        json.dumps({name: value for name, value in VALUES.items() if name != "seed"}),
+        json.dumps(VALUES | {"iterations": "many"}),
+    ],
+)
+def test_a_torn_or_invalid_result_is_none(folder: RunFolder, content: str) -> None:
+    result_path(folder).write_text(content)
+    assert folder.result() is None
+
+
+def test_the_result_of_another_run_is_none(folder: RunFolder) -> None:
+    """A folder that was copied or renamed by hand."""
+    result_path(folder).write_text(json.dumps(VALUES | {"key": KEY.replace("-s3", "-s4"), "seed": 4}))
+    assert folder.result() is None
+
+
+def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash while it is written leaves a run that is not done and still says so."""
+    folder.set_status(Status(outcome="running", iteration=5, iterations=6))
+
+    def crash(*_: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", crash)
+        with pytest.raises(OSError, match="no space"):
+            folder.finish(Result.model_validate(VALUES))
+    assert folder.result() is None
+    status = folder.status()
+    assert status is not None
+    assert status.iteration == 5
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "status.json"}
+    folder.finish(Result.model_validate(VALUES))
+    assert folder.status() is None
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "result.json"}
+
+
+def test_a_torn_status_is_none(folder: RunFolder) -> None:
+    folder.set_status(Status(outcome="running", iteration=5, iterations=6))
+    path = folder.path / "status.json"
+    path.write_text(path.read_text()[:20])
+    assert folder.status() is None
+
+
+def test_a_curve(tmp_path: Path) -> None:
+    """Six significant digits, an empty place where nothing was evaluated; a row is on disk when it is added."""
+    path = tmp_path / "curve.csv"
+    path.write_text("of an earlier attempt\n" * 50)
+    with CurveFile(path) as curve:
+        curve.append(CurveRow(100, 0.1, 1.23456789, 50.0, None, None))
+        assert path.read_text().endswith("100,0.1,1.23457,50,,\n")
+        curve.append(CurveRow(200, 0.01, 1e-7, 0.0, 0.5, 100 / 3))
+        curve.append(CurveRow(1_000_000, 0.001, float("nan"), 90.0, None, None))
+    assert path.read_bytes().decode().split("\n") == [
+        "iteration,learning_rate,train_loss,train_error,test_loss,test_error",
+        "100,0.1,1.23457,50,,",
+        "200,0.01,1e-07,0,0.5,33.3333",
+        "1000000,0.001,nan,90,,",
+        "",
+    ]

@@ -1,0 +1,192 @@
+"""Running a plan with a launcher that only pretends: what is finished stays, what is missing goes to it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.overrides import compose
+from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.results.sweeps import load_sweeps
+from resnet_ablations.sweep.plan import Plan
+from resnet_ablations.sweep.run import result_of, run_sweep
+
+Planned = Callable[..., Plan]
+
+
+def finish(run: RunConfig, outcome: str = "finished") -> None:
+    """Leave the result that training would."""
+    folder = RunFolder(run.paths.results, run.key)
+    folder.start(run.plain())
+    error = 10.0 if outcome == "finished" else None
+    folder.finish(
+        Result(
+            key=run.key,
+            configuration=run.configuration,
+            seed=run.seed,
+            outcome=outcome,  # type: ignore[arg-type]
+            iterations=run.schedule.iterations,
+            train_loss=error,
+            train_error=error,
+            test_loss=error,
+            test_error=error,
+            parameters=1,
+            seconds=1.0,
+            images_per_second=1.0,
+            provenance={},
+        )
+    )
+
+
+class Launcher:
+    """Finishes every run it is given, but those whose overrides have `breaks` in them, and remembers them."""
+
+    def __init__(self, breaks: str = "nothing") -> None:
+        self.breaks = breaks
+        self.launched: list[list[str]] = []
+
+    def __call__(self, jobs: list[list[str]]) -> None:
+        self.launched += [[run.key for run in map(compose, jobs)]]
+        for overrides in jobs:
+            run = compose(overrides)
+            if self.breaks in " ".join(overrides):
+                folder = RunFolder(run.paths.results, run.key)
+                folder.start(run.plain())
+                folder.set_status(Status(outcome="failed", iteration=3, iterations=6, reason="OSError: disk"))
+            else:
+                finish(run)
+
+
+def keys(plan: Plan) -> list[str]:
+    return [job.config.key for job in plan.jobs]
+
+
+def test_all_that_is_missing_is_launched_in_one_go(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    plan, launcher = planned("experiment=tiny"), Launcher()
+    run_sweep(plan, launcher)
+    assert launcher.launched == [keys(plan)]
+    assert "tiny-quick: 3 runs, 0 finished, 3 to train" in capsys.readouterr().out
+    assert all(result_of(job) is not None for job in plan.jobs)
+
+
+def test_the_second_time_nothing_is_launched(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = planned("experiment=tiny")
+    run_sweep(plan, Launcher())
+    again = Launcher()
+    run_sweep(plan, again)
+    assert again.launched == []
+    assert "3 runs, 3 finished, 0 to train" in capsys.readouterr().out
+
+
+def test_a_deleted_folder_is_trained_again_and_no_other(planned: Planned, tmp_path: Path) -> None:
+    plan = planned("experiment=tiny")
+    run_sweep(plan, Launcher())
+    gone = keys(plan)[1]
+    shutil.rmtree(tmp_path / "results" / "runs" / gone)
+    again = Launcher()
+    run_sweep(plan, again)
+    assert again.launched == [[gone]]
+
+
+@pytest.mark.parametrize("content", ["", '{"key": "half'])
+def test_a_torn_result_is_trained_again(planned: Planned, tmp_path: Path, content: str) -> None:
+    plan = planned("experiment=tiny")
+    run_sweep(plan, Launcher())
+    torn = keys(plan)[2]
+    (tmp_path / "results" / "runs" / torn / "result.json").write_text(content)
+    again = Launcher()
+    run_sweep(plan, again)
+    assert again.launched == [[torn]]
+
+
+def test_a_divergence_is_a_result(planned: Planned) -> None:
+    plan = planned("experiment=tiny")
+    for job in plan.jobs:
+        finish(job.config, "diverged")
+    launcher = Launcher()
+    run_sweep(plan, launcher)
+    assert launcher.launched == []
+
+
+def test_tables_share_runs(planned: Planned) -> None:
+    """The plain run of one row, its seed and its setting: the same key, so it is not trained for the table."""
+    plain = planned("network.depth=8", "schedule.iterations=6", "shortcut=identity")
+    run_sweep(plain, Launcher())
+    launcher = Launcher()
+    plan = planned("experiment=tiny")
+    run_sweep(plan, launcher)
+    assert launcher.launched == [keys(plan)[1:]]
+
+
+def test_an_early_cell_is_served_by_a_finished_run_of_the_paper(planned: Planned) -> None:
+    paper = planned("experiment=tiny", "scale=paper").jobs[0]
+    finish(paper.config)
+    early, launcher = planned("experiment=tiny", "scale=early"), Launcher()
+    run_sweep(early, launcher)
+    assert launcher.launched == [keys(early)[1:]]
+    served = result_of(early.jobs[0])
+    assert served is not None
+    assert served.key == paper.config.key
+
+
+def test_an_unfinished_run_of_the_paper_serves_nobody(planned: Planned) -> None:
+    paper = planned("experiment=tiny", "scale=paper").jobs[0].config
+    folder = RunFolder(paper.paths.results, paper.key)
+    folder.start(paper.plain())
+    folder.set_status(Status(outcome="running", iteration=8, iterations=9))
+    early, launcher = planned("experiment=tiny", "scale=early"), Launcher()
+    run_sweep(early, launcher)
+    assert launcher.launched == [keys(early)]
+
+
+def test_an_early_run_does_not_serve_the_paper(planned: Planned) -> None:
+    run_sweep(planned("experiment=tiny", "scale=early"), Launcher())
+    paper, launcher = planned("experiment=tiny", "scale=paper"), Launcher()
+    run_sweep(paper, launcher)
+    assert launcher.launched == [keys(paper)]
+
+
+def test_a_run_without_result_is_named_and_the_others_are_kept(
+    planned: Planned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = planned("experiment=tiny")
+    with pytest.raises(SystemExit) as end:
+        run_sweep(plan, Launcher(breaks="gate_bias=0"))
+    assert end.value.code == 1
+    out = capsys.readouterr().out
+    assert f"{keys(plan)[1]}: failed: OSError: disk; see " in out
+    assert "1 of 3 runs left no result" in out
+    assert [result_of(job) is not None for job in plan.jobs] == [True, False, True]
+    again = Launcher()
+    run_sweep(plan, again)
+    assert again.launched == [[keys(plan)[1]]]
+
+
+def test_a_launcher_that_starts_nothing_is_no_success(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run_sweep(planned("experiment=tiny"), lambda jobs: None)
+    assert end.value.code == 1
+    assert "3 of 3 runs left no result" in capsys.readouterr().out
+
+
+def test_the_plan_is_kept_before_anything_is_trained(planned: Planned, tmp_path: Path) -> None:
+    plan = planned("experiment=tiny")
+    seen: list[object] = []
+    with pytest.raises(SystemExit):
+        run_sweep(plan, lambda jobs: seen.extend(load_sweeps(tmp_path / "results")))
+    assert seen == [plan.record]
+
+
+def test_of_a_plain_sweep_no_plan_is_kept(planned: Planned, tmp_path: Path) -> None:
+    run_sweep(planned("seed=0,1"), Launcher())
+    assert load_sweeps(tmp_path / "results") == []
+
+
+def test_more_seeds_are_added_to_the_plan_that_is_kept(planned: Planned, tmp_path: Path) -> None:
+    run_sweep(planned("experiment=tiny"), Launcher())
+    launcher = Launcher()
+    run_sweep(planned("experiment=tiny", "seed=0,1"), launcher)
+    assert [key[-3:] for key in launcher.launched[0]] == ["-s1"] * 3
+    assert [plan.seeds for plan in load_sweeps(tmp_path / "results")] == [[0, 1]]

@@ -1,0 +1,221 @@
+"""One run from its configuration to its folder: what it leaves when it ends, breaks, diverges or is stopped."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.network.resnet import parameter_count
+from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.run import Interrupted, initialised_network, load_batches, summary, train_run
+
+Config = Callable[..., RunConfig]
+Step = Callable[[TrainingModule, int], Tensor]
+
+DROPOUT = ("shortcut=dropout", "schedule.log_every=1", "schedule.evaluate_every=2")
+
+
+def folder(run: RunConfig) -> RunFolder:
+    return RunFolder(run.paths.results, run.key)
+
+
+@pytest.fixture
+def breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Makes the training do something at its fourth iteration."""
+    step: Step = TrainingModule.training_step
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def arrange(happen: Callable[[], object]) -> None:
+        def broken(self: TrainingModule, micro_batch: int) -> Tensor:
+            if micro_batch == 3:
+                happen()
+            return step(self, micro_batch)
+
+        monkeypatch.setattr(TrainingModule, "training_step", broken)
+
+    yield arrange
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_a_finished_run(config: Config) -> None:
+    run = config("shortcut=exclusive_gating", "seed=3")
+    before = time.time()
+    result = train_run(run)
+    left = folder(run)
+    assert {path.name for path in left.path.iterdir()} == {"config.yaml", "curve.csv", "log.txt", "result.json"}
+    assert left.result() == result
+    assert (result.key, result.configuration, result.seed) == (run.key, run.configuration, 3)
+    assert (result.outcome, result.iterations) == ("finished", 6)
+    assert result.parameters == parameter_count(initialised_network(run))
+    assert 0 < result.seconds < time.time() - before + 1
+    assert result.images_per_second > 0
+    assert set(result.provenance) == {"commit", "dirty", "versions", "machine", "started", "finished"}
+    assert result.provenance["machine"]["threads"] == 1
+    assert result.provenance["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert validate(yaml.safe_load(left.config.read_text())).key == run.key
+    assert run.key in summary(result)
+    assert f"{result.test_error:.2f} %" in summary(result)
+
+
+def test_a_finished_run_is_not_trained_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = train_run(config())
+    written = (folder(config()).path / "result.json").stat().st_mtime_ns
+    monkeypatch.setattr(TrainingModule, "training_step", None)
+    assert train_run(config()) == first
+    assert (folder(config()).path / "result.json").stat().st_mtime_ns == written
+
+
+def test_the_same_seed_gives_the_same_curve_byte_for_byte(config: Config, tmp_path: Path) -> None:
+    curves = []
+    for place in ("a", "b"):
+        run = config(*DROPOUT, f"paths.results={tmp_path}/{place}")
+        train_run(run)
+        curves.append(folder(run).curve.read_bytes())
+        torch.rand(5)
+    assert curves[0] == curves[1]
+    assert len(curves[0].splitlines()) == 7
+
+
+def test_another_seed_gives_other_weights_batches_and_masks(config: Config) -> None:
+    runs = [config(*DROPOUT, f"seed={seed}") for seed in (0, 1)]
+    networks = [initialised_network(run) for run in runs]
+    assert not torch.equal(*(next(network.parameters()) for network in networks))
+    assert not torch.equal(*(load_batches(run).train(0)[1] for run in runs))
+    for run in runs:
+        train_run(run)
+    first, second = (folder(run).curve.read_text().splitlines() for run in runs)
+    assert not set(first[1:]) & set(second[1:])
+
+
+@pytest.mark.parametrize("bn_batch", [32, 16])
+def test_the_masks_of_dropout_differ_from_step_to_step(
+    config: Config, monkeypatch: pytest.MonkeyPatch, bn_batch: int
+) -> None:
+    """Also between the micro-batches of one step; a seed must not give those of the seed before, a step later."""
+    draws: dict[int, list[float]] = {0: [], 1: []}
+    step: Step = TrainingModule.training_step
+
+    def drawing(self: TrainingModule, micro_batch: int) -> Tensor:
+        loss = step(self, micro_batch)
+        draws[self.seed].append(torch.rand(1).item())
+        return loss
+
+    monkeypatch.setattr(TrainingModule, "training_step", drawing)
+    for seed in (0, 1):
+        train_run(config("shortcut=dropout", f"seed={seed}", f"bn_batch={bn_batch}"))
+    everything = draws[0] + draws[1]
+    assert len(everything) == 2 * 6 * 32 // bn_batch
+    assert len(set(everything)) == len(everything)
+
+
+def test_a_shorter_run_is_the_beginning_of_a_longer_one(config: Config) -> None:
+    runs = [config(*DROPOUT, f"schedule.iterations={iterations}") for iterations in (4, 8)]
+    for run in runs:
+        train_run(run)
+    short, long = (folder(run).curve.read_bytes() for run in runs)
+    assert long.startswith(short)
+    assert len(short.splitlines()) == 5
+
+
+def test_a_non_finite_loss_ends_the_run_as_diverged(config: Config) -> None:
+    run = config("schedule.iterations=500", "schedule.warmup_learning_rate=1e30")
+    result = train_run(run)
+    assert result.outcome == "diverged"
+    assert 0 < result.iterations <= 4
+    assert (result.train_loss, result.train_error, result.test_loss, result.test_error) == (None,) * 4
+    written = json.loads((folder(run).path / "result.json").read_text(), parse_constant=pytest.fail)
+    assert written["test_error"] is None
+    assert Result.model_validate(written) == folder(run).result() == result
+    assert folder(run).status() is None
+    assert folder(run).curve.read_text().count("\n") <= 3
+    assert "diverged" in summary(result)
+    assert train_run(run) == result, "a divergence is a result: it is not trained again"
+
+
+def test_a_divergence_in_the_last_iterations_is_seen(config: Config) -> None:
+    """The last update may break the weights after its own loss was still finite: the test loss tells."""
+    result = train_run(config("schedule.iterations=1", "schedule.warmup_learning_rate=1e38"))
+    assert (result.outcome, result.train_loss, result.test_error) == ("diverged", None, None)
+
+
+def test_a_run_that_breaks_says_why_and_has_no_result(
+    config: Config, breaking: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def happen() -> None:
+        raise RuntimeError("no space left\nmore about it")
+
+    breaking(happen)
+    run = config("schedule.log_every=1")
+    with pytest.raises(RuntimeError, match="no space left"):
+        train_run(run)
+    left = folder(run)
+    status = left.status()
+    assert status is not None
+    assert (status.outcome, status.reason, status.iterations) == ("failed", "RuntimeError: no space left", 6)
+    assert not (left.path / "result.json").exists()
+    assert left.result() is None
+    log = left.log.read_text()
+    assert "Traceback" in log
+    assert "more about it" in log
+    monkeypatch.undo()
+    assert train_run(run).outcome == "finished"
+    assert left.status() is None
+    assert len(left.curve.read_text().splitlines()) == 7, "the curve is begun anew"
+
+
+def sigterm() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def ctrl_c() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("happen", [ctrl_c, sigterm])
+def test_a_run_that_is_stopped_is_interrupted_not_failed_and_not_finished(
+    config: Config, breaking: Callable[[Callable[[], object]], None], happen: Callable[[], None]
+) -> None:
+    breaking(happen)
+    run = config()
+    with pytest.raises(Interrupted):
+        train_run(run)
+    left = folder(run)
+    status = left.status()
+    assert status is not None
+    assert status.outcome == "interrupted"
+    assert left.result() is None
+
+
+def test_bf16_is_another_run_near_the_same_curve(config: Config) -> None:
+    runs = [config(f"precision={precision}", "schedule.log_every=1") for precision in ("32-true", "bf16-mixed")]
+    full, half = (train_run(run) for run in runs)
+    assert full.key != half.key
+    curves = [folder(run).curve.read_text() for run in runs]
+    assert curves[0] != curves[1]
+    first = [[float(line.split(",")[2]) for line in text.splitlines()[1:4]] for text in curves]
+    assert first[0] == pytest.approx(first[1], rel=0.02)
+    assert half.outcome == "finished"
+
+
+def test_the_log_tells_of_the_run(config: Config) -> None:
+    """Also where nobody has set up logging, as in the processes of a sweep."""
+    run = config()
+    train_run(run)
+    log = folder(run).log.read_text()
+    assert run.key in log
+    assert "6/6" in log
+
+
+@pytest.mark.parametrize("seed", [2**31, 2**32 - 1])
+def test_large_seeds_train(config: Config, seed: int) -> None:
+    assert train_run(config(f"seed={seed}", "schedule.iterations=1")).seed == seed
