@@ -6,18 +6,20 @@ RUN     := $(BIN)/python -m
 
 SCALE   ?= quick
 RESULTS ?= results
+export RESNET_ABLATIONS_RESULTS := $(RESULTS)
 LAUNCHER ?= local
 SEEDS   ?=
+ROWS    ?=
 ARGS    ?=
 EXPERIMENT ?= shortcuts
 
-OVERRIDES = scale=$(SCALE) paths.results=$(RESULTS) $(if $(SEEDS),seed=$(SEEDS)) $(ARGS)
+OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup plan status report publish test lint format bench
 
 help: ## list the targets
-	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [RESULTS=folder] [LAUNCHER=local] [ARGS=\"Hydra overrides\"]"
+	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [RESULTS=folder] [LAUNCHER=local] [ARGS=\"Hydra overrides\"]"
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
 	@echo "sweep-NAME for NAME in: $(basename $(notdir $(wildcard experiments/*.yaml)))"
 
@@ -36,13 +38,13 @@ plan: setup ## what a sweep would run and what is finished: EXPERIMENT=NAME
 	@$(RUN) resnet_ablations.plan experiment=$(EXPERIMENT) $(OVERRIDES)
 
 status: setup ## every run: outcome, progress, speed, time left
-	@$(RUN) resnet_ablations.status $(RESULTS)
+	@$(RUN) resnet_ablations.status "$(RESULTS)"
 
 report: setup ## all tables and figures from RESULTS alone
-	@$(RUN) resnet_ablations.report $(RESULTS)
+	@$(RUN) resnet_ablations.report "$(RESULTS)"
 
 publish: setup ## copy finished runs, text only, into results/reference and make its report
-	@$(RUN) resnet_ablations.publish $(RESULTS)
+	@$(RUN) resnet_ablations.publish "$(RESULTS)"
 
 test: setup ## the tests
 	@$(RUN) pytest

@@ -8,11 +8,15 @@ import yaml
 
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.report.build import build, standard_console
+from resnet_ablations.results.files import write_atomically
 from resnet_ablations.results.keys import is_location, without_locations
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
 
 REFERENCE = Path("results/reference")
+README = Path("README.md")
+SHOWN = "shortcuts-quick"
+BEGIN, END = "<!-- begin results: written by make publish -->\n", "<!-- end results -->"
 
 
 def main() -> None:
@@ -21,6 +25,7 @@ def main() -> None:
     parser.add_argument("results", nargs="?", default="results", help="the results folder")
     with exit_on_user_error():
         publish(Path(parser.parse_args().results), REFERENCE)
+        show(REFERENCE / "report" / f"{SHOWN}.md", README)
 
 
 def publish(results: Path, reference: Path) -> None:
@@ -34,6 +39,16 @@ def publish(results: Path, reference: Path) -> None:
         save_sweep(reference, plan.model_copy(update={"overrides": overrides}))
         print(f"{plan.name}: {copied} runs published")
     build(reference, None, standard_console())
+
+
+def show(table: Path, readme: Path) -> None:
+    """Put the table's page between the README's markers, its headings and figures as seen from there."""
+    if not table.exists():
+        return
+    text = readme.read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    page = table.read_text(encoding="utf-8").replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### ")
+    write_atomically(readme, f"{head}{BEGIN}{page}{END}{rest.split(END)[1]}")
 
 
 def _keys(plan: SweepPlan) -> list[str]:

@@ -9,7 +9,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.overrides import CONF, checked, compose
+from resnet_ablations.overrides import CONF, SWEEP_KEYS, checked, compose
 from resnet_ablations.report.build import build, standard_console
 from resnet_ablations.sweep.plan import Plan, plan
 from resnet_ablations.training.run import Interrupted, train_run
@@ -55,7 +55,7 @@ def main() -> None:
             _sweep(tuple(arguments.overrides))
             return
         if not shows_only:
-            if any(override.startswith(("experiment=", "scale=")) for override in arguments.overrides):
+            if any(override.startswith(tuple(f"{key}=" for key in SWEEP_KEYS)) for override in arguments.overrides):
                 raise UserError("experiment=… is a sweep: add -m")
             compose(arguments.overrides)
     _train()

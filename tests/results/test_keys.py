@@ -7,11 +7,11 @@ import pytest
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.keys import class_label, configuration_name, is_place, without_places
+from resnet_ablations.results.keys import class_label, configuration_name, is_location, without_locations
 
 Config = Callable[..., RunConfig]
 
-PLACES = [
+LOCATIONS = [
     "trainer.accelerator=auto",
     "trainer.threads=2",
     "trainer=auto",
@@ -51,26 +51,26 @@ def test_the_key_of_one_configuration() -> None:
     """Whatever changes this name gives a new key to every result there is, so that all of them are trained again:
     a default of conf/, a setting that is added or renamed, the form that is hashed. Change it here only on purpose.
     """
-    assert compose([]).key == "resnet56-identity-digits-a2367ec4-s0"
+    assert compose([]).key == "resnet56-identity-digits-93e8d6ed-s0"
 
 
-@pytest.mark.parametrize("override", PLACES)
+@pytest.mark.parametrize("override", LOCATIONS)
 def test_where_a_run_is_trained_is_not_in_its_key(config: Config, override: str) -> None:
     assert config(override).key == config().key
-    assert is_place(override)
+    assert is_location(override)
 
 
 def test_where_the_data_lie_is_not_in_the_key(config: Config, tmp_path: object) -> None:
     keys = {config("data=cifar10", f"data.root={tmp_path}/{place}").key for place in ("a", "b")}
     assert len(keys) == 1
-    assert is_place("data.root=/elsewhere")
-    assert is_place("data.cache=/elsewhere")
+    assert is_location("data.root=/elsewhere")
+    assert is_location("data.cache=/elsewhere")
 
 
 @pytest.mark.parametrize("override", SCIENTIFIC)
 def test_what_can_change_a_number_changes_the_configuration(config: Config, override: str) -> None:
     assert config(override).configuration != config().configuration
-    assert not is_place(override)
+    assert not is_location(override)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,21 @@ def test_the_key_is_readable_and_fit_for_a_folder(config: Config) -> None:
     assert run.key.isascii()
 
 
+def test_a_setting_that_is_null_changes_no_key(config: Config) -> None:
+    """So that one which is added later can leave the results there are alone."""
+    tree = config().scientific
+    assert configuration_name(tree | {"later": None, "network": tree["network"] | {"added": None}}) == (
+        configuration_name(tree)
+    )
+    assert configuration_name(tree | {"later": 0}) != configuration_name(tree)
+
+
+def test_a_class_that_moves_to_another_module_keeps_its_key(config: Config) -> None:
+    tree = config().scientific
+    moved = tree | {"shortcut": tree["shortcut"] | {"_target_": "resnet_ablations.network.elsewhere.Identity"}}
+    assert configuration_name(moved) == configuration_name(tree)
+
+
 @pytest.mark.parametrize(
     ("target", "label"),
     [
@@ -129,10 +144,10 @@ def test_labels_of_classes(target: str, label: str) -> None:
     assert class_label(target) == label
 
 
-def test_without_places_leaves_its_argument_alone(config: Config, tmp_path: object) -> None:
+def test_without_locations_leaves_its_argument_alone(config: Config, tmp_path: object) -> None:
     tree = config("data=cifar10").plain()
     before = json.dumps(tree)
-    scientific = without_places(tree)
+    scientific = without_locations(tree)
     assert json.dumps(tree) == before
     assert str(tmp_path) not in json.dumps(scientific)
     assert {"trainer", "paths"}.isdisjoint(scientific)

@@ -72,7 +72,6 @@ WHOLE = json.dumps(VALUES)
         "[]",
         "\x00" * 100,
         json.dumps(VALUES | {"outcome": "running"}),
-        json.dumps(VALUES | {"more": 1}),
         json.dumps({name: value for name, value in VALUES.items() if name != "seed"}),
         json.dumps(VALUES | {"iterations": "many"}),
     ],
@@ -80,6 +79,23 @@ WHOLE = json.dumps(VALUES)
 def test_a_torn_or_invalid_result_is_none(folder: RunFolder, content: str) -> None:
     result_path(folder).write_text(content)
     assert folder.result() is None
+
+
+def test_a_field_of_a_later_version_is_no_damage(folder: RunFolder) -> None:
+    result_path(folder).write_text(json.dumps(VALUES | {"more": 1}))
+    assert folder.result() == Result.model_validate(VALUES)
+
+
+def test_training_again_sets_a_damaged_result_aside_and_keeps_a_whole_one(folder: RunFolder) -> None:
+    result_path(folder).write_text(WHOLE[:50])
+    folder.log.write_text("of an earlier attempt")
+    folder.start({"seed": 3})
+    assert (folder.path / "result.damaged.json").read_text() == WHOLE[:50]
+    assert not result_path(folder).exists()
+    assert folder.log.read_text() == ""
+    folder.finish(Result.model_validate(VALUES))
+    folder.start({"seed": 3})
+    assert folder.result() is not None
 
 
 def test_the_result_of_another_run_is_none(folder: RunFolder) -> None:
@@ -103,10 +119,10 @@ def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.Monke
     status = folder.status()
     assert status is not None
     assert status.iteration == 5
-    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "status.json"}
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "log.txt", "status.json"}
     folder.finish(Result.model_validate(VALUES))
     assert folder.status() is None
-    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "result.json"}
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "log.txt", "result.json"}
 
 
 def test_a_torn_status_is_none(folder: RunFolder) -> None:

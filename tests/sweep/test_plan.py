@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_experiment import ROW
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
@@ -32,13 +33,15 @@ def test_an_experiment_at_a_scale(planned: Planned, tmp_path: Path) -> None:
 
 
 def test_quick_is_the_default_scale(planned: Planned) -> None:
-    assert runs(planned("experiment=tiny")) == runs(planned("experiment=tiny", "scale=quick"))
+    plans = [planned("experiment=tiny", *scale) for scale in ([], ["scale=quick"])]
+    assert [run.plain() for run in runs(plans[0])] == [run.plain() for run in runs(plans[1])]
+    assert plans[0].record == plans[1].record
 
 
 def test_the_overrides_of_a_job_make_its_configuration(planned: Planned) -> None:
     """They are what a launcher gets, in a process that knows nothing of the plan."""
     for job in planned("experiment=tiny", "scale=early", "network.depth=20").jobs:
-        assert compose(list(job.overrides)) == job.config
+        assert compose(list(job.overrides)).plain() == job.config.plain()
 
 
 def test_what_is_kept_of_it(planned: Planned) -> None:
@@ -63,27 +66,33 @@ def test_an_early_scale_is_served_by_the_longer_one(planned: Planned) -> None:
     plan = planned("experiment=tiny", "scale=early")
     assert [run.schedule.iterations for run in runs(plan)] == [3, 3, 3]
     assert all(run.network.depth == 14 for run in runs(plan))
-    served_by = [key for job in plan.jobs for key in job.served_by]
-    assert len(served_by) == 3
+    served_by = [job.served_by for job in plan.jobs]
     assert set(served_by) == {key for key in paper if key.endswith("-s0")}
+    assert len(served_by) == 3
     assert plan.record is not None
     assert plan.record.iterations == 3
     for name, kept in plan.record.configurations.items():
-        assert [f"{longer}-s0" for longer in kept.served_by] in [list(job.served_by) for job in plan.jobs]
-        assert kept.served_by != [name]
+        (job,) = (job for job in plan.jobs if job.config.configuration == name)
+        assert [f"{longer}-s0" for longer in kept.served_by] == [job.served_by]
 
 
 def test_a_user_who_sets_the_iterations_of_early_is_not_served(planned: Planned) -> None:
-    """Nobody knows then which runs are its continuation."""
+    """No scale says then what it is the beginning of."""
     plan = planned("experiment=tiny", "scale=early", "schedule.iterations=2")
-    assert all(job.served_by == () for job in plan.jobs)
+    assert all(job.served_by is None for job in plan.jobs)
     assert [run.schedule.iterations for run in runs(plan)] == [2, 2, 2]
 
 
 def test_an_early_scale_with_overrides_is_served_by_the_longer_one_with_the_same(planned: Planned) -> None:
-    longer = {run.key for run in runs(planned("experiment=tiny", "scale=paper", "bn_batch=16"))}
-    early = planned("experiment=tiny", "scale=early", "bn_batch=16")
-    assert {key for job in early.jobs for key in job.served_by} <= longer
+    longer = {run.key for run in runs(planned("experiment=tiny", "scale=paper", "bn_batch=16", "seed=4"))}
+    assert {job.served_by for job in planned("experiment=tiny", "scale=early", "bn_batch=16", "seed=4").jobs} == longer
+
+
+def test_what_the_longer_run_does_not_evaluate_it_does_not_serve(planned: Planned) -> None:
+    """Its test error at the third iteration would be missing in the table."""
+    for evaluate_every, serves in ((1, True), (2, False), (9, False)):
+        plan = planned("experiment=tiny", "scale=early", f"schedule.evaluate_every={evaluate_every}")
+        assert all((job.served_by is not None) == serves for job in plan.jobs)
 
 
 def test_seeds_of_the_users(planned: Planned) -> None:
@@ -134,6 +143,15 @@ def test_a_plain_product(planned: Planned) -> None:
     assert labels(planned()) == [("Identity", 0)]
 
 
+def test_a_forced_override_means_what_it_says(planned: Planned) -> None:
+    """++ is Hydra's "whether or not it is there"."""
+    assert labels(planned("++seed=3", "++network.depth=8")) == [("Identity", 3)]
+    forced = planned("++experiment=tiny", "++scale=quick", "++seed=3")
+    assert [run.plain() for run in runs(forced)] == [
+        run.plain() for run in runs(planned("experiment=tiny", "scale=quick", "seed=3"))
+    ]
+
+
 @pytest.mark.parametrize(
     "overrides", [["seed=0,0"], ["shortcut=dropout", "shortcut.rate=0.5,0.50"], ["trainer.threads=1,2"]]
 )
@@ -143,8 +161,6 @@ def test_a_run_that_is_asked_for_twice_is_planned_once(planned: Planned, overrid
 
 
 def test_rows_that_share_a_configuration_train_it_once(planned: Planned) -> None:
-    from conftest import ROW  # type: ignore[attr-defined]
-
     rows = [ROW | {"id": name, "configurations": [["shortcut=identity"]]} for name in ("one", "other")]
     plan = planned("experiment=tiny", "scale=quick", rows=rows)
     assert len(plan.jobs) == 1
@@ -161,10 +177,11 @@ def test_rows_that_share_a_configuration_train_it_once(planned: Planned) -> None
         (["experiment=tiny,tiny"], ["experiment"]),
         (["experiment=tiny", "shortcut=dropout"], ["shortcut: ", "rows of tiny"]),
         (["experiment=tiny", "shortcut.gate_bias=-3"], ["shortcut.gate_bias: ", "rows of tiny"]),
-        (["experiment=tiny", "+shortcut.gate_bias=-3"], ["shortcut.gate_bias: ", "rows of tiny"]),
+        (["experiment=tiny", "++shortcut.gate_bias=-3"], ["shortcut.gate_bias: ", "rows of tiny"]),
         (["experiment=tiny", "network.depth=8,14"], ["network.depth", "one value"]),
         (["experiment=tiny", "network.depth=57"], ["network.depth=57", "6n+2"]),
         (["experiment=tiny", "network.deepth=56"], ["network.deepth=56", "network.depth"]),
+        (["scale=quick"], ["scale", "experiment"]),
         (["shortcut=identity,identiy"], ["shortcut=identiy", "identity"]),
         (["seed=0,-1"], ["seed=-1"]),
         (["seed"], ["seed"]),
@@ -177,8 +194,6 @@ def test_mistakes(planned: Planned, overrides: list[str], named: list[str]) -> N
 
 
 def test_mistakes_of_several_cells_are_named_together_and_each_once(planned: Planned) -> None:
-    from conftest import ROW  # type: ignore[attr-defined]
-
     rows = [
         ROW | {"id": "a", "configurations": [["shortcut=identiy"]]},
         ROW | {"id": "b", "configurations": [["shortcut=dropout", "shortcut.rate=1.5"], ["shortcut=identity"]]},

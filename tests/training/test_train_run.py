@@ -16,7 +16,7 @@ from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.run import Interrupted, initialised_network, load_batches, summary, train_run
+from resnet_ablations.training.run import Interrupted, initialised_network, load_batches, train_run
 
 Config = Callable[..., RunConfig]
 Step = Callable[[TrainingModule, int], Tensor]
@@ -63,8 +63,8 @@ def test_a_finished_run(config: Config) -> None:
     assert result.provenance["machine"]["threads"] == 1
     assert result.provenance["versions"]["torch"] == torch.__version__.split("+")[0]
     assert validate(yaml.safe_load(left.config.read_text())).key == run.key
-    assert run.key in summary(result)
-    assert f"{result.test_error:.2f} %" in summary(result)
+    assert run.key in result.summary()
+    assert f"{result.test_error:.2f} %" in result.summary()
 
 
 def test_a_finished_run_is_not_trained_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_a_non_finite_loss_ends_the_run_as_diverged(config: Config) -> None:
     assert Result.model_validate(written) == folder(run).result() == result
     assert folder(run).status() is None
     assert folder(run).curve.read_text().count("\n") <= 3
-    assert "diverged" in summary(result)
+    assert "diverged" in result.summary()
     assert train_run(run) == result, "a divergence is a result: it is not trained again"
 
 

@@ -74,7 +74,7 @@ def setting(plan: SweepPlan) -> str:
 def _data_name(source: dict[str, object]) -> str:
     label = class_label(str(source.get("_target_")))
     if label == "image_folder":
-        return f"the image folder {Path(str(source.get('root'))).name}"
+        return f"a folder of images (fingerprint {source.get('fingerprint')})"
     return DATA_NAMES.get(label, label)
 
 

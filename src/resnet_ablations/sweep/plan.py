@@ -10,7 +10,7 @@ from typing import TypeVar
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, Scale, load_experiment
-from resnet_ablations.overrides import choices_of, compose
+from resnet_ablations.overrides import SWEEP_KEYS, choices_of, compose
 from resnet_ablations.results.keys import is_location
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
 
@@ -43,11 +43,10 @@ def plan(overrides: Overrides) -> Plan:
     Raise `UserError` with every mistake in any of its runs.
     """
     choices = choices_of(list(overrides))
-    experiment, scale = choices.pop("experiment", None), choices.pop("scale", None)
-    if experiment is not None:
-        return _plan_experiment(experiment, scale or ["quick"], choices)
-    if scale is not None:
-        raise UserError("scale: only with experiment=…")
+    if "experiment" in choices:
+        return _plan_experiment(choices.pop("experiment"), choices.pop("scale", ["quick"]), choices)
+    if alone := [key for key in SWEEP_KEYS if key in choices]:
+        raise UserError(*(f"{key}: only with experiment=…" for key in alone))
     seeds = choices.pop("seed", ["0"])
     products = itertools.product(*([f"{key}={value}" for value in values] for key, values in choices.items()))
     jobs = [job for product in products for job in _with_seeds(_compose(product), product, seeds)]
@@ -63,6 +62,10 @@ def _plan_experiment(names: list[str], scales: list[str], choices: dict[str, lis
         raise UserError(f"scale={scale_name}: no such scale of {experiment.name}; allowed: {allowed}")
     scale = experiment.scales[scale_name]
     seeds = choices.pop("seed", [str(seed) for seed in scale.seeds])
+    wanted = choices.pop("rows", [row.id for row in experiment.rows])
+    if unknown := [row_id for row_id in wanted if row_id not in (row.id for row in experiment.rows)]:
+        allowed = ", ".join(row.id for row in experiment.rows)
+        raise UserError(f"rows={','.join(unknown)}: no such row of {experiment.name}; allowed: {allowed}")
     _refuse(choices, experiment)
     extra = [f"{key}={values[0]}" for key, values in choices.items()]
     setting, shortened = _setting(experiment, scale)
@@ -79,7 +82,8 @@ def _plan_experiment(names: list[str], scales: list[str], choices: dict[str, lis
     for (row_id, _), (own, config, longer_config) in zip(cells, composed, strict=True):
         assert isinstance(config, RunConfig)
         server = longer_config if isinstance(longer_config, RunConfig) and _serves(longer_config, config) else None
-        jobs += _sound(_with_seeds(config, own, seeds, server))
+        if row_id in wanted:
+            jobs += _sound(_with_seeds(config, own, seeds, server))
         rows[row_id].append(config.configuration)
         configurations[config.configuration] = PlannedConfiguration(
             overrides=list(own),

@@ -1,0 +1,171 @@
+"""Sweeps from the command line to the table, with real processes and every launcher that comes with Hydra."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from resnet_ablations.overrides import compose
+from resnet_ablations.results.frames import load_curves, load_results
+from resnet_ablations.results.run_folder import RunFolder
+
+Python = Callable[..., subprocess.CompletedProcess[str]]
+
+ROOT = Path(__file__).parents[2]
+TRAIN = ("-m", "resnet_ablations.train", "-m")
+TINY = ("network.depth=8", "schedule.iterations=6", "trainer=cpu")
+TABLE_1 = ("experiment=shortcuts", "scale=quick", *TINY, "paths.results=mine")
+
+
+@pytest.fixture(scope="module")
+def swept(python: Python, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which Table 1 was trained, six iterations a run, and what was printed."""
+    folder = tmp_path_factory.mktemp("sweep")
+    ended = python(*TRAIN, *TABLE_1, cwd=folder)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stderr == ""
+    return folder, ended.stdout
+
+
+def test_every_run_of_table_1_has_its_result(swept: tuple[Path, str]) -> None:
+    folder, said = swept
+    runs = load_results(folder / "mine")
+    assert len(runs) == 16
+    assert set(runs["outcome"]) == {"finished"}
+    assert set(runs["iterations"]) == {6}
+    assert runs.groupby("shortcut").size().to_dict() == {
+        "constant_scaling": 3,
+        "conv1x1": 1,
+        "dropout": 1,
+        "exclusive_gating": 8,
+        "identity": 1,
+        "shortcut_only_gating": 2,
+    }
+    assert set(load_curves(folder / "mine")["key"]) == set(runs["key"])
+    assert all(result.summary() in said for key in runs["key"] if (result := RunFolder(folder / "mine", key).result()))
+    assert {path.name for path in folder.iterdir()} == {"mine"}, "Hydra leaves nothing of its own"
+
+
+def test_every_run_of_the_plan_is_where_the_plan_says(swept: tuple[Path, str]) -> None:
+    folder, _ = swept
+    (path,) = (folder / "mine" / "sweeps").iterdir()
+    plan = json.loads(path.read_text())
+    assert plan["seeds"] == [0]
+    planned = {f"{name}-s0" for names in plan["rows"].values() for name in names}
+    assert planned == {path.name for path in (folder / "mine" / "runs").iterdir()}
+
+
+def test_the_logs_tell_of_the_runs(swept: tuple[Path, str]) -> None:
+    for path in (swept[0] / "mine" / "runs").iterdir():
+        log = (path / "log.txt").read_text()
+        assert path.name in log
+        assert "6/6" in log
+
+
+def test_runs_of_a_sweep_share_the_cores(swept: tuple[Path, str]) -> None:
+    """As many processes as cores, each with one thread; more threads than cores would be twenty times slower."""
+    for path in (swept[0] / "mine" / "runs").iterdir():
+        assert json.loads((path / "result.json").read_text())["provenance"]["machine"]["threads"] == 1
+
+
+ROWS = ["original", "constant scaling", "exclusive gating", "shortcut-only gating", "1×1 conv shortcut", "dropout"]
+
+
+def test_the_table_is_printed_when_the_sweep_ends(swept: tuple[Path, str]) -> None:
+    _, said = swept
+    table = said[said.rindex("[16/16]") :]
+    assert all(row in table for row in ROWS)
+    assert all(printed in table for printed in ("6.61", "12.35", "8.70", "9.81", "12.86", "6.91", "12.22", "fail"))
+
+
+def test_the_report_alone_shows_every_row(swept: tuple[Path, str], python: Python) -> None:
+    folder, _ = swept
+    ended = python("-m", "resnet_ablations.report", "mine", cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    assert all(row in ended.stdout for row in ROWS)
+    (table,) = (folder / "mine" / "report").glob("*.csv")
+    rows = pd.read_csv(table)
+    assert len(rows) == 11
+    (markdown,) = (folder / "mine" / "report").glob("*.md")
+    errors = load_results(folder / "mine").query("shortcut in ('identity', 'dropout', 'conv1x1')")["test_error"]
+    assert all(f"{error:.2f}" in markdown.read_text() for error in errors)
+
+
+def test_the_second_time_nothing_is_trained(swept: tuple[Path, str], python: Python) -> None:
+    """And one deleted folder is the one that is trained again, to the same curve."""
+    folder, _ = swept
+    results = folder / "mine" / "runs"
+    gone = next(path for path in results.iterdir() if "dropout" in path.name)
+    before = {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")}
+    curve = (gone / "curve.csv").read_bytes()
+    shutil.rmtree(gone)
+    ended = python(*TRAIN, *TABLE_1, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    assert "16 runs, 15 finished, 1 to train" in ended.stdout
+    after = {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")}
+    assert {path for path in after if after[path] != before[path]} == {gone / "result.json"}
+    assert (gone / "curve.csv").read_bytes() == curve
+    ended = python(*TRAIN, *TABLE_1, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    assert "16 runs, 16 finished, 0 to train" in ended.stdout
+    assert {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")} == after
+
+
+KILLED = '''
+
+@final
+class Killed(Shortcut):
+    """Ends its process at the first step, as the system does when memory runs out."""
+
+    def __init__(self, unit: UnitShape) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        import os, signal
+        os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+
+def test_a_run_that_is_killed_or_fails_does_not_touch_the_others(python: Python, tmp_path: Path) -> None:
+    """One run takes its own life, one finds a folder in the place of its curve, and two are well."""
+    copy = tmp_path / "copy"
+    for folder in ("src", "conf", "experiments"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / "src/resnet_ablations/network/shortcuts.py").open("a", encoding="utf-8") as file:
+        file.write(KILLED)
+    (copy / "conf/shortcut/killed.yaml").write_text("_target_: resnet_ablations.network.shortcuts.Killed\n")
+    blocked = compose([*TINY, "shortcut=dropout"])
+    (tmp_path / "results" / "runs" / blocked.key / "curve.csv").mkdir(parents=True)
+    sweep = (*TRAIN, *TINY, "shortcut=killed,dropout,identity,conv1x1")
+    ended = python(*sweep, cwd=tmp_path, PYTHONPATH=str(copy / "src"))
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "2 of 4 runs left no result" in ended.stdout
+    folders = {path.name.split("-")[1]: RunFolder(tmp_path / "results", path.name) for path in runs_in(tmp_path)}
+    assert {name for name, folder in folders.items() if folder.result() is not None} == {"identity", "conv1x1"}
+    for name, reason in (("killed", "killed by signal 9"), ("dropout", "IsADirectoryError")):
+        status = folders[name].status()
+        assert status is not None
+        assert status.outcome == "failed"
+        assert reason in status.reason
+        assert f"{folders[name].key}: failed: {status.reason}" in ended.stdout
+    assert "Traceback" in folders["dropout"].log.read_text()
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_any_of_hydras_launchers_will_do(python: Python, tmp_path: Path, launcher: str) -> None:
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    tiny = ("network.depth=8", "schedule.iterations=2", "trainer=cpu", "trainer.threads=1")
+    ended = python(*TRAIN, *tiny, "shortcut=identity,dropout", f"hydra/launcher={launcher}", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert sorted(load_results(tmp_path / "results")["shortcut"]) == ["dropout", "identity"]
+    assert {path.name for path in tmp_path.iterdir()} == {"results"}
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"runs"}
+
+
+def runs_in(folder: Path) -> list[Path]:
+    return list((folder / "results" / "runs").iterdir())

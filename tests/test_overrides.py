@@ -1,0 +1,204 @@
+"""From overrides to a checked configuration: every mistake is named, with what is allowed, all at once."""
+
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.overrides import CONF, compose
+
+Config = Callable[..., RunConfig]
+
+
+def refused(*overrides: str) -> tuple[str, ...]:
+    with pytest.raises(UserError) as error:
+        compose(list(overrides))
+    return error.value.messages
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["shortcut=identiy"], ["shortcut=identiy", "identity", "conv1x1", "dropout"]),
+        (["network=resnet57"], ["network=resnet57", "resnet56", "resnet110"]),
+        (["network=_cifar"], ["network=_cifar", "resnet56"]),
+        (["data=mnist"], ["data=mnist", "digits", "cifar10", "image_folder"]),
+        (["network.depth=57"], ["network.depth=57", "6n+2"]),
+        (["network.depth=deep"], ["network.depth=deep", "integer"]),
+        (["network.init=xavier"], ["network.init=xavier", "fan_in", "fan_out"]),
+        (["network.dimension_change=b"], ["network.dimension_change=b", "zero_pad", "average_pool"]),
+        (["network.deepth=56"], ["network.deepth=56", "network.depth"]),
+        (["netwrok.depth=56"], ["netwrok", "network"]),
+        (["shortcut=dropout", "shortcut.rate=1.5"], ["shortcut.rate=1.5", "less than 1"]),
+        (["shortcut=dropout", "shortcut.rate=0"], ["shortcut.rate=0", "greater than 0"]),
+        (["shortcut=identity", "shortcut.rate=0.5"], ["shortcut.rate=0.5", "no such key"]),
+        (["shortcut=exclusive_gating", "shortcut.gate_bias=nan"], ["shortcut.gate_bias=nan", "finite"]),
+        (["shortcut=exclusive_gating", "shortcut.gate_weights=one"], ["shortcut.gate_weights=one", "he", "zero"]),
+        (["schedule.batch_size=0"], ["schedule.batch_size=0", "greater than or equal to 1"]),
+        (["schedule.batch_size=48"], ["bn_batch=32", "schedule.batch_size=48", "divide"]),
+        (["schedule.iterations=-5"], ["schedule.iterations=-5"]),
+        (["schedule.learning_rate=inf"], ["schedule.learning_rate=inf", "finite"]),
+        (["schedule.learning_rate=0"], ["schedule.learning_rate=0"]),
+        (["schedule.momentum=1.1"], ["schedule.momentum=1.1"]),
+        (["schedule.weight_decay=-1"], ["schedule.weight_decay=-1"]),
+        (["schedule.milestones=[5,3]"], ["schedule.milestones=[5, 3]", "rise"]),
+        (["schedule.milestones=[3,3]"], ["schedule.milestones=[3, 3]", "rise"]),
+        (["activation.between=[bn,tanh]"], ["activation.between.1=tanh", "bn", "relu"]),
+        (["precision=16"], ["precision=16", "32-true", "bf16-mixed"]),
+        (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu", "cpu"]),
+        (["trainer.threads=0"], ["trainer.threads=0"]),
+        (["bn_batch=0"], ["bn_batch=0"]),
+        (["seed=-1"], ["seed=-1"]),
+        (["seed=4294967296"], ["seed=4294967296"]),
+        (["colour=red"], ["colour=red", "no such key"]),
+        (["+colour=red"], ["colour=red", "no such key"]),
+        (["seed=0,1"], ["seed=0,1", "-m"]),
+        (["shortcut=identity,dropout"], ["shortcut=identity,dropout", "-m"]),
+        (["seed"], ["seed"]),
+        (["schedule.milestones=[1,"], ["schedule.milestones=[1,"]),
+        (["data=image_folder", "data.root=/nowhere"], ["data.root=/nowhere", "train/CLASS"]),
+        (["data=image_folder"], ["data.root", "train/CLASS"]),
+        (["data=cifar10", "data.root=/no/where"], ["data.root=/no/where"]),
+        (["data.normalisation=none"], ["data.normalisation=none", "per_pixel_mean", "per_channel"]),
+        (["data.augmentation.pad=-1"], ["data.augmentation.pad=-1"]),
+        (["shortcut=null"], ["shortcut", "identity"]),
+        (["network=5"], ["network=5", "resnet56"]),
+        (["schedule=null"], ["schedule", "paper"]),
+    ],
+    ids=lambda value: value[-1] if "=" in value[-1] else "",
+)
+def test_a_mistake_is_named_with_its_key_its_value_and_what_is_allowed(overrides: list[str], named: list[str]) -> None:
+    (message,) = refused(*overrides)
+    assert all(part in message for part in named), message
+    assert "\n" not in message
+    assert "++" not in message
+
+
+def test_several_mistakes_are_named_together() -> None:
+    messages = refused(
+        "shortcut=identiy",
+        "network.depth=57",
+        "schedule.batch_size=0",
+        "seed=-1",
+        "colour=red",
+        "data=image_folder",
+        "data.root=/nowhere",
+    )
+    expected = ["shortcut=identiy", "network.depth=57", "batch_size=0", "seed=-1", "colour=red", "data.root=/nowhere"]
+    assert [sum(part in message for message in messages) for part in expected] == [1] * 6
+    assert len(messages) == 6
+
+
+def test_a_group_cannot_be_taken_away() -> None:
+    assert all(message.startswith("shortcut") for message in refused("~shortcut"))
+
+
+def test_a_setting_of_an_option_that_does_not_exist_is_not_judged() -> None:
+    assert len(refused("shortcut=dropuot", "shortcut.rate=0.4")) == 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "subprocess.Popen",
+        "torch.nn.Identity",
+        "builtins.eval",
+        "resnet_ablations.network.shortcuts.torch",
+        "resnet_ablations.network.shortcuts.nn.Identity",
+        "resnet_ablations.network.shortcuts.Shortcut",
+        "resnet_ablations.network.resnet.ResNet",
+        "resnet_ablations.data.sources.Digits",
+        "resnet_ablations.errors.UserError",
+        "resnet_ablations.nowhere.Shortcut",
+        "resnet_ablations_evil.Shortcut",
+        "Identity",
+        "''",
+        "null",
+        "3",
+    ],
+)
+def test_only_shortcuts_of_this_package_can_be_shortcuts(target: str) -> None:
+    messages = refused(f"shortcut._target_={target}")
+    assert any(message.startswith("shortcut._target_=") and "Shortcut" in message for message in messages)
+
+
+@pytest.mark.parametrize("target", ["torch.nn.Identity", "resnet_ablations.network.shortcuts.Identity", "os.system"])
+def test_only_sources_of_this_package_can_be_data(target: str) -> None:
+    messages = refused(f"data._target_={target}")
+    assert any(message.startswith("data._target_=") and "Source" in message for message in messages)
+
+
+def test_a_wrong_class_does_not_hide_other_mistakes() -> None:
+    messages = refused("data._target_=os.system", "shortcut._target_=os.system", "network.depth=57")
+    assert [sum(part in m for m in messages) for part in ("data._target_", "shortcut._target_", "57")] == [1, 1, 1]
+
+
+def test_the_default_is_the_baseline_of_the_quick_table() -> None:
+    run = compose([])
+    assert run.shortcut.target == "resnet_ablations.network.shortcuts.Identity"
+    assert run.data.target == "resnet_ablations.data.sources.Digits"
+    assert (run.network.depth, run.seed, run.precision) == (56, 0, "32-true")
+
+
+@pytest.mark.parametrize("group", sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"))
+def test_every_option_of_every_group_composes(config: Config, group: str, tmp_path: Path) -> None:
+    options = [path.stem for path in (CONF / group).glob("*.yaml") if not path.stem.startswith("_")]
+    assert options
+    for option in set(options) - {"image_folder"}:
+        assert compose([f"{group}={option}", f"paths.data={tmp_path}"]).key
+
+
+@pytest.mark.parametrize("schedule", ["digits", "small", "paper"])
+def test_bn_batch_follows_the_schedule_and_the_users_wins(schedule: str) -> None:
+    run = compose([f"schedule={schedule}"])
+    assert run.bn_batch == (32 if schedule == "digits" else 64)
+    assert compose([f"schedule={schedule}", "bn_batch=16"]).bn_batch == 16
+    assert compose(["bn_batch=16", f"schedule={schedule}"]).bn_batch == 16
+
+
+def test_what_was_composed_is_plain_and_can_be_checked_again(config: Config) -> None:
+    """It goes to other processes and into config.yaml."""
+    from resnet_ablations.config import validate
+
+    tree = config("shortcut=exclusive_gating").plain()
+    assert pickle.loads(pickle.dumps(tree)) == tree
+    assert validate(tree).plain() == tree
+
+
+def test_places_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESNET_ABLATIONS_RESULTS", "/some/results")
+    monkeypatch.setenv("RESNET_ABLATIONS_DATA", "/some/data")
+    run = compose([])
+    assert (run.paths.results, run.paths.data) == ("/some/results", "/some/data")
+    assert compose(["paths.results=here"]).paths.results == "here"
+
+
+def test_composing_leaves_nothing_behind(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No files, no state of Hydra's, no loggers: it may be called in a notebook, again and again."""
+    monkeypatch.chdir(tmp_path)
+    handlers = list(logging.getLogger().handlers)
+    assert compose([]).key == compose([]).key
+    with pytest.raises(UserError):
+        compose(["shortcut=identiy"])
+    assert compose([]).seed == 0
+    assert not GlobalHydra.instance().is_initialized()
+    assert logging.getLogger().handlers == handlers
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_users_mistake_is_its_lines_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end, exit_on_user_error():
+        raise UserError("one: do this", "two: do that")
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "error: one: do this\nerror: two: do that\n"
+
+
+def test_any_other_error_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError), exit_on_user_error():
+        _ = 1 / 0

@@ -1,0 +1,102 @@
+"""`python -m resnet_ablations.train` as a person calls it: exit codes, what it prints and what it leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.train import main
+
+Python = Callable[..., subprocess.CompletedProcess[str]]
+
+TRAIN = ("-m", "resnet_ablations.train")
+TINY = ("network.depth=8", "schedule.iterations=2", "trainer=cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (
+            ["shortcut=dropout", "shortcut.rate=1.5", "network.depth=57", "data=image_folder", "data.root=/nowhere"],
+            ["shortcut.rate=1.5: must be less than 1", "network.depth=57: must be 6n+2", "data.root=/nowhere: "],
+        ),
+        (
+            ["-m", "experiment=shortcuts", "scale=quick", "schedule.batch_size=0", "shortcutt=identity", "seed=0,-1"],
+            ["schedule.batch_size=0: must be greater", "shortcutt=identity: no such key here; did you mean shortcut?"],
+        ),
+    ],
+    ids=["run", "sweep"],
+)
+def test_mistakes_are_lines_on_stderr_and_exit_code_2(
+    python: Python, tmp_path: Path, arguments: list[str], named: list[str]
+) -> None:
+    ended = python(*TRAIN, *arguments, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert all(part in ended.stderr for part in named), ended.stderr
+    assert all(line.startswith("error: ") for line in ended.stderr.splitlines())
+    assert ended.stdout == ""
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
+
+
+@pytest.mark.parametrize("override", ["experiment=shortcuts", "scale=quick"])
+def test_a_sweep_without_m_is_not_a_run(
+    override: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train", override])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "add -m" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_run(python: Python, tmp_path: Path) -> None:
+    ended = python(*TRAIN, *TINY, "seed=5", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    (path,) = (tmp_path / "results" / "runs").iterdir()
+    result = RunFolder(tmp_path / "results", path.name).result()
+    assert result is not None
+    assert ended.stdout.splitlines()[-1] == result.summary()
+    assert path.name.endswith("-s5")
+    assert ended.stderr == "", "no warnings"
+    assert {p.name for p in tmp_path.iterdir()} == {"results"}
+    assert {p.name for p in path.iterdir()} == {"config.yaml", "curve.csv", "log.txt", "result.json"}
+    assert "2/2" in (path / "log.txt").read_text()
+
+
+def test_a_run_that_is_stopped_does_not_exit_as_if_it_were_done(tmp_path: Path) -> None:
+    """Lightning by itself ends a SIGTERM'd training with exit code 0."""
+    arguments = ("network.depth=8", "schedule.iterations=1000000", "schedule.log_every=5", "trainer.threads=1")
+    process = subprocess.Popen(
+        [sys.executable, *TRAIN, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith("10/1000000"):
+                break
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    (path,) = (tmp_path / "results" / "runs").iterdir()
+    folder = RunFolder(tmp_path / "results", path.name)
+    status = folder.status()
+    assert status is not None
+    assert status.outcome == "interrupted"
+    assert status.updated == pytest.approx(time.time(), abs=60)
+    assert folder.result() is None
