@@ -1,6 +1,7 @@
 """From Hydra overrides to a checked configuration, with every mistake named at once."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ SWEEP_KEYS = ("experiment", "scale", "rows")
 """Keys of train.yaml that choose a sweep and are no part of a run."""
 
 
-def compose(overrides: list[str]) -> RunConfig:
+def compose(overrides: Sequence[str]) -> RunConfig:
     """The configuration of one run, resolved and checked: `compose(["network=resnet110", "shortcut=dropout"])`.
 
     Raise `UserError` with all that is wrong in it: unknown options and keys, values out of range, missing data.
@@ -52,11 +53,11 @@ def compose(overrides: list[str]) -> RunConfig:
     return run
 
 
-def choices_of(overrides: list[str]) -> dict[str, list[str]]:
-    """The values of each key of a multirun command line, as Hydra's sweeps read them; Hydra's own keys are left out."""
+def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
+    """The values of each key of a multirun command line, as Hydra's sweeps read them."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         choices: dict[str, list[str]] = {}
-        for override in _parse([line for line in overrides if not line.lstrip("+~").startswith("hydra")]):
+        for override in _parse(overrides):
             key, _, value = (override.input_line or "").partition("=")
             try:
                 swept = override.is_sweep_override()
@@ -77,7 +78,7 @@ def checked(config: DictConfig) -> RunConfig:
         raise UserError(*(_with_suggestion(message, keys) for message in error.messages)) from None
 
 
-def _parse(overrides: list[str]) -> list[Override]:
+def _parse(overrides: Sequence[str]) -> list[Override]:
     """Hydra's reading of the overrides; raise `UserError` for those that it cannot read."""
     parser, parsed, mistakes = OverridesParser.create(GlobalHydra.instance().config_loader()), [], []
     for override in overrides:

@@ -14,7 +14,7 @@ from resnet_ablations.sweep.run import result_of
 def main() -> None:
     """Print a line a run for the Hydra overrides of a sweep."""
     with exit_on_user_error():
-        planned = plan(tuple(sys.argv[1:]))
+        planned = plan(sys.argv[1:])
     rows: dict[str, str] = {}
     if planned.record is not None:
         rows = {name: row for row, names in planned.record.rows.items() for name in names}

@@ -28,7 +28,7 @@ def _train(config: DictConfig) -> float | None:
     return result.test_error
 
 
-def _sweep(overrides: tuple[str, ...]) -> None:
+def _sweep(overrides: list[str]) -> None:
     """Hydra's multirun, and for an experiment the report of what there is when it ends."""
     planned = plan(overrides)
     try:
@@ -52,7 +52,7 @@ def main() -> None:
     shows_only = arguments.help or arguments.hydra_help or arguments.cfg or arguments.info
     with exit_on_user_error():
         if arguments.multirun and not shows_only:
-            _sweep(tuple(arguments.overrides))
+            _sweep(arguments.overrides)
             return
         if not shows_only:
             if any(override.startswith(tuple(f"{key}=" for key in SWEEP_KEYS)) for override in arguments.overrides):

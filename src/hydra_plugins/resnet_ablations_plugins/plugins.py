@@ -29,7 +29,7 @@ class ExperimentSweeper(Sweeper):
         launcher = self.launcher
         assert launcher is not None
         with exit_on_user_error():
-            run_sweep(plan(tuple(arguments)), lambda jobs: launcher.launch(jobs, initial_job_idx=0))
+            run_sweep(plan(arguments), lambda jobs: launcher.launch(jobs, initial_job_idx=0))
 
 
 class LocalLauncher(Launcher):

@@ -36,13 +36,18 @@ class Plan:
     record: SweepPlan | None
 
 
-@lru_cache(maxsize=1)
-def plan(overrides: Overrides) -> Plan:
+def plan(overrides: Sequence[str]) -> Plan:
     """The plan of a multirun command line: an experiment at a scale, or Hydra's product of comma-separated values.
 
     Raise `UserError` with every mistake in any of its runs.
     """
-    choices = choices_of(list(overrides))
+    return _plan(tuple(line for line in overrides if not line.lstrip("+~").startswith("hydra")))
+
+
+# Kept, for the command line is planned before Hydra starts, and Hydra, once started, cannot compose for the sweeper.
+@lru_cache(maxsize=1)
+def _plan(overrides: Overrides) -> Plan:
+    choices = choices_of(overrides)
     if "experiment" in choices:
         return _plan_experiment(choices.pop("experiment"), choices.pop("scale", ["quick"]), choices)
     if alone := [key for key in SWEEP_KEYS if key in choices]:
@@ -136,7 +141,7 @@ def _merged(*lists: list[str]) -> Overrides:
 
 def _compose(overrides: Overrides) -> RunConfig | UserError:
     try:
-        return compose(list(overrides))
+        return compose(overrides)
     except UserError as error:
         return error
 
