@@ -11,6 +11,8 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
 
 torch.set_num_threads(1)
+for place in ("RESNET_ABLATIONS_RESULTS", "RESNET_ABLATIONS_DATA"):
+    os.environ.pop(place, None)
 
 TINY = (
     "network.depth=8",

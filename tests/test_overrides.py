@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +129,17 @@ def test_only_shortcuts_of_this_package_can_be_shortcuts(target: str) -> None:
     assert any(message.startswith("shortcut._target_=") and "Shortcut" in message for message in messages)
 
 
+def test_a_class_of_another_package_is_not_even_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing a module executes it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "elsewhere.py").write_text(
+        "from resnet_ablations.network.shortcuts import Identity\nclass Mine(Identity.__base__):\n"
+        "    def __init__(self, unit): super().__init__()\n    def forward(self, x, residual): return residual\n"
+    )
+    assert "must name a Shortcut class" in refused("shortcut._target_=elsewhere.Mine")[0]
+    assert "elsewhere" not in sys.modules
+
+
 @pytest.mark.parametrize("target", ["torch.nn.Identity", "resnet_ablations.network.shortcuts.Identity", "os.system"])
 def test_only_sources_of_this_package_can_be_data(target: str) -> None:
     messages = refused(f"data._target_={target}")
@@ -146,7 +158,9 @@ def test_the_default_is_the_baseline_of_the_quick_table() -> None:
     assert (run.network.depth, run.seed, run.precision) == (56, 0, "32-true")
 
 
-@pytest.mark.parametrize("group", sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"))
+@pytest.mark.parametrize(
+    "group", sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+)
 def test_every_option_of_every_group_composes(config: Config, group: str, tmp_path: Path) -> None:
     options = [path.stem for path in (CONF / group).glob("*.yaml") if not path.stem.startswith("_")]
     assert options

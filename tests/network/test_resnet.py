@@ -68,7 +68,9 @@ def test_identity_has_no_parameters_not_even_where_dimensions_change(config: Con
     units = [unit for unit in network.modules() if isinstance(unit, ResidualUnit)]
     assert len(units) == 3
     assert not [p for unit in units for p in unit.shortcut.parameters()]
-    assert not [module for module in network.modules() if isinstance(module, nn.Conv2d) and module.kernel_size != (3, 3)]
+    assert not [
+        module for module in network.modules() if isinstance(module, nn.Conv2d) and module.kernel_size != (3, 3)
+    ]
 
 
 @pytest.mark.parametrize(("depth", "n"), [(8, 1), (20, 3), (56, 9), (110, 18), (1202, 200)])
@@ -99,7 +101,7 @@ def test_no_convolution_has_a_bias_but_a_gates(config: Config) -> None:
 
 @pytest.mark.parametrize("init", ["fan_in", "fan_out"])
 def test_he_initialisation(config: Config, init: str) -> None:
-    """N(0, √(2/fan)): the convolutions that widen tell fan-in from fan-out; 5 % is five standard errors of the least."""
+    """N(0, √(2/fan)), to five standard errors; the convolutions that widen tell fan-in from fan-out."""
     torch.manual_seed(0)
     network = build_network(config("network.depth=20", f"network.init={init}", "shortcut=exclusive_gating"))
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]

@@ -150,7 +150,7 @@ def test_gates(shape: UnitShape) -> None:
         shortcut.initialise()
         g = torch.sigmoid(convolution(x, shortcut.gate.conv))
         assert g.shape == residual.shape
-        assert 0.05 < g.std()
+        assert g.std() > 0.05
         expected = (1 - g) * option_a(x, shape) + on_residual(g) * residual
         torch.testing.assert_close(shortcut(x, residual), expected)
 

@@ -7,7 +7,8 @@ import yaml
 from tiny_experiment import TINY
 
 from resnet_ablations import experiments
-from resnet_ablations.sweep.plan import Plan, plan
+from resnet_ablations.sweep.plan import Plan, _plan, plan
+
 
 @pytest.fixture
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Plan]]:
@@ -17,8 +18,8 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     def make(*overrides: str, **changes: Any) -> Plan:
         (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY | changes, sort_keys=False), encoding="utf-8")
-        plan.cache_clear()
-        return plan((f"paths.results={tmp_path}/results", *overrides))
+        _plan.cache_clear()
+        return plan([f"paths.results={tmp_path}/results", *overrides])
 
     yield make
-    plan.cache_clear()
+    _plan.cache_clear()

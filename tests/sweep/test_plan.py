@@ -133,6 +133,16 @@ def test_overrides_of_the_users_win_over_the_scales_and_name_the_sweep(planned: 
     assert all(name.startswith("tiny-quick") for name in names)
 
 
+def test_some_of_the_rows(planned: Planned) -> None:
+    """The plan that is kept is the whole table's, so that rows trained one after the other meet in it."""
+    whole = planned("experiment=tiny")
+    some = planned("experiment=tiny", "rows=gates")
+    assert labels(some) == [("ExclusiveGating", 0), ("ExclusiveGating", 0)]
+    assert some.record == whole.record
+    both = planned("experiment=tiny", "rows=gates,original")
+    assert {run.key for run in runs(both)} == {run.key for run in runs(whole)}
+
+
 def test_a_plain_product(planned: Planned) -> None:
     plan = planned("shortcut=identity,dropout", "seed=0,1", "network.depth=8")
     assert labels(plan) == [("Identity", 0), ("Identity", 1), ("Dropout", 0), ("Dropout", 1)]
@@ -175,6 +185,7 @@ def test_rows_that_share_a_configuration_train_it_once(planned: Planned) -> None
         (["experiment=tiny", "scale=huge"], ["scale=huge", "quick, paper, early"]),
         (["experiment=tiny", "scale=quick,early"], ["scale"]),
         (["experiment=tiny,tiny"], ["experiment"]),
+        (["experiment=tiny", "rows=gates,dates"], ["rows=dates", "original, gates"]),
         (["experiment=tiny", "shortcut=dropout"], ["shortcut: ", "rows of tiny"]),
         (["experiment=tiny", "shortcut.gate_bias=-3"], ["shortcut.gate_bias: ", "rows of tiny"]),
         (["experiment=tiny", "++shortcut.gate_bias=-3"], ["shortcut.gate_bias: ", "rows of tiny"]),
@@ -182,6 +193,7 @@ def test_rows_that_share_a_configuration_train_it_once(planned: Planned) -> None
         (["experiment=tiny", "network.depth=57"], ["network.depth=57", "6n+2"]),
         (["experiment=tiny", "network.deepth=56"], ["network.deepth=56", "network.depth"]),
         (["scale=quick"], ["scale", "experiment"]),
+        (["rows=gates"], ["rows", "experiment"]),
         (["shortcut=identity,identiy"], ["shortcut=identiy", "identity"]),
         (["seed=0,-1"], ["seed=-1"]),
         (["seed"], ["seed"]),

@@ -48,9 +48,9 @@ class Launcher:
         self.launched: list[list[str]] = []
 
     def __call__(self, jobs: list[list[str]]) -> None:
-        self.launched += [[run.key for run in map(compose, jobs)]]
-        for overrides in jobs:
-            run = compose(overrides)
+        runs = [compose(overrides) for overrides in jobs]
+        self.launched.append([run.key for run in runs])
+        for overrides, run in zip(jobs, runs, strict=True):
             if self.breaks in " ".join(overrides):
                 folder = RunFolder(run.paths.results, run.key)
                 folder.start(run.plain())

@@ -8,7 +8,10 @@ TINY = {
     "overrides": ["activation=original", "trainer=cpu"],
     "scales": {
         "quick": {"overrides": ["network.depth=8", "schedule.iterations=6"], "seeds": [0]},
-        "paper": {"overrides": ["network.depth=14", "schedule.iterations=9", "schedule.evaluate_every=3"], "seeds": [0, 1]},
+        "paper": {
+            "overrides": ["network.depth=14", "schedule.iterations=9", "schedule.evaluate_every=3"],
+            "seeds": [0, 1],
+        },
         "early": {"prefix_of": "paper", "iterations": 3, "seeds": [0]},
     },
     "rows": [

@@ -69,7 +69,9 @@ def test_training_is_the_recipe_written_as_a_loop(config: Config, bn_batch: int)
 def test_micro_batches_change_what_batch_norm_sees_and_nothing_else(config: Config) -> None:
     whole, _ = train(config())
     halves, _ = train(config("bn_batch=16"))
-    assert any(not torch.allclose(a, b, atol=1e-3) for a, b in zip(whole.parameters(), halves.parameters(), strict=True))
+    assert any(
+        not torch.allclose(a, b, atol=1e-3) for a, b in zip(whole.parameters(), halves.parameters(), strict=True)
+    )
     steps = {name: value.item() for name, value in halves.named_buffers() if name.endswith("num_batches_tracked")}
     assert set(steps.values()) == {12}
 
@@ -104,9 +106,7 @@ def test_the_logged_training_loss_and_error(config: Config, bn_batch: int) -> No
         assert float(row["train_error"]) == pytest.approx(sum(errors[start:end]) / (end - start), rel=1e-4)
 
 
-def test_the_test_error_counts_each_image_once(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_test_error_counts_each_image_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """360 images in chunks of 100: a mean of the chunks' means would count the last 60 too much."""
     in_order = Batches.test
     run = config("schedule.iterations=12", "schedule.milestones=[10]")

@@ -54,9 +54,7 @@ def test_that_is_not_what_torch_does_by_itself() -> None:
 
 def test_at_a_constant_rate_it_is_torchs() -> None:
     rates = [0.1] * 6
-    torch.testing.assert_close(
-        by_torch(rates, START, ours=True), by_torch(rates, START, ours=False), rtol=0, atol=0
-    )
+    torch.testing.assert_close(by_torch(rates, START, ours=True), by_torch(rates, START, ours=False), rtol=0, atol=0)
 
 
 def test_every_group_gets_the_rate_and_keeps_its_decay() -> None:

@@ -25,6 +25,7 @@ class Progress:
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(compact=True),
             console=self._console,
+            speed_estimate_period=3600,
             disable=not self._console.is_terminal,
             transient=True,
         )

@@ -1,0 +1,79 @@
+"""docs/extending.md does what it says: one class and one YAML file make a new shortcut."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from resnet_ablations.results.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+CLASSES, SETTINGS = "src/resnet_ablations/network/shortcuts.py", "conf/shortcut/learned_scaling.yaml"
+
+Python = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def block(language: str) -> str:
+    """The guide's one block in that language."""
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    return text
+
+
+@pytest.fixture
+def extended(tmp_path: Path) -> Path:
+    """A copy of the project to which the two blocks were added."""
+    for folder in ("src", "conf", "experiments"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / CLASSES).open("a", encoding="utf-8") as file:
+        file.write("\n\n" + block("python"))
+    assert not (tmp_path / SETTINGS).exists()
+    (tmp_path / SETTINGS).write_text(block("yaml"), encoding="utf-8")
+    return tmp_path
+
+
+def test_the_guide_names_the_files_that_its_blocks_go_to() -> None:
+    assert CLASSES in GUIDE
+    assert SETTINGS in GUIDE
+
+
+def test_a_new_shortcut_is_one_class_and_one_yaml_file(extended: Path, python: Python) -> None:
+    here = {"cwd": extended, "PYTHONPATH": str(extended / "src")}
+    train = ("-m", "resnet_ablations.train", "shortcut=learned_scaling", "network.depth=8", "schedule.iterations=2")
+    ended = python(*train, "trainer=cpu", **here)
+    assert ended.returncode == 0, ended.stderr
+    (path,) = (extended / "results" / "runs").iterdir()
+    assert path.name.startswith("resnet8-learned_scaling-digits-")
+    result = RunFolder(extended / "results", path.name).result()
+    assert result is not None
+    assert (result.outcome, result.iterations) == ("finished", 2)
+    kept = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+    assert kept["shortcut"] == yaml.safe_load(block("yaml"))
+    original, copy = (
+        {
+            p.relative_to(root): p.read_bytes()
+            for top in ("src", "conf", "experiments")
+            for p in (root / top).rglob("*")
+            if p.is_file() and p.suffix != ".pyc"
+        }
+        for root in (ROOT, extended)
+    )
+    changed = {str(path) for path in original.keys() | copy.keys() if original.get(path) != copy.get(path)}
+    assert changed == {CLASSES, SETTINGS}
+
+
+def test_the_settings_of_a_new_shortcut_are_checked_as_the_guide_says(extended: Path, python: Python) -> None:
+    (key, value) = re.findall(r"`(shortcut\.\w+)=(-\S+)`", GUIDE)[0]
+    code = f"""
+import resnet_ablations as ra
+try:
+    ra.compose(["shortcut=learned_scaling", "{key}={value}"])
+except ra.UserError as error:
+    print(error)
+"""
+    ended = python("-c", code, cwd=extended, PYTHONPATH=str(extended / "src"))
+    assert ended.stdout.startswith(f"{key}={value}: must be"), ended.stdout + ended.stderr

@@ -1,0 +1,99 @@
+"""`python -m resnet_ablations.plan` and `.status`: what would run, and how far each run is; nothing is written."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations import plan, status
+from resnet_ablations.config import RunConfig
+from resnet_ablations.results.run_folder import Result, RunFolder, Status
+
+TINY = ("network.depth=8", "schedule.iterations=6")
+
+
+@pytest.fixture
+def says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[str, str]]:
+    """Runs one of the two in `tmp_path`, on a wide terminal, and returns what it said on stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(main: Callable[[], None], *arguments: str) -> tuple[str, str]:
+        monkeypatch.setattr(sys, "argv", ["command", *arguments])
+        before = sorted(tmp_path.rglob("*"))
+        main()
+        assert sorted(tmp_path.rglob("*")) == before
+        return capsys.readouterr()
+
+    return run
+
+
+def finish(run: RunConfig, results: Path) -> None:
+    folder = RunFolder(results, run.key)
+    folder.start(run.plain())
+    settings = {"iterations": 6, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
+    errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.345}
+    names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
+    folder.finish(Result.model_validate(names | settings | errors))
+
+
+def line(text: str, part: str) -> str:
+    (found,) = (line for line in text.splitlines() if part in line)
+    return found
+
+
+def test_a_plan_lists_its_runs_and_how_far_they_are(says: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
+    from resnet_ablations.overrides import compose
+
+    identity, dropout = (compose([*TINY, f"shortcut={name}"]) for name in ("identity", "dropout"))
+    finish(identity, tmp_path / "results")
+    folder = RunFolder("results", dropout.key)
+    folder.start(dropout.plain())
+    folder.set_status(Status(outcome="failed", iteration=3, iterations=6, reason="OSError: disk"))
+    said, _ = says(plan.main, *TINY, "shortcut=identity,dropout,conv1x1")
+    assert "finished" in line(said, identity.key)
+    assert "failed" in line(said, dropout.key)
+    assert "missing" in line(said, "conv1x1")
+    assert "3 runs, 1 finished, 2 to train" in said
+
+
+def test_a_plan_of_an_experiment_names_the_rows(says: Callable[..., tuple[str, str]]) -> None:
+    said, _ = says(plan.main, "experiment=shortcuts", "scale=quick", "rows=original,dropout", "schedule.iterations=700")
+    assert "2 runs, 0 finished, 2 to train" in said
+    assert "700" in line(said, "original")
+    assert "missing" in line(said, "dropout")
+
+
+def test_mistakes_of_a_plan(says: Callable[..., tuple[str, str]], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        says(plan.main, "experiment=shortcuts", "network.depth=57")
+    assert end.value.code == 2
+    assert "network.depth=57" in capsys.readouterr().err
+
+
+def test_status(says: Callable[..., tuple[str, str]], config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    finished, running, failed = (config(f"seed={seed}") for seed in range(3))
+    finish(finished, tmp_path / "results")
+    for run, state in (
+        (running, Status(outcome="running", iteration=3, iterations=6, images_per_second=99.0, seconds_left=65)),
+        (failed, Status(outcome="failed", iteration=4, iterations=6, reason="OSError: disk")),
+    ):
+        RunFolder(tmp_path / "results", run.key).start(run.plain())
+        RunFolder(tmp_path / "results", run.key).set_status(state)
+    said, _ = says(status.main)
+    for key, parts in (
+        (finished.key, ["finished", "1,234", "12.3"]),
+        (running.key, ["running", "3/6", "99", "1:05"]),
+        (failed.key, ["failed", "4/6", "OSError: disk"]),
+    ):
+        assert all(part in line(said, key) for part in parts), said
+
+
+def test_status_of_nothing(says: Callable[..., tuple[str, str]], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        says(status.main, "nowhere")
+    assert end.value.code == 2
+    assert "nowhere: no run yet" in capsys.readouterr().err

@@ -1,0 +1,121 @@
+"""Publishing: finished runs go into the reference, as text, without a word of this machine's folders."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from resnet_ablations import publish as publishing
+from resnet_ablations.errors import UserError
+from resnet_ablations.results.frames import load_curves, load_results
+from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
+from resnet_ablations.results.sweeps import load_sweeps, save_sweep
+from resnet_ablations.sweep.plan import Job, Plan, plan
+
+
+@pytest.fixture(scope="module")
+def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this machine, whose name nobody else should read."""
+    return tmp_path_factory.mktemp("machine") / "secret"
+
+
+@pytest.fixture(scope="module")
+def planned(secret: Path) -> Plan:
+    places = [f"paths.results={secret}/results", f"paths.data={secret}/data", "trainer.threads=1"]
+    return plan(["experiment=shortcuts", "scale=quick", "rows=original,dropout", *places])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reported() -> Iterator[list[Path]]:
+    """The folders of which a report was made, which is another test's matter."""
+    folders: list[Path] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publishing, "build", lambda results, *_: folders.append(results))
+        yield folders
+
+
+def finish(job: Job) -> None:
+    run = job.config
+    folder = RunFolder(run.paths.results, run.key)
+    folder.start(run.plain())
+    folder.log.write_text(f"logged in {run.paths.results}")
+    (folder.path / "weights.ckpt").write_bytes(os.urandom(100))
+    with CurveFile(folder.curve) as curve:
+        curve.append(CurveRow(810, 0.001, 0.5, 10.0, 0.7, 12.5))
+    settings = {"iterations": 810, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
+    errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.5}
+    names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
+    folder.finish(Result.model_validate(names | settings | errors))
+
+
+@pytest.fixture(scope="module")
+def published(planned: Plan, secret: Path) -> Path:
+    """The reference after one of two runs, and one that belongs to no table, have ended."""
+    assert planned.record is not None
+    save_sweep(secret / "results", planned.record)
+    original, dropout = planned.jobs
+    finish(original)
+    unfinished = RunFolder(secret / "results", dropout.config.key)
+    unfinished.start(dropout.config.plain())
+    unfinished.set_status(Status(outcome="running", iteration=3, iterations=810))
+    (lone,) = plan(["seed=7", f"paths.results={secret}/results"]).jobs
+    finish(lone)
+    publishing.publish(secret / "results", secret.parent / "reference")
+    return secret.parent / "reference"
+
+
+def test_finished_runs_of_the_tables_are_published(published: Path, planned: Plan, reported: list[Path]) -> None:
+    (run,) = load_results(published).to_dict("records")
+    assert (run["key"], run["test_error"], run["network.depth"]) == (planned.jobs[0].config.key, 12.5, 56)
+    assert list(load_curves(published)["test_error"]) == [12.5]
+    (kept,) = load_sweeps(published)
+    assert planned.record is not None
+    assert (kept.name, kept.rows, kept.seeds) == ("shortcuts-quick", planned.record.rows, [0])
+    assert reported[0] == published
+
+
+def test_nothing_of_this_machine_is_published(published: Path) -> None:
+    files = [path for path in published.rglob("*") if path.is_file()]
+    assert [path for path in files if "secret" in path.read_text(encoding="utf-8")] == []
+    assert {path.name for path in files} == {
+        "config.yaml",
+        "curve.csv",
+        "log.txt",
+        "result.json",
+        "shortcuts-quick.json",
+    }
+
+
+def test_a_published_configuration_is_the_runs(published: Path, planned: Plan) -> None:
+    (path,) = published.glob("runs/*/config.yaml")
+    assert yaml.safe_load(path.read_text(encoding="utf-8")) == planned.jobs[0].config.scientific
+
+
+def test_publishing_again_changes_nothing(published: Path, secret: Path) -> None:
+    before = {path: path.read_bytes() for path in published.rglob("*") if path.is_file()}
+    publishing.publish(secret / "results", published)
+    assert {path: path.read_bytes() for path in published.rglob("*") if path.is_file()} == before
+
+
+def test_without_a_sweep_there_is_nothing_to_publish(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no sweep to publish"):
+        publishing.publish(tmp_path, tmp_path / "reference")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readme_shows_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table, readme = Path("reference/table.md"), Path("README.md")
+    readme.write_text(f"# Title\n\nbefore\n{publishing.BEGIN}old\n{publishing.END}\nafter\n")
+    publishing.show(table, readme)
+    assert "old" in readme.read_text(), "without a table it stays as it is"
+    table.parent.mkdir()
+    table.write_text("## Table 1\n\n| a |\n\n![curves](fig3.svg)\n")
+    for _ in range(2):
+        publishing.show(table, readme)
+        assert readme.read_text() == (
+            f"# Title\n\nbefore\n{publishing.BEGIN}### Table 1\n\n| a |\n\n![curves](reference/fig3.svg)\n"
+            f"{publishing.END}\nafter\n"
+        )
