@@ -2,8 +2,9 @@
 
 The plain loop is what a tutorial writes: torchvision's CIFAR-10 with PIL transforms, a DataLoader with two workers,
 the network in torch's default memory format, one optimizer step a batch. Ours is `resnet_ablations`' own run, through
-Lightning. Both train the same network on the same images in the same number of threads; repetitions are interleaved, so
-that a machine whose speed drifts slows both; the medians of the repetitions are compared.
+Lightning. Both train the same network on the same images in the same number of threads, in float32 and in bf16;
+repetitions are interleaved, so that a machine whose speed drifts slows all; medians of the repetitions are compared,
+each with that of the plain loop in float32.
 """
 
 import argparse
@@ -15,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -31,6 +32,7 @@ from resnet_ablations.data.sources import Images
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.run import lightning_trainer, quiet_lightning
 
 IMAGES = 12_800
 
@@ -82,8 +84,8 @@ def in_torchvisions_hands(images: Images, folder: Path, transform: transforms.Co
     return Unchecked(str(folder), train=True, transform=transform)
 
 
-def ours(config: RunConfig, images: Images, iterations: int) -> float:
-    """Seconds that our run takes for so many iterations, start-up and evaluation left out."""
+def ours(config: RunConfig, images: Images) -> float:
+    """Seconds that our run takes for all its iterations but the first and the last."""
     batches = Batches(
         images, pad=4, flip=True, normalisation="per_pixel_mean", batch_size=config.schedule.batch_size, seed=0
     )
@@ -95,27 +97,19 @@ def ours(config: RunConfig, images: Images, iterations: int) -> float:
         record=lambda row: None,
         report_progress=lambda iteration, speed: times.append(time.perf_counter()),
     )
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        precision=config.precision,
-        max_steps=iterations + 1,
-        accumulate_grad_batches=module.parts,
-        deterministic=True,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, train_dataloaders=range((iterations + 1) * module.parts))
-    return times[-1] - times[0]
+    with quiet_lightning():
+        trainer = lightning_trainer(config)
+        trainer.fit(module, train_dataloaders=range(config.schedule.iterations * module.parts))
+    # The first iteration starts up, the last one is followed by an evaluation.
+    return times[-2] - times[0]
 
 
-def plain(config: RunConfig, images: Images, iterations: int, folder: Path) -> float:
-    """Seconds that the plain loop takes for so many iterations, the first one left out."""
+def plain(config: RunConfig, images: Images, folder: Path) -> float:
+    """Seconds that the plain loop takes for as many iterations, after a first one."""
     loop = plain_loop(config, images, folder)
     next(loop)
     start = time.perf_counter()
-    for _ in range(iterations):
+    for _ in range(config.schedule.iterations - 2):
         next(loop)
     return time.perf_counter() - start
 
@@ -123,30 +117,43 @@ def plain(config: RunConfig, images: Images, iterations: int, folder: Path) -> f
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--networks", nargs="+", default=["resnet20", "resnet110"])
     options = parser.parse_args()
     torch.set_num_threads(usable_cores())
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
-    images = Images(pixels, generator.integers(0, 10, IMAGES), pixels[:1000], generator.integers(0, 10, 1000))
-    table = Table("network", "precision", "plain loop, images/s", "ours, images/s", "ratio", "pairs", box=None)
-    for network in options.networks:
-        iterations = {"resnet20": 20, "resnet110": 6}.get(network, 10)
-        for precision in ("32-true", "bf16-mixed"):
-            setting = ["data=cifar10", "data.root=.", "schedule=paper", "bn_batch=128", "trainer=cpu"]
-            config = compose([f"network={network}", f"precision={precision}", *setting])
-            seconds: list[tuple[float, float]] = []
-            with tempfile.TemporaryDirectory() as folder:
-                for _ in range(options.repetitions):
-                    seconds.append((plain(config, images, iterations, Path(folder)), ours(config, images, iterations)))
-            done = iterations * config.schedule.batch_size
-            theirs, own = (done / statistics.median(column) for column in zip(*seconds, strict=True))
-            ratios = sorted(a / b for a, b in seconds)
-            spread = f"{ratios[0]:.2f}–{ratios[-1]:.2f}"
-            table.add_row(network, precision, f"{theirs:,.0f}", f"{own:,.0f}", f"{own / theirs:.2f}", spread)
-    print(f"batch 128, {usable_cores()} threads, {options.repetitions} interleaved repetitions, medians")
+    images = Images(pixels, generator.integers(0, 10, IMAGES), pixels[:100], generator.integers(0, 10, 100))
+    print(f"batch 128, {usable_cores()} threads, medians of {options.repetitions} interleaved repetitions, images/s")
+    table = Table("network", "loop", "precision", "images/s", "× plain float32", "pair by pair", box=None)
+    for network in track(options.networks, console=Console(stderr=True), transient=True):
+        measured = measure(network, images, options.repetitions)
+        plain_float32 = measured[PLAIN]
+        for name, speeds in measured.items():
+            pairs = sorted(speed / base for speed, base in zip(speeds, plain_float32, strict=True))
+            ratio = statistics.median(speeds) / statistics.median(plain_float32)
+            spread = f"{pairs[0]:.2f}–{pairs[-1]:.2f}"
+            table.add_row(network, *name, f"{statistics.median(speeds):,.0f}", f"{ratio:.2f}", spread)
     Console().print(table)
+
+
+PLAIN = ("plain", "32-true")
+
+
+def measure(network: str, images: Images, repetitions: int) -> dict[tuple[str, str], list[float]]:
+    """Images a second of each loop and precision, repetition by repetition; the plain float32 loop comes first."""
+    iterations = {"resnet20": 22, "resnet110": 7}.get(network, 12)
+    setting = ["data=cifar10", "data.root=.", "schedule=paper", "bn_batch=128", "trainer=cpu"]
+    setting += [f"network={network}", f"schedule.iterations={iterations}"]
+    speeds: dict[tuple[str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(repetitions):
+            for precision in ("32-true", "bf16-mixed"):
+                config = compose([*setting, f"precision={precision}"])
+                done = (iterations - 2) * config.schedule.batch_size
+                speeds.setdefault(("plain", precision), []).append(done / plain(config, images, Path(folder)))
+                speeds.setdefault(("ours", precision), []).append(done / ours(config, images))
+    return speeds
 
 
 if __name__ == "__main__":

@@ -61,25 +61,9 @@ def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
     started = time.perf_counter()
     threads = config.trainer.threads or usable_cores()
     torch.set_num_threads(threads)
-    # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
-    torch.backends.cudnn.benchmark = False
-    # float32 is to mean float32 on every GPU, and memory that is not read needs no filling.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     network = initialised_network(config)
-    with CurveFile(folder.curve) as curve, _quiet_lightning():
-        trainer = pl.Trainer(
-            accelerator=_accelerator(config),
-            devices=1,
-            precision=config.precision,
-            max_steps=config.schedule.iterations,
-            accumulate_grad_batches=config.schedule.batch_size // config.bn_batch,
-            deterministic=True,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+    with CurveFile(folder.curve) as curve, quiet_lightning():
+        trainer = lightning_trainer(config)
         origin = provenance(_device(trainer), threads)
         log.info("%s on %s, %s threads", config.key, origin["machine"]["device"], threads)
         rows: list[CurveRow] = []
@@ -118,6 +102,28 @@ def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
     )
 
 
+def lightning_trainer(config: RunConfig) -> pl.Trainer:
+    """Lightning's trainer for a run, and torch's global settings that go with it."""
+    # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
+    torch.backends.cudnn.benchmark = False
+    # float32 is to mean float32 on every GPU.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    # Filling memory that nobody reads costs some 8 % of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    return pl.Trainer(
+        accelerator=_accelerator(config),
+        devices=1,
+        precision=config.precision,
+        max_steps=config.schedule.iterations,
+        accumulate_grad_batches=config.schedule.batch_size // config.bn_batch,
+        deterministic=True,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
 def initialised_network(config: RunConfig) -> nn.Module:
     """The network of a run with the weights that its seed gives it."""
     torch.manual_seed(config.seed)
@@ -139,7 +145,7 @@ def load_batches(config: RunConfig) -> Batches:
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Lightning's hints speak of data loaders and loggers that a run does not use."""
     logger = logging.getLogger("pytorch_lightning")
     level = logger.level
