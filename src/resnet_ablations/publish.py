@@ -35,8 +35,7 @@ def publish(results: Path, reference: Path) -> None:
         raise UserError(f"{results}: no sweep to publish; run one first: make sweep-shortcuts")
     for plan in plans:
         copied = sum(_copy_run(results, reference, key) for key in _keys(plan))
-        overrides = [line for line in plan.overrides if not is_location(line)]
-        save_sweep(reference, plan.model_copy(update={"overrides": overrides}))
+        save_sweep(reference, _without_locations(plan))
         print(f"{plan.name}: {copied} runs published")
     build(reference, None, standard_console())
 
@@ -49,6 +48,17 @@ def show(table: Path, readme: Path) -> None:
     head, rest = text.split(BEGIN)
     page = table.read_text(encoding="utf-8").replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### ")
     write_atomically(readme, f"{head}{BEGIN}{page}{END}{rest.split(END)[1]}")
+
+
+def _without_locations(plan: SweepPlan) -> SweepPlan:
+    def elsewhere(overrides: list[str]) -> list[str]:
+        return [line for line in overrides if not is_location(line)]
+
+    configurations = {
+        name: planned.model_copy(update={"overrides": elsewhere(planned.overrides)})
+        for name, planned in plan.configurations.items()
+    }
+    return plan.model_copy(update={"overrides": elsewhere(plan.overrides), "configurations": configurations})
 
 
 def _keys(plan: SweepPlan) -> list[str]:

@@ -1,8 +1,13 @@
 """Sweeps from the command line to the table, with real processes and every launcher that comes with Hydra."""
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,6 +158,44 @@ def test_a_run_that_is_killed_or_fails_does_not_touch_the_others(python: Python,
         assert reason in status.reason
         assert f"{folders[name].key}: failed: {status.reason}" in ended.stdout
     assert "Traceback" in folders["dropout"].log.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "sigterm"])
+def test_a_sweep_that_is_stopped_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
+    """Two sweeps would otherwise write to the same folders when the command is given again."""
+    long = ("network.depth=8", "schedule.iterations=1000000", "schedule.log_every=1", "trainer=cpu", "seed=0,1,2")
+    said = tmp_path / "said.txt"
+    with said.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, *TRAIN, *long],
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: any(len(path.read_text()) > 200 for path in tmp_path.glob("results/runs/*/curve.csv")))
+        # A terminal's Ctrl-C goes to the whole group; a scheduler's SIGTERM to the process that it started.
+        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        assert process.wait(timeout=30) != 0
+        statuses = [RunFolder(tmp_path / "results", path.name).status() for path in runs_in(tmp_path)]
+        assert statuses
+        assert all(status is None or status.outcome == "interrupted" for status in statuses), statuses
+        curves = {path: path.stat().st_size for path in tmp_path.glob("results/runs/*/curve.csv")}
+        time.sleep(1)
+        assert {path: path.stat().st_size for path in curves} == curves, "nothing trains on"
+        assert "Traceback" not in said.read_text()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(("launcher", "shortcuts"), [("basic", ["dropout", "identity"]), ("joblib", ["identity"])])
