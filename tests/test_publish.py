@@ -82,7 +82,6 @@ def test_nothing_of_this_machine_is_published(published: Path) -> None:
     assert {path.name for path in files} == {
         "config.yaml",
         "curve.csv",
-        "log.txt",
         "result.json",
         "shortcuts-quick.json",
     }

@@ -194,7 +194,7 @@ def validate(tree: dict[str, Any]) -> RunConfig:
     schema = create_model("RunConfig", __base__=RunConfig, **fields)
     try:
         config = schema.model_validate(tree)
-        data = _with_fingerprint(config.data)
+        data = config.data if mistakes else _with_fingerprint(config.data)
     except ValidationError as error:
         mistakes += [_mistake(cast(dict[str, Any], e)) for e in error.errors()]
         if not any(mistake.startswith("data") for mistake in mistakes):

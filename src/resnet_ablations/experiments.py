@@ -105,7 +105,7 @@ def load_experiment(name: str) -> Experiment:
         raise UserError(f"experiment={name}: no such experiment; allowed: {', '.join(experiment_names())}")
     try:
         return Experiment(name=name, **yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, TypeError) as error:
+    except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a valid YAML mapping: {error}") from None
     except ValidationError as error:
         raise UserError(

@@ -58,7 +58,7 @@ def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         choices: dict[str, list[str]] = {}
         for override in _parse(overrides):
-            key, _, value = (override.input_line or "").partition("=")
+            key, _, value = (override.input_line or "").lstrip("+").partition("=")
             try:
                 swept = override.is_sweep_override()
                 choices[key] = list(override.sweep_string_iterator()) if swept else [value]

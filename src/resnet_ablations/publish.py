@@ -74,6 +74,7 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
     if result is None:
         return False
     target.start(without_locations(yaml.safe_load(source.config.read_text(encoding="utf-8"))))
+    target.log.unlink()
     shutil.copyfile(source.curve, target.curve)
     target.finish(result)
     return True
