@@ -24,14 +24,26 @@ def block(language: str) -> str:
     return text
 
 
+def sources(folder: Path) -> dict[str, bytes]:
+    """All files of a copy but what running it compiles and leaves."""
+    files = [path for top in ("src", "conf", "experiments") for path in (folder / top).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.suffix != ".pyc"}
+
+
 @pytest.fixture
-def extended(tmp_path: Path) -> Path:
-    """A copy of the project to which the two blocks were added."""
+def original(tmp_path: Path) -> dict[str, bytes]:
+    """The files of the project, of which there is then a copy in `tmp_path`."""
     for folder in ("src", "conf", "experiments"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return sources(tmp_path)
+
+
+@pytest.fixture
+def extended(original: dict[str, bytes], tmp_path: Path) -> Path:
+    """The copy, with the two blocks added."""
     with (tmp_path / CLASSES).open("a", encoding="utf-8") as file:
         file.write("\n\n" + block("python"))
-    assert not (tmp_path / SETTINGS).exists()
+    assert SETTINGS not in original
     (tmp_path / SETTINGS).write_text(block("yaml"), encoding="utf-8")
     return tmp_path
 
@@ -41,7 +53,9 @@ def test_the_guide_names_the_files_that_its_blocks_go_to() -> None:
     assert SETTINGS in GUIDE
 
 
-def test_a_new_shortcut_is_one_class_and_one_yaml_file(extended: Path, python: Python) -> None:
+def test_a_new_shortcut_is_one_class_and_one_yaml_file(
+    extended: Path, original: dict[str, bytes], python: Python
+) -> None:
     here = {"cwd": extended, "PYTHONPATH": str(extended / "src")}
     train = ("-m", "resnet_ablations.train", "shortcut=learned_scaling", "network.depth=8", "schedule.iterations=2")
     ended = python(*train, "trainer=cpu", **here)
@@ -53,16 +67,8 @@ def test_a_new_shortcut_is_one_class_and_one_yaml_file(extended: Path, python: P
     assert (result.outcome, result.iterations) == ("finished", 2)
     kept = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
     assert kept["shortcut"] == yaml.safe_load(block("yaml"))
-    original, copy = (
-        {
-            p.relative_to(root): p.read_bytes()
-            for top in ("src", "conf", "experiments")
-            for p in (root / top).rglob("*")
-            if p.is_file() and p.suffix != ".pyc"
-        }
-        for root in (ROOT, extended)
-    )
-    changed = {str(path) for path in original.keys() | copy.keys() if original.get(path) != copy.get(path)}
+    copy = sources(extended)
+    changed = {name for name in original.keys() | copy.keys() if original.get(name) != copy.get(name)}
     assert changed == {CLASSES, SETTINGS}
 
 

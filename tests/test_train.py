@@ -44,16 +44,27 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(
     assert list(tmp_path.iterdir()) == [], "nothing is written"
 
 
-@pytest.mark.parametrize("override", ["experiment=shortcuts", "scale=quick"])
-def test_a_sweep_without_m_is_not_a_run(
-    override: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["experiment=shortcuts"], "add -m"),
+        (["scale=quick"], "add -m"),
+        (["-m", "seed=0,1", "hydra/launcher=nowhere"], "hydra/launcher=nowhere"),
+    ],
+)
+def test_what_hydra_would_answer_with_a_traceback_or_not_at_all(
+    arguments: list[str],
+    named: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train", override])
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    assert "add -m" in capsys.readouterr().err
+    assert named in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -92,6 +92,14 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
+def check_options(overrides: Sequence[str]) -> None:
+    """Raise `UserError` for Hydra's own groups, such as `hydra/launcher`, with an option that does not exist."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        parsed = _parse([line for line in overrides if line.lstrip("+~").startswith("hydra/")])
+        if mistakes := [mistake for override in parsed if (mistake := _wrong_option(override))]:
+            raise UserError(*mistakes)
+
+
 def _is_group(override: Override) -> bool:
     return bool(_options(override.key_or_group))
 
@@ -136,4 +144,6 @@ def _with_suggestion(message: str, keys: list[str]) -> str:
     group = key.rpartition(".")[0]
     siblings = [k for k in keys if k.rpartition(".")[0] == group and k != key and not k.endswith("_target_")]
     near = difflib.get_close_matches(key, siblings, n=1)
+    if not siblings:
+        return f"{message}; {group} has no settings; choose another one with {group}=…"
     return f"{message}; " + (f"did you mean {near[0]}?" if near else f"allowed: {', '.join(siblings)}")

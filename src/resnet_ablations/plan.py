@@ -24,7 +24,8 @@ def main() -> None:
     for job in planned.jobs:
         iterations = f"{job.config.schedule.iterations:,}"
         table.add_row(rows.get(job.config.configuration, ""), job.config.key, iterations, state(job))
-    Console().print(table)
+    # Off a terminal, keys stay in one piece.
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
     finished = sum(result_of(job) is not None for job in planned.jobs)
     print(f"{len(planned.jobs)} runs, {finished} finished, {len(planned.jobs) - finished} to train")
 

@@ -1,6 +1,7 @@
 """Every run of a results folder: outcome, progress, speed, time left."""
 
 import argparse
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def main() -> None:
         table.add_column(column, justify="right")
     for key in keys:
         table.add_row(key, *_cells(RunFolder(results, key)))
-    Console().print(table)
+    # Off a terminal, keys stay in one piece.
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _cells(folder: RunFolder) -> tuple[str, str, str, str]:

@@ -9,7 +9,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.overrides import CONF, SWEEP_KEYS, checked, compose
+from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked, compose
 from resnet_ablations.report.build import build, standard_console
 from resnet_ablations.sweep.plan import Plan, plan
 from resnet_ablations.training.run import Interrupted, train_run
@@ -19,17 +19,18 @@ from resnet_ablations.training.run import Interrupted, train_run
 def _train(config: DictConfig) -> float | None:
     """Hydra's task: one run; its value is the test error."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    run = checked(config)
-    try:
-        result = train_run(run)
-    except Interrupted:
-        raise SystemExit(130) from None
+    with exit_on_user_error():
+        try:
+            result = train_run(checked(config))
+        except Interrupted:
+            raise SystemExit(130) from None
     print(result.summary())
     return result.test_error
 
 
 def _sweep(overrides: list[str]) -> None:
     """Hydra's multirun, and for an experiment the report of what there is when it ends."""
+    check_options(overrides)
     planned = plan(overrides)
     try:
         _train()

@@ -100,7 +100,7 @@ def test_seeds_of_the_users(planned: Planned) -> None:
     assert labels(plan)[:3] == [("Identity", 3), ("Identity", 1), ("ExclusiveGating", 3)]
     assert len(plan.jobs) == 6
     assert plan.record is not None
-    assert sorted(plan.record.seeds) == [1, 3]
+    assert plan.record.seeds == [0, 1, 3], "the scale's own are missing in the table until they are trained"
     assert plan.record.name == "tiny-quick", "other seeds belong to the same table"
     assert {run.seed for run in runs(planned("experiment=tiny", "seed=range(0,3)"))} == {0, 1, 2}
     assert labels(planned("experiment=tiny", "scale=paper", "seed=7")) == [

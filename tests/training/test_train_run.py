@@ -13,6 +13,7 @@ import yaml
 from torch import Tensor
 
 from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.errors import UserError
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training.module import TrainingModule
@@ -223,6 +224,17 @@ def test_bf16_is_another_run_near_the_same_curve(config: Config) -> None:
     first = [[float(line.split(",")[2]) for line in text.splitlines()[1:4]] for text in curves]
     assert first[0] == pytest.approx(first[1], rel=0.02)
     assert half.outcome == "finished"
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    run = config("trainer=gpu")
+    with pytest.raises(UserError, match=r"trainer\.accelerator=gpu"):
+        train_run(run)
+    assert not folder(run).path.exists()
+    assert train_run(config("trainer=auto", "trainer.threads=1")).provenance["machine"]["device"] == "cpu"
 
 
 def test_the_log_tells_of_the_run(config: Config) -> None:

@@ -100,7 +100,7 @@ def _plan_experiment(names: list[str], scales: list[str], choices: dict[str, lis
         experiment=experiment.name,
         scale=scale_name,
         overrides=extra,
-        seeds=list(dict.fromkeys(job.config.seed for job in jobs)),
+        seeds=sorted({*scale.seeds, *(job.config.seed for job in jobs)}),
         iterations=jobs[0].config.schedule.iterations,
         rows=rows,
         configurations=configurations,

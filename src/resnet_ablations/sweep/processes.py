@@ -15,7 +15,7 @@ from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.sweep.progress import Progress
-from resnet_ablations.training.run import Interrupted, train_run
+from resnet_ablations.training.run import Interrupted, accelerator_of, train_run
 
 
 def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None:
@@ -24,6 +24,8 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
     A process gets cores / processes threads. One that dies leaves the others alone; what it left, and why it
     ended, is in its run folder. Ctrl-C ends all of them.
     """
+    for run in runs:
+        accelerator_of(run)
     slots = processes or _devices(runs)
     # Not by how many runs are left: the number of threads can change a run's last digits.
     threads = max(1, usable_cores() // slots)

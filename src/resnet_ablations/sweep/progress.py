@@ -1,6 +1,7 @@
 """What a person sees while a sweep runs: bars on a terminal, plain lines elsewhere."""
 
 import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -69,7 +70,8 @@ class Progress:
                 continue
             speed = f"{status.images_per_second:,.0f} images/s"
             self._bars.update(task, completed=status.iteration, total=status.iterations, speed=speed)
-            lines.append(f"{folder.key}: {status.iteration}/{status.iterations}, {speed}")
+            left = "" if status.seconds_left is None else f", {timedelta(seconds=round(status.seconds_left))} left"
+            lines.append(f"{folder.key}: {status.iteration}/{status.iterations}, {speed}{left}")
         if self._bars.disable and time.monotonic() - self._spoken > PLAIN_SECONDS:
             self._spoken = time.monotonic()
             for line in lines:

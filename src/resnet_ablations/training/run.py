@@ -13,6 +13,7 @@ from torch import nn
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
+from resnet_ablations.errors import UserError
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.provenance import now, provenance, usable_cores
 from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
@@ -33,6 +34,7 @@ def train_run(config: RunConfig) -> Result:
     folder = RunFolder(config.paths.results, config.key)
     if (result := folder.result()) is not None:
         return result
+    accelerator_of(config)
     folder.start(config.plain())
     status = Status(outcome="running", iteration=0, iterations=config.schedule.iterations)
     folder.set_status(status)
@@ -111,7 +113,7 @@ def lightning_trainer(config: RunConfig) -> pl.Trainer:
     # Filling memory that nobody reads costs some 8 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return pl.Trainer(
-        accelerator=_accelerator(config),
+        accelerator=accelerator_of(config),
         devices=1,
         precision=config.precision,
         max_steps=config.schedule.iterations,
@@ -166,10 +168,16 @@ def _line(row: CurveRow, iterations: int, images_per_second: float) -> str:
     )
 
 
-def _accelerator(config: RunConfig) -> str:
-    """`auto` is a CUDA GPU or the CPU: the sums of a run are float64, which Apple's GPUs do not know."""
+def accelerator_of(config: RunConfig) -> str:
+    """Lightning's name of the device that trains here; raise `UserError` if the one asked for is not there.
+
+    `auto` is a CUDA GPU or the CPU: the sums of a run are float64, which Apple's GPUs do not know.
+    """
+    gpu = torch.cuda.is_available()
+    if config.trainer.accelerator == "gpu" and not gpu:
+        raise UserError("trainer.accelerator=gpu: there is no CUDA GPU here; allowed: auto, cpu")
     if config.trainer.accelerator == "auto":
-        return "gpu" if torch.cuda.is_available() else "cpu"
+        return "gpu" if gpu else "cpu"
     return config.trainer.accelerator
 
 
