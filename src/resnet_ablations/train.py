@@ -1,6 +1,7 @@
 """Train one run, or with -m a sweep of them: see conf/train.yaml."""
 
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -32,12 +33,15 @@ def _sweep(overrides: list[str]) -> None:
     """Hydra's multirun, and for an experiment the report of what there is when it ends."""
     check_options(overrides)
     planned = plan(overrides)
+    # The default action would leave the runs behind, training on.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         _train()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     except SystemExit as end:
-        if end.code == 2:
-            raise
-        _report(planned)
+        if end.code == 1:
+            _report(planned)
         raise
     _report(planned)
 
