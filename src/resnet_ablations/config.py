@@ -7,7 +7,7 @@ from the keyword-only parameters of that class's constructor, so that a new clas
 import inspect
 import pkgutil
 import typing
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Self, cast
 
 from annotated_types import Ge, Gt, Le
@@ -185,11 +185,11 @@ def validate(tree: dict[str, Any]) -> RunConfig:
     mistakes = []
     fields: dict[str, Any] = {}
     for group, interface, base in (("shortcut", Shortcut, ComponentSettings), ("data", Source, DataSettings)):
+        target = (tree.get(group) or {}).get("_target_")
         try:
-            component = resolve(str((tree.get(group) or {}).get("_target_")), interface)
-            fields[group] = (_schema(component, base), ...)
+            fields[group] = (_schema(resolve(str(target), interface), base), ...)
         except ValueError as error:
-            mistakes.append(f"{group}._target_={(tree.get(group) or {}).get('_target_')}: {error}")
+            mistakes.append(f"{group}._target_={target}: {error}")
             fields[group] = (Any, ...)
     schema = create_model("RunConfig", __base__=RunConfig, **fields)
     try:
@@ -226,6 +226,7 @@ def _parameters(component: type) -> dict[str, Any]:
     return {p.name: annotations[p.name] for p in constructor if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
+@cache
 def _schema(component: type, base: type[Settings]) -> type[Settings]:
     fields: dict[str, Any] = {name: (annotation, ...) for name, annotation in _parameters(component).items()}
     return create_model(component.__name__, __base__=base, **fields)
@@ -245,27 +246,23 @@ def _mistake(error: dict[str, Any]) -> str:
 
 def _with_fingerprint(data: DataSettings) -> DataSettings:
     """The settings with the fingerprint of the images that are there."""
-    fingerprint = _checked_fingerprint(data.model_dump_json(exclude={"fingerprint"}), data)
+    fingerprint = _checked_fingerprint(data.model_copy(update={"fingerprint": None}))
     if data.fingerprint not in (None, fingerprint):
         raise UserError(f"data.fingerprint={data.fingerprint}: the images there are others ({fingerprint})")
     return data.model_copy(update={"fingerprint": fingerprint})
 
 
-_fingerprints: dict[str, str | None] = {}
-
-
-def _checked_fingerprint(identity: str, data: DataSettings) -> str | None:
+@cache
+def _checked_fingerprint(data: DataSettings) -> str | None:
     """Checked and taken once in a process, for a sweep asks for the same images in each of its runs."""
-    if identity not in _fingerprints:
-        data.source.check()
-        _fingerprints[identity] = data.source.fingerprint()
-    return _fingerprints[identity]
+    data.source.check()
+    return data.source.fingerprint()
 
 
 def _missing_data(schema: type[DataSettings], tree: dict[str, Any]) -> tuple[str, ...]:
     """The data set's own complaint, where other groups have mistakes already."""
     try:
-        schema.model_validate(tree["data"]).source.check()
+        _with_fingerprint(schema.model_validate(tree["data"]))
     except UserError as error:
         return error.messages
     return ()

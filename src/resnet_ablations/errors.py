@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pydantic import ValidationError
+
 
 class UserError(Exception):
     """One or several mistakes of the user's: each message says what, where and what to do."""
@@ -22,3 +24,8 @@ def exit_on_user_error() -> Iterator[None]:
         for message in error.messages:
             print(f"error: {message}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def mistakes_in_file(error: ValidationError, whole: str = "file") -> list[str]:
+    """What is wrong in a file that does not fit its schema, as `key: reason`; `whole` stands for a missing key."""
+    return [f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors()]

@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, mistakes_in_file
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SCALES = ("quick", "small", "early", "paper")
@@ -108,9 +108,7 @@ def load_experiment(name: str) -> Experiment:
     except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a valid YAML mapping: {error}") from None
     except ValidationError as error:
-        raise UserError(
-            *(f"{path}: {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-        ) from None
+        raise UserError(*(f"{path}: {mistake}" for mistake in mistakes_in_file(error))) from None
 
 
 def paper_curve(curve: str, quantity: Literal["trainloss", "testerr"]) -> pd.Series:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ def _is_group(override: Override) -> bool:
     return bool(_options(override.key_or_group))
 
 
+@cache
 def _options(group: str) -> list[str]:
     loader = GlobalHydra.instance().config_loader()
     options = loader.get_group_options(group, ObjectType.CONFIG)

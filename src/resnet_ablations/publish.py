@@ -73,8 +73,7 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
     result = source.result()
     if result is None:
         return False
-    target.start(without_locations(yaml.safe_load(source.config.read_text(encoding="utf-8"))))
-    target.log.unlink()
+    target.freeze(without_locations(yaml.safe_load(source.config.read_text(encoding="utf-8"))))
     shutil.copyfile(source.curve, target.curve)
     target.finish(result)
     return True

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.experiments import SCALES
 from resnet_ablations.results.sweeps import SweepPlan
 
@@ -83,5 +83,5 @@ def _as_prefix(run: dict[Any, Any], on_the_way: dict[Any, dict[Any, Any]], itera
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:3])
+        return "; ".join(mistakes_in_file(error)[:3])
     return str(error)

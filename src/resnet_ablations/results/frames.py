@@ -1,7 +1,6 @@
 """A results folder as tidy tables: one row a run, one row a logged step."""
 
 import io
-import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -12,11 +11,11 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
+from resnet_ablations.errors import mistakes_in_file
 from resnet_ablations.results.keys import class_label
 from resnet_ablations.results.run_folder import Result
 
 KEY = re.compile(r"(?P<configuration>.+)-s(?P<seed>\d+)")
-FINAL = ("train_loss", "train_error", "test_loss", "test_error")
 
 RESULT_COLUMNS = {
     "key": "str",
@@ -106,10 +105,6 @@ def _read_run(folder: Path) -> dict[str, Any]:
     if not result.key == folder.name == f"{result.configuration}-s{result.seed}":
         raise ValueError(f"it is the result of {result.key}")
     values = result.model_dump(exclude={"provenance"})
-    if result.outcome == "finished" and not all(math.isfinite(values[name] or 0) for name in FINAL):
-        raise ValueError("finished with a loss or an error that is no finite number")
-    if result.outcome == "finished" and (absent := [name for name in FINAL if values[name] is None]):
-        raise ValueError(f"finished without {', '.join(absent)}")
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     if not isinstance(config, dict):
         raise ValueError("config.yaml is no mapping")
@@ -158,5 +153,5 @@ def _with_damage(frame: pd.DataFrame, damaged: list[str]) -> pd.DataFrame:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'result.json'}: {e['msg']}" for e in error.errors())
+        return "; ".join(mistakes_in_file(error, "result.json"))
     return " ".join(str(error).split())

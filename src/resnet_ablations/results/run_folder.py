@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import time
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from resnet_ablations.results.files import write_atomically
 
@@ -45,6 +46,16 @@ class Result(BaseModel):
     images_per_second: float
     provenance: dict[str, Any]
 
+    @model_validator(mode="after")
+    def _finished_has_numbers(self) -> Self:
+        final = {name: getattr(self, name) for name in ("train_loss", "train_error", "test_loss", "test_error")}
+        if self.outcome == "finished":
+            if absent := [name for name, value in final.items() if value is None]:
+                raise ValueError(f"finished without {', '.join(absent)}")
+            if not all(math.isfinite(value) for value in final.values()):
+                raise ValueError("finished with a loss or an error that is no finite number")
+        return self
+
     def summary(self) -> str:
         """One line: what came out, and how long it took."""
         speed = f"{self.seconds:.0f} s, {self.images_per_second:,.0f} images/s"
@@ -77,9 +88,13 @@ class RunFolder:
         self._status = self.path / "status.json"
         self._result = self.path / "result.json"
 
-    def start(self, config: dict[str, Any]) -> None:
-        """Make the folder, freeze the configuration in it and begin its log; set a damaged result aside."""
+    def freeze(self, config: dict[str, Any]) -> None:
+        """Make the folder and write the configuration into it."""
         write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+    def start(self, config: dict[str, Any]) -> None:
+        """Freeze the configuration and begin the log; set a damaged result aside."""
+        self.freeze(config)
         self.log.write_bytes(b"")
         if self._result.exists() and self.result() is None:
             self._result.replace(self.path / "result.damaged.json")

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.results.files import write_atomically
 
 
@@ -39,15 +40,23 @@ def sweep_path(results: str | Path, name: str) -> Path:
 
 
 def save_sweep(results: str | Path, plan: SweepPlan) -> None:
-    """Write the plan; seeds of an earlier one with the same rows are kept."""
+    """Write the plan; seeds of an earlier one with the same rows are kept; raise `UserError` if that is damaged."""
     path = sweep_path(results, plan.name)
     if path.exists():
-        earlier = SweepPlan.model_validate_json(path.read_bytes())
+        earlier = _read(path)
         if earlier.rows == plan.rows:
             plan = plan.model_copy(update={"seeds": sorted({*earlier.seeds, *plan.seeds})})
     write_atomically(path, plan.model_dump_json(indent=1) + "\n")
 
 
 def load_sweeps(results: str | Path) -> list[SweepPlan]:
-    """Every plan in a results folder, by name."""
-    return [SweepPlan.model_validate_json(path.read_bytes()) for path in sorted(Path(results).glob("sweeps/*.json"))]
+    """Every plan in a results folder, by name; raise `UserError` for a damaged one."""
+    return [_read(path) for path in sorted(Path(results).glob("sweeps/*.json"))]
+
+
+def _read(path: Path) -> SweepPlan:
+    try:
+        return SweepPlan.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        mistakes = "; ".join(mistakes_in_file(error))
+        raise UserError(f"{path}: damaged plan: {mistakes}; delete the file and run the sweep again") from None

@@ -52,7 +52,7 @@ def _plan(overrides: Overrides) -> Plan:
         return _plan_experiment(choices.pop("experiment"), choices.pop("scale", ["quick"]), choices)
     if alone := [key for key in SWEEP_KEYS if key in choices]:
         raise UserError(*(f"{key}: only with experiment=…" for key in alone))
-    seeds = choices.pop("seed", ["0"])
+    seeds = choices.pop("seed", None)
     products = itertools.product(*([f"{key}={value}" for value in values] for key, values in choices.items()))
     jobs = [job for product in products for job in _with_seeds(_compose(product), product, seeds)]
     return Plan(_once(_sound(jobs)), None)
@@ -147,13 +147,13 @@ def _compose(overrides: Overrides) -> RunConfig | UserError:
 
 
 def _with_seeds(
-    config: RunConfig | UserError, overrides: Overrides, seeds: list[str], server: RunConfig | None = None
+    config: RunConfig | UserError, overrides: Overrides, seeds: list[str] | None, server: RunConfig | None = None
 ) -> list[Job | UserError]:
-    """A run for each seed of a configuration."""
+    """A run for each seed of a configuration; without seeds, for its own."""
     if isinstance(config, UserError):
         return [config]
     jobs: list[Job | UserError] = []
-    for seed in seeds:
+    for seed in seeds or [str(config.seed)]:
         try:
             own = config.with_seed(seed)
             served_by = None if server is None else server.with_seed(seed).key

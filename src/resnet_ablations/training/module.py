@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -120,16 +119,13 @@ class TrainingModule(pl.LightningModule):
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         count = 0
         self.network.eval()
-        with self._precision():
+        with self.trainer.precision_plugin.forward_context():
             for images, labels in self.batches.test():
                 sums += _loss_and_errors(self.network(images), labels)
                 count += len(labels)
         self.network.train()
         loss, errors = sums.tolist()
         return loss / count, 100 * errors / count
-
-    def _precision(self) -> AbstractContextManager[None]:
-        return self.trainer.precision_plugin.forward_context()
 
 
 def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:
