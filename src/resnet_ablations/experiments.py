@@ -1,5 +1,6 @@
 """What the papers claim: the schema of `experiments/NAME.yaml` and the papers' digitised curves."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,20 @@ from resnet_ablations.errors import UserError, mistakes_in_file
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SCALES = ("quick", "small", "early", "paper")
 
+METRICS = {
+    "test_error": "test error (%)",
+    "train_error": "training error (%)",
+    "top5_error": "top-5 test error (%)",
+    "crop320_error": "test error (%), one crop of 320",
+    "crop320_top5_error": "top-5 test error (%), one crop of 320",
+    "crops10_error": "test error (%), 10 crops",
+    "crops10_top5_error": "top-5 test error (%), 10 crops",
+    "response_mean": "mean over layers of the standard deviation of responses",
+    "response_median": "median over layers of the standard deviation of responses",
+    "response_max": "maximum over layers of the standard deviation of responses",
+}
+"""The numbers of a run that a table can show; those after the second are columns that some runs have."""
+
 Overrides = list[str]
 """Hydra overrides, for example `["shortcut=dropout", "shortcut.rate=0.5"]`."""
 
@@ -23,12 +38,14 @@ class _Strict(BaseModel):
 class Scale(_Strict):
     """How big the experiment is run.
 
-    `prefix_of` names another scale whose setting this one shares but stops after `iterations`, so that a finished
-    run of that scale serves here too.
+    `instead` says what stands here for an override of the paper's setting (`network=resnet110: [network=resnet56]`);
+    null leaves out every cell that has it. `prefix_of` names another scale whose setting this one shares but stops
+    after `iterations`, so that a finished run of that scale serves here too.
     """
 
     overrides: Overrides = []
     seeds: Annotated[list[int], Field(min_length=1)]
+    instead: dict[str, Overrides | None] = {}
     prefix_of: str | None = None
     iterations: int | None = None
 
@@ -39,48 +56,92 @@ class Scale(_Strict):
         return self
 
 
-class Row(_Strict):
-    """One line of the table: what the paper prints, and the configurations that reproduce it (usually one)."""
+class Column(_Strict):
+    """One column of numbers: which number of a run it shows, and what its runs have in common."""
 
     id: str
-    case: str
-    panel: str
-    on_shortcut: str
-    on_residual: str
-    configurations: Annotated[list[Overrides], Field(min_length=1)]
-    printed: float | Literal["fail"]
-    remark: str = ""
+    heading: str = ""
+    overrides: Overrides = []
+    metric: str = "test_error"
+
+
+class Cell(_Strict):
+    """One number of the table: what the paper prints, or what was `digitised` from its figure, and its `curve` there.
+
+    `metric` and `overrides` are the cell's own where it differs from its column.
+    """
+
+    printed: float | Literal["fail"] | None = None
+    digitised: float | None = None
     curve: str | None = None
+    metric: str | None = None
+    overrides: Overrides = []
+
+
+class Row(_Strict):
+    """One line of the table: the texts that tell it from the others, its cells by column, and how to run it.
+
+    Usually one configuration; several where the paper prints one number for them all; none for other authors' methods.
+    A column without a cell is empty in the paper's table and not run.
+    """
+
+    id: str
+    labels: list[str]
+    configurations: list[Overrides] = []
+    cells: dict[str, Cell]
+    remark: str = ""
 
 
 class Figure(_Strict):
-    """One panel: the rows whose curves it shows together, the baseline first."""
+    """One panel: the cells whose curves it shows together, the baseline first; `ROW/COLUMN`, or `ROW` alone.
+
+    `loss_and_error` is v2's form (training loss dashed on a log axis, test error solid), `errors` v1's Fig. 4 and 6
+    (training error dashed, test error bold), `responses` v1's Fig. 7 (standard deviation of each layer's response).
+    """
 
     id: str
     title: str
-    rows: Annotated[list[str], Field(min_length=1)]
+    cells: Annotated[list[str], Field(min_length=1)]
+    kind: Literal["loss_and_error", "errors", "responses"] = "loss_and_error"
 
 
 class Experiment(_Strict):
-    """One table of a paper with its figures, declared as data."""
+    """One table or figure of a paper, declared as data.
+
+    `headings` stand over the rows' labels. `baseline` says against what a cell is held: the first row of its column
+    or the first column of its row.
+    """
 
     name: str
     title: str
     source: str
     caption: str
+    headings: list[str]
     overrides: Overrides = []
+    columns: Annotated[list[Column], Field(min_length=1)] = [Column(id="error")]
+    baseline: Literal["first_row", "first_column"] | None = None
     scales: dict[str, Scale]
     rows: Annotated[list[Row], Field(min_length=1)]
     figures: list[Figure] = []
 
     @model_validator(mode="after")
     def _names_resolve(self) -> "Experiment":
-        rows = [row.id for row in self.rows]
-        if len(set(rows)) < len(rows):
-            raise ValueError("two rows have the same id")
+        rows, columns = [row.id for row in self.rows], [column.id for column in self.columns]
+        for what, ids in (("rows", rows), ("columns", columns), ("figures", [figure.id for figure in self.figures])):
+            if len(set(ids)) < len(ids):
+                raise ValueError(f"two {what} have the same id")
+        for row in self.rows:
+            if len(row.labels) != len(self.headings):
+                raise ValueError(f"row {row.id} has {len(row.labels)} labels for {len(self.headings)} headings")
+            if unknown := set(row.cells) - set(columns):
+                raise ValueError(f"row {row.id} has cells in unknown columns {sorted(unknown)}")
+        metrics = [*(column.metric for column in self.columns), *(cell.metric for _, _, cell in self.cells())]
+        if wrong := {metric for metric in metrics if metric is not None} - set(METRICS):
+            raise ValueError(f"metric {sorted(wrong)[0]!r} is none of {', '.join(METRICS)}")
+        known = {f"{row.id}/{column.id}" for row, column, _ in self.cells()}
         for figure in self.figures:
-            if unknown := set(figure.rows) - set(rows):
-                raise ValueError(f"figure {figure.id} shows unknown rows {sorted(unknown)}")
+            if missing := {self.full_cell_id(cell) for cell in figure.cells} - known:
+                raise ValueError(f"figure {figure.id} shows unknown cells {sorted(missing)}")
         for name, scale in self.scales.items():
             if name not in SCALES:
                 raise ValueError(f"scale {name!r} is none of {', '.join(SCALES)}")
@@ -88,9 +149,16 @@ class Experiment(_Strict):
                 raise ValueError(f"scale {name!r} is a prefix of unknown scale {scale.prefix_of!r}")
         return self
 
-    def row(self, row_id: str) -> Row:
-        """The row of that id."""
-        return next(row for row in self.rows if row.id == row_id)
+    def cells(self) -> Iterator[tuple[Row, Column, Cell]]:
+        """Every cell with its row and column, row by row."""
+        for row in self.rows:
+            for column in self.columns:
+                if column.id in row.cells:
+                    yield row, column, row.cells[column.id]
+
+    def full_cell_id(self, cell: str) -> str:
+        """`ROW/COLUMN`, of a cell that a figure names; a sole column need not be named."""
+        return cell if "/" in cell or len(self.columns) > 1 else f"{cell}/{self.columns[0].id}"
 
 
 def experiment_names() -> list[str]:
@@ -111,7 +179,28 @@ def load_experiment(name: str) -> Experiment:
         raise UserError(*(f"{path}: {mistake}" for mistake in mistakes_in_file(error))) from None
 
 
-def paper_curve(curve: str, quantity: Literal["trainloss", "testerr"]) -> pd.Series:
-    """A digitised curve of the paper, indexed by iteration: cross-entropy (±5 %) or test error in % (±0.02)."""
-    table = pd.read_csv(EXPERIMENTS / "curves" / f"{curve}__{quantity}.csv", index_col="iter")
-    return table.iloc[:, 0].sort_index(kind="stable")
+Quantity = Literal["train_loss", "train_error", "test_error"]
+_FILES: dict[Quantity, tuple[str, ...]] = {
+    "train_loss": ("__trainloss",),
+    "train_error": ("_train",),
+    "test_error": ("__testerr", "_test", "_val"),
+}
+
+
+def paper_curve(curve: str, quantity: Quantity) -> pd.Series | None:
+    """A digitised curve by iteration: cross-entropy (±5 %) or error in % (±0.02); None where the paper shows none."""
+    for suffix in _FILES[quantity]:
+        path = EXPERIMENTS / "curves" / f"{curve}{suffix}.csv"
+        if path.exists():
+            return _read_curve(path)
+    return None
+
+
+def paper_responses(curve: str) -> pd.Series | None:
+    """v1, Fig. 7: the standard deviation of each layer's response, by layer from 1; None where the figure lacks it."""
+    path = EXPERIMENTS / "curves" / f"{curve}.csv"
+    return _read_curve(path) if path.exists() else None
+
+
+def _read_curve(path: Path) -> pd.Series:
+    return pd.read_csv(path, index_col=0).iloc[:, 0].sort_index(kind="stable")

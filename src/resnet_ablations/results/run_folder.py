@@ -41,6 +41,8 @@ class Result(BaseModel):
     train_error: float | None
     test_loss: float | None
     test_error: float | None
+    metrics: dict[str, float] = {}
+    """Further numbers of the finished network, by the names of `experiments.METRICS`."""
     parameters: int
     seconds: float
     images_per_second: float
@@ -84,6 +86,7 @@ class RunFolder:
         self.path = Path(results) / "runs" / key
         self.config = self.path / "config.yaml"
         self.curve = self.path / "curve.csv"
+        self.responses = self.path / "layer_responses.csv"
         self.log = self.path / "log.txt"
         self._status = self.path / "status.json"
         self._result = self.path / "result.json"

@@ -1,4 +1,4 @@
-"""The frozen plan of a sweep: which configurations make up each row of an experiment's table."""
+"""The frozen plan of a sweep: which configurations make up each cell of an experiment's table."""
 
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,11 @@ class PlannedConfiguration(BaseModel):
     served_by: list[str]
     config: dict[str, Any]
 
+    @property
+    def iterations(self) -> int:
+        """After which its result is taken."""
+        return int(self.config["schedule"]["iterations"])
+
 
 class SweepPlan(BaseModel):
     """`results/sweeps/NAME.json`."""
@@ -28,9 +33,10 @@ class SweepPlan(BaseModel):
     experiment: str
     scale: str
     overrides: list[str]
+    instead: dict[str, list[str] | None]
     seeds: list[int]
-    iterations: int
-    rows: dict[str, list[str]]
+    cells: dict[str, dict[str, list[str]]]
+    """The configurations of each cell, by row and column; none where the cell is not run at this scale."""
     configurations: dict[str, PlannedConfiguration]
 
 
@@ -40,11 +46,11 @@ def sweep_path(results: str | Path, name: str) -> Path:
 
 
 def save_sweep(results: str | Path, plan: SweepPlan) -> None:
-    """Write the plan; seeds of an earlier one with the same rows are kept; raise `UserError` if that is damaged."""
+    """Write the plan; seeds of an earlier one with the same cells are kept; raise `UserError` if that is damaged."""
     path = sweep_path(results, plan.name)
     if path.exists():
         earlier = _read(path)
-        if earlier.rows == plan.rows:
+        if earlier.cells == plan.cells:
             plan = plan.model_copy(update={"seeds": sorted({*earlier.seeds, *plan.seeds})})
     write_atomically(path, plan.model_dump_json(indent=1) + "\n")
 
