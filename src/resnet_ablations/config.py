@@ -11,12 +11,21 @@ from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Self, cast
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from resnet_ablations.data.sources import Source
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.dimensions import DimensionChange
-from resnet_ablations.network.resnet import units_per_stage
+from resnet_ablations.network.resnet import equal_stages
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.network.units import Activation
 from resnet_ablations.results.keys import configuration_name, without_locations
@@ -27,30 +36,82 @@ Positive = Annotated[int, Ge(1)]
 NotNegative = Annotated[float, Ge(0)]
 
 
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError("must be odd")
+    return size
+
+
+Odd = Annotated[Positive, AfterValidator(_odd)]
+
+
 class Settings(BaseModel):
     """A group of settings: unknown and missing keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
-class NetworkSettings(Settings):
-    """conf/network: see `resnet_ablations.network.resnet.ResNet`."""
+class StemSettings(Settings):
+    """See `resnet_ablations.network.resnet.Stem`."""
 
+    width: Positive
+    kernel: Odd
+    stride: Positive
+    max_pool: bool
+
+
+class NetworkSettings(Settings):
+    """conf/network: see `resnet_ablations.network.resnet.ResNet`.
+
+    `units` of each stage may be null where all stages have as many, which then follows from the depth.
+    """
+
+    label: str | None = None
     depth: int
+    stem: StemSettings
+    units: list[Positive] | None = None
+    widths: Annotated[list[Positive], Field(min_length=1)]
+    kernels: Annotated[list[Odd], Field(min_length=1)]
+    expansion: Positive
     dimension_change: DimensionChange
+    bottleneck_stride: Literal["conv1x1", "conv3x3"] | None = None
+    shared_preactivation: Literal["projections", "dimension_changes"]
     varied_units: Literal["all", "same_shape"]
     init: Literal["fan_in", "fan_out"]
 
-    @field_validator("depth")
-    @classmethod
-    def _depth_is_6n_plus_2(cls, depth: int) -> int:
-        units_per_stage(depth)
-        return depth
+    @model_validator(mode="after")
+    def _depth_fits(self) -> Self:
+        layers, stages = len(self.kernels), len(self.widths)
+        try:
+            units = self.units or equal_stages(self.depth, layers, stages)
+        except ValueError as error:
+            raise ValueError(f"network.depth={self.depth}: {error}") from None
+        if len(units) != stages:
+            raise ValueError(f"network.units={units}: must be as many as network.widths={self.widths}")
+        if (fits := 2 + layers * sum(units)) != self.depth:
+            raise ValueError(f"network.depth={self.depth}: must be {fits} for network.units={units}")
+        if (self.bottleneck_stride is None) == (self.kernels[0] == 1):
+            raise ValueError(
+                f"network.bottleneck_stride={self.bottleneck_stride}: belongs to branches that begin with a 1×1 "
+                f"convolution, and network.kernels={self.kernels}"
+            )
+        return self
+
+    @property
+    def stages(self) -> list[int]:
+        """The units of each stage."""
+        return self.units or equal_stages(self.depth, len(self.kernels), len(self.widths))
+
+    @property
+    def strided(self) -> int:
+        """Which of a branch's convolutions, from 0, has the unit's stride."""
+        return self.kernels.index(3) if self.bottleneck_stride == "conv3x3" else 0
 
 
 class PlacementSettings(Settings):
-    """conf/activation: see `resnet_ablations.network.units.Placement`."""
+    """conf/activation: see `resnet_ablations.network.units.Placement`; `label` is its part of a run's name."""
 
+    label: str | None = None
     first: list[Activation]
     between: list[Activation]
     last: list[Activation]
@@ -123,10 +184,12 @@ class ScheduleSettings(Settings):
 
 
 class TrainerSettings(Settings):
-    """conf/trainer: the device, and the CPU threads of a run."""
+    """conf/trainer: the device, the CPU threads of a run and of its decoding, and whether memory is saved."""
 
     accelerator: Literal["auto", "cpu", "gpu"]
     threads: Positive | None
+    workers: Positive | None
+    recompute: bool
 
 
 class Paths(Settings):

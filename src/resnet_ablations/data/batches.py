@@ -1,6 +1,6 @@
 """Which images are step t, and what they look like: a pure function of (seed, t)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Literal, Self
 
@@ -83,6 +83,14 @@ class Batches:
         for start in range(0, len(self.test_images), size):
             images = self._normalised(self.test_images[start : start + size])
             yield images.permute(0, 3, 1, 2), self.test_labels[start : start + size]
+
+    top5 = False
+
+    def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:
+        return {}
+
+    def close(self) -> None:
+        pass
 
     def _shifts(self, iteration: int) -> np.ndarray:
         """3 × batch: the crop's first row and column in the padded image, and whether it is mirrored."""

@@ -4,7 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytorch_lightning as pl
 import torch
@@ -82,9 +82,11 @@ def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
                 status.seconds_left = images_left / images_per_second
                 folder.set_status(status)
 
-        module = TrainingModule(network, config, load_batches(config), record, report_progress)
-        steps = range(config.schedule.iterations * module.parts)
-        trainer.fit(module, train_dataloaders=steps)
+        with closing(load_batches(config)) as batches:
+            module = TrainingModule(network, config, batches, record, report_progress)
+            steps = range(config.schedule.iterations * module.parts)
+            trainer.fit(module, train_dataloaders=steps)
+    folder.write_responses((response.layer, response.std) for response in module.responses)
     last = rows[-1]
     sound = not module.diverged
     return Result(
@@ -97,6 +99,7 @@ def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
         train_error=last.train_error if sound else None,
         test_loss=last.test_loss if sound else None,
         test_error=last.test_error if sound else None,
+        metrics={name: float(f"{value:.6g}") for name, value in module.metrics.items()},
         parameters=parameter_count(network),
         seconds=round(time.perf_counter() - started, 2),
         images_per_second=round(last.iteration * config.schedule.batch_size / module.training_seconds, 1),
