@@ -53,7 +53,7 @@ def recorded_responses(network: nn.Module) -> Iterator[list[Response]]:
 
 def _layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
     """Each 3×3 convolution's name, and the layer whose output is its response."""
-    found = []
+    found: list[tuple[str, nn.Module]] = []
     for name, parent in network.named_modules():
         if not isinstance(parent, nn.Sequential):
             continue
