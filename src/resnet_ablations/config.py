@@ -184,12 +184,14 @@ class ScheduleSettings(Settings):
 
 
 class TrainerSettings(Settings):
-    """conf/trainer: the device, the CPU threads of a run and of its decoding, and whether memory is saved."""
+    """conf/trainer: the device, the CPU threads of a run and of its decoding, saved memory, and checkpoints."""
 
     accelerator: Literal["auto", "cpu", "gpu"]
     threads: Positive | None
     workers: Positive | None
     recompute: bool
+    checkpoint_minutes: Annotated[float, Gt(0), Le(10)]
+    checkpoint_iterations: Positive | None
 
 
 class Paths(Settings):

@@ -1,10 +1,12 @@
 """The folder of one run: finished, resumable or absent."""
 
 import csv
+import hashlib
 import json
+import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +16,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from resnet_ablations.results.files import write_atomically
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Result(BaseModel):
     test_error: float | None
     metrics: dict[str, float] = {}
     """Further numbers of the finished network, by the names of `experiments.METRICS`."""
+    weights: str | None = None
+    """SHA-256 of the final weights and running statistics."""
     parameters: int
     seconds: float
     images_per_second: float
@@ -97,11 +103,41 @@ class RunFolder:
         write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def start(self, config: dict[str, Any]) -> None:
-        """Freeze the configuration and begin the log; set a damaged result aside."""
+        """Freeze the configuration; clear away what a killed process left; set a damaged result aside."""
+        for half_written in self.path.glob(".*"):
+            half_written.unlink()
         self.freeze(config)
-        self.log.write_bytes(b"")
         if self._result.exists() and self.result() is None:
-            self._result.replace(self.path / "result.damaged.json")
+            self.set_aside(self._result)
+
+    def set_aside(self, path: Path) -> None:
+        """Rename a file that cannot be used, so that it is neither read again nor lost."""
+        path.replace(path.with_name(f"{path.name}.damaged"))
+
+    def write_checkpoint(self, iteration: int, content: bytes) -> None:
+        """Add a checkpoint, its name telling its digest; the two newest stay."""
+        name = f"checkpoint-{iteration:08}-{_digest(content)}.pt"
+        write_atomically(self.path / name, content)
+        for old in self._checkpoints()[2:]:
+            old.unlink()
+
+    def sound_checkpoints(self) -> Iterator[tuple[Path, bytes]]:
+        """The checkpoints, the newest first; one whose content is not what its name says is set aside."""
+        for path in self._checkpoints():
+            content = path.read_bytes()
+            if path.stem.rpartition("-")[2] == _digest(content):
+                yield path, content
+            else:
+                log.warning("%s: damaged, not used", path.name)
+                self.set_aside(path)
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted(self.path.glob("checkpoint-*.pt"), reverse=True)
+
+    def resumable_from(self) -> int | None:
+        """The iteration of the newest checkpoint, as its name has it."""
+        newest = self._checkpoints()[:1]
+        return int(newest[0].name.split("-")[1]) if newest else None
 
     def write_responses(self, responses: Iterable[tuple[str, float]]) -> None:
         """The standard deviation of each layer's responses, layers counted from 1; no file where there is none."""
@@ -121,6 +157,8 @@ class RunFolder:
         """Write the result; the run is done from here on."""
         write_atomically(self._result, json.dumps(result.model_dump(), indent=1, ensure_ascii=False) + "\n")
         self._status.unlink(missing_ok=True)
+        for checkpoint in self._checkpoints():
+            checkpoint.unlink()
 
     def status(self) -> Status | None:
         """The last status written, if any."""
@@ -138,12 +176,13 @@ class RunFolder:
 
 
 class CurveFile:
-    """`curve.csv` while it grows: begun anew, each row flushed."""
+    """`curve.csv` while it grows, each row flushed; what it has beyond iteration `after` is dropped first."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
+    def __init__(self, path: Path, after: int = 0) -> None:
+        header = ",".join(field.name for field in fields(CurveRow)) + "\n"
+        write_atomically(path, header + "".join(_rows_until(path, after)))
+        self._file = path.open("a", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow(field.name for field in fields(CurveRow))
 
     def append(self, row: CurveRow) -> None:
         """Add a row: six significant digits, nothing where there is no value."""
@@ -157,6 +196,19 @@ class CurveFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def _rows_until(path: Path, iteration: int) -> list[str]:
+    """The whole lines of a curve up to an iteration."""
+    if iteration == 0:
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
+    whole = (line for line in lines if line.endswith("\n"))
+    return [line for line in whole if int(line.partition(",")[0]) <= iteration]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _text(value: float | None) -> str:

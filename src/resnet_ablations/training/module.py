@@ -16,6 +16,7 @@ from resnet_ablations.data.batches import DROPOUT, Batches, counter_generator
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.probe.responses import Response, recorded_responses, summary
 from resnet_ablations.results.run_folder import CurveRow
+from resnet_ablations.training.checkpoint import Checkpoint
 from resnet_ablations.training.sgd import set_learning_rate
 
 
@@ -33,7 +34,8 @@ class TrainingModule(pl.LightningModule):
         config: RunConfig,
         batches: Batches,
         record: Callable[[CurveRow], None],
-        report_progress: Callable[[int, float], None],
+        after_iteration: Callable[[int], None],
+        start: Checkpoint | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -42,28 +44,62 @@ class TrainingModule(pl.LightningModule):
         self.parts = config.schedule.batch_size // config.bn_batch
         self.batches = batches
         self.record = record
-        self.report_progress = report_progress
+        self.after_iteration = after_iteration
+        self.start = start
         self.diverged = False
         self.metrics: dict[str, float] = {}
         self.responses: list[Response] = []
         self.training_seconds = 0.0
         self.iteration = 0
         self.since_record = 0
+        self.sums = torch.zeros(2, dtype=torch.float64)
+        if start is not None:
+            self.network.load_state_dict(start.network)
+            self.sums = start.sums
+            self.since_record = start.since_record
+            self.training_seconds = start.seconds
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         decayed, spared = split_by_decay(self.network, self.schedule.weight_decay_on)
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
         return torch.optim.SGD(
             [group for group in groups if group["params"]],
-            lr=self.schedule.learning_rate_at(0),
+            lr=self.schedule.learning_rate_at(0) if self.start is None else self.start.learning_rate,
             momentum=self.schedule.momentum,
             weight_decay=self.schedule.weight_decay,
         )
 
     def on_fit_start(self) -> None:
         self.batches.to(self.device)
-        self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.sums = self.sums.to(self.device)
         self.resumed_at = time.perf_counter()
+
+    def on_train_start(self) -> None:
+        if self.start is None:
+            return
+        for parameter, buffer in zip(self._parameters_in_order(), self.start.momentum, strict=True):
+            self._optimizer().state[parameter]["momentum_buffer"] = buffer.to(self.device)
+
+    def checkpoint(self, key: str, elapsed: float) -> Checkpoint:
+        """The run as it is after the iteration that has just ended."""
+        state = self._optimizer().state
+        return Checkpoint(
+            key=key,
+            iteration=self.iteration + 1,
+            network=self.network.state_dict(),
+            momentum=[state[parameter]["momentum_buffer"] for parameter in self._parameters_in_order()],
+            learning_rate=self._optimizer().param_groups[0]["lr"],
+            sums=self.sums,
+            since_record=self.since_record,
+            seconds=self.training_seconds + time.perf_counter() - self.resumed_at,
+            elapsed=elapsed,
+        )
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return self.trainer.optimizers[0]
+
+    def _parameters_in_order(self) -> list[nn.Parameter]:
+        return [parameter for group in self._optimizer().param_groups for parameter in group["params"]]
 
     def training_step(self, micro_batch: int) -> Tensor:
         self.iteration, part = divmod(micro_batch, self.parts)
@@ -87,7 +123,7 @@ class TrainingModule(pl.LightningModule):
         evaluated = last or iteration % self.schedule.evaluate_every == 0
         if evaluated or iteration % self.schedule.log_every == 0:
             self._record(iteration, evaluated)
-        self.report_progress(iteration, self.images_per_second)
+        self.after_iteration(iteration)
 
     def _record(self, iteration: int, evaluated: bool) -> None:
         images = self.since_record * self.schedule.batch_size

@@ -1,6 +1,7 @@
 """One run: train a configuration and leave its result in its folder."""
 
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -11,25 +12,32 @@ import torch
 from torch import nn
 
 from resnet_ablations.build import build_network
-from resnet_ablations.config import RunConfig
+from resnet_ablations.config import RunConfig, TrainerSettings
 from resnet_ablations.data.batches import Batches
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.provenance import now, provenance, usable_cores
 from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
+from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
 from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.stopping import StopRequest
 
 log = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
-    """A signal ended the run before its time."""
+    """A signal, whose number this carries, ended the run before its time; it goes on from its checkpoint."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
 
 
-def train_run(config: RunConfig) -> Result:
-    """Train a run to its end, or return what it left when it was trained before.
+def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result:
+    """Train a run to its end, from its checkpoint where it has one, or return what it left when it was trained before.
 
-    Raise `Interrupted` when a signal stops it; whatever else goes wrong is noted in the folder and raised again.
+    Raise `Interrupted` when `stop` (by default the first SIGINT or SIGTERM) asks for it, with a checkpoint of the last
+    whole step; whatever else goes wrong is noted in the folder and raised again.
     """
     folder = RunFolder(config.paths.results, config.key)
     if (result := folder.result()) is not None:
@@ -43,11 +51,11 @@ def train_run(config: RunConfig) -> Result:
     package_log.addHandler(handler)
     package_log.setLevel(logging.INFO)
     try:
-        result = _train(config, folder, status)
+        result = _train(config, folder, status, stop or StopRequest(signal.SIGINT, signal.SIGTERM))
         folder.finish(result)
-    except (KeyboardInterrupt, SystemExit) as signal:  # Lightning turns the one into the other, SIGTERM too
+    except (Interrupted, KeyboardInterrupt, SystemExit) as end:
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
-        raise Interrupted(config.key) from signal
+        raise end if isinstance(end, Interrupted) else Interrupted(signal.SIGINT) from end
     except BaseException as error:
         log.exception("%s failed", config.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -59,33 +67,45 @@ def train_run(config: RunConfig) -> Result:
     return result
 
 
-def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
-    started = time.perf_counter()
+def _train(config: RunConfig, folder: RunFolder, status: Status, stop: StopRequest) -> Result:
+    began = time.monotonic()
     threads = config.trainer.threads or usable_cores()
     torch.set_num_threads(threads)
     network = initialised_network(config)
-    with CurveFile(folder.curve) as curve, quiet_lightning():
-        trainer = lightning_trainer(config)
+    start = load_checkpoint(folder)
+    done = 0 if start is None else start.iteration
+    began -= 0.0 if start is None else start.elapsed
+    iterations = config.schedule.iterations
+    with CurveFile(folder.curve, done) as curve, quiet_lightning(), closing(load_batches(config)) as batches:
+        trainer = lightning_trainer(config, iterations - done)
         origin = provenance(_device(trainer), threads)
-        log.info("%s on %s, %s threads", config.key, origin["machine"]["device"], threads)
+        log.info("%s on %s, %s threads, from step %s", config.key, origin["machine"]["device"], threads, done)
         rows: list[CurveRow] = []
+        saved = time.monotonic()
 
         def record(row: CurveRow) -> None:
             rows.append(row)
             curve.append(row)
-            log.info("%s", _line(row, config.schedule.iterations, module.images_per_second))
+            log.info("%s", _line(row, iterations, module.images_per_second))
 
-        def report_progress(iteration: int, images_per_second: float) -> None:
+        def after_iteration(iteration: int) -> None:
+            nonlocal saved
+            status.iteration = iteration
             if time.time() - status.updated > 1:
-                status.iteration, status.images_per_second = iteration, images_per_second
-                images_left = (config.schedule.iterations - iteration) * config.schedule.batch_size
-                status.seconds_left = images_left / images_per_second
+                status.images_per_second = module.images_per_second
+                images_left = (iterations - iteration) * config.schedule.batch_size
+                status.seconds_left = images_left / status.images_per_second
                 folder.set_status(status)
+            stopping = stop.signal is not None and iteration < iterations
+            if stopping or _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved):
+                save_checkpoint(folder, module.checkpoint(config.key, time.monotonic() - began))
+                saved = time.monotonic()
+            trainer.should_stop = trainer.should_stop or stopping
 
-        with closing(load_batches(config)) as batches:
-            module = TrainingModule(network, config, batches, record, report_progress)
-            steps = range(config.schedule.iterations * module.parts)
-            trainer.fit(module, train_dataloaders=steps)
+        module = TrainingModule(network, config, batches, record, after_iteration, start)
+        trainer.fit(module, train_dataloaders=range(done * module.parts, iterations * module.parts))
+    if stop.signal is not None and status.iteration < iterations and not module.diverged:
+        raise Interrupted(stop.signal)
     folder.write_responses((response.layer, response.std) for response in module.responses)
     last = rows[-1]
     sound = not module.diverged
@@ -100,15 +120,21 @@ def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
         test_loss=last.test_loss if sound else None,
         test_error=last.test_error if sound else None,
         metrics={name: float(f"{value:.6g}") for name, value in module.metrics.items()},
+        weights=weights_digest(network),
         parameters=parameter_count(network),
-        seconds=round(time.perf_counter() - started, 2),
+        seconds=round(time.monotonic() - began, 2),
         images_per_second=round(last.iteration * config.schedule.batch_size / module.training_seconds, 1),
         provenance=origin | {"finished": now()},
     )
 
 
-def lightning_trainer(config: RunConfig) -> pl.Trainer:
-    """Lightning's trainer for a run, and torch's global settings that go with it."""
+def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float) -> bool:
+    every = trainer.checkpoint_iterations
+    return seconds >= 60 * trainer.checkpoint_minutes or (every is not None and iteration % every == 0)
+
+
+def lightning_trainer(config: RunConfig, iterations: int) -> pl.Trainer:
+    """Lightning's trainer for so many iterations of a run, and torch's global settings that go with it."""
     # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
     torch.backends.cudnn.benchmark = False
     # float32 is to mean float32 on every GPU.
@@ -119,7 +145,7 @@ def lightning_trainer(config: RunConfig) -> pl.Trainer:
         accelerator=accelerator_of(config),
         devices=1,
         precision=config.precision,
-        max_steps=config.schedule.iterations,
+        max_steps=iterations,
         accumulate_grad_batches=config.schedule.batch_size // config.bn_batch,
         deterministic=True,
         logger=False,
