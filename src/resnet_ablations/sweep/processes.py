@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -16,13 +18,14 @@ from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.sweep.progress import Progress
 from resnet_ablations.training.run import Interrupted, accelerator_of, train_run
+from resnet_ablations.training.stopping import StopRequest
 
 
 def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None:
     """Train each run in its own process, as many at once as `processes` says (default: the cores, or the GPUs).
 
-    A process gets cores / processes threads. One that dies leaves the others alone; what it left, and why it
-    ended, is in its run folder. Ctrl-C ends all of them.
+    A process gets cores / processes threads. One that dies leaves the others alone; what it left, and why it ended, is
+    in its run folder. The first Ctrl-C or SIGTERM stops all of them after their steps under way, the second at once.
     """
     for run in runs:
         accelerator_of(run)
@@ -35,10 +38,17 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
     context.set_forkserver_preload([__name__])
     waiting = list(runs)
     active: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
+    told = False
     with Progress(len(runs)) as progress:
-        try:
-            while waiting or active:
-                while waiting and len(active) < slots:
+
+        def at_once() -> None:
+            progress.close()
+            for process in active:
+                process.kill()
+
+        with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
+            while active or (waiting and stop.signal is None):
+                while waiting and len(active) < slots and stop.signal is None:
                     run = waiting.pop(0)
                     slot = min(set(range(slots)) - {slot for _, slot in active.values()})
                     process = context.Process(target=_train, args=(run.plain(), threads, slot))
@@ -46,20 +56,19 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
                     active[process] = run, slot
                     progress.started(RunFolder(run.paths.results, run.key))
                 wait([process.sentinel for process in active], timeout=0.5)
+                if stop.signal is not None and not told:
+                    told = True
+                    progress.stopping()
+                    for process in active:
+                        process.terminate()
                 for process in [process for process in active if not process.is_alive()]:
                     run, _ = active.pop(process)
                     folder = RunFolder(run.paths.results, run.key)
-                    code = process.exitcode or 0
-                    _note_death(folder, run, "failed", f"killed by signal {-code}" if code < 0 else f"exit code {code}")
+                    _note_death(folder, run, process.exitcode or 0, interrupted=told)
                     progress.ended(folder)
                 progress.update()
-        except BaseException:
-            for process in active:
-                process.terminate()
-            for process, (run, _) in active.items():
-                process.join(timeout=10)
-                _note_death(RunFolder(run.paths.results, run.key), run, "interrupted", "")
-            raise
+    if stop.signal is not None:
+        raise SystemExit(128 + stop.signal)
 
 
 def _devices(runs: Sequence[RunConfig]) -> int:
@@ -69,6 +78,9 @@ def _devices(runs: Sequence[RunConfig]) -> int:
 
 def _train(tree: dict[str, Any], threads: int, slot: int) -> None:
     """One run, in its own process: its output goes to its log."""
+    # A terminal's Ctrl-C reaches all processes; the sweep's own passes it on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_stop_with_the_sweep, daemon=True).start()
     run = validate(tree)
     if (gpus := torch.cuda.device_count()) > 0:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
@@ -82,13 +94,24 @@ def _train(tree: dict[str, Any], threads: int, slot: int) -> None:
         run = run.model_copy(update={"trainer": run.trainer.model_copy(update={"threads": threads})})
     with exit_on_user_error():
         try:
-            train_run(run)
-        except Interrupted:
-            raise SystemExit(130) from None
+            train_run(run, stop_on=[signal.SIGTERM])
+        except Interrupted as end:
+            raise SystemExit(128 + end.signal) from None
 
 
-def _note_death(folder: RunFolder, run: RunConfig, outcome: Literal["failed", "interrupted"], reason: str) -> None:
+def _stop_with_the_sweep() -> None:
+    """A sweep that was killed cannot pass a signal on: its runs notice, and stop as if it had."""
+    sweep = multiprocessing.parent_process()
+    assert sweep is not None
+    wait([sweep.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _note_death(folder: RunFolder, run: RunConfig, code: int, interrupted: bool) -> None:
     """Say in the folder that its process ended without a word."""
     status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
-    if folder.result() is None and status.outcome == "running":
-        folder.set_status(status.model_copy(update={"outcome": outcome, "reason": reason}))
+    if folder.result() is not None or status.outcome != "running":
+        return
+    reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    outcome = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason}
+    folder.set_status(status.model_copy(update=outcome))

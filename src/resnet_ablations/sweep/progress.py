@@ -44,6 +44,14 @@ class Progress:
     ) -> None:
         self._bars.stop()
 
+    def stopping(self) -> None:
+        """A signal has come."""
+        self._console.print("stopping after the steps under way; once more to stop at once")
+
+    def close(self) -> None:
+        """Give the terminal back, whatever is going on."""
+        self._console.show_cursor(True)
+
     def started(self, folder: RunFolder) -> None:
         """A run begins."""
         self._active[folder.key] = folder, self._bars.add_task(folder.key, total=None, speed="")

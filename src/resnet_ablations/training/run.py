@@ -4,11 +4,12 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
 
 from resnet_ablations.build import build_network
@@ -33,11 +34,11 @@ class Interrupted(Exception):
         self.signal = signal
 
 
-def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result:
+def train_run(config: RunConfig, stop_on: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Result:
     """Train a run to its end, from its checkpoint where it has one, or return what it left when it was trained before.
 
-    Raise `Interrupted` when `stop` (by default the first SIGINT or SIGTERM) asks for it, with a checkpoint of the last
-    whole step; whatever else goes wrong is noted in the folder and raised again.
+    Raise `Interrupted` at the first of the signals `stop_on`, with a checkpoint of the last whole step; whatever else
+    goes wrong is noted in the folder and raised again.
     """
     folder = RunFolder(config.paths.results, config.key)
     if (result := folder.result()) is not None:
@@ -51,7 +52,8 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result:
     package_log.addHandler(handler)
     package_log.setLevel(logging.INFO)
     try:
-        result = _train(config, folder, status, stop or StopRequest(signal.SIGINT, signal.SIGTERM))
+        with StopRequest(*stop_on) as stop:
+            result = _train(config, folder, status, stop)
         folder.finish(result)
     except (Interrupted, KeyboardInterrupt, SystemExit) as end:
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
@@ -77,7 +79,9 @@ def _train(config: RunConfig, folder: RunFolder, status: Status, stop: StopReque
     began -= 0.0 if start is None else start.elapsed
     iterations = config.schedule.iterations
     with CurveFile(folder.curve, done) as curve, quiet_lightning(), closing(load_batches(config)) as batches:
-        trainer = lightning_trainer(config, iterations - done)
+        # Lightning takes SIGTERM over, and would stop between the micro-batches of a step.
+        own_signals = LambdaCallback(on_train_start=lambda *_: stop.again())
+        trainer = lightning_trainer(config, iterations - done, own_signals)
         origin = provenance(_device(trainer), threads)
         log.info("%s on %s, %s threads, from step %s", config.key, origin["machine"]["device"], threads, done)
         rows: list[CurveRow] = []
@@ -133,7 +137,7 @@ def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float)
     return seconds >= 60 * trainer.checkpoint_minutes or (every is not None and iteration % every == 0)
 
 
-def lightning_trainer(config: RunConfig, iterations: int) -> pl.Trainer:
+def lightning_trainer(config: RunConfig, iterations: int, *callbacks: pl.Callback) -> pl.Trainer:
     """Lightning's trainer for so many iterations of a run, and torch's global settings that go with it."""
     # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
     torch.backends.cudnn.benchmark = False
@@ -147,6 +151,7 @@ def lightning_trainer(config: RunConfig, iterations: int) -> pl.Trainer:
         precision=config.precision,
         max_steps=iterations,
         accumulate_grad_batches=config.schedule.batch_size // config.bn_batch,
+        callbacks=list(callbacks),
         deterministic=True,
         logger=False,
         enable_checkpointing=False,

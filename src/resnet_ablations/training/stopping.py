@@ -1,19 +1,41 @@
-"""Signals to a run: the first asks it to stop after the step under way, the second stops it at once."""
+"""Signals: the first asks for a stop after the step under way, the second stops at once."""
 
 import os
 import signal
-from types import FrameType
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 
 class StopRequest:
-    """Listens to the signals of these numbers from its making on; `signal` is the one that came, if any."""
+    """Listens, as a context, to the signals of these numbers; `signal` is the one that came, if any.
 
-    def __init__(self, *numbers: int) -> None:
+    A second one calls `at_once` and ends the process.
+    """
+
+    def __init__(self, *numbers: int, at_once: Callable[[], None] = lambda: None) -> None:
         self.signal: int | None = None
-        for number in numbers:
+        self._numbers = numbers
+        self._at_once = at_once
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._received) for number in self._numbers}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def again(self) -> None:
+        """Take the signals back from a library that took them over meanwhile."""
+        for number in self._numbers:
             signal.signal(number, self._received)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
+            self._at_once()
             os._exit(128 + number)
         self.signal = number
