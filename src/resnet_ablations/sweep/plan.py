@@ -13,7 +13,7 @@ from resnet_ablations.experiments import Experiment, load_experiment
 from resnet_ablations.overrides import SWEEP_KEYS, choices_of, compose
 from resnet_ablations.results.keys import is_location
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
-from resnet_ablations.sweep.cells import CellRuns, Overrides, StandIns, keys_set, runs_of_cells, stand_ins
+from resnet_ablations.sweep.cell_runs import CellRuns, Overrides, StandIns, keys_set, runs_of_cells, stand_ins
 
 T = TypeVar("T")
 
