@@ -43,6 +43,14 @@ CONFIG_COLUMNS = {
     "precision": "str",
     "bn_batch": "int64",
 }
+RESPONSE_COLUMNS = {
+    "key": "str",
+    "configuration": "str",
+    "seed": "int64",
+    "layer": "int64",
+    "name": "str",
+    "std": "float64",
+}
 CURVE_COLUMNS = {
     "iteration": "int64",
     "learning_rate": "float64",
@@ -94,6 +102,23 @@ def load_curves(results: str | Path = "results") -> pd.DataFrame:
     return _with_damage(frame, damaged)
 
 
+def load_responses(results: str | Path = "results") -> pd.DataFrame:
+    """One row a layer of every run with `layer_responses.csv`: key, configuration, seed, layer, name, std."""
+    frames, damaged = [], []
+    for folder in _run_folders(results, "layer_responses.csv"):
+        match = KEY.fullmatch(folder.name)
+        assert match is not None
+        try:
+            frame = pd.read_csv(folder / "layer_responses.csv")
+            frame = frame.assign(key=folder.name, configuration=match["configuration"], seed=int(match["seed"]))
+            frames.append(frame[list(RESPONSE_COLUMNS)].astype(RESPONSE_COLUMNS))
+        except (OSError, ValueError, KeyError) as error:
+            damaged.append(
+                f"{folder}: damaged responses, left out: {_reason(error)}; delete the folder and train again"
+            )
+    return _with_damage(pd.concat(frames, ignore_index=True) if frames else _frame([], RESPONSE_COLUMNS), damaged)
+
+
 def _run_folders(results: str | Path, file: str) -> Iterator[Path]:
     for path in sorted(Path(results).glob(f"runs/*/{file}")):
         if KEY.fullmatch(path.parent.name):
@@ -104,7 +129,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
     result = Result.model_validate_json((folder / "result.json").read_bytes())
     if not result.key == folder.name == f"{result.configuration}-s{result.seed}":
         raise ValueError(f"it is the result of {result.key}")
-    values = result.model_dump(exclude={"provenance"})
+    values = {**result.metrics, **result.model_dump(exclude={"provenance", "metrics"})}
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     if not isinstance(config, dict):
         raise ValueError("config.yaml is no mapping")
