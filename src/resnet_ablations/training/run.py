@@ -157,7 +157,7 @@ def load_batches(config: RunConfig) -> Batches:
                 batch_size=schedule.batch_size,
                 seed=config.seed,
                 iterations=schedule.iterations,
-                workers=config.trainer.threads or usable_cores(),
+                workers=config.trainer.workers or config.trainer.threads or usable_cores(),
             )
 
 
