@@ -19,7 +19,7 @@ EXPERIMENT ?= shortcuts
 OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(if $(COLUMNS),columns=$(COLUMNS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plan status report publish test lint format bench
+.PHONY: help setup plan networks status report publish test lint format bench
 
 help: ## list the targets
 	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local] [ARGS=\"Hydra overrides\"]"
@@ -39,6 +39,9 @@ sweep-%: setup ## train what is missing of experiments/%.yaml, then print and wr
 
 plan: setup ## what a sweep would run and what is finished: EXPERIMENT=NAME
 	@$(RUN) resnet_ablations.plan experiment=$(EXPERIMENT) $(OVERRIDES)
+
+networks: setup ## every network of both papers: parameters, multiply-adds, memory
+	@$(RUN) resnet_ablations.networks
 
 status: setup ## every run: outcome, progress, speed, time left
 	@$(RUN) resnet_ablations.status "$(RESULTS)"
