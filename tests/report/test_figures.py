@@ -83,5 +83,3 @@ def test_a_serving_run_is_drawn_as_far_as_the_early_scale_goes(made_up: MadeUp) 
     original = lines_of(made_up.experiment.figures[0], plan, made_up.experiment, cells, results)[0]
     assert original.ours["train_loss"].index.max() == 1_950
     assert original.ours["test_error"].index.tolist() == [500, 1_000, 1_500, 2_000]
-
-
