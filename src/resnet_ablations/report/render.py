@@ -39,7 +39,11 @@ LATEX = {
     "±": r"$\pm$",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
+    "≈": r"$\approx$",
     "†": r"$\dagger$",
+    "λ": r"$\lambda$",
+    "γ": r"$\gamma$",
+    "β": r"$\beta$",
     "–": "--",
     "—": "---",
     "…": r"\dots{}",
@@ -123,8 +127,10 @@ def terminal(table: Table, console: Console) -> None:
 
 
 def _broken(text: str, column: Column) -> str:
-    """A text that has to wrap does so before its parenthesis: 6.61 over (6.63 ± 0.16)."""
-    return text.replace(" (", "\n(") if column.width and len(text) > column.width else text
+    """A text that has to wrap does so before a parenthesis that then fits its line: 6.61 over (6.63 ± 0.16)."""
+    if column.width is None or len(text) <= column.width:
+        return text
+    return re.sub(rf" (\([^()]{{,{column.width - 2}}}\))", r"\n\1", text)
 
 
 def _markdown(text: str) -> str:
