@@ -117,7 +117,7 @@ rows:
 FIGURE_6 = """
 figures:
   - {id: fig6left, title: Plain, kind: errors, cells: [d20/plain, d32/plain, d44/plain, d56/plain, d110/plain]}
-  - {id: fig6right, title: ResNet, kind: errors, cells: [d20/resnet, d56/resnet]}
+  - {id: fig6right, title: ResNet, kind: errors, cells: [d20/resnet, d32/resnet, d44/resnet, d56/resnet]}
 """
 """Columns in different metrics, some of them digitised."""
 
