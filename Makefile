@@ -10,16 +10,19 @@ export RESNET_ABLATIONS_RESULTS := $(RESULTS)
 LAUNCHER ?= local
 SEEDS   ?=
 ROWS    ?=
+# From the command line only: in the environment it is the width of the terminal.
+COLUMNS :=
+unexport COLUMNS
 ARGS    ?=
 EXPERIMENT ?= shortcuts
 
-OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(ARGS)
+OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(if $(COLUMNS),columns=$(COLUMNS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plan status report publish test lint format bench
+.PHONY: help setup plan networks status report publish test lint format bench
 
 help: ## list the targets
-	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [RESULTS=folder] [LAUNCHER=local] [ARGS=\"Hydra overrides\"]"
+	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local] [ARGS=\"Hydra overrides\"]"
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
 	@echo "sweep-NAME for NAME in: $(basename $(notdir $(wildcard experiments/*.yaml)))"
 
@@ -36,6 +39,9 @@ sweep-%: setup ## train what is missing of experiments/%.yaml, then print and wr
 
 plan: setup ## what a sweep would run and what is finished: EXPERIMENT=NAME
 	@$(RUN) resnet_ablations.plan experiment=$(EXPERIMENT) $(OVERRIDES)
+
+networks: setup ## every network of both papers: parameters, multiply-adds, memory
+	@$(RUN) resnet_ablations.networks
 
 status: setup ## every run: outcome, progress, speed, time left
 	@$(RUN) resnet_ablations.status "$(RESULTS)"

@@ -3,8 +3,8 @@
 from torch import nn
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.network.resnet import ResNet
-from resnet_ablations.network.units import Placement
+from resnet_ablations.network.resnet import ResNet, Stem
+from resnet_ablations.network.units import Branch, Placement
 
 
 def build_network(config: RunConfig) -> nn.Module:
@@ -13,10 +13,24 @@ def build_network(config: RunConfig) -> nn.Module:
     Its weights are drawn from torch's global random state.
     """
     source = config.data.source
+    return network_for(config, channels=source.shape[2], classes=source.classes)
+
+
+def network_for(config: RunConfig, *, channels: int, classes: int) -> nn.Module:
+    """The network of a configuration for other images than its own."""
+    network = config.network
     return ResNet(
-        **config.network.model_dump(),
-        placement=Placement(**config.activation.model_dump()),
+        stem=Stem(**network.stem.model_dump()),
+        units=network.stages,
+        widths=network.widths,
+        branch=Branch(network.kernels, network.expansion, network.strided),
+        placement=Placement(**config.activation.model_dump(exclude={"label"})),
         shortcut=config.shortcut.build,
-        channels=source.shape[2],
-        classes=source.classes,
+        dimension_change=network.dimension_change,
+        shared_preactivation=network.shared_preactivation,
+        varied_units=network.varied_units,
+        init=network.init,
+        channels=channels,
+        classes=classes,
+        recompute=config.trainer.recompute,
     )

@@ -6,17 +6,28 @@ from the keyword-only parameters of that class's constructor, so that a new clas
 
 import inspect
 import pkgutil
+import re
 import typing
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Self, cast
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
+from resnet_ablations.data.images import ImageFiles, Images, check_held_out
 from resnet_ablations.data.sources import Source
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.dimensions import DimensionChange
-from resnet_ablations.network.resnet import units_per_stage
+from resnet_ablations.network.resnet import equal_stages
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.network.units import Activation
 from resnet_ablations.results.keys import configuration_name, without_locations
@@ -27,30 +38,93 @@ Positive = Annotated[int, Ge(1)]
 NotNegative = Annotated[float, Ge(0)]
 
 
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError("must be odd")
+    return size
+
+
+Odd = Annotated[Positive, AfterValidator(_odd)]
+
+
+def _label(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise ValueError("must be small letters, digits and _, or null")
+    return name
+
+
+Label = Annotated[str, AfterValidator(_label)]
+"""A part of a run's name, which is that of a folder."""
+
+
 class Settings(BaseModel):
     """A group of settings: unknown and missing keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
-class NetworkSettings(Settings):
-    """conf/network: see `resnet_ablations.network.resnet.ResNet`."""
+class StemSettings(Settings):
+    """See `resnet_ablations.network.resnet.Stem`."""
 
+    width: Positive
+    kernel: Odd
+    stride: Positive
+    max_pool: bool
+
+
+class NetworkSettings(Settings):
+    """conf/network: see `resnet_ablations.network.resnet.ResNet`.
+
+    `units` of each stage may be null where all stages have as many, which then follows from the depth.
+    """
+
+    label: Label | None = None
     depth: int
+    stem: StemSettings
+    units: list[Positive] | None = None
+    widths: Annotated[list[Positive], Field(min_length=1)]
+    kernels: Annotated[list[Odd], Field(min_length=1)]
+    expansion: Positive
     dimension_change: DimensionChange
+    bottleneck_stride: Literal["conv1x1", "conv3x3"] | None = None
+    shared_preactivation: Literal["projections", "dimension_changes"]
     varied_units: Literal["all", "same_shape"]
     init: Literal["fan_in", "fan_out"]
 
-    @field_validator("depth")
-    @classmethod
-    def _depth_is_6n_plus_2(cls, depth: int) -> int:
-        units_per_stage(depth)
-        return depth
+    @model_validator(mode="after")
+    def _depth_fits(self) -> Self:
+        layers, stages = len(self.kernels), len(self.widths)
+        try:
+            units = equal_stages(self.depth, layers, stages) if self.units is None else self.units
+        except ValueError as error:
+            raise ValueError(f"network.depth={self.depth}: {error}") from None
+        if len(units) != stages:
+            raise ValueError(f"network.units={units}: must be as many as network.widths={self.widths}")
+        if (fits := 2 + layers * sum(units)) != self.depth:
+            raise ValueError(f"network.depth={self.depth}: must be {fits} for network.units={units}")
+        allowed = [None] if self.kernels[0] != 1 else ["conv1x1", "conv3x3"] if 3 in self.kernels else ["conv1x1"]
+        if self.bottleneck_stride not in allowed:
+            raise ValueError(
+                f"network.bottleneck_stride={self.bottleneck_stride or 'null'}: must be "
+                f"{' or '.join(name or 'null' for name in allowed)} for network.kernels={self.kernels}"
+            )
+        return self
+
+    @property
+    def stages(self) -> list[int]:
+        """The units of each stage."""
+        return self.units or equal_stages(self.depth, len(self.kernels), len(self.widths))
+
+    @property
+    def strided(self) -> int:
+        """Which of a branch's convolutions, from 0, has the unit's stride."""
+        return self.kernels.index(3) if self.bottleneck_stride == "conv3x3" else 0
 
 
 class PlacementSettings(Settings):
-    """conf/activation: see `resnet_ablations.network.units.Placement`."""
+    """conf/activation: see `resnet_ablations.network.units.Placement`; `label` is its part of a run's name."""
 
+    label: Label | None = None
     first: list[Activation]
     between: list[Activation]
     last: list[Activation]
@@ -80,17 +154,31 @@ class Augmentation(Settings):
 class DataSettings(ComponentSettings):
     """conf/data: a `resnet_ablations.data.sources.Source`, what is done to its images, and which images they are.
 
+    With `held_out`, so many training images are tested on in the place of the test set, and not trained on.
     `fingerprint` is found when the configuration is checked, for data sets that a name does not fix.
     """
 
     augmentation: Augmentation
     normalisation: Literal["per_pixel_mean", "per_channel"]
+    held_out: Positive | None = None
     fingerprint: str | None = None
 
     @cached_property
     def source(self) -> Source:
         """The data set; nothing is read before it is asked to."""
         return cast(Source, self.build())
+
+    def check(self) -> None:
+        """Raise `UserError` if the data cannot be had, or if nothing is left to train on."""
+        self.source.check()
+        if self.held_out is not None:
+            check_held_out(self.held_out, self.source.training_images())
+
+    def load(self) -> Images | ImageFiles:
+        """The images that are trained and tested on, made ready where they are not."""
+        self.source.prepare()
+        images = self.source.load()
+        return images if self.held_out is None else images.hold_out(self.held_out)
 
 
 class ScheduleSettings(Settings):
@@ -123,10 +211,12 @@ class ScheduleSettings(Settings):
 
 
 class TrainerSettings(Settings):
-    """conf/trainer: the device, and the CPU threads of a run."""
+    """conf/trainer: the device, the CPU threads of a run and of its decoding, and whether memory is saved."""
 
     accelerator: Literal["auto", "cpu", "gpu"]
     threads: Positive | None
+    workers: Positive | None
+    recompute: bool
 
 
 class Paths(Settings):
@@ -241,7 +331,9 @@ def _mistake(error: dict[str, Any]) -> str:
         case "extra_forbidden":
             return f"{key}={error['input']}: {NO_SUCH_KEY}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return f"{key}={error['input']}: {message}" if key else message
+    # The check of a whole group names its keys itself.
+    of_a_group = error["type"] == "value_error" and isinstance(error["input"], dict)
+    return message if of_a_group else f"{key}={error['input']}: {message}"
 
 
 def _with_fingerprint(data: DataSettings) -> DataSettings:
@@ -255,7 +347,7 @@ def _with_fingerprint(data: DataSettings) -> DataSettings:
 @cache
 def _checked_fingerprint(data: DataSettings) -> str | None:
     """Checked and taken once in a process, for a sweep asks for the same images in each of its runs."""
-    data.source.check()
+    data.check()
     return data.source.fingerprint()
 
 

@@ -1,61 +1,97 @@
-"""The CIFAR residual network of v1, section 4.2: a stem, three stages of n units, global pooling, a classifier."""
+"""The residual networks of v1 and v2: a stem, stages of residual units, global pooling, a classifier."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, final
 
+import torch
 from torch import Tensor, nn
 
 from resnet_ablations.network.dimensions import DimensionChange, UnitShape
+from resnet_ablations.network.recomputation import recomputed
 from resnet_ablations.network.shortcuts import Identity, Shortcut
-from resnet_ablations.network.units import Placement, ResidualUnit, activations, conv3x3
+from resnet_ablations.network.units import Branch, Placement, ResidualUnit, activations, convolution
 
-WIDTHS = (16, 32, 64)
-"""Channels of the three stages; the feature map halves where they double."""
+
+@dataclass(frozen=True)
+class Stem:
+    """What comes before the first unit: CIFAR's 3×3 convolution, or ImageNet's 7×7/2 and 3×3/2 maximum pooling."""
+
+    width: int
+    kernel: int
+    stride: int
+    max_pool: bool
 
 
 @final
 class ResNet(nn.Module):
-    """Depth 6n+2: N × channels × H × W float images to N × classes logits.
+    """N × channels × H × W float images to N × classes logits.
 
-    Every convolution is He-initialised (`init`: by fan-in or fan-out) and has no bias, γ = 1, β = 0; the classifier
-    keeps torch's own initialisation with a zero bias. `varied_units` says which units get `shortcut`: all of them,
-    or only those that keep their input's shape, the others then adding option A's x.
+    The stages have `units` units and `widths`; from the second on, the first unit of a stage halves the feature map.
+    `varied_units` says which units get `shortcut`: all of them, or only those that keep their input's shape, the
+    others then adding `dimension_change`'s x. With pre-activation, the units that change dimensions by a projection
+    (or, by `shared_preactivation`, by any means) activate x before the split. Every convolution is He-initialised
+    (`init`: by fan-in or fan-out) and has no bias, γ = 1, β = 0; the classifier keeps torch's own initialisation with
+    a zero bias. `recompute` saves memory and changes no number.
     """
 
     def __init__(
         self,
         *,
-        depth: int,
-        dimension_change: DimensionChange,
-        varied_units: Literal["all", "same_shape"],
-        init: Literal["fan_in", "fan_out"],
+        stem: Stem,
+        units: Sequence[int],
+        widths: Sequence[int],
+        branch: Branch,
         placement: Placement,
         shortcut: Callable[[UnitShape], Shortcut],
+        dimension_change: DimensionChange,
+        shared_preactivation: Literal["projections", "dimension_changes"],
+        varied_units: Literal["all", "same_shape"],
+        init: Literal["fan_in", "fan_out"],
         channels: int,
         classes: int,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.stem = nn.Sequential(
-            conv3x3(channels, WIDTHS[0]),
-            *activations(placement.stem, WIDTHS[0]),
+            convolution(channels, stem.width, stem.kernel, stem.stride),
+            *activations(placement.stem, stem.width),
+            *([nn.MaxPool2d(3, 2, 1)] if stem.max_pool else []),
         )
-        units = []
-        in_channels = WIDTHS[0]
-        for width in WIDTHS:
-            for _ in range(units_per_stage(depth)):
-                stride = 1 if width == in_channels else 2
-                shape = UnitShape(in_channels, width, stride, dimension_change)
+        shares = dimension_change == "projection" or shared_preactivation == "dimension_changes"
+        layers: list[nn.Module] = []
+        in_channels = stem.width
+        for stage, (count, width) in enumerate(zip(units, widths, strict=True)):
+            for position in range(count):
+                shape = UnitShape(
+                    in_channels,
+                    width * branch.expansion,
+                    stride=2 if stage > 0 and position == 0 else 1,
+                    dimension_change=dimension_change,
+                    normalised="bn" in placement.last,
+                )
                 varied = varied_units == "all" or not shape.changes
-                units.append(ResidualUnit(shape, placement, shortcut(shape) if varied else Identity(shape)))
-                in_channels = width
-        self.units = nn.Sequential(*units)
+                layers.append(
+                    ResidualUnit(
+                        # The stem has done the first unit's.
+                        first=activations(placement.first, in_channels) if layers else [],
+                        shared=shares and shape.changes,
+                        branch=branch.build(shape, placement),
+                        shortcut=shortcut(shape) if varied else Identity(shape),
+                        after_addition=activations(placement.after_addition, shape.out_channels),
+                    )
+                )
+                in_channels = shape.out_channels
+        self.units = nn.Sequential(*layers)
         self.end = nn.Sequential(*activations(placement.end, in_channels))
         self.classifier = nn.Linear(in_channels, classes)
         self._initialise(init)
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.end(self.units(self.stem(images)))
-        return self.classifier(features.mean(dim=(2, 3)))
+        x = self.stem(images)
+        x = recomputed(self.units, x) if self.recompute and torch.is_grad_enabled() else self.units(x)
+        return self.classifier(self.end(x).mean(dim=(2, 3)))
 
     def _initialise(self, init: Literal["fan_in", "fan_out"]) -> None:
         for module in self.modules():
@@ -67,12 +103,13 @@ class ResNet(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
 
-def units_per_stage(depth: int) -> int:
-    """The n of depth = 6n+2; raise `ValueError` for any other depth."""
-    n, rest = divmod(depth - 2, 6)
+def equal_stages(depth: int, layers: int, stages: int) -> list[int]:
+    """The n, n, … of depth = stages·layers·n + 2, layers of weights in a unit; raise `ValueError` for other depths."""
+    step = stages * layers
+    n, rest = divmod(depth - 2, step)
     if rest or n < 1:
-        raise ValueError("must be 6n+2 (8, 14, 20, …, 56, …, 110, …)")
-    return n
+        raise ValueError(f"must be {step}n+2 ({step + 2}, {2 * step + 2}, {3 * step + 2}, …)")
+    return [n] * stages
 
 
 def parameter_count(network: nn.Module) -> int:

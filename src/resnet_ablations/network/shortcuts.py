@@ -6,8 +6,8 @@ A shortcut is called as `shortcut(x, residual) -> y`:
 - residual: F(x), N × out_channels × H/stride × W/stride;
 - y: their merge, of the residual's shape, before the activation that follows the addition.
 
-Where h(x) "is" x, the shape of F(x) may differ from that of x (the two units that increase dimensions);
-`unit.match()` is the parameter-free map between the two, and the identity everywhere else.
+Where h(x) "is" x, the shape of F(x) may differ from that of x (the units that increase dimensions); `unit.match()` is
+v1's option A or B for that, and the identity everywhere else.
 
 To add one, write a final class here and one file in `conf/shortcut/`: the keyword-only parameters of its constructor
 are its settings, and their annotations say what is allowed.
@@ -49,6 +49,17 @@ class Identity(Shortcut):
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         return self.match(x) + residual
+
+
+@final
+class Plain(Shortcut):
+    """No shortcut, v1's plain net: y = F(x), where dimensions change too."""
+
+    def __init__(self, unit: UnitShape) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        return residual
 
 
 @final

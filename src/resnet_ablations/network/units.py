@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, final
 
 from torch import Tensor, nn
@@ -17,8 +18,8 @@ class Placement:
     """Where batch normalisation and ReLU stand (v2, Fig. 4), as lists of "bn" and "relu".
 
     In a unit: `first` before the first weight layer, `between` two weight layers, `last` after the last weight layer
-    and before the addition, `after_addition`. In the network: `stem` after the first convolution, `end` after the
-    last unit.
+    and before the addition, `after_addition`. In the network: `stem` after the first convolution, in place of the
+    first unit's `first` (v2, appendix: it is done before the split); `end` after the last unit.
     """
 
     first: Sequence[Activation]
@@ -29,40 +30,68 @@ class Placement:
     end: Sequence[Activation]
 
 
+@dataclass(frozen=True)
+class Branch:
+    """Which convolutions F is, by their kernel sizes: basic (3, 3), bottleneck (1, 3, 1), single (3,).
+
+    All have the stage's width but the last, which has `expansion` times as many channels; the `strided`-th (from 0)
+    has the unit's stride.
+    """
+
+    kernels: Sequence[int]
+    expansion: int
+    strided: int
+
+    def build(self, shape: UnitShape, placement: Placement) -> nn.Sequential:
+        """F without what comes before its first weight layer."""
+        width = shape.out_channels // self.expansion
+        channels = [shape.in_channels, *[width] * (len(self.kernels) - 1), shape.out_channels]
+        layers: list[nn.Module] = []
+        for index, kernel in enumerate(self.kernels):
+            stride = shape.stride if index == self.strided else 1
+            layers.append(convolution(channels[index], channels[index + 1], kernel, stride))
+            is_last = index == len(self.kernels) - 1
+            layers += activations(placement.last if is_last else placement.between, channels[index + 1])
+        return nn.Sequential(*layers)
+
+
 def activations(names: Sequence[Activation], channels: int) -> list[nn.Module]:
     """The layers of one of a placement's lists."""
-    # A ReLU that comes first must not overwrite its input: that may be the x which the shortcut still needs.
+    # Nobody but ReLU needs BN's output, so that may be overwritten; what else it reads may be the shortcut's x.
     return [
-        nn.BatchNorm2d(channels) if name == "bn" else nn.ReLU(inplace=position > 0)
-        for position, name in enumerate(names)
+        nn.BatchNorm2d(channels) if name == "bn" else nn.ReLU(inplace=before == "bn")
+        for before, name in pairwise([None, *names])
     ]
 
 
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """3×3 convolution, padding 1, without bias."""
-    return nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
-
-
-def basic_branch(shape: UnitShape, placement: Placement) -> nn.Sequential:
-    """v1's two-layer F: 3×3, 3×3, the first with the unit's stride."""
-    return nn.Sequential(
-        *activations(placement.first, shape.in_channels),
-        conv3x3(shape.in_channels, shape.out_channels, shape.stride),
-        *activations(placement.between, shape.out_channels),
-        conv3x3(shape.out_channels, shape.out_channels),
-        *activations(placement.last, shape.out_channels),
-    )
+def convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution without bias, padded so that stride 1 keeps the size."""
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
 
 
 @final
 class ResidualUnit(nn.Module):
-    """v2, eq. 1 and 2: y = merge(x, F(x)), then x' = f(y) with f the activation after the addition."""
+    """v2, eq. 1 and 2: y = merge(x, F(x)), then x' = f(y) with f the activation after the addition.
 
-    def __init__(self, shape: UnitShape, placement: Placement, shortcut: Shortcut) -> None:
+    `first` is what pre-activation puts before F. Where it is `shared`, it comes before the split, and the shortcut
+    reads the activated x too.
+    """
+
+    def __init__(
+        self,
+        first: Sequence[nn.Module],
+        shared: bool,
+        branch: nn.Module,
+        shortcut: Shortcut,
+        after_addition: Sequence[nn.Module],
+    ) -> None:
         super().__init__()
-        self.branch = basic_branch(shape, placement)
+        self.first = nn.Sequential(*first)
+        self.shared = shared
+        self.branch = branch
         self.shortcut = shortcut
-        self.after_addition = nn.Sequential(*activations(placement.after_addition, shape.out_channels))
+        self.after_addition = nn.Sequential(*after_addition)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.after_addition(self.shortcut(x, self.branch(x)))
+        activated = self.first(x)
+        return self.after_addition(self.shortcut(activated if self.shared else x, self.branch(activated)))

@@ -26,7 +26,9 @@ def is_location(override: str) -> bool:
 
 
 def configuration_name(scientific: dict[str, Any]) -> str:
-    """NETWORK-SHORTCUT-DATA-HASH of a scientific configuration without its seed: `resnet56-dropout-digits-1a2b3c4d`.
+    """NETWORK-SHORTCUT-PLACEMENT-DATA-HASH of a scientific configuration without its seed.
+
+    One without a label, as the original placement, has no part in it: `resnet56-dropout-digits-1a2b3c4d`.
 
     The hash is of the names and values of all settings, a class standing by its name. A setting that is null is left
     out, so that one which is added later, null meaning "as before", changes no key.
@@ -34,8 +36,10 @@ def configuration_name(scientific: dict[str, Any]) -> str:
     content = _canonical({name: value for name, value in scientific.items() if name != "seed"})
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
+    network, activation = scientific["network"], scientific["activation"]
     shortcut, data = (class_label(scientific[group]["_target_"]) for group in ("shortcut", "data"))
-    return f"resnet{scientific['network']['depth']}-{shortcut}-{data}-{digest}"
+    parts = [f"resnet{network['depth']}", network.get("label"), shortcut, activation.get("label"), data, digest]
+    return "-".join(part for part in parts if part)
 
 
 def _canonical(value: Any) -> Any:

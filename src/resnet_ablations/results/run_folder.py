@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -101,6 +102,12 @@ class RunFolder:
         self.log.write_bytes(b"")
         if self._result.exists() and self.result() is None:
             self._result.replace(self.path / "result.damaged.json")
+
+    def write_responses(self, responses: Iterable[tuple[str, float]]) -> None:
+        """The standard deviation of each layer's responses, layers counted from 1; no file where there is none."""
+        lines = [f"{layer},{name},{std:.6g}\n" for layer, (name, std) in enumerate(responses, start=1)]
+        if lines:
+            write_atomically(self.responses, "".join(["layer,name,std\n", *lines]))
 
     def result(self) -> Result | None:
         """The result if the run is done: `result.json` is there, valid and this run's."""

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import DROPOUT, Batches, counter_generator
 from resnet_ablations.network.shortcuts import Shortcut
+from resnet_ablations.probe.responses import Response, recorded_responses, summary
 from resnet_ablations.results.run_folder import CurveRow
 from resnet_ablations.training.sgd import set_learning_rate
 
@@ -42,6 +44,8 @@ class TrainingModule(pl.LightningModule):
         self.record = record
         self.report_progress = report_progress
         self.diverged = False
+        self.metrics: dict[str, float] = {}
+        self.responses: list[Response] = []
         self.training_seconds = 0.0
         self.iteration = 0
         self.since_record = 0
@@ -113,19 +117,46 @@ class TrainingModule(pl.LightningModule):
         seconds = self.training_seconds + time.perf_counter() - self.resumed_at
         return (self.iteration + 1) * self.schedule.batch_size / seconds
 
-    @torch.no_grad()
     def evaluate(self) -> tuple[float, float]:
         """Cross-entropy and error (%) on the test set, each image counted once, by the running statistics of BN."""
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         count = 0
-        self.network.eval()
-        with self.trainer.precision_plugin.forward_context():
+        with self._evaluation():
             for images, labels in self.batches.test():
                 sums += _loss_and_errors(self.network(images), labels)
                 count += len(labels)
-        self.network.train()
         loss, errors = sums.tolist()
         return loss / count, 100 * errors / count
+
+    def on_train_end(self) -> None:
+        """Measure the finished network in the other ways there are: `metrics` and `responses`."""
+        if self.diverged or self.iteration + 1 < self.schedule.iterations:
+            return
+        with self._evaluation():
+            with recorded_responses(self.network) as self.responses:
+                _, top5_error = self._errors((images[:, None], labels) for images, labels in self.batches.test())
+            self.metrics = summary(self.responses) | ({"top5_error": top5_error} if self.batches.top5 else {})
+            for name, crops in self.batches.protocols().items():
+                self.metrics[f"{name}_error"], self.metrics[f"{name}_top5_error"] = self._errors(crops())
+
+    def _errors(self, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+        """Top-1 and top-5 error (%) of N × crops × C × H × W images, by the mean softmax over an image's crops."""
+        wrong = torch.zeros(2, dtype=torch.float64, device=self.device)
+        count = 0
+        for images, labels in batches:
+            scores = self.network(images.flatten(0, 1)).float().softmax(1).unflatten(0, images.shape[:2]).mean(1)
+            hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
+            wrong += torch.stack([(~hits[:, 0]).sum(), (~hits.any(1)).sum()])
+            count += len(labels)
+        top1, top5 = (100 * wrong / count).tolist()
+        return top1, top5
+
+    @contextmanager
+    def _evaluation(self) -> Iterator[None]:
+        self.network.eval()
+        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+            yield
+        self.network.train()
 
 
 def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytorch_lightning as pl
 import torch
@@ -12,7 +12,10 @@ from torch import nn
 
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
+from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import Batches
+from resnet_ablations.data.file_batches import FileBatches
+from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.provenance import now, provenance, usable_cores
@@ -82,9 +85,11 @@ def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
                 status.seconds_left = images_left / images_per_second
                 folder.set_status(status)
 
-        module = TrainingModule(network, config, load_batches(config), record, report_progress)
-        steps = range(config.schedule.iterations * module.parts)
-        trainer.fit(module, train_dataloaders=steps)
+        with closing(load_batches(config)) as batches:
+            module = TrainingModule(network, config, batches, record, report_progress)
+            steps = range(config.schedule.iterations * module.parts)
+            trainer.fit(module, train_dataloaders=steps)
+    folder.write_responses((response.layer, response.std) for response in module.responses)
     last = rows[-1]
     sound = not module.diverged
     return Result(
@@ -97,6 +102,7 @@ def _train(config: RunConfig, folder: RunFolder, status: Status) -> Result:
         train_error=last.train_error if sound else None,
         test_loss=last.test_loss if sound else None,
         test_error=last.test_error if sound else None,
+        metrics={name: float(f"{value:.6g}") for name, value in module.metrics.items()},
         parameters=parameter_count(network),
         seconds=round(time.perf_counter() - started, 2),
         images_per_second=round(last.iteration * config.schedule.batch_size / module.training_seconds, 1),
@@ -133,17 +139,26 @@ def initialised_network(config: RunConfig) -> nn.Module:
 
 
 def load_batches(config: RunConfig) -> Batches:
-    """The batches of a run: its data set in memory."""
-    data = config.data
-    data.source.prepare()
-    return Batches(
-        data.source.load(),
-        pad=data.augmentation.pad,
-        flip=data.augmentation.flip,
-        normalisation=data.normalisation,
-        batch_size=config.schedule.batch_size,
-        seed=config.seed,
-    )
+    """The batches of a run: of arrays where the data set lies in memory, else of files decoded while it trains."""
+    data, schedule = config.data, config.schedule
+    match data.load():
+        case Images() as images:
+            return ArrayBatches(
+                images,
+                pad=data.augmentation.pad,
+                flip=data.augmentation.flip,
+                normalisation=data.normalisation,
+                batch_size=schedule.batch_size,
+                seed=config.seed,
+            )
+        case ImageFiles() as files:
+            return FileBatches(
+                files,
+                batch_size=schedule.batch_size,
+                seed=config.seed,
+                iterations=schedule.iterations,
+                workers=config.trainer.workers or config.trainer.threads or usable_cores(),
+            )
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Looks into a network: how strongly its layers respond."""
