@@ -99,25 +99,23 @@ def test_a_row_of_others_alone_is_no_row_of_ours(declare: Declare) -> None:
 
 
 def test_what_is_not_run_at_a_scale_and_what_stands_for_what(declare: Declare) -> None:
-    made_up = declare(declared.METHODS)
+    fewer = {"network.depth=164": ["network.depth=56", "network.kernels=[3,3]"], "network.depth=1001": None}
+    made_up = declare(declared.METHODS, instead=fewer)
     plan = made_up.plan("small")
     found = lines(made_up, plan)
     assert list(found["r1001"].values()) == ["ResNet-1001", "4.92", "–", "22.71", "–", "–", ""]
     assert found["r164"]["CIFAR-100 ours"] == "missing"
     assert table(made_up, plan).notes == (
-        "At this scale network.depth=56 stands for network.depth=110, network.depth=56 with network.kernels=[3,3] "
-        "stands for network.depth=164.",
+        "At this scale network.depth=56 with network.kernels=[3,3] stands for network.depth=164.",
         "Not run at this scale: ResNet-1001.",
     )
 
 
 def test_a_row_run_in_part_names_its_column(declare: Declare) -> None:
-    made_up = declare(declared.PLACEMENTS)
-    only_one = {"network.depth=164": None}
-    plan = made_up.plan("small").model_copy(update={"instead": only_one})
-    without = {row: {**columns, "r164": []} for row, columns in plan.cells.items()}
-    plan = plan.model_copy(update={"cells": without})
-    assert table(made_up, plan).notes == (
+    fewer = {"network.depth=164": None, "network.depth=110": ["network.depth=56"], "activation=pre": ["activation=bn"]}
+    made_up = declare(declared.PLACEMENTS, instead=fewer)
+    assert table(made_up, made_up.plan("small")).notes == (
+        "At this scale network.depth=56 stands for network.depth=110, activation=bn stands for activation=pre.",
         "Not run at this scale: original, ResNet-164; BN after addition, ResNet-164; full pre-activation, ResNet-164.",
     )
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Literal
 
 import pandas as pd
@@ -41,6 +42,7 @@ LATEX = {
     "≤": r"$\leq$",
     "≈": r"$\approx$",
     "†": r"$\dagger$",
+    "·": r"$\cdot$",
     "λ": r"$\lambda$",
     "γ": r"$\gamma$",
     "β": r"$\beta$",
@@ -52,6 +54,8 @@ LATEX = {
     "’": "'",
     "b_g": r"$b_g$",
 }
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_SUPERSCRIPT = re.compile(r"\^\d+|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _LATEX_TOKEN = re.compile("|".join(map(re.escape, sorted(LATEX, key=len, reverse=True))))
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")
 
@@ -143,7 +147,9 @@ def _markdown_line(texts: Iterable[str]) -> str:
 
 def _latex(text: str) -> str:
     paired = re.sub(r'"([^"]*)"', r"“\1”", _one_line(text))
-    return _LATEX_TOKEN.sub(lambda match: LATEX[match[0]], paired)
+    texts = (_LATEX_TOKEN.sub(lambda match: LATEX[match[0]], part) for part in _SUPERSCRIPT.split(paired))
+    powers = (f"$^{{{power.strip('^').translate(SUPERSCRIPTS)}}}$" for power in _SUPERSCRIPT.findall(paired))
+    return "".join(text + power for text, power in zip_longest(texts, powers, fillvalue=""))
 
 
 def _latex_column(column: Column) -> str:
