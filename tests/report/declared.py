@@ -99,6 +99,7 @@ rows:
     f"""
   - id: d{depth}
     labels: ["{depth}"]
+    remark: the paper has more to say
     configurations: [[network.depth={depth}]]
     cells:
       plain: {{digitised: {plain}, curve: v1_fig6left__plain{depth}}}

@@ -99,14 +99,16 @@ def test_a_row_of_others_alone_is_no_row_of_ours(declare: Declare) -> None:
 
 
 def test_what_is_not_run_at_a_scale_and_what_stands_for_what(declare: Declare) -> None:
-    fewer = {"network.depth=164": ["network.depth=56", "network.kernels=[3,3]"], "network.depth=1001": None}
+    shallow = ["network.depth=56", "network.kernels=[3,3]"]
+    fewer = {"network.depth=164": shallow, "network.depth=1001": None, "data=CIFAR10": ["data=CIFAR10", "bn_batch=16"]}
     made_up = declare(declared.METHODS, instead=fewer)
     plan = made_up.plan("small")
     found = lines(made_up, plan)
     assert list(found["r1001"].values()) == ["ResNet-1001", "4.92", "–", "22.71", "–", "–", ""]
     assert found["r164"]["CIFAR-100 ours"] == "missing"
     assert table(made_up, plan).notes == (
-        "At this scale network.depth=56 with network.kernels=[3,3] stands for network.depth=164.",
+        "At this scale network.depth=56 with network.kernels=[3,3] stands for network.depth=164; "
+        "bn_batch=16 is set for data=CIFAR10.",
         "Not run at this scale: ResNet-1001.",
     )
 
@@ -115,7 +117,7 @@ def test_a_row_run_in_part_names_its_column(declare: Declare) -> None:
     fewer = {"network.depth=164": None, "network.depth=110": ["network.depth=56"], "activation=pre": ["activation=bn"]}
     made_up = declare(declared.PLACEMENTS, instead=fewer)
     assert table(made_up, made_up.plan("small")).notes == (
-        "At this scale network.depth=56 stands for network.depth=110, activation=bn stands for activation=pre.",
+        "At this scale network.depth=56 stands for network.depth=110; activation=bn stands for activation=pre.",
         "Not run at this scale: original, ResNet-164; BN after addition, ResNet-164; full pre-activation, ResNet-164.",
     )
 
@@ -130,6 +132,7 @@ def test_digitised_numbers_and_columns_without_any(declare: Declare) -> None:
         **{"depth": "20", "plain test paper": "≈ 9.69", "plain test ours": "9.50"},
         **{"plain train paper": "≈ 1.3", "plain train ours": "1.25"},
         **{"ResNet test paper": "8.75", "ResNet test ours": "8.50", "ResNet train ours": "0.50", "n": "2/2"},
+        "remark": "the paper has more to say",
     }
     caption = table(made_up, plan).caption
     assert "Shown: test error (%); training error (%). The numbers are the final iteration’s; n = " in caption
@@ -249,9 +252,11 @@ def test_every_shape_fits_a_terminal_and_every_format(declare: Declare, text: st
     terminal(made, Console(file=out, width=200, highlight=False))
     assert max(map(len, out.getvalue().splitlines())) <= WIDTH
     grid = out.getvalue().split("─\n")[1].partition("\n\n")[0]
-    # Nothing is broken where it could stand in one line.
-    assert "± 3.16)" in grid
-    assert all(text.count("(") == text.count(")") for text in grid.splitlines())
+    # Nothing is broken where it could stand in one line; beside many columns it cannot.
+    if len(made_up.experiment.columns) <= 3:
+        assert "± 3.16)" in grid
+        assert all(text.count("(") == text.count(")") for text in grid.splitlines())
+    assert "3.16)" in grid
     assert latex(made).isascii()
     widths = {line.count("|") for line in markdown(made).splitlines() if line.startswith("|")}
     assert len(widths) == 1

@@ -15,6 +15,8 @@ from resnet_ablations.report.table import Column, Table
 
 WIDTH = 100
 """Columns of the terminal that a table may take."""
+MANY = 10
+"""From so many columns on, they stand close together."""
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -112,7 +114,8 @@ def terminal(table: Table, console: Console) -> None:
     width = min(WIDTH, console.width)
     console.print(Text(table.title, style="bold"), width=width)
     console.print(Text(table.caption), width=width)
-    grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    gap = 1 if len(table.columns) < MANY else 0
+    grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     for column in table.columns:
         justify: Literal["left", "right"] = "right" if column.right else "left"
         # Folded in a narrow terminal: rich would cut a number off.
