@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from resnet_ablations.data.images import ImageFiles, Images, check_held_out
 from resnet_ablations.data.sources import Source
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.dimensions import DimensionChange
@@ -153,17 +154,31 @@ class Augmentation(Settings):
 class DataSettings(ComponentSettings):
     """conf/data: a `resnet_ablations.data.sources.Source`, what is done to its images, and which images they are.
 
+    With `held_out`, so many training images are tested on in the place of the test set, and not trained on.
     `fingerprint` is found when the configuration is checked, for data sets that a name does not fix.
     """
 
     augmentation: Augmentation
     normalisation: Literal["per_pixel_mean", "per_channel"]
+    held_out: Positive | None = None
     fingerprint: str | None = None
 
     @cached_property
     def source(self) -> Source:
         """The data set; nothing is read before it is asked to."""
         return cast(Source, self.build())
+
+    def check(self) -> None:
+        """Raise `UserError` if the data cannot be had, or if nothing is left to train on."""
+        self.source.check()
+        if self.held_out is not None:
+            check_held_out(self.held_out, self.source.training_images())
+
+    def load(self) -> Images | ImageFiles:
+        """The images that are trained and tested on, made ready where they are not."""
+        self.source.prepare()
+        images = self.source.load()
+        return images if self.held_out is None else images.hold_out(self.held_out)
 
 
 class ScheduleSettings(Settings):
@@ -332,7 +347,7 @@ def _with_fingerprint(data: DataSettings) -> DataSettings:
 @cache
 def _checked_fingerprint(data: DataSettings) -> str | None:
     """Checked and taken once in a process, for a sweep asks for the same images in each of its runs."""
-    data.source.check()
+    data.check()
     return data.source.fingerprint()
 
 

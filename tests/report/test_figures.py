@@ -1,20 +1,24 @@
 import numpy as np
-import pandas as pd
-import pytest
 from made_up import MadeUp
 from matplotlib.figure import Figure as Drawing
 
 from resnet_ablations.report import figures
 from resnet_ablations.report.cells import cells_of
+from resnet_ablations.report.lines import Results, lines_of
 from resnet_ablations.report.plans import runs_of
-from resnet_ablations.results.frames import load_curves, load_results
+from resnet_ablations.results.frames import load_curves, load_responses, load_results
 from resnet_ablations.results.sweeps import SweepPlan
 
 
-def draw(made_up: MadeUp, plan: SweepPlan) -> Drawing:
+def results_of(made_up: MadeUp, plan: SweepPlan) -> Results:
     curves = load_curves(made_up.path)
-    runs = runs_of(plan, load_results(made_up.path), curves)
-    return figures.draw(plan, made_up.experiment, cells_of(plan, made_up.experiment, runs), runs, curves)
+    return Results(runs_of(plan, load_results(made_up.path), curves), curves, load_responses(made_up.path))
+
+
+def draw(made_up: MadeUp, plan: SweepPlan, whole: str = "fig3") -> Drawing:
+    results = results_of(made_up, plan)
+    cells = cells_of(plan, made_up.experiment, results.runs)
+    return figures.draw(figures.wholes(made_up.experiment)[whole], plan, made_up.experiment, cells, results)
 
 
 def texts(figure: Drawing) -> str:
@@ -74,23 +78,10 @@ def test_the_papers_curves_end_where_the_early_scale_does(made_up: MadeUp) -> No
 def test_a_serving_run_is_drawn_as_far_as_the_early_scale_goes(made_up: MadeUp) -> None:
     plan = made_up.plan("early")
     made_up.run("original", 6.6, scale="paper", error_at=lambda iteration: 40.0)
-    curve = figures._lines(
-        made_up.experiment.row("original"),
-        plan,
-        runs_of(plan, load_results(made_up.path), load_curves(made_up.path)),
-        load_curves(made_up.path),
-    )
-    assert isinstance(curve.loss, pd.DataFrame)
-    assert isinstance(curve.error, pd.DataFrame)
-    assert curve.loss.index.max() == 1_950
-    assert curve.error.index.tolist() == [500, 1_000, 1_500, 2_000]
+    results = results_of(made_up, plan)
+    cells = cells_of(plan, made_up.experiment, results.runs)
+    original = lines_of(made_up.experiment.figures[0], plan, made_up.experiment, cells, results)[0]
+    assert original.ours["train_loss"].index.max() == 1_950
+    assert original.ours["test_error"].index.tolist() == [500, 1_000, 1_500, 2_000]
 
 
-@pytest.mark.parametrize(("ids", "name"), [(None, "shortcuts-quick-fig3"), (["fig6left"], "shortcuts-quick-fig6left")])
-def test_the_name_comes_from_the_panels(made_up: MadeUp, ids: list[str] | None, name: str) -> None:
-    experiment = made_up.experiment
-    if ids:
-        experiment = experiment.model_copy(
-            update={"figures": [experiment.figures[0].model_copy(update={"id": i}) for i in ids]}
-        )
-    assert figures.figure_name(made_up.plan(), experiment) == name

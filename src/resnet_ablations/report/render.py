@@ -110,7 +110,7 @@ def terminal(table: Table, console: Console) -> None:
         # Folded in a narrow terminal: rich would cut a number off.
         grid.add_column(Text(column.heading), justify=justify, max_width=column.width, overflow="fold")
     for row in table.rows:
-        grid.add_row(*map(Text, row))
+        grid.add_row(*(Text(_broken(text, column)) for text, column in zip(row, table.columns, strict=True)))
     console.print()
     console.print(grid, width=width)
     console.print()
@@ -120,6 +120,11 @@ def terminal(table: Table, console: Console) -> None:
         console.print(Text("Runs are missing; this makes them:"), width=width)
         console.print(Text(f"  {table.command}"), soft_wrap=True)
     console.print()
+
+
+def _broken(text: str, column: Column) -> str:
+    """A text that has to wrap does so before its parenthesis: 6.61 over (6.63 ± 0.16)."""
+    return text.replace(" (", "\n(") if column.width and len(text) > column.width else text
 
 
 def _markdown(text: str) -> str:

@@ -28,7 +28,7 @@ def is_location(override: str) -> bool:
 def configuration_name(scientific: dict[str, Any]) -> str:
     """NETWORK-SHORTCUT-PLACEMENT-DATA-HASH of a scientific configuration without its seed.
 
-    `resnet56-dropout-digits-1a2b3c4d`: a network or a placement without a label, as the original one, has no part there.
+    One without a label, as the original placement, has no part in it: `resnet56-dropout-digits-1a2b3c4d`.
 
     The hash is of the names and values of all settings, a class standing by its name. A setting that is null is left
     out, so that one which is added later, null meaning "as before", changes no key.

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from resnet_ablations.data.batches import Batches, batch_indices, crop_and_flip, epoch_order
-from resnet_ablations.data.sources import Images
+from resnet_ablations.data.array_batches import ArrayBatches, crop_and_flip
+from resnet_ablations.data.batches import batch_indices, epoch_order
+from resnet_ablations.data.images import Images
 
 
 def images(count: int = 23, shape: tuple[int, int, int] = (6, 5, 3), seed: int = 0) -> Images:
@@ -18,9 +19,9 @@ def images(count: int = 23, shape: tuple[int, int, int] = (6, 5, 3), seed: int =
     return Images(train, np.arange(count), test, np.arange(11))
 
 
-def make(**changes: Any) -> Batches:
+def make(**changes: Any) -> ArrayBatches:
     settings = {"pad": 2, "flip": True, "normalisation": "per_pixel_mean", "batch_size": 8, "seed": 0} | changes
-    return Batches(settings.pop("images", images()), **settings)
+    return ArrayBatches(settings.pop("images", images()), **settings)
 
 
 def equal(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> bool:
@@ -107,7 +108,7 @@ def test_crop_and_flip(pad: int) -> None:
         np.testing.assert_array_equal(picture, expected)
 
 
-def places(batches: Batches, steps: int) -> np.ndarray:
+def places(batches: ArrayBatches, steps: int) -> np.ndarray:
     return np.concatenate([batches._shifts(step) for step in range(steps)], axis=1)
 
 
