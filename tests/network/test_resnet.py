@@ -35,8 +35,17 @@ def convolutions(network: nn.Module) -> list[nn.Conv2d]:
 
 @pytest.mark.parametrize(
     ("depth", "layers", "stages", "n"),
-    [(8, 2, 3, 1), (20, 2, 3, 3), (110, 2, 3, 18), (1202, 2, 3, 200), (110, 1, 3, 36), (164, 3, 3, 18)]
-    + [(1001, 3, 3, 111), (10, 2, 4, 1), (4, 2, 1, 1)],
+    [
+        (8, 2, 3, 1),
+        (20, 2, 3, 3),
+        (110, 2, 3, 18),
+        (1202, 2, 3, 200),
+        (110, 1, 3, 36),
+        (164, 3, 3, 18),
+        (1001, 3, 3, 111),
+        (10, 2, 4, 1),
+        (4, 2, 1, 1),
+    ],
 )
 def test_depths_of_equal_stages(depth: int, layers: int, stages: int, n: int) -> None:
     assert equal_stages(depth, layers, stages) == [n] * stages

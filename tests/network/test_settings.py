@@ -97,7 +97,8 @@ def test_every_network_is_what_its_name_says(name: str) -> None:
     network = composed(f"network={name}").network
     _, _, depth = name.removeprefix("imagenet_").partition("resnet")
     depth, _, label = depth.partition("_")
-    assert (network.depth, network.label) == (int(depth), label or None)
+    bottleneck = "bottleneck" if network.kernels == [1, 3, 1] and not network.stem.max_pool else None
+    assert (network.depth, network.label) == (int(depth), label or bottleneck)
     assert 2 + len(network.kernels) * sum(network.stages) == network.depth
     assert network.stem.max_pool == name.startswith("imagenet_")
 
