@@ -20,7 +20,7 @@ from resnet_ablations.errors import UserError
 DRAWING: Final = 1
 """The version of the drawing: with a new one, images drawn before are not used."""
 
-IMAGES_PER_CLASS: Final = {"train": 64, "val": 20}
+IMAGES_PER_CLASS: Final = {"train": 64, "val": 10}
 
 HUES: Final = ("red", "orange", "olive", "green", "jade", "teal", "azure", "blue", "violet", "pink")
 FIGURES: Final = ("disc", "square", "triangle", "cross", "ring")
@@ -33,7 +33,7 @@ CLASSES: Final = tuple(
 
 @final
 class Generated(Source):
-    """Not photographs but drawings: ten classes, 64 training and 20 test images of each, drawn once below `root`.
+    """Not photographs but drawings: ten classes, 64 training and 10 test images of each, drawn once below `root`.
 
     An image shows five to eight figures of its class, of any size and place, in shades of the class's hue, on a noisy
     ground of any dull colour. Its sides are 70 to 160 pixels; one in sixteen is grey, one in sixteen CMYK. What is
