@@ -10,16 +10,19 @@ export RESNET_ABLATIONS_RESULTS := $(RESULTS)
 LAUNCHER ?= local
 SEEDS   ?=
 ROWS    ?=
+# From the command line only: in the environment it is the width of the terminal.
+COLUMNS :=
+unexport COLUMNS
 ARGS    ?=
 EXPERIMENT ?= shortcuts
 
-OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(ARGS)
+OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(if $(COLUMNS),columns=$(COLUMNS)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup plan networks status report publish test lint format bench
 
 help: ## list the targets
-	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [RESULTS=folder] [LAUNCHER=local] [ARGS=\"Hydra overrides\"]"
+	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local] [ARGS=\"Hydra overrides\"]"
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
 	@echo "sweep-NAME for NAME in: $(basename $(notdir $(wildcard experiments/*.yaml)))"
 

@@ -27,8 +27,8 @@ from torchvision.datasets import CIFAR10
 
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
-from resnet_ablations.data.batches import Batches
-from resnet_ablations.data.sources import Images
+from resnet_ablations.data.array_batches import ArrayBatches
+from resnet_ablations.data.images import Images
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.training.module import TrainingModule
@@ -86,7 +86,7 @@ def in_torchvisions_hands(images: Images, folder: Path, transform: transforms.Co
 
 def ours(config: RunConfig, images: Images) -> float:
     """Seconds that our run takes for all its iterations but the first and the last."""
-    batches = Batches(
+    batches = ArrayBatches(
         images, pad=4, flip=True, normalisation="per_pixel_mean", batch_size=config.schedule.batch_size, seed=0
     )
     times: list[float] = []

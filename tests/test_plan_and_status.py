@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_ablations import plan, status
+from resnet_ablations import experiments, plan, status
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 
@@ -65,6 +65,41 @@ def test_a_plan_of_an_experiment_names_the_rows(says: Callable[..., tuple[str, s
     assert "2 runs, 0 finished, 2 to train" in said
     assert "700" in line(said, "original")
     assert "missing" in line(said, "dropout")
+    assert line(said, "identity").split()[0] == "original", "a sole column need not be named"
+
+
+def test_a_plan_of_several_columns_names_the_cells(
+    says: Callable[..., tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of those that a run serves, whichever are asked for."""
+    monkeypatch.setattr(experiments, "EXPERIMENTS", tmp_path)
+    shallow, deep = "[network.depth=8]", "[network.depth=20]"
+    (tmp_path / "tiny.yaml").write_text(
+        f"""
+title: Tiny
+source: nowhere
+caption: nothing
+headings: [case]
+columns:
+  - {{id: test, overrides: {shallow}}}
+  - {{id: train, overrides: {shallow}, metric: train_error}}
+  - {{id: deep, overrides: {deep}}}
+scales: {{quick: {{seeds: [0], instead: {{shortcut=dropout: [shortcut=identity], shortcut=conv1x1: null}}}}}}
+rows:
+  - {{id: first, labels: [a], configurations: [[shortcut=identity]], cells: {{test: {{}}, train: {{}}, deep: {{}}}}}}
+  - {{id: second, labels: [b], configurations: [[shortcut=dropout]], cells: {{test: {{}}}}}}
+  - {{id: third, labels: [c], configurations: [[shortcut=conv1x1]], cells: {{deep: {{}}}}}}
+""",
+        encoding="utf-8",
+    )
+    said, _ = says(plan.main, "experiment=tiny")
+    assert line(said, "resnet8").split("  ")[0].strip() == "first/test, first/train, second/test"
+    assert line(said, "resnet20").split()[0] == "first/deep"
+    assert "2 runs, 0 finished, 2 to train" in said
+    assert "third" not in said
+    said, _ = says(plan.main, "experiment=tiny", "columns=train")
+    assert line(said, "resnet8").split("  ")[0].strip() == "first/test, first/train, second/test"
+    assert "1 runs, 0 finished, 1 to train" in said
 
 
 def test_mistakes_of_a_plan(says: Callable[..., tuple[str, str]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ def test_importing_it_imports_no_torch_and_reading_results_neither(python: Pytho
 import sys
 import resnet_ablations as ra
 assert not {"torch", "hydra", "pandas"} & set(sys.modules), "on import"
-ra.load_results("results"), ra.load_curves("results"), ra.UserError
+ra.load_results("results"), ra.load_curves("results"), ra.load_responses("results"), ra.UserError
 assert not {"torch", "torchvision", "pytorch_lightning", "hydra"} & set(sys.modules), "on reading"
 """
     ended = python("-c", code, cwd=tmp_path)
@@ -26,7 +26,14 @@ assert not {"torch", "torchvision", "pytorch_lightning", "hydra"} & set(sys.modu
 
 
 def test_the_names() -> None:
-    assert set(ra.__all__) == {"UserError", "build_network", "compose", "load_curves", "load_results"}
+    assert set(ra.__all__) == {
+        "UserError",
+        "build_network",
+        "compose",
+        "load_curves",
+        "load_responses",
+        "load_results",
+    }
     assert all(callable(getattr(ra, name)) for name in ra.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = ra.nothing

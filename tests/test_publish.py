@@ -9,10 +9,12 @@ import yaml
 
 from resnet_ablations import publish as publishing
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.frames import load_curves, load_results
+from resnet_ablations.results.frames import load_curves, load_responses, load_results
 from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps, save_sweep
 from resnet_ablations.sweep.plan import Job, Plan, plan
+
+RESPONSES = "layer,name,std\n1,stem,2.065\n"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,7 @@ def finish(job: Job) -> None:
     (folder.path / "weights.ckpt").write_bytes(os.urandom(100))
     with CurveFile(folder.curve) as curve:
         curve.append(CurveRow(810, 0.001, 0.5, 10.0, 0.7, 12.5))
+    folder.responses.write_text(RESPONSES)
     settings = {"iterations": 810, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
     errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.5}
     names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
@@ -70,9 +73,11 @@ def test_finished_runs_of_the_tables_are_published(published: Path, planned: Pla
     (run,) = load_results(published).to_dict("records")
     assert (run["key"], run["test_error"], run["network.depth"]) == (planned.jobs[0].config.key, 12.5, 56)
     assert list(load_curves(published)["test_error"]) == [12.5]
+    assert list(load_responses(published)["std"]) == [2.065]
     (kept,) = load_sweeps(published)
     assert planned.record is not None
-    assert (kept.name, kept.rows, kept.seeds) == ("shortcuts-quick", planned.record.rows, [0])
+    assert (kept.name, kept.cells, kept.seeds) == ("shortcuts-quick", planned.record.cells, [0])
+    assert kept.instead == planned.record.instead
     assert reported[0] == published
 
 
@@ -82,6 +87,7 @@ def test_nothing_of_this_machine_is_published(published: Path) -> None:
     assert {path.name for path in files} == {
         "config.yaml",
         "curve.csv",
+        "layer_responses.csv",
         "result.json",
         "shortcuts-quick.json",
     }
@@ -96,6 +102,22 @@ def test_publishing_again_changes_nothing(published: Path, secret: Path) -> None
     before = {path: path.read_bytes() for path in published.rglob("*") if path.is_file()}
     publishing.publish(secret / "results", published)
     assert {path: path.read_bytes() for path in published.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_without_responses_is_published_without(planned: Plan, tmp_path: Path) -> None:
+    """Those of an earlier training would not be of this result."""
+    assert planned.record is not None
+    run = planned.jobs[0].config.model_copy(
+        update={"paths": planned.jobs[0].config.paths.model_copy(update={"results": f"{tmp_path}/results"})}
+    )
+    finish(Job((), run))
+    save_sweep(tmp_path / "results", planned.record)
+    copied = RunFolder(tmp_path / "reference", run.key)
+    publishing.publish(tmp_path / "results", tmp_path / "reference")
+    assert copied.responses.read_text() == RESPONSES
+    RunFolder(tmp_path / "results", run.key).responses.unlink()
+    publishing.publish(tmp_path / "results", tmp_path / "reference")
+    assert {path.name for path in copied.path.iterdir()} == {"config.yaml", "curve.csv", "result.json"}
 
 
 def test_without_a_sweep_there_is_nothing_to_publish(tmp_path: Path) -> None:

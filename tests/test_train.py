@@ -78,7 +78,8 @@ def test_one_run(python: Python, tmp_path: Path) -> None:
     assert path.name.endswith("-s5")
     assert ended.stderr == "", "no warnings"
     assert {p.name for p in tmp_path.iterdir()} == {"results"}
-    assert {p.name for p in path.iterdir()} == {"config.yaml", "curve.csv", "log.txt", "result.json"}
+    files = {"config.yaml", "curve.csv", "layer_responses.csv", "log.txt", "result.json"}
+    assert {p.name for p in path.iterdir()} == files
     assert "2/2" in (path / "log.txt").read_text()
 
 

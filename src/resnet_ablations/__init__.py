@@ -5,6 +5,7 @@ config = ra.compose(["network=resnet110", "shortcut=exclusive_gating", "shortcut
 network = ra.build_network(config)
 runs = ra.load_results("results")
 curves = ra.load_curves("results")
+responses = ra.load_responses("results")
 """
 
 import importlib
@@ -14,15 +15,16 @@ if TYPE_CHECKING:
     from resnet_ablations.build import build_network
     from resnet_ablations.errors import UserError
     from resnet_ablations.overrides import compose
-    from resnet_ablations.results.frames import load_curves, load_results
+    from resnet_ablations.results.frames import load_curves, load_responses, load_results
 
-__all__ = ["UserError", "build_network", "compose", "load_curves", "load_results"]
+__all__ = ["UserError", "build_network", "compose", "load_curves", "load_responses", "load_results"]
 
 _HOMES = {
     "UserError": "errors",
     "build_network": "build",
     "compose": "overrides",
     "load_curves": "results.frames",
+    "load_responses": "results.frames",
     "load_results": "results.frames",
 }
 

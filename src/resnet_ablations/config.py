@@ -6,6 +6,7 @@ from the keyword-only parameters of that class's constructor, so that a new clas
 
 import inspect
 import pkgutil
+import re
 import typing
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Self, cast
@@ -22,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from resnet_ablations.data.images import ImageFiles, Images, check_held_out
 from resnet_ablations.data.sources import Source
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.dimensions import DimensionChange
@@ -45,6 +47,16 @@ def _odd(size: int) -> int:
 Odd = Annotated[Positive, AfterValidator(_odd)]
 
 
+def _label(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise ValueError("must be small letters, digits and _, or null")
+    return name
+
+
+Label = Annotated[str, AfterValidator(_label)]
+"""A part of a run's name, which is that of a folder."""
+
+
 class Settings(BaseModel):
     """A group of settings: unknown and missing keys are mistakes."""
 
@@ -66,7 +78,7 @@ class NetworkSettings(Settings):
     `units` of each stage may be null where all stages have as many, which then follows from the depth.
     """
 
-    label: str | None = None
+    label: Label | None = None
     depth: int
     stem: StemSettings
     units: list[Positive] | None = None
@@ -83,17 +95,18 @@ class NetworkSettings(Settings):
     def _depth_fits(self) -> Self:
         layers, stages = len(self.kernels), len(self.widths)
         try:
-            units = self.units or equal_stages(self.depth, layers, stages)
+            units = equal_stages(self.depth, layers, stages) if self.units is None else self.units
         except ValueError as error:
             raise ValueError(f"network.depth={self.depth}: {error}") from None
         if len(units) != stages:
             raise ValueError(f"network.units={units}: must be as many as network.widths={self.widths}")
         if (fits := 2 + layers * sum(units)) != self.depth:
             raise ValueError(f"network.depth={self.depth}: must be {fits} for network.units={units}")
-        if (self.bottleneck_stride is None) == (self.kernels[0] == 1):
+        allowed = [None] if self.kernels[0] != 1 else ["conv1x1", "conv3x3"] if 3 in self.kernels else ["conv1x1"]
+        if self.bottleneck_stride not in allowed:
             raise ValueError(
-                f"network.bottleneck_stride={self.bottleneck_stride}: belongs to branches that begin with a 1×1 "
-                f"convolution, and network.kernels={self.kernels}"
+                f"network.bottleneck_stride={self.bottleneck_stride or 'null'}: must be "
+                f"{' or '.join(name or 'null' for name in allowed)} for network.kernels={self.kernels}"
             )
         return self
 
@@ -111,7 +124,7 @@ class NetworkSettings(Settings):
 class PlacementSettings(Settings):
     """conf/activation: see `resnet_ablations.network.units.Placement`; `label` is its part of a run's name."""
 
-    label: str | None = None
+    label: Label | None = None
     first: list[Activation]
     between: list[Activation]
     last: list[Activation]
@@ -141,17 +154,31 @@ class Augmentation(Settings):
 class DataSettings(ComponentSettings):
     """conf/data: a `resnet_ablations.data.sources.Source`, what is done to its images, and which images they are.
 
+    With `held_out`, so many training images are tested on in the place of the test set, and not trained on.
     `fingerprint` is found when the configuration is checked, for data sets that a name does not fix.
     """
 
     augmentation: Augmentation
     normalisation: Literal["per_pixel_mean", "per_channel"]
+    held_out: Positive | None = None
     fingerprint: str | None = None
 
     @cached_property
     def source(self) -> Source:
         """The data set; nothing is read before it is asked to."""
         return cast(Source, self.build())
+
+    def check(self) -> None:
+        """Raise `UserError` if the data cannot be had, or if nothing is left to train on."""
+        self.source.check()
+        if self.held_out is not None:
+            check_held_out(self.held_out, self.source.training_images())
+
+    def load(self) -> Images | ImageFiles:
+        """The images that are trained and tested on, made ready where they are not."""
+        self.source.prepare()
+        images = self.source.load()
+        return images if self.held_out is None else images.hold_out(self.held_out)
 
 
 class ScheduleSettings(Settings):
@@ -306,7 +333,9 @@ def _mistake(error: dict[str, Any]) -> str:
         case "extra_forbidden":
             return f"{key}={error['input']}: {NO_SUCH_KEY}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return f"{key}={error['input']}: {message}" if key else message
+    # The check of a whole group names its keys itself.
+    of_a_group = error["type"] == "value_error" and isinstance(error["input"], dict)
+    return message if of_a_group else f"{key}={error['input']}: {message}"
 
 
 def _with_fingerprint(data: DataSettings) -> DataSettings:
@@ -320,7 +349,7 @@ def _with_fingerprint(data: DataSettings) -> DataSettings:
 @cache
 def _checked_fingerprint(data: DataSettings) -> str | None:
     """Checked and taken once in a process, for a sweep asks for the same images in each of its runs."""
-    data.source.check()
+    data.check()
     return data.source.fingerprint()
 
 

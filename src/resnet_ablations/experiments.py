@@ -1,5 +1,6 @@
 """What the papers claim: the schema of `experiments/NAME.yaml` and the papers' digitised curves."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -96,13 +97,21 @@ class Figure(_Strict):
     """One panel: the cells whose curves it shows together, the baseline first; `ROW/COLUMN`, or `ROW` alone.
 
     `loss_and_error` is v2's form (training loss dashed on a log axis, test error solid), `errors` v1's Fig. 4 and 6
-    (training error dashed, test error bold), `responses` v1's Fig. 7 (standard deviation of each layer's response).
+    (training error dashed, test error bold), `responses` v1's Fig. 7 (standard deviation of each layer's response, in
+    the order of the layers or `sorted`, the largest first).
     """
 
     id: str
     title: str
     cells: Annotated[list[str], Field(min_length=1)]
     kind: Literal["loss_and_error", "errors", "responses"] = "loss_and_error"
+    sorted: bool = False
+
+    @property
+    def whole(self) -> str:
+        """The figure that this is a panel of: the id up to its first number, `fig3` of fig3a and `fig6` of fig6left."""
+        match = re.match(r"\D*\d+", self.id)
+        return match[0] if match else self.id
 
 
 class Experiment(_Strict):
@@ -142,12 +151,23 @@ class Experiment(_Strict):
         for figure in self.figures:
             if missing := {self.full_cell_id(cell) for cell in figure.cells} - known:
                 raise ValueError(f"figure {figure.id} shows unknown cells {sorted(missing)}")
+            if any(other.whole == figure.whole and other.kind != figure.kind for other in self.figures):
+                raise ValueError(f"figure {figure.id} is of another kind than other panels of {figure.whole}")
         for name, scale in self.scales.items():
             if name not in SCALES:
                 raise ValueError(f"scale {name!r} is none of {', '.join(SCALES)}")
             if scale.prefix_of is not None and scale.prefix_of not in self.scales:
                 raise ValueError(f"scale {name!r} is a prefix of unknown scale {scale.prefix_of!r}")
+            if idle := set(scale.instead) - self._said():
+                raise ValueError(f"scale {name!r} has something instead of what is nowhere said: {sorted(idle)}")
         return self
+
+    def _said(self) -> set[str]:
+        """Every override of the experiment, its columns, rows and cells."""
+        lists = [self.overrides, *(column.overrides for column in self.columns)]
+        lists += [*(lines for row in self.rows for lines in row.configurations)]
+        lists += [cell.overrides for _, _, cell in self.cells()]
+        return {line for lines in lists for line in lines}
 
     def cells(self) -> Iterator[tuple[Row, Column, Cell]]:
         """Every cell with its row and column, row by row."""

@@ -61,13 +61,13 @@ ENTRIES = (
     _cifar("ResNet-110", "network=resnet110", printed="1.7 M"),
     _cifar("ResNet-110, exclusive gating", "network=resnet110", "shortcut=exclusive_gating"),
     _cifar("ResNet-110, 1×1 conv shortcut", "network=resnet110", "shortcut=conv1x1"),
-    _cifar("ResNet-110, pre-activation", "network=resnet110", PREACTIVATION),
+    _cifar("ResNet-110, pre-act", "network=resnet110", PREACTIVATION),
     _cifar("ResNet-110 (1layer)", "network=resnet110_1layer"),
-    _cifar("ResNet-110 (1layer), pre-activation", "network=resnet110_1layer", PREACTIVATION),
+    _cifar("ResNet-110 (1layer), pre-act", "network=resnet110_1layer", PREACTIVATION),
     _cifar("ResNet-164", "network=resnet164"),
-    _cifar("ResNet-164, pre-activation", "network=resnet164", PREACTIVATION, printed="1.7 M"),
+    _cifar("ResNet-164, pre-act", "network=resnet164", PREACTIVATION, printed="1.7 M"),
     _cifar("ResNet-1001", "network=resnet1001"),
-    _cifar("ResNet-1001, pre-activation", "network=resnet1001", PREACTIVATION, printed="10.2 M"),
+    _cifar("ResNet-1001, pre-act", "network=resnet1001", PREACTIVATION, printed="10.2 M"),
     _cifar("ResNet-1202", "network=resnet1202", printed="19.4 M"),
     _imagenet("plain-18", "network=imagenet_resnet18", "shortcut=none", printed="1.8 G"),
     _imagenet("plain-34", "network=imagenet_resnet34", "shortcut=none", printed="3.6 G"),
@@ -78,11 +78,11 @@ ENTRIES = (
     _imagenet("ResNet-50", "network=imagenet_resnet50", printed="3.8 G"),
     _imagenet("ResNet-101", "network=imagenet_resnet101", printed="7.6 G"),
     _imagenet("ResNet-101, BN after addition", "network=imagenet_resnet101", "activation=bn_after_addition"),
-    _imagenet("ResNet-101, pre-activation", "network=imagenet_resnet101", PREACTIVATION),
+    _imagenet("ResNet-101, pre-act", "network=imagenet_resnet101", PREACTIVATION),
     _imagenet("ResNet-152", "network=imagenet_resnet152", printed="11.3 G"),
-    _imagenet("ResNet-152, pre-activation", "network=imagenet_resnet152", PREACTIVATION),
+    _imagenet("ResNet-152, pre-act", "network=imagenet_resnet152", PREACTIVATION),
     _imagenet("ResNet-200", "network=imagenet_resnet200"),
-    _imagenet("ResNet-200, pre-activation", "network=imagenet_resnet200", PREACTIVATION),
+    _imagenet("ResNet-200, pre-act", "network=imagenet_resnet200", PREACTIVATION),
 )
 VGG = ((vgg16, "VGG-16", 16, "15.3 G"), (vgg19, "VGG-19", 19, "19.6 G"))
 """Torchvision's, which v1, section 4.1, compares its networks with."""
@@ -99,8 +99,8 @@ def main() -> None:
     """Print the table."""
     table = Table(box=None)
     table.add_column("network")
-    for heading in ("depth", "units", "parameters", "paper", "multiply-adds", "paper", "activations"):
-        table.add_column(heading, justify="right")
+    for heading in ("depth", "units", "parameters", "paper", "multiply-\nadds", "paper", "activations"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for entry in track(ENTRIES, console=Console(stderr=True), transient=True):
         config, network = on_meta(entry)
         shape = f"{config.network.depth}", f"{sum(config.network.stages)}"

@@ -20,7 +20,7 @@ from resnet_ablations.config import NO_SUCH_KEY, RunConfig, validate
 from resnet_ablations.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
-SWEEP_KEYS = ("experiment", "scale", "rows")
+SWEEP_KEYS = ("experiment", "scale", "rows", "columns")
 """Keys of train.yaml that choose a sweep and are no part of a run."""
 
 

@@ -1,4 +1,4 @@
-"""What a sweep would run and what is finished already; trains nothing, writes nothing."""
+"""What a sweep would run and what is finished already, and what the rest costs; trains nothing, writes nothing."""
 
 import sys
 
@@ -7,6 +7,8 @@ from rich.table import Table
 
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.sweeps import SweepPlan
+from resnet_ablations.sweep.cost import GPU_FLOPS, gpu_hours
 from resnet_ablations.sweep.plan import Job, plan
 from resnet_ablations.sweep.run import result_of
 
@@ -15,19 +17,31 @@ def main() -> None:
     """Print a line a run for the Hydra overrides of a sweep."""
     with exit_on_user_error():
         planned = plan(sys.argv[1:])
-    rows: dict[str, str] = {}
-    if planned.record is not None:
-        rows = {name: row for row, names in planned.record.rows.items() for name in names}
+    cells = {} if planned.record is None else cells_of(planned.record)
     table = Table(box=None)
-    for column in ("row", "run", "iterations", "state"):
+    for column in ("cell", "run", "iterations", "state"):
         table.add_column(column, overflow="fold")
     for job in planned.jobs:
         iterations = f"{job.config.schedule.iterations:,}"
-        table.add_row(rows.get(job.config.configuration, ""), job.config.key, iterations, state(job))
+        table.add_row(", ".join(cells.get(job.config.configuration, [])), job.config.key, iterations, state(job))
     # Off a terminal, keys stay in one piece.
     Console(width=None if sys.stdout.isatty() else 120).print(table)
-    finished = sum(result_of(job) is not None for job in planned.jobs)
-    print(f"{len(planned.jobs)} runs, {finished} finished, {len(planned.jobs) - finished} to train")
+    missing = [job.config for job in planned.jobs if result_of(job) is None]
+    print(f"{len(planned.jobs)} runs, {len(planned.jobs) - len(missing)} finished, {len(missing)} to train")
+    if missing:
+        rate = f"{GPU_FLOPS / 1e12:g} TFLOP/s"
+        print(f"to train: about {gpu_hours(missing):.2g} GPU-hours (estimated from multiply-adds, {rate} sustained)")
+
+
+def cells_of(record: SweepPlan) -> dict[str, list[str]]:
+    """The cells that show each configuration, as `ROW/COLUMN`, or `ROW` where there is a sole column."""
+    columns = {column for cells in record.cells.values() for column in cells}
+    shown: dict[str, list[str]] = {}
+    for row, cells in record.cells.items():
+        for column, configurations in cells.items():
+            for configuration in configurations:
+                shown.setdefault(configuration, []).append(row if len(columns) == 1 else f"{row}/{column}")
+    return shown
 
 
 def state(job: Job) -> str:

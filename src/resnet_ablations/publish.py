@@ -75,6 +75,10 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
         return False
     target.freeze(without_locations(yaml.safe_load(source.config.read_text(encoding="utf-8"))))
     shutil.copyfile(source.curve, target.curve)
+    if source.responses.exists():
+        shutil.copyfile(source.responses, target.responses)
+    else:
+        target.responses.unlink(missing_ok=True)
     target.finish(result)
     return True
 

@@ -1,112 +1,103 @@
-"""The whole network: the papers' parameter counts, its initialisation, and an option-A ResNet written anew."""
+"""The whole network: its depth, its initialisation, its dimension changes, and which units get which shortcut."""
 
 import math
 from collections.abc import Callable
 
 import pytest
 import torch
-import torch.nn.functional as F
+from made import combined, shaken, small
 from torch import Tensor, nn
 
-from resnet_ablations.build import build_network
+from resnet_ablations.build import build_network, network_for
 from resnet_ablations.config import RunConfig
-from resnet_ablations.network.resnet import ResNet, parameter_count, units_per_stage
-from resnet_ablations.network.shortcuts import ExclusiveGating, Gate, Identity
+from resnet_ablations.network.dimensions import OptionA, Projection
+from resnet_ablations.network.resnet import ResNet, equal_stages
+from resnet_ablations.network.shortcuts import Conv1x1, ExclusiveGating, Gate, Identity, Plain
 from resnet_ablations.network.units import ResidualUnit
 
 Config = Callable[..., RunConfig]
 
-RESNET110 = 1_727_962
-GATES = 96_224
+
+def of_settings(config: RunConfig, **settings: object) -> nn.Module:
+    """The network of a configuration with some of `network`'s settings changed, its biases and the like random."""
+    changed = config.model_copy(update={"network": config.network.model_copy(update=settings)})
+    torch.manual_seed(0)
+    return shaken(network_for(changed, channels=3, classes=10))
 
 
-def on_cifar(config: Config, depth: int, *overrides: str) -> int:
-    """The parameters of a CIFAR-10 network; made without memory behind them, since only their number counts."""
-    run = config("data=cifar10", f"network.depth={depth}", *overrides)
-    with torch.device("meta"):
-        return parameter_count(build_network(run))
+def units(network: nn.Module) -> list[ResidualUnit]:
+    return [module for module in network.modules() if isinstance(module, ResidualUnit)]
+
+
+def convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
 
 
 @pytest.mark.parametrize(
-    ("added", "overrides"),
+    ("depth", "layers", "stages", "n"),
     [
-        (0, []),
-        (0, ["network.dimension_change=zero_pad_both_sides"]),
-        (0, ["network.dimension_change=average_pool"]),
-        (0, ["shortcut=constant_scaling"]),
-        (0, ["shortcut=dropout"]),
-        (GATES, ["shortcut=exclusive_gating"]),
-        (GATES, ["shortcut=shortcut_only_gating"]),
-        (94_208, ["shortcut=conv1x1", "shortcut.batch_norm=false"]),
-        (98_240, ["shortcut=conv1x1", "shortcut.batch_norm=true"]),
+        (8, 2, 3, 1),
+        (20, 2, 3, 3),
+        (110, 2, 3, 18),
+        (1202, 2, 3, 200),
+        (110, 1, 3, 36),
+        (164, 3, 3, 18),
+        (1001, 3, 3, 111),
+        (10, 2, 4, 1),
+        (4, 2, 1, 1),
     ],
 )
-def test_parameters_of_resnet110(config: Config, added: int, overrides: list[str]) -> None:
-    assert on_cifar(config, 110, *overrides) == RESNET110 + added
-
-
-@pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.73)])
-def test_parameters_of_v1s_networks(config: Config, depth: int, millions: float) -> None:
-    assert round(on_cifar(config, depth) / 1e6, 2) == millions
-
-
-def test_same_shape_alone_leaves_two_units_with_option_a(config: Config) -> None:
-    """The gates of the units 16→32 and 32→64 go: 1×1 weights and one bias a channel."""
-    fewer = on_cifar(config, 110, "shortcut=exclusive_gating", "network.varied_units=same_shape")
-    assert fewer == RESNET110 + GATES - (16 * 32 + 32) - (32 * 64 + 64)
-    network = build_network(config("shortcut=exclusive_gating", "network.varied_units=same_shape"))
-    kinds = [type(unit.shortcut) for unit in network.modules() if isinstance(unit, ResidualUnit)]
-    assert kinds == [ExclusiveGating, Identity, Identity]
-    network = build_network(config("shortcut=exclusive_gating", "network.varied_units=all"))
-    assert all(type(u.shortcut) is ExclusiveGating for u in network.modules() if isinstance(u, ResidualUnit))
-
-
-@pytest.mark.parametrize("overrides", [[], ["network.dimension_change=average_pool"]])
-def test_identity_has_no_parameters_not_even_where_dimensions_change(config: Config, overrides: list[str]) -> None:
-    """Option B's projections in the place of option A are a classic fault."""
-    network = build_network(config(*overrides))
-    units = [unit for unit in network.modules() if isinstance(unit, ResidualUnit)]
-    assert len(units) == 3
-    assert not [p for unit in units for p in unit.shortcut.parameters()]
-    assert not [
-        module for module in network.modules() if isinstance(module, nn.Conv2d) and module.kernel_size != (3, 3)
-    ]
-
-
-@pytest.mark.parametrize(("depth", "n"), [(8, 1), (20, 3), (56, 9), (110, 18), (1202, 200)])
-def test_depth_is_6n_plus_2(depth: int, n: int) -> None:
-    assert units_per_stage(depth) == n
+def test_depths_of_equal_stages(depth: int, layers: int, stages: int, n: int) -> None:
+    assert equal_stages(depth, layers, stages) == [n] * stages
 
 
 @pytest.mark.parametrize("depth", [-4, 0, 2, 7, 57, 109, 111])
 def test_no_other_depth(depth: int) -> None:
-    with pytest.raises(ValueError, match="6n"):
-        units_per_stage(depth)
+    with pytest.raises(ValueError, match=r"must be 6n\+2 \(8, 14, 20, …\)"):
+        equal_stages(depth, 2, 3)
 
 
-def test_depth_counts_the_weight_layers(config: Config) -> None:
-    for depth in (8, 20, 56):
-        layers = [m for m in build_network(config(f"network.depth={depth}")).modules() if hasattr(m, "weight")]
-        assert len([m for m in layers if isinstance(m, nn.Conv2d | nn.Linear)]) == depth
+@pytest.mark.parametrize("network", ["resnet20", "resnet164", "resnet110_1layer", "imagenet_resnet50"])
+def test_depth_counts_the_weight_layers(network: str) -> None:
+    """Convolutions of the branches and the stem, and the classifier; projections are not counted (v1, Table 1)."""
+    config = small(combined(network), units=2)
+    built = network_for(config, channels=3, classes=10)
+    projections = [p for module in built.modules() if isinstance(module, Projection) for p in convolutions(module)]
+    layers = [m for m in built.modules() if isinstance(m, nn.Conv2d | nn.Linear) and m not in projections]
+    assert len(layers) == config.network.depth
+
+
+@pytest.mark.parametrize("network", ["resnet20", "resnet164", "imagenet_resnet34", "imagenet_resnet50"])
+def test_feature_maps_halve_at_each_stage_but_the_first(network: str) -> None:
+    config = small(combined(network), units=2)
+    sizes: list[tuple[int, ...]] = []
+    built = network_for(config, channels=3, classes=10)
+    for unit in units(built):
+        unit.register_forward_hook(lambda unit, inputs, output: sizes.append(tuple(output.shape[1:])))
+    built(torch.randn(2, 3, 64, 64))
+    settings = config.network
+    first = 16 if settings.stem.max_pool else 64
+    assert sizes == [
+        (width * settings.expansion, first // 2**stage, first // 2**stage)
+        for stage, width in enumerate(settings.widths)
+        for _ in range(2)
+    ]
 
 
 def test_no_convolution_has_a_bias_but_a_gates(config: Config) -> None:
-    for shortcut in ("identity", "constant_scaling", "conv1x1", "dropout", "exclusive_gating"):
-        network = build_network(config(f"shortcut={shortcut}"))
+    for shortcut in ("identity", "constant_scaling", "conv1x1", "dropout", "exclusive_gating", "none"):
+        network = build_network(config(f"shortcut={shortcut}", "network.dimension_change=projection"))
         gates = {id(gate.conv) for gate in network.modules() if isinstance(gate, Gate)}
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                assert (module.bias is not None) == (id(module) in gates)
+        assert all((conv.bias is not None) == (id(conv) in gates) for conv in convolutions(network))
 
 
 @pytest.mark.parametrize("init", ["fan_in", "fan_out"])
 def test_he_initialisation(config: Config, init: str) -> None:
     """N(0, √(2/fan)), to five standard errors; the convolutions that widen tell fan-in from fan-out."""
     torch.manual_seed(0)
-    network = build_network(config("network.depth=20", f"network.init={init}", "shortcut=exclusive_gating"))
-    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    choices = ("network.dimension_change=projection", "shortcut=exclusive_gating", "shortcut.batch_norm=true")
     seen = set()
-    for conv in convolutions:
+    for conv in convolutions(build_network(config("network.depth=20", f"network.init={init}", *choices))):
         channels = conv.in_channels if init == "fan_in" else conv.out_channels
         expected = math.sqrt(2 / (channels * conv.kernel_size[0] * conv.kernel_size[1]))
         errors = 5 / math.sqrt(2 * conv.weight.numel())
@@ -119,7 +110,7 @@ def test_he_initialisation(config: Config, init: str) -> None:
 def test_he_initialisation_is_normal_not_uniform(config: Config) -> None:
     torch.manual_seed(0)
     network = build_network(config("network.depth=20"))
-    weights = torch.cat([m.weight.flatten() / m.weight.std() for m in network.modules() if isinstance(m, nn.Conv2d)])
+    weights = torch.cat([conv.weight.flatten() / conv.weight.std() for conv in convolutions(network)])
     assert (weights.abs() > 2).float().mean().item() == pytest.approx(0.0455, abs=0.002)
 
 
@@ -152,65 +143,105 @@ def test_the_classifiers_bias_is_0(config: Config) -> None:
     assert network.classifier.weight.any()
 
 
-class ReferenceUnit(nn.Module):
-    """Two 3×3 convolutions and option A, as most ports of v1 have it."""
-
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inside, outside, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outside)
-        self.conv2 = nn.Conv2d(outside, outside, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outside)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        if out.shape != x.shape:
-            subsampled = F.max_pool2d(x, kernel_size=1, stride=2)
-            x = torch.cat((subsampled, 0 * subsampled), dim=1)
-        return F.relu(out + x)
+@pytest.mark.parametrize("form", ["zero_pad", "zero_pad_both_sides", "average_pool"])
+def test_option_a_has_no_parameters_not_even_where_dimensions_change(form: str) -> None:
+    """Option B's projections in the place of option A are a classic fault."""
+    network = of_settings(small(combined("resnet20"), units=3), dimension_change=form)
+    assert [type(unit.shortcut.match) is OptionA for unit in units(network)] == [i in (3, 6) for i in range(9)]
+    assert not [p for unit in units(network) for p in unit.shortcut.parameters()]
+    assert {conv.kernel_size for conv in convolutions(network)} == {(3, 3)}
 
 
-class ReferenceResNet20(nn.Module):
-    """v1, section 4.2, with n = 3, written from the paper and nothing of this package."""
+@pytest.mark.parametrize(
+    ("activation", "normalised"),
+    [
+        ("original", True),
+        ("bn_after_addition", False),
+        ("relu_before_addition", True),
+        ("relu_only_preactivation", True),
+        ("full_preactivation", False),
+    ],
+)
+@pytest.mark.parametrize(("network", "projecting"), [("resnet164", [0, 2, 4]), ("imagenet_resnet34", [2, 4, 6])])
+def test_option_b_projects_where_dimensions_change_and_nowhere_else(
+    network: str, projecting: list[int], activation: str, normalised: bool
+) -> None:
+    """Batch normalisation follows where F itself ends in one; the released pre-activation code has none."""
+    config = small(combined(network, activation), units=2)
+    matches = [unit.shortcut.match for unit in units(of_settings(config, dimension_change="projection"))]
+    kinds = [nn.Conv2d, nn.BatchNorm2d] if normalised else [nn.Conv2d]
+    for index, match in enumerate(matches):
+        assert [type(layer) for layer in match.modules() if not list(layer.children())] == (
+            kinds if index in projecting else [nn.Identity]
+        )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.stage1 = nn.Sequential(ReferenceUnit(16, 16, 1), ReferenceUnit(16, 16, 1), ReferenceUnit(16, 16, 1))
-        self.stage2 = nn.Sequential(ReferenceUnit(16, 32, 2), ReferenceUnit(32, 32, 1), ReferenceUnit(32, 32, 1))
-        self.stage3 = nn.Sequential(ReferenceUnit(32, 64, 2), ReferenceUnit(64, 64, 1), ReferenceUnit(64, 64, 1))
-        self.fc = nn.Linear(64, 10)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = self.stage3(self.stage2(self.stage1(x)))
-        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+def test_option_c_projects_everywhere() -> None:
+    network = of_settings(small(combined("imagenet_resnet34", shortcut="conv1x1"), units=2))
+    assert [type(unit.shortcut) for unit in units(network)] == [Conv1x1] * 8
+    strides = [unit.shortcut.conv.stride for unit in units(network)]
+    assert strides == [(1, 1), (1, 1), *[(2, 2), (1, 1)] * 3]
+    assert all(isinstance(unit.shortcut.normalise, nn.BatchNorm2d) for unit in units(network))
 
 
-@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-def test_the_baseline_is_an_option_a_resnet20(config: Config, training: bool) -> None:
-    """In double precision, so that only a difference in what is computed can show."""
-    torch.manual_seed(0)
-    ours = build_network(config("data=cifar10", "network.depth=20")).double()
-    reference = ReferenceResNet20().double()
-    state = ours.state_dict()
-    for name, value in state.items():
-        # Not the values they start with: γ = 1 and running means of 0 would hide a wrong order.
-        if not name.endswith("num_batches_tracked"):
-            state[name] = torch.rand_like(value) + 0.5 if value.ndim == 1 else value
-    ours.load_state_dict(state)
-    theirs = reference.state_dict()
-    assert [v.shape for v in theirs.values()] == [v.shape for v in state.values()]
-    reference.load_state_dict(dict(zip(theirs, state.values(), strict=True)))
-    ours.train(training)
-    reference.train(training)
-    images, labels = torch.randn(8, 3, 32, 32, dtype=torch.float64), torch.randint(10, (8,))
-    logits, expected = ours(images), reference(images)
-    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
-    F.cross_entropy(logits, labels).backward()
-    F.cross_entropy(expected, labels).backward()
-    for (name, parameter), (_, other) in zip(ours.named_parameters(), reference.named_parameters(), strict=True):
-        assert parameter.grad is not None
-        torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-5, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+@pytest.mark.parametrize("varied", ["all", "same_shape"])
+def test_which_units_get_the_shortcut(varied: str) -> None:
+    changing = ExclusiveGating if varied == "all" else Identity
+    network = of_settings(small(combined("resnet20", shortcut="exclusive_gating"), units=2), varied_units=varied)
+    expected = [ExclusiveGating, ExclusiveGating, *[changing, ExclusiveGating] * 2]
+    assert [type(unit.shortcut) for unit in units(network)] == expected
+
+
+def test_without_shortcuts_in_units_of_one_shape_alone_the_others_keep_option_a() -> None:
+    network = of_settings(small(combined("resnet20", shortcut="none"), units=2), varied_units="same_shape")
+    assert [type(unit.shortcut) for unit in units(network)] == [Plain, Plain, *[Identity, Plain] * 2]
+
+
+@pytest.mark.parametrize("depth_units", [1, 2, 5])
+@pytest.mark.parametrize("network", ["resnet20", "resnet110_1layer", "resnet164", "imagenet_resnet34"])
+def test_a_plain_net_is_its_layers_one_after_the_other(network: str, depth_units: int) -> None:
+    """v1's plain nets: dimension changes too, and not a parameter more."""
+    config = small(combined(network, shortcut="none"), units=depth_units)
+    plain = of_settings(config).double()
+    assert not [p for unit in units(plain) for p in unit.shortcut.parameters()]
+    layers: list[nn.Module] = [*plain.stem]
+    for unit in units(plain):
+        layers += [*unit.branch, *unit.after_addition]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), plain.classifier]
+    images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    torch.testing.assert_close(plain(images), nn.Sequential(*layers)(images), rtol=1e-12, atol=1e-12)
+
+
+def shortcuts_inputs(network: nn.Module, images: Tensor) -> list[str]:
+    """Of each unit: whether its shortcut reads what enters the unit, or that activated."""
+    read: list[str] = []
+
+    def note(unit: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        read.append("raw" if unit.shortcut.x is inputs[0] else "activated")
+
+    for unit in units(network):
+        unit.shortcut.register_forward_pre_hook(lambda shortcut, inputs: setattr(shortcut, "x", inputs[0]))
+        unit.register_forward_hook(note)
+    network(images)
+    return read
+
+
+@pytest.mark.parametrize("activation", ["relu_only_preactivation", "full_preactivation"])
+@pytest.mark.parametrize(
+    ("dimension_change", "shared", "changing"),
+    [
+        ("projection", "projections", "activated"),
+        ("projection", "dimension_changes", "activated"),
+        ("zero_pad", "projections", "raw"),
+        ("zero_pad", "dimension_changes", "activated"),
+    ],
+)
+@pytest.mark.parametrize("network", ["resnet20", "resnet164"])
+def test_which_shortcuts_read_the_activated_x(
+    network: str, activation: str, dimension_change: str, shared: str, changing: str
+) -> None:
+    """Those of other units never do, whose x would no longer be the identity's."""
+    settings = {"dimension_change": dimension_change, "shared_preactivation": shared}
+    built = of_settings(small(combined(network, activation), units=2), **settings)
+    # What enters the first unit is activated already.
+    assert shortcuts_inputs(built, torch.randn(2, 3, 16, 16))[1:] == ["raw", *[changing, "raw"] * 2]

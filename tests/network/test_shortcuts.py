@@ -1,12 +1,12 @@
 """Every shortcut of conf/shortcut as a piece of a network, and each class against its formula."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from made import SHORTCUTS, composed
 from torch import Tensor, nn
 
 from resnet_ablations.build import build_network
@@ -19,26 +19,25 @@ from resnet_ablations.network.shortcuts import (
     ExclusiveGating,
     Gate,
     Identity,
+    Plain,
     Shortcut,
     ShortcutOnlyGating,
 )
-from resnet_ablations.overrides import CONF, compose
 from resnet_ablations.training.run import load_batches
 
-SHORTCUTS = sorted(path.stem for path in (CONF / "shortcut").glob("*.yaml"))
 SHAPES = [
-    UnitShape(16, 16, 1, "zero_pad"),
-    UnitShape(16, 32, 2, "zero_pad"),
-    UnitShape(32, 64, 2, "zero_pad"),
+    UnitShape(16, 16, 1, "zero_pad", normalised=True),
+    UnitShape(16, 32, 2, "zero_pad", normalised=True),
+    UnitShape(32, 64, 2, "projection", normalised=False),
+    UnitShape(16, 64, 1, "projection", normalised=True),
 ]
-SAME = UnitShape(4, 4, 1, "zero_pad")
-WIDER = UnitShape(4, 8, 2, "zero_pad")
+SAME = UnitShape(4, 4, 1, "zero_pad", normalised=True)
+WIDER = UnitShape(4, 8, 2, "zero_pad", normalised=True)
 GATE: dict[str, Any] = {"gate_bias": -1.5, "gate_weights": "he", "decay_gate_bias": True, "batch_norm": False}
 
 
-@cache
 def tiny(shortcut: str) -> RunConfig:
-    return compose([f"shortcut={shortcut}", "network.depth=8"])
+    return composed(f"shortcut={shortcut}", "network.depth=8")
 
 
 @pytest.fixture(autouse=True)
@@ -75,9 +74,15 @@ def normalised(z: Tensor, norm: nn.Module) -> Tensor:
 
 
 def test_the_rows_of_fig_2_are_there() -> None:
-    assert {"identity", "constant_scaling", "exclusive_gating", "shortcut_only_gating", "conv1x1", "dropout"} <= {
-        *SHORTCUTS
-    }
+    assert {
+        "identity",
+        "constant_scaling",
+        "exclusive_gating",
+        "shortcut_only_gating",
+        "conv1x1",
+        "dropout",
+        "none",
+    } <= {*SHORTCUTS}
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s.in_channels}-{s.out_channels}")
@@ -108,8 +113,8 @@ def test_every_shortcut_overfits_one_batch(name: str) -> None:
     network = build_network(tiny(name))
     images, labels = load_batches(tiny(name)).train(0)
     labels = labels.roll(1)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
-    for _ in range(120):
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(60):
         optimizer.zero_grad()
         F.cross_entropy(network(images), labels).backward()
         optimizer.step()
@@ -122,6 +127,17 @@ def test_every_shortcut_overfits_one_batch(name: str) -> None:
 def test_identity_adds(shape: UnitShape) -> None:
     x, residual = inputs(shape)
     torch.testing.assert_close(Identity(shape)(x, residual), option_a(x, shape) + residual, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_none_is_the_residual_alone(shape: UnitShape) -> None:
+    """Also where dimensions change: there is nothing that could read x, nor anything to learn."""
+    x, residual = inputs(shape)
+    plain = Plain(shape)
+    assert torch.equal(plain(x, residual), residual)
+    assert torch.equal(plain(torch.full_like(x, torch.nan), residual), residual)
+    assert list(plain.modules()) == [plain]
+    assert list(plain.parameters()) == []
 
 
 @pytest.mark.parametrize("shape", [SAME, WIDER])

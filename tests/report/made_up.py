@@ -1,11 +1,11 @@
-"""Made-up results folders: a sweep of `experiments/shortcuts.yaml` with as many runs as a test asks for."""
+"""Made-up results folders: a sweep of any experiment with as many runs as a test asks for."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from resnet_ablations.experiments import Experiment, load_experiment
+from resnet_ablations.experiments import Cell, Column, Experiment, Row, load_experiment
 from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan, save_sweep
 
@@ -15,79 +15,100 @@ SETTINGS: dict[str, tuple[int, str, int, int, int, str]] = {
     "early": (110, "CIFAR10", 2_000, 128, 64, "32-true"),
     "paper": (110, "CIFAR10", 64_000, 128, 64, "32-true"),
 }
+"""Depth, data set, iterations, batch, BN batch and precision, where an experiment's overrides say nothing else."""
 
-Loss = Callable[[float], float]
+Of = Callable[[float], float]
 
 
 class MadeUp:
-    """A results folder in the making; `run` adds a run of a row of one scale's plan, `plan` writes the plan."""
+    """A results folder in the making; `run` adds a run of a cell of one scale's plan, `plan` writes the plan.
 
-    def __init__(self, path: Path) -> None:
+    Cells are named as in an experiment's figures: `ROW/COLUMN`, or `ROW` where there is one column.
+    """
+
+    def __init__(self, path: Path, experiment: str = "shortcuts") -> None:
         self.path = path
-        self.experiment: Experiment = load_experiment("shortcuts")
+        self.experiment: Experiment = load_experiment(experiment)
 
     def plan(
         self, scale: str = "quick", seeds: tuple[int, ...] = (0,), overrides: tuple[str, ...] = (), name: str = ""
     ) -> SweepPlan:
+        cells: dict[str, dict[str, list[str]]] = {row.id: {} for row in self.experiment.rows}
         configurations = {}
-        for row in self.experiment.rows:
-            for index, lines in enumerate(row.configurations):
-                served_by = [self.configuration("paper", row.id, index)] if scale == "early" else []
-                configurations[self.configuration(scale, row.id, index)] = PlannedConfiguration(
-                    overrides=lines, served_by=served_by, config=self.config(scale, row.id)
+        for row, column, _ in self.experiment.cells():
+            lines = self.overrides(scale, f"{row.id}/{column.id}")
+            cells[row.id][column.id] = [self._name(scale, line) for line in lines]
+            for line in lines:
+                configurations[self._name(scale, line)] = PlannedConfiguration(
+                    overrides=line,
+                    served_by=[self._name("paper", line)] if scale == "early" else [],
+                    config=config(scale, line),
                 )
         plan = SweepPlan(
-            name=name or f"shortcuts-{scale}",
-            experiment="shortcuts",
+            name=name or f"{self.experiment.name}-{scale}",
+            experiment=self.experiment.name,
             scale=scale,
             overrides=list(overrides),
+            instead=self.experiment.scales[scale].instead,
             seeds=list(seeds),
-            iterations=SETTINGS[scale][2],
-            rows={
-                row.id: [self.configuration(scale, row.id, index) for index in range(len(row.configurations))]
-                for row in self.experiment.rows
-            },
+            cells=cells,
             configurations=configurations,
         )
         save_sweep(self.path, plan)
         return plan
 
-    def configuration(self, scale: str, row_id: str, index: int = 0) -> str:
-        depth, data = SETTINGS[scale][:2]
-        digest = hashlib.sha256(f"{scale} {row_id} {index}".encode()).hexdigest()[:8]
-        return f"resnet{depth}-{row_id.partition('_-')[0].replace('.', '')}-{data.lower()}-{digest}"
+    def overrides(self, scale: str, cell_id: str) -> list[list[str]]:
+        """Of each configuration of the cell; none where the scale leaves it out."""
+        row, column, cell = self._cell(cell_id)
+        instead = self.experiment.scales[scale].instead
+        found = []
+        for lines in row.configurations:
+            said = [*column.overrides, *lines, *cell.overrides]
+            replaced = [instead.get(line, [line]) for line in said]
+            if None in replaced:
+                return []
+            found.append([line for others in replaced for line in others or ()])
+        return found
 
-    def config(self, scale: str, row_id: str) -> dict[str, Any]:
-        depth, data, iterations, batch_size, bn_batch, precision = SETTINGS[scale]
-        return {
-            "network": {"depth": depth, "dimension_change": "zero_pad"},
-            "shortcut": {"_target_": "resnet_ablations.network.shortcuts.ShortcutOnlyGating", "gate_bias": -6.0},
-            "data": {"_target_": f"resnet_ablations.data.sources.{data}", "augmentation": {"pad": 4, "flip": True}},
-            "schedule": {"iterations": iterations, "batch_size": batch_size, "milestones": [1, 2]},
-            "precision": precision,
-            "bn_batch": bn_batch,
-        }
+    def configuration(self, scale: str, cell_id: str, index: int = 0) -> str:
+        """A configuration's name; cells with the same overrides share it."""
+        return self._name(scale, self.overrides(scale, cell_id)[index])
+
+    def _name(self, scale: str, lines: Iterable[str]) -> str:
+        depth, data = SETTINGS[scale][:2]
+        digest = hashlib.sha256(f"{scale} {' '.join(lines)}".encode()).hexdigest()[:8]
+        return f"resnet{depth}-made_up-{data.lower()}-{digest}"
+
+    def _cell(self, cell_id: str) -> tuple[Row, Column, Cell]:
+        wanted = self.experiment.full_cell_id(cell_id)
+        return next(found for found in self.experiment.cells() if f"{found[0].id}/{found[1].id}" == wanted)
 
     def run(
         self,
-        row_id: str,
+        cell_id: str,
         error: float = 10.0,
         seed: int = 0,
         *,
         scale: str = "quick",
         index: int = 0,
         outcome: str = "finished",
-        loss: Loss = lambda iteration: 1.0,
-        error_at: Loss | None = None,
+        train_error: float = 1.5,
+        loss: Of = lambda iteration: 1.0,
+        train_error_at: Of = lambda iteration: 50.0,
+        error_at: Of | None = None,
         every: int = 100,
         stop: int | None = None,
+        metrics: dict[str, float] | None = None,
+        responses: Iterable[float] = (),
         commit: str | None = "c0ffee0123456789",
         dirty: bool | None = False,
     ) -> RunFolder:
-        configuration = self.configuration(scale, row_id, index)
-        iterations = stop or SETTINGS[scale][2]
+        """A run with made-up numbers; `responses` are the standard deviations of its layers, the first one first."""
+        configuration = self.configuration(scale, cell_id, index)
+        settings = config(scale, self.overrides(scale, cell_id)[index])
+        iterations = stop or settings["schedule"]["iterations"]
         folder = RunFolder(self.path, f"{configuration}-s{seed}")
-        folder.start({**self.config(scale, row_id), "seed": seed})
+        folder.start({**settings, "seed": seed})
         finished = outcome == "finished"
         with CurveFile(folder.curve) as curve:
             for iteration in range(every, iterations + 1, every):
@@ -95,8 +116,13 @@ class MadeUp:
                 test_error = error_at(iteration) if error_at and iteration % (5 * every) == 0 else None
                 test_error = error if last and finished else test_error
                 test_loss = None if test_error is None else 1.0
-                curve.append(CurveRow(iteration, 0.1, loss(iteration - every / 2), 50.0, test_loss, test_error))
-        final = (0.5, 1.5, 1.0, error) if finished else (None, None, None, None)
+                middle = iteration - every / 2
+                row = CurveRow(iteration, 0.1, loss(middle), train_error_at(middle), test_loss, test_error)
+                curve.append(row)
+        if responses := list(responses):
+            lines = (f"{layer},layer{layer},{std}" for layer, std in enumerate(responses, start=1))
+            folder.responses.write_text("\n".join(["layer,name,std", *lines, ""]))
+        final = (0.5, train_error, 1.0, error) if finished else (None, None, None, None)
         folder.finish(
             Result(
                 key=folder.key,
@@ -105,6 +131,7 @@ class MadeUp:
                 outcome=outcome,  # type: ignore[arg-type]
                 iterations=iterations,
                 **dict(zip(("train_loss", "train_error", "test_loss", "test_error"), final, strict=True)),
+                metrics=metrics or {},
                 parameters=1_727_962,
                 seconds=40.0,
                 images_per_second=1500.0,
@@ -114,8 +141,35 @@ class MadeUp:
         return folder
 
     def all_runs(self, errors: dict[str, float], seeds: tuple[int, ...] = (0,), scale: str = "quick") -> None:
-        """A run of every configuration and seed; a row not in `errors` ends at 50 %."""
-        for row in self.experiment.rows:
-            for index in range(len(row.configurations)):
+        """A run of every configuration and seed; a cell not in `errors` ends at 50 %."""
+        for row, column, _ in self.experiment.cells():
+            cell_id = row.id if len(self.experiment.columns) == 1 else f"{row.id}/{column.id}"
+            for index in range(len(self.overrides(scale, cell_id))):
                 for seed in seeds:
-                    self.run(row.id, errors.get(row.id, 50.0) + seed + index, seed, scale=scale, index=index)
+                    self.run(cell_id, errors.get(cell_id, 50.0) + seed + index, seed, scale=scale, index=index)
+
+
+Declare = Callable[..., MadeUp]
+"""The fixture that declares an experiment of its own: from its file's text and the paper's curves."""
+
+
+def config(scale: str, overrides: Iterable[str]) -> dict[str, Any]:
+    """A configuration like a real one's, as far as a report reads it."""
+    depth, data, iterations, batch_size, bn_batch, precision = SETTINGS[scale]
+    tree: dict[str, Any] = {
+        "network": {"depth": depth, "dimension_change": "zero_pad"},
+        "shortcut": {"_target_": "resnet_ablations.network.shortcuts.ShortcutOnlyGating", "gate_bias": -6.0},
+        "data": {"_target_": f"resnet_ablations.data.sources.{data}", "augmentation": {"pad": 4, "flip": True}},
+        "schedule": {"iterations": iterations, "batch_size": batch_size, "milestones": [1, 2]},
+        "precision": precision,
+        "bn_batch": bn_batch,
+    }
+    for key, _, value in (line.partition("=") for line in overrides):
+        if key == "data":
+            tree["data"]["_target_"] = f"resnet_ablations.data.sources.{value}"
+        elif key in ("network.depth", "schedule.iterations", "data.held_out"):
+            group, _, name = key.partition(".")
+            tree[group][name] = int(value)
+        elif key == "network.kernels":
+            tree["network"]["kernels"] = [int(kernel) for kernel in value.strip("[]").split(",")]
+    return tree

@@ -15,7 +15,7 @@ def cells(made_up: MadeUp, plan: SweepPlan) -> dict[str, Cell]:
 
 
 def tally(*errors: float) -> Tally:
-    return Tally("c", dict(enumerate(errors)), {}, (), (), 0.0)
+    return Tally("c", dict(enumerate(errors)), {}, (), (), (), 0.0)
 
 
 def test_statistics_by_hand() -> None:
@@ -43,7 +43,7 @@ def test_missing_and_diverged_seeds_are_told_apart_and_not_averaged(made_up: Mad
     made_up.run("dropout", 30.0, seed=0)
     made_up.run("dropout", seed=1, outcome="diverged", stop=900)
     (dropout,) = cells(made_up, plan)["dropout"].tallies
-    assert dropout.errors == {0: 30.0}
+    assert dropout.values == {0: 30.0}
     assert (dropout.diverged, dropout.missing) == ((1,), (2,))
     assert dropout.seconds == 80.0
 
@@ -53,7 +53,7 @@ def test_seeds_and_runs_outside_the_plan_do_not_count(made_up: MadeUp) -> None:
     made_up.run("original", 5.0, seed=0)
     made_up.run("original", 99.0, seed=7)
     made_up.run("original", 98.0, seed=0, scale="small")
-    assert cells(made_up, plan)["original"].tallies[0].errors == {0: 5.0}
+    assert cells(made_up, plan)["original"].tallies[0].values == {0: 5.0}
 
 
 def test_a_paper_run_serves_the_early_cell_at_its_iteration(made_up: MadeUp) -> None:
@@ -113,7 +113,7 @@ def test_ordering_takes_the_configuration_that_is_least_as_in_the_paper(made_up:
     plan = made_up.plan()
     made_up.all_runs({"original": 4.0, "exclusive_gating_0_to_-5": 3.0})
     found = cells(made_up, plan)
-    order = ordering(found["exclusive_gating_0_to_-5"], found["original"])
+    order = ordering(found["exclusive_gating_0_to_-5"])
     assert order is not None
     assert (order.ours, order.paper, order.paper_is_bound) == (-1.0, 13.39, True)
-    assert ordering(found["original"], found["original"]) is None
+    assert ordering(found["original"]) is None

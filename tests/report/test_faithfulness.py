@@ -1,11 +1,13 @@
 import math
 
+import declared
 import pandas as pd
 import pytest
-from made_up import MadeUp
+from made_up import Declare, MadeUp
 
 from resnet_ablations.report import faithfulness
-from resnet_ablations.report.curves import coarser, loss_points, over_seeds, paper_loss
+from resnet_ablations.report.cells import cells_of
+from resnet_ablations.report.curves import coarser, over_seeds, paper_loss, train_points
 from resnet_ablations.report.faithfulness import Comparison, compare, faithfulness_table, tidy
 from resnet_ablations.report.plans import runs_of
 from resnet_ablations.results.frames import load_curves, load_results
@@ -15,7 +17,8 @@ from resnet_ablations.results.sweeps import SweepPlan
 def comparisons(made_up: MadeUp, plan: SweepPlan) -> dict[tuple[str, int], Comparison]:
     curves = load_curves(made_up.path)
     runs = runs_of(plan, load_results(made_up.path), curves)
-    return {(c.row.id, c.iteration): c for c in compare(plan, made_up.experiment, runs, curves)}
+    found = compare(plan, cells_of(plan, made_up.experiment, runs), runs, curves)
+    return {(c.cell.row.id, c.iteration): c for c in found}
 
 
 def falling(iteration: float) -> float:
@@ -63,7 +66,7 @@ def test_a_paper_run_serves_early_faithfulness(made_up: MadeUp) -> None:
 
 def test_the_papers_own_curves(made_up: MadeUp) -> None:
     found = comparisons(made_up, made_up.plan("early"))
-    assert {row for row, _ in found} == {row.id for row in made_up.experiment.rows if row.curve}
+    assert {row for row, _ in found} == {row.id for row, _, cell in made_up.experiment.cells() if cell.curve}
     assert found["original", 1_500].paper == pytest.approx(1.05, abs=0.01)
     assert found["original", 2_000].paper == pytest.approx(0.86, abs=0.01)
     assert found["conv1x1", 2_000].paper == pytest.approx(1.77, abs=0.01)
@@ -71,11 +74,32 @@ def test_the_papers_own_curves(made_up: MadeUp) -> None:
     # Where the printed axis ends at 2, the digitised curve is a bound or not there at all.
     assert found["original", 500].paper_is_cut_off
     assert found["conv1x1", 500].paper is None
-    assert math.isinf(paper_loss("fig3a_const_scaling__110_original")[416])
+    loss = paper_loss("fig3a_const_scaling__110_original")
+    assert loss is not None
+    assert math.isinf(loss[416])
 
 
 def test_nothing_to_compare_at_other_scales(made_up: MadeUp) -> None:
     assert comparisons(made_up, made_up.plan("quick")) == {}
+
+
+def test_cells_of_several_columns(declare: Declare) -> None:
+    """Each with a digitised loss is compared; a figure with errors alone has none."""
+    flat = dict.fromkeys(range(100, 2_100, 100), 0.5)
+    curves = {"fig6left__bn__trainloss": flat, "fig6right__pre__trainloss": flat, "fig6right__original_test": flat}
+    made_up = declare(declared.PLACEMENTS, curves)
+    plan = made_up.plan("early")
+    made_up.run("pre/r164", 40.0, scale="early", loss=lambda iteration: 0.75)
+    results = load_curves(made_up.path)
+    runs = runs_of(plan, load_results(made_up.path), results)
+    found = compare(plan, cells_of(plan, made_up.experiment, runs), runs, results)
+    made = faithfulness_table(plan, made_up.experiment, found)
+    assert [row[0] for row in made.rows] == [
+        *("BN after addition, ResNet-110", "", "", "full pre-activation, ResNet-164", "", ""),
+    ]
+    assert [row[2] for row in made.rows] == ["–", "0.500", "–", "0.750", "0.500", "1.50"]
+    frame = tidy(plan, found)
+    assert list(zip(frame["row"], frame["column"], strict=True))[::4] == [("bn", "r110"), ("pre", "r164")]
 
 
 def test_table_and_tidy_form(made_up: MadeUp) -> None:
@@ -96,7 +120,7 @@ def test_table_and_tidy_form(made_up: MadeUp) -> None:
 
 def test_a_logged_loss_stands_in_the_middle_of_its_interval() -> None:
     curve = pd.DataFrame({"iteration": [100, 200, 250], "train_loss": [3.0, 2.0, 1.0]})
-    assert loss_points(curve).to_dict() == {50.0: 3.0, 150.0: 2.0, 225.0: 1.0}
+    assert train_points(curve, "train_loss").to_dict() == {50.0: 3.0, 150.0: 2.0, 225.0: 1.0}
 
 
 def test_coarser_curves_keep_the_mean() -> None:

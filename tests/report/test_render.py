@@ -51,6 +51,14 @@ def test_latex_is_escaped_and_plain_ascii() -> None:
     assert re.sub(r"\\\$", "", text.partition("\n")[2]).count("$") % 2 == 0
 
 
+def test_powers_in_latex() -> None:
+    table = Table("n", "t", "λ^27 = 6·10⁻¹⁷ ≈ 0", (Column("λ^54"),), (("2·10⁵ (a^b)",),))
+    text = latex(table)
+    assert r"\caption{$\lambda$$^{27}$ = 6$\cdot$10$^{-17}$ $\approx$ 0}" in text
+    assert r"2$\cdot$10$^{5}$ (a\textasciicircum{}b)" in text
+    assert text.isascii()
+
+
 def test_csv_defuses_formulas_and_leaves_numbers() -> None:
     frame = pd.DataFrame({"text": ["=1+1", "+a", "-b", "@c", "−6", "plain"], "number": [-1.5, 2, None, -0.25, 1e-9, 3]})
     rows = list(standard_csv.reader(io.StringIO(csv(frame))))

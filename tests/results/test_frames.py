@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from resnet_ablations.results.frames import CURVE_COLUMNS, load_curves, load_results
+from resnet_ablations.results.frames import (
+    CURVE_COLUMNS,
+    RESPONSE_COLUMNS,
+    load_curves,
+    load_responses,
+    load_results,
+)
 from resnet_ablations.results.run_folder import Result, RunFolder
 
 CONFIG = {
@@ -19,6 +25,7 @@ CONFIG = {
 CURVE = (
     "iteration,learning_rate,train_loss,train_error,test_loss,test_error\n100,0.1,1.5,60,,\n200,0.01,0.5,20,0.7,12.5\n"
 )
+RESPONSES = "layer,name,std\n1,stem,2.065\n2,stages.0.0.conv1,1\n3,stages.0.0.conv2,0.125\n"
 
 
 def run(results: Path, configuration: str = "resnet56-digits-1a2b3c4d", seed: int = 3, **changes: object) -> Path:
@@ -80,6 +87,20 @@ def test_seeds_are_in_numerical_order(tmp_path: Path) -> None:
     assert load_curves(tmp_path)["seed"].unique().tolist() == [0, 2, 10]
 
 
+def test_further_metrics_are_columns_of_their_names(tmp_path: Path) -> None:
+    """Of a run that lacks one, and that is all runs of earlier versions, it is not known."""
+    run(tmp_path, seed=0, metrics={"top5_error": 1.25, "response_mean": 2})
+    run(tmp_path, seed=1, metrics={"top5_error": 1.5})
+    run(tmp_path, seed=2)
+    frame = load_results(tmp_path)
+    assert frame["top5_error"].tolist()[:2] == [1.25, 1.5]
+    assert frame["response_mean"].isna().tolist() == [False, True, True]
+    assert frame["response_mean"].dtype == frame["top5_error"].dtype == "float64"
+    assert "metrics" not in frame
+    assert frame["test_error"].tolist() == [12.5] * 3
+    assert "top5_error" not in load_results(run(tmp_path / "other").parents[1])
+
+
 def test_a_run_without_a_result_is_in_the_curves_only(tmp_path: Path) -> None:
     (run(tmp_path) / "result.json").unlink()
     assert load_results(tmp_path).empty
@@ -91,12 +112,14 @@ def test_a_run_without_a_result_is_in_the_curves_only(tmp_path: Path) -> None:
 def test_nothing_there_gives_empty_tables(tmp_path: Path, there: bool) -> None:
     if there:
         (tmp_path / "runs").mkdir()
-    results, curves = load_results(tmp_path), load_curves(tmp_path)
+    results, curves, responses = load_results(tmp_path), load_curves(tmp_path), load_responses(tmp_path)
     assert results.empty
     assert curves.empty
+    assert responses.empty
     assert {"key", "seed", "test_error", "network.depth", "shortcut", "path"} <= set(results)
     assert list(curves) == ["key", "configuration", "seed", *CURVE_COLUMNS]
-    assert results.attrs["damaged"] == curves.attrs["damaged"] == []
+    assert list(responses) == ["key", "configuration", "seed", *RESPONSE_COLUMNS]
+    assert results.attrs["damaged"] == curves.attrs["damaged"] == responses.attrs["damaged"] == []
     assert results["test_error"].dtype == "float64"
 
 
@@ -171,6 +194,52 @@ def test_a_damaged_result_is_left_out_and_named(tmp_path: Path, kind: str) -> No
     assert message.startswith(str(folder))
     assert "delete the folder" in message
     assert "\n" not in message
+
+
+def test_responses_are_one_row_a_layer(tmp_path: Path) -> None:
+    for seed in (10, 2):
+        (run(tmp_path, seed=seed) / "layer_responses.csv").write_text(RESPONSES)
+    run(tmp_path, seed=4)
+    responses = load_responses(tmp_path)
+    assert list(responses) == ["key", "configuration", "seed", *RESPONSE_COLUMNS]
+    assert responses["seed"].tolist() == [2] * 3 + [10] * 3
+    assert responses["layer"].tolist() == [1, 2, 3] * 2
+    assert responses["name"].tolist()[:3] == ["stem", "stages.0.0.conv1", "stages.0.0.conv2"]
+    assert responses["std"].tolist()[:3] == [2.065, 1.0, 0.125]
+    assert responses["key"].unique().tolist() == ["resnet56-digits-1a2b3c4d-s2", "resnet56-digits-1a2b3c4d-s10"]
+    assert responses["configuration"].unique().tolist() == ["resnet56-digits-1a2b3c4d"]
+    assert responses.attrs["damaged"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "layer,name,std\n",
+        RESPONSES.rstrip("\n"),
+        RESPONSES[:-2],
+        RESPONSES + "4,stem",
+        RESPONSES + "4,stem\n",
+        RESPONSES + "4,,1.5\n",
+        RESPONSES + "x,stem,1.5\n",
+        RESPONSES + "4,stem,wide\n",
+        RESPONSES + "\0\0\0\n",
+        RESPONSES.replace("std", "sd"),
+    ],
+)
+def test_damaged_responses_are_left_out_and_named(tmp_path: Path, text: str) -> None:
+    """Half of them would be those of a shallower network."""
+    folder = run(tmp_path)
+    (folder / "layer_responses.csv").write_text(text)
+    (run(tmp_path, seed=4) / "layer_responses.csv").write_text(RESPONSES)
+    with pytest.warns(UserWarning, match="damaged layer responses") as warned:
+        responses = load_responses(tmp_path)
+    assert responses["seed"].tolist() == [4] * 3
+    (message,) = responses.attrs["damaged"]
+    assert message.startswith(str(folder))
+    assert "delete the folder" in message
+    assert "\n" not in message
+    assert [Path(warning.filename) for warning in warned] == [Path(__file__)], "whoever asked for them is told"
 
 
 def test_tables_join_on_the_key(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ Config = Callable[..., RunConfig]
 LOCATIONS = [
     "trainer.accelerator=auto",
     "trainer.threads=2",
+    "trainer.workers=2",
+    "trainer.recompute=true",
     "trainer=auto",
     "paths.results=/elsewhere",
     "paths.data=/elsewhere",
@@ -21,12 +23,25 @@ LOCATIONS = [
 SCIENTIFIC = [
     "network.depth=14",
     "network.dimension_change=average_pool",
+    "network.dimension_change=projection",
+    "network.shared_preactivation=dimension_changes",
+    "network.stem.width=8",
+    "network.stem.kernel=5",
+    "network.stem.stride=2",
+    "network.stem.max_pool=true",
+    "network.units=[1,1,1]",
+    "network.widths=[8,16,32]",
+    "network.kernels=[3,5]",
+    "network.expansion=2",
+    "network.label=other",
     "network.varied_units=same_shape",
     "network.init=fan_in",
     "shortcut=conv1x1",
     "shortcut=constant_scaling",
     "activation.last=[]",
     "activation.stem=[bn]",
+    "activation=full_preactivation",
+    "activation.label=other",
     "data=cifar10",
     "data.augmentation.pad=1",
     "data.augmentation.flip=true",
@@ -51,7 +66,7 @@ def test_the_key_of_one_configuration() -> None:
     """Whatever changes this name gives a new key to every result there is, so that all of them are trained again:
     a default of conf/, a setting that is added or renamed, the form that is hashed. Change it here only on purpose.
     """
-    assert compose([]).key == "resnet56-identity-digits-3bacdbdd-s0"
+    assert compose([]).key == "resnet56-identity-digits-822682c9-s0"
 
 
 @pytest.mark.parametrize("override", LOCATIONS)
@@ -71,6 +86,14 @@ def test_where_the_data_lie_is_not_in_the_key(config: Config, tmp_path: object) 
 def test_what_can_change_a_number_changes_the_configuration(config: Config, override: str) -> None:
     assert config(override).configuration != config().configuration
     assert not is_location(override)
+
+
+def test_a_bottlenecks_stride_is_in_the_key(config: Config) -> None:
+    keys = {
+        config("network=resnet164", "network.depth=11", f"network.bottleneck_stride={stride}").key
+        for stride in ("conv1x1", "conv3x3")
+    }
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize(
@@ -118,6 +141,26 @@ def test_the_key_is_readable_and_fit_for_a_folder(config: Config) -> None:
     assert run.key.endswith("-s12")
     assert run.key.replace("-", "").replace("_", "").isalnum()
     assert run.key.isascii()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ([], "resnet8-identity-digits-"),
+        (["shortcut=none"], "resnet8-plain-digits-"),
+        (["activation=full_preactivation"], "resnet8-identity-full_preactivation-digits-"),
+        (
+            ["network=resnet110_1layer", "network.depth=8", "shortcut=dropout", "activation=relu_only_preactivation"],
+            "resnet8-1layer-dropout-relu_only_preactivation-digits-",
+        ),
+        (["network=resnet164", "network.depth=11"], "resnet11-bottleneck-identity-digits-"),
+        (["network=imagenet_resnet18", "network.depth=18"], "resnet18-identity-digits-"),
+    ],
+)
+def test_a_network_and_a_placement_are_named_where_they_have_a_label(
+    config: Config, overrides: list[str], name: str
+) -> None:
+    assert config(*overrides).key.startswith(name)
 
 
 def test_a_setting_that_is_null_changes_no_key(config: Config) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep, sweep_path
 
 PLAN: dict[str, Any] = {
@@ -13,11 +14,11 @@ PLAN: dict[str, Any] = {
     "experiment": "shortcuts",
     "scale": "quick",
     "overrides": [],
+    "instead": {"network=resnet110": ["network=resnet56"], "data=imagenet": None},
     "seeds": [0, 1],
-    "iterations": 900,
-    "rows": {"original": ["a"], "gates −5": ["b", "c"]},
+    "cells": {"original": {"test": ["a"], "train": ["a"]}, "gates −5": {"test": ["b", "c"], "train": []}, "others": {}},
     "configurations": {
-        name: {"overrides": [f"shortcut={name}"], "served_by": [], "config": {"network": {"depth": 56}}}
+        name: {"overrides": [f"shortcut={name}"], "served_by": [], "config": {"schedule": {"iterations": 900}}}
         for name in ("a", "b", "c")
     },
 }
@@ -30,6 +31,7 @@ def make(**changes: Any) -> SweepPlan:
 def test_a_plan_comes_back(tmp_path: Path) -> None:
     save_sweep(tmp_path, make())
     assert load_sweeps(tmp_path) == [make()]
+    assert [planned.iterations for planned in load_sweeps(tmp_path)[0].configurations.values()] == [900] * 3
     assert sweep_path(tmp_path, "shortcuts-quick") == tmp_path / "sweeps" / "shortcuts-quick.json"
     assert [path.name for path in (tmp_path / "sweeps").iterdir()] == ["shortcuts-quick.json"]
 
@@ -47,11 +49,32 @@ def test_seeds_of_an_earlier_plan_stay(tmp_path: Path) -> None:
     assert load_sweeps(tmp_path)[0].seeds == [0, 1, 4]
 
 
-def test_a_plan_with_other_rows_replaces_the_earlier_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "cells", [{"original": {"test": ["d"]}}, PLAN["cells"] | {"original": {"test": ["a"], "train": []}}]
+)
+def test_a_plan_with_other_cells_replaces_the_earlier_one(tmp_path: Path, cells: dict[str, Any]) -> None:
     save_sweep(tmp_path, make())
-    other = make(seeds=[4], rows={"original": ["d"]})
+    other = make(seeds=[4], cells=cells)
     save_sweep(tmp_path, other)
     assert load_sweeps(tmp_path) == [other]
+
+
+@pytest.mark.parametrize("name", list(PLAN))
+def test_every_field_is_needed(name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        SweepPlan.model_validate({field: value for field, value in PLAN.items() if field != name})
+
+
+@pytest.mark.parametrize("content", ["", '{"name": "shortcuts-quick"', '{"name": "shortcuts-quick", "rows": {}}'])
+def test_a_damaged_plan_is_named(tmp_path: Path, content: str) -> None:
+    save_sweep(tmp_path, make())
+    path = sweep_path(tmp_path, "shortcuts-quick")
+    path.write_text(content)
+    for use in (lambda: load_sweeps(tmp_path), lambda: save_sweep(tmp_path, make())):
+        with pytest.raises(UserError, match="damaged plan") as error:
+            use()
+        assert str(path) in str(error.value)
+    assert path.read_text() == content
 
 
 def test_unknown_fields_are_refused() -> None:

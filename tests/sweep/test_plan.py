@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_experiment import ROW
+from tiny_experiment import row
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
@@ -17,6 +17,12 @@ Planned = Callable[..., Plan]
 
 def runs(plan: Plan) -> list[RunConfig]:
     return [job.config for job in plan.jobs]
+
+
+def cells(plan: Plan) -> dict[str, list[str]]:
+    """The configurations of each cell of the plan's record, as `ROW/COLUMN`."""
+    assert plan.record is not None
+    return {f"{row}/{column}": names for row, kept in plan.record.cells.items() for column, names in kept.items()}
 
 
 def labels(plan: Plan) -> list[tuple[str, int]]:
@@ -44,21 +50,22 @@ def test_the_overrides_of_a_job_make_its_configuration(planned: Planned) -> None
         assert compose(list(job.overrides)).plain() == job.config.plain()
 
 
-def test_what_is_kept_of_it(planned: Planned) -> None:
+def test_what_is_kept_of_it(planned: Planned, tmp_path: Path) -> None:
     plan = planned("experiment=tiny", "scale=paper")
     record = plan.record
     assert record is not None
     assert (record.name, record.experiment, record.scale) == ("tiny-paper", "tiny", "paper")
-    assert (record.seeds, record.iterations) == ([0, 1], 9)
+    assert (record.seeds, record.overrides, record.instead) == ([0, 1], [f"paths.results={tmp_path}/results"], {})
     names = [run.configuration for run in runs(plan) if run.seed == 0]
-    assert record.rows == {"original": names[:1], "gates": names[1:]}
+    assert record.cells == {"original": {"error": names[:1]}, "gates": {"error": names[1:]}}
     for name, run in zip(names, runs(plan)[::2], strict=True):
         kept = record.configurations[name]
         assert compose(list(kept.overrides)).configuration == name
         assert kept.config == {group: value for group, value in run.scientific.items() if group != "seed"}
+        assert kept.iterations == 9
         assert kept.served_by == []
     assert len(record.model_dump_json()) < 20_000
-    assert json.loads(record.model_dump_json())["rows"] == record.rows
+    assert json.loads(record.model_dump_json())["cells"] == record.cells
 
 
 def test_an_early_scale_is_served_by_the_longer_one(planned: Planned) -> None:
@@ -70,8 +77,8 @@ def test_an_early_scale_is_served_by_the_longer_one(planned: Planned) -> None:
     assert set(served_by) == {key for key in paper if key.endswith("-s0")}
     assert len(served_by) == 3
     assert plan.record is not None
-    assert plan.record.iterations == 3
     for name, kept in plan.record.configurations.items():
+        assert kept.iterations == 3
         (job,) = (job for job in plan.jobs if job.config.configuration == name)
         assert [f"{longer}-s0" for longer in kept.served_by] == [job.served_by]
 
@@ -171,11 +178,10 @@ def test_a_run_that_is_asked_for_twice_is_planned_once(planned: Planned, overrid
 
 
 def test_rows_that_share_a_configuration_train_it_once(planned: Planned) -> None:
-    rows = [ROW | {"id": name, "configurations": [["shortcut=identity"]]} for name in ("one", "other")]
+    rows = [row(name, ["shortcut=identity"]) for name in ("one", "other")]
     plan = planned("experiment=tiny", "scale=quick", rows=rows)
     assert len(plan.jobs) == 1
-    assert plan.record is not None
-    assert plan.record.rows["one"] == plan.record.rows["other"] == [runs(plan)[0].configuration]
+    assert cells(plan) == {name: [runs(plan)[0].configuration] for name in ("one/error", "other/error")}
 
 
 @pytest.mark.parametrize(
@@ -186,6 +192,8 @@ def test_rows_that_share_a_configuration_train_it_once(planned: Planned) -> None
         (["experiment=tiny", "scale=quick,early"], ["scale"]),
         (["experiment=tiny,tiny"], ["experiment"]),
         (["experiment=tiny", "rows=gates,dates"], ["rows=dates", "original, gates"]),
+        (["experiment=tiny", "columns=eror,error"], ["columns=eror: ", "allowed: error"]),
+        (["experiment=tiny", "rows=dates", "columns=eror"], ["rows=dates", "columns=eror"]),
         (["experiment=tiny", "shortcut=dropout"], ["shortcut: ", "rows of tiny"]),
         (["experiment=tiny", "shortcut.gate_bias=-3"], ["shortcut.gate_bias: ", "rows of tiny"]),
         (["experiment=tiny", "++shortcut.gate_bias=-3"], ["shortcut.gate_bias: ", "rows of tiny"]),
@@ -194,6 +202,7 @@ def test_rows_that_share_a_configuration_train_it_once(planned: Planned) -> None
         (["experiment=tiny", "network.deepth=56"], ["network.deepth=56", "network.depth"]),
         (["scale=quick"], ["scale", "experiment"]),
         (["rows=gates"], ["rows", "experiment"]),
+        (["columns=error"], ["columns", "experiment"]),
         (["shortcut=identity,identiy"], ["shortcut=identiy", "identity"]),
         (["seed=0,-1"], ["seed=-1"]),
         (["seed"], ["seed"]),
@@ -207,8 +216,8 @@ def test_mistakes(planned: Planned, overrides: list[str], named: list[str]) -> N
 
 def test_mistakes_of_several_cells_are_named_together_and_each_once(planned: Planned) -> None:
     rows = [
-        ROW | {"id": "a", "configurations": [["shortcut=identiy"]]},
-        ROW | {"id": "b", "configurations": [["shortcut=dropout", "shortcut.rate=1.5"], ["shortcut=identity"]]},
+        row("a", ["shortcut=identiy"]),
+        row("b", ["shortcut=dropout", "shortcut.rate=1.5"], ["shortcut=identity"]),
     ]
     with pytest.raises(UserError) as error:
         planned("experiment=tiny", "schedule.batch_size=0", "seed=0,1", rows=rows)

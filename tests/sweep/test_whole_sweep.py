@@ -60,7 +60,7 @@ def test_every_run_of_the_plan_is_where_the_plan_says(swept: tuple[Path, str]) -
     (path,) = (folder / "mine" / "sweeps").iterdir()
     plan = json.loads(path.read_text())
     assert plan["seeds"] == [0]
-    planned = {f"{name}-s0" for names in plan["rows"].values() for name in names}
+    planned = {f"{name}-s0" for row in plan["cells"].values() for names in row.values() for name in names}
     assert planned == {path.name for path in (folder / "mine" / "runs").iterdir()}
 
 

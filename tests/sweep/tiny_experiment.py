@@ -1,10 +1,13 @@
-"""An experiment of two rows and three configurations."""
+"""An experiment of two rows, a sole column and three configurations."""
 
-ROW = {"case": "any", "panel": "2a", "on_shortcut": "1", "on_residual": "1", "printed": 6.61}
-TINY = {
+from typing import Any
+
+ROW: dict[str, Any] = {"labels": ["any"], "cells": {"error": {"printed": 6.61}}}
+TINY: dict[str, Any] = {
     "title": "Tiny",
     "source": "nowhere",
     "caption": "Two rows, three configurations.",
+    "headings": ["case"],
     "overrides": ["activation=original", "trainer=cpu"],
     "scales": {
         "quick": {"overrides": ["network.depth=8", "schedule.iterations=6"], "seeds": [0]},
@@ -23,3 +26,13 @@ TINY = {
         },
     ],
 }
+
+
+def row(name: str, *configurations: list[str], **cells: dict[str, Any]) -> dict[str, Any]:
+    """A row with those configurations and cells; without cells, with one in the sole column."""
+    return ROW | {"id": name, "configurations": list(configurations)} | ({"cells": cells} if cells else {})
+
+
+def scales(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The scales, with additions to each."""
+    return {name: scale | changes.get(name, {}) for name, scale in TINY["scales"].items()}

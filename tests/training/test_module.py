@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
-from resnet_ablations.data.batches import Batches
+from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.network.shortcuts import Gate
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training import run as training
@@ -108,9 +108,9 @@ def test_the_logged_training_loss_and_error(config: Config, bn_batch: int) -> No
 
 def test_the_test_error_counts_each_image_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """360 images in chunks of 100: a mean of the chunks' means would count the last 60 too much."""
-    in_order = Batches.test
+    in_order = ArrayBatches.test
     run = config("schedule.iterations=12", "schedule.milestones=[10]")
-    monkeypatch.setattr(Batches, "test", lambda self: in_order(self, 100))
+    monkeypatch.setattr(ArrayBatches, "test", lambda self: in_order(self, 100))
     network, result = train(run)
     network.eval()
     images = training.load_batches(run)

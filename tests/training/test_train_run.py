@@ -14,6 +14,8 @@ from torch import Tensor
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
+from resnet_ablations.network import resnet
+from resnet_ablations.network.recomputation import recomputed
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training.module import TrainingModule
@@ -53,7 +55,8 @@ def test_a_finished_run(config: Config) -> None:
     before = time.time()
     result = train_run(run)
     left = folder(run)
-    assert {path.name for path in left.path.iterdir()} == {"config.yaml", "curve.csv", "log.txt", "result.json"}
+    files = {"config.yaml", "curve.csv", "layer_responses.csv", "log.txt", "result.json"}
+    assert {path.name for path in left.path.iterdir()} == files
     assert left.result() == result
     assert (result.key, result.configuration, result.seed) == (run.key, run.configuration, 3)
     assert (result.outcome, result.iterations) == ("finished", 6)
@@ -85,6 +88,23 @@ def test_the_same_seed_gives_the_same_curve_byte_for_byte(config: Config, tmp_pa
         torch.rand(5)
     assert curves[0] == curves[1]
     assert len(curves[0].splitlines()) == 7
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_recomputed_activations_give_the_same_run_byte_for_byte(
+    config: Config, tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its curve and its layers' responses, with dropout too; that it did recompute shows in what was called."""
+    calls: list[int] = []
+    monkeypatch.setattr(resnet, "recomputed", lambda units, x: calls.append(len(units)) or recomputed(units, x))
+    left = []
+    for recompute in ("false", "true"):
+        settings = (f"trainer.recompute={recompute}", f"paths.results={tmp_path}/{recompute}")
+        run = config(*DROPOUT, f"precision={precision}", *settings)
+        train_run(run)
+        left.append((run.key, folder(run).curve.read_bytes(), folder(run).responses.read_bytes()))
+        assert calls == ([3] * 6 if recompute == "true" else [])
+    assert left[0] == left[1]
 
 
 def test_another_seed_gives_other_weights_batches_and_masks(config: Config) -> None:
@@ -157,6 +177,7 @@ def test_a_non_finite_loss_ends_the_run_as_diverged(config: Config) -> None:
     assert Result.model_validate(written) == folder(run).result() == result
     assert folder(run).status() is None
     assert folder(run).curve.read_text().count("\n") <= 3
+    assert (result.metrics, folder(run).responses.exists()) == ({}, False), "nothing more is measured"
     assert "diverged" in result.summary()
     assert train_run(run) == result, "a divergence is a result: it is not trained again"
 

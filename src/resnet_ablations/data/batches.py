@@ -1,15 +1,13 @@
 """Which images are step t, and what they look like: a pure function of (seed, t)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-
-from resnet_ablations.data.sources import Images
 
 ORDER, AUGMENTATION, DROPOUT = 0, 1, 2
 """The streams of random numbers of a run."""
@@ -37,96 +35,31 @@ def batch_indices(seed: int, iteration: int, batch_size: int, size: int) -> np.n
     return indices
 
 
-class Batches:
-    """A data set in memory as uint8, cut into training steps and a test set; batches are channels-last float32.
+class Batches(ABC):
+    """What a run trains and tests on: batches of normalised float32 images, channels-last, on the run's device."""
 
-    Training images are normalised, padded with zeros, cropped to their size at random and mirrored at random, as in
-    v1, section 4.2. `per_pixel_mean` subtracts the training set's mean image and divides by one number, the standard
-    deviation over everything; `per_channel` takes mean and standard deviation of each channel.
-    """
+    top5: bool
+    """Whether an image also counts as right where its class is among the five likeliest."""
 
-    def __init__(
-        self,
-        images: Images,
-        *,
-        pad: int,
-        flip: bool,
-        normalisation: Literal["per_pixel_mean", "per_channel"],
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        self.pad, self.flip, self.batch_size, self.seed = pad, flip, batch_size, seed
-        mean, deviation = _statistics(images.train, normalisation)
-        self.mean = torch.from_numpy(mean)
-        self.deviation = torch.from_numpy(deviation)
-        self.images, self.labels = torch.from_numpy(images.train), torch.from_numpy(images.train_labels)
-        self.test_images, self.test_labels = torch.from_numpy(images.test), torch.from_numpy(images.test_labels)
-
+    @abstractmethod
     def to(self, device: torch.device) -> Self:
-        """Move everything to the device that trains."""
-        for name in ("mean", "deviation", "images", "labels", "test_images", "test_labels"):
-            setattr(self, name, getattr(self, name).to(device))
-        return self
+        """Hand out batches on that device from now on."""
 
+    @abstractmethod
     def train(self, iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
-        """One of the equal parts of step `iteration`: images batch/parts × C × H × W, labels batch/parts."""
-        share = slice(part * self.batch_size // parts, (part + 1) * self.batch_size // parts)
-        indices = batch_indices(self.seed, iteration, self.batch_size, len(self.images))[share]
-        shifts = self._shifts(iteration)[:, share]
-        chosen = torch.from_numpy(indices).to(self.images.device)
-        rows, columns, mirrored = torch.from_numpy(shifts).to(self.images.device)
-        images = crop_and_flip(self._normalised(self.images[chosen]), self.pad, rows, columns, mirrored)
-        return images.permute(0, 3, 1, 2), self.labels[chosen]
+        """One of the equal parts of step `iteration`: images batch/parts × C × H × W, labels batch/parts.
 
-    def test(self, size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
-        """The test set in order, each image once, `size` at a time."""
-        for start in range(0, len(self.test_images), size):
-            images = self._normalised(self.test_images[start : start + size])
-            yield images.permute(0, 3, 1, 2), self.test_labels[start : start + size]
+        Raise `UserError` naming the file where an image cannot be read.
+        """
 
-    top5 = False
+    @abstractmethod
+    def test(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The test set in order, each image once: images n × C × H × W, labels n."""
 
+    @abstractmethod
     def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:
-        return {}
+        """Further ways to test, by the prefix of their metrics: images n × crops × C × H × W, labels n."""
 
+    @abstractmethod
     def close(self) -> None:
-        pass
-
-    def _shifts(self, iteration: int) -> np.ndarray:
-        """3 × batch: the crop's first row and column in the padded image, and whether it is mirrored."""
-        generator = counter_generator(self.seed, AUGMENTATION, iteration)
-        offsets = generator.integers(0, 2 * self.pad + 1, size=(2, self.batch_size))
-        mirrored = generator.integers(0, 2, size=(1, self.batch_size)) * self.flip
-        return np.concatenate([offsets, mirrored])
-
-    def _normalised(self, images: Tensor) -> Tensor:
-        return (images.float() - self.mean) / self.deviation
-
-
-def crop_and_flip(images: Tensor, pad: int, rows: Tensor, columns: Tensor, mirrored: Tensor) -> Tensor:
-    """Pad N × H × W × C images with zeros and take of each the H × W window at (row, column), mirrored where told."""
-    height, width = images.shape[1:3]
-    padded = F.pad(images, (0, 0, pad, pad, pad, pad))
-    across = torch.arange(width, device=images.device).expand(len(images), width)
-    across = torch.where(mirrored[:, None] > 0, across.flip(1), across) + columns[:, None]
-    down = torch.arange(height, device=images.device) + rows[:, None]
-    each = torch.arange(len(images), device=images.device)[:, None, None]
-    return padded[each, down[:, :, None], across[:, None, :]]
-
-
-def _statistics(images: np.ndarray, normalisation: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of N × H × W × C images, in the shape in which they are subtracted and divided by."""
-    # Chunked, for a float64 copy of all images would be eight times their size.
-    total, squares = np.zeros(images.shape[1:]), np.zeros(images.shape[1:])
-    for start in range(0, len(images), 1000):
-        chunk = images[start : start + 1000].astype(np.float64)
-        total += chunk.sum(axis=0)
-        squares += (chunk**2).sum(axis=0)
-    if normalisation == "per_pixel_mean":
-        mean = total / len(images)
-        deviation = np.sqrt((squares / len(images) - mean**2).mean())
-    else:
-        pixels = len(images) * images.shape[1] * images.shape[2]
-        mean = total.sum(axis=(0, 1)) / pixels
-        deviation = np.sqrt(squares.sum(axis=(0, 1)) / pixels - mean**2)
-    return mean.astype(np.float32), np.asarray(deviation, dtype=np.float32)
+        """End what runs in the background; the batches can be asked for again afterwards."""

@@ -1,10 +1,11 @@
-"""Image files into one array."""
+"""Image files into arrays."""
 
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -59,32 +60,37 @@ def decode(root: Path, paths: Sequence[str], shape: tuple[int, int, int]) -> npt
 def decode_one(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
     """H×W×C; raise `UserError` if the file is no image, damaged, or of another size."""
     height, width, channels = shape
-    try:
-        with Image.open(path) as image:
-            if problem := _mismatch(image, height, width):
-                raise UserError(f"{path}: {problem}; convert or remove it")
-            return np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(shape)
-    except UserError:
-        raise
-    except Exception as error:  # damaged files make PIL's decoders raise nearly anything
-        raise UserError(f"{path}: {_reason(error)}; replace or remove it") from None
+    with _opened(path) as image:
+        if image.size != (width, height):
+            size = f"{image.height}×{image.width} (height×width)"
+            raise UserError(f"{path}: is {size}, the others are {height}×{width}; convert or remove it")
+        return np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(shape)
+
+
+def decode_rgb(path: Path) -> Image.Image:
+    """The image in RGB, as it lies in the file, whatever its EXIF data say; raise `UserError` if it is damaged."""
+    with _opened(path) as image:
+        return image.convert("RGB")
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width as the file's header says; raise `UserError` if it is no image."""
+    with _opened(path) as image:
+        return image.height, image.width
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image that is not decoded yet; whatever fails with it becomes a `UserError` that names the file."""
     try:
         with Image.open(path) as image:
-            return image.height, image.width
-    except Exception as error:
+            if image.mode.startswith(("I", "F")):
+                raise UserError(f"{path}: has more than 8 bits a channel (mode {image.mode}); convert or remove it")
+            yield image
+    except UserError:
+        raise
+    except Exception as error:  # damaged files make PIL's decoders raise nearly anything
         raise UserError(f"{path}: {_reason(error)}; replace or remove it") from None
-
-
-def _mismatch(image: Image.Image, height: int, width: int) -> str | None:
-    if image.size != (width, height):
-        return f"is {image.height}×{image.width} (height×width), the others are {height}×{width}"
-    if image.mode.startswith(("I", "F")):
-        return f"has more than 8 bits a channel (mode {image.mode})"
-    return None
 
 
 def _reason(error: Exception) -> str:

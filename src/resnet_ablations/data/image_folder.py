@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, final
 
-import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge
 from filelock import FileLock
 
 from resnet_ablations.data.array_file import read_arrays, write_arrays
 from resnet_ablations.data.decoding import decode, image_size
-from resnet_ablations.data.listing import Listing, list_images
-from resnet_ablations.data.sources import Folder, Images, Source
+from resnet_ablations.data.images import Images
+from resnet_ablations.data.listing import Listing, list_images, wrong_classes
+from resnet_ablations.data.sources import Folder, Source
 from resnet_ablations.errors import UserError
 
 DECODING: Final = 1
@@ -45,8 +45,8 @@ class ImageFolder(Source):
         self.shape = (height, width, channels)
 
     def check(self) -> None:
-        listing = self._listing()
-        if not _writable(self.cache) and read_arrays(self._cache_file(listing)) is None:
+        file = self._cache_file(self._listing())
+        if not _writable(self.cache) and read_arrays(file) is None:
             raise UserError(
                 f"data.cache={self.cache}: cannot be written; make it writable or point data.cache at a folder that is"
             )
@@ -81,17 +81,14 @@ class ImageFolder(Source):
                 ) from None
         return Images(**arrays)
 
+    def training_images(self) -> int:
+        return len(self._listing().train.paths)
+
     def _listing(self) -> Listing:
         """What there is; raise `UserError` if `classes` or, by the first image, `shape` says otherwise."""
         listing = list_images(self.root)
-        problems = []
-        if len(listing.classes) != self.classes:
-            names = ", ".join(listing.classes[:5]) + (", …" if len(listing.classes) > 5 else "")
-            problems.append(
-                f"data.classes={self.classes}: {self.root}/train has {len(listing.classes)} class folders "
-                f"({names}); set data.classes={len(listing.classes)}"
-            )
-        first = self.root / listing.train[0].path
+        problems = wrong_classes(self.root, listing, self.classes)
+        first = self.root / str(listing.train.paths[0])
         try:
             height, width = image_size(first)
         except UserError as error:
@@ -108,30 +105,44 @@ class ImageFolder(Source):
 
     def _cache_file(self, listing: Listing) -> Path:
         digest = hashlib.sha256(repr((DECODING, self.shape)).encode())
-        for path, size, modified, _ in listing.train + listing.test:
+        for path, size, modified in _stamps(self.root, listing):
             digest.update(f"{path}\0{size}\0{modified}\0".encode(errors="surrogateescape"))
         return self.cache / f"{digest.hexdigest()[:32]}.npz"
 
     def _decode(self, listing: Listing) -> dict[str, npt.NDArray[Any]]:
-        files = listing.train + listing.test
-        pixels = decode(self.root, [file.path for file in files], self.shape)
-        labels = np.array([file.label for file in files], np.int64)
-        split = len(listing.train)
+        train, test = listing.train, listing.test
+        pixels = decode(self.root, [*train.paths.tolist(), *test.paths.tolist()], self.shape)
+        split = len(train.paths)
         return {
             "train": pixels[:split],
-            "train_labels": labels[:split],
+            "train_labels": train.labels,
             "test": pixels[split:],
-            "test_labels": labels[split:],
+            "test_labels": test.labels,
         }
 
 
 @functools.cache
 def _fingerprint(root: Path) -> str:
-    listing = list_images(root)
     digest = hashlib.sha256()
-    for path, size, _, _ in listing.train + listing.test:
+    for path, size, _ in _stamps(root, list_images(root)):
         digest.update(f"{path}\0{size}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
+
+
+def _stamps(root: Path, listing: Listing) -> list[tuple[str, int, int]]:
+    """Path below the root, size in bytes and time of change in ns of each image; raise `UserError` if it has none."""
+    stamps: list[tuple[str, int, int]] = []
+    problems: list[str] = []
+    for path in [*listing.train.paths.tolist(), *listing.test.paths.tolist()]:
+        try:
+            status = (root / path).stat()
+        except OSError as error:
+            problems.append(f"{error.filename}: cannot be read ({error.strerror}); mend or remove it")
+        else:
+            stamps.append((path, status.st_size, status.st_mtime_ns))
+    if problems:
+        raise UserError(*problems[:5])
+    return stamps
 
 
 def _writable(folder: Path) -> bool:

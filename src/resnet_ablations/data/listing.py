@@ -1,67 +1,88 @@
-"""Which images a folder `root/{train,test}/CLASS/*.{png,jpg,jpeg}` holds, in the order of the arrays."""
+"""Which images a folder `root/{train,test}/CLASS/*.{png,jpg,jpeg}` holds, in the order of the arrays.
+
+The test images of ImageNet's layout lie in `val`.
+"""
 
 import os
+import sys
+import time
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from resnet_ablations.errors import UserError
 
-SPLITS: Final = ("train", "test")
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 
+QUIET_SECONDS: Final = 2.0
+"""From one line of progress to the next, and before the first."""
 
-class ImageFile(NamedTuple):
-    """One image: `path` below the root with `/`, size in bytes, time of change in ns, index of its class."""
 
-    path: str
-    size: int
-    modified: int
-    label: int
+class Part(NamedTuple):
+    """Images sorted by class and then by file name (by code point, so alike on every machine)."""
+
+    paths: npt.NDArray[np.str_]
+    """Below the root, with `/`"""
+    labels: npt.NDArray[np.int64]
+    """Each the index of its class"""
 
 
 class Listing(NamedTuple):
-    """The images below a root, sorted by class and then by file name (by code point, so alike on every machine)."""
+    """The images below a root, and the names of their classes, sorted."""
 
     classes: list[str]
-    train: list[ImageFile]
-    test: list[ImageFile]
+    train: Part
+    test: Part
 
 
-def list_images(root: Path) -> Listing:
-    """What is below `root`; opens no file, ignores hidden and other files.
+def list_images(root: Path, test: Literal["test", "val"] = "test") -> Listing:
+    """What is below `root/train` and, for testing, `root/TEST`; looks at names only, ignores hidden and other files.
 
     Raise `UserError`, with up to five problems, unless both parts have the same class folders and images in each.
+    Say on stderr how far it is where it takes long.
     """
+    splits = ("train", test)
     if not os.path.lexists(root):
         raise UserError(
-            f"data.root={root}: {root} does not exist; point data.root at a folder with train/CLASS/ and test/CLASS/"
+            f"data.root={root}: {root} does not exist; point data.root at a folder with train/CLASS/ and {test}/CLASS/"
         )
     problems: list[str] = []
-    folders = {split: _class_folders(root / split, problems) for split in SPLITS}
+    folders = {split: _class_folders(root, split, splits, problems) for split in splits}
     if problems:
         raise UserError(*problems)
-    for split, other in (SPLITS, SPLITS[::-1]):
+    for split, other in (splits, splits[::-1]):
         problems += [
             f"{root / split / name}: no such folder, while {root / other / name} is there; "
-            "train and test must have the same classes: add the one or remove the other"
+            f"train and {test} must have the same classes: add the one or remove the other"
             for name in sorted(set(folders[other]) - set(folders[split]))
         ]
-    files: dict[str, list[ImageFile]] = {split: [] for split in SPLITS}
-    for split in SPLITS:
-        for label, name in enumerate(folders[split]):
-            files[split] += _image_files(root, f"{split}/{name}", label, problems)
+    parts = {split: _part(root, split, folders[split], problems) for split in splits}
     if problems:
         raise UserError(*problems[:5])
-    return Listing(folders["train"], files["train"], files["test"])
+    return Listing(folders["train"], parts["train"], parts[test])
 
 
-def _class_folders(folder: Path, problems: list[str]) -> list[str]:
-    """The names of the class folders, sorted; adds to `problems` where there are none."""
+def wrong_classes(root: Path, listing: Listing, classes: int) -> list[str]:
+    """The complaint if there are not as many classes as `data.classes` says."""
+    names = listing.classes
+    if len(names) == classes:
+        return []
+    some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return [
+        f"data.classes={classes}: {root}/train has {len(names)} class folders ({some}); set data.classes={len(names)}"
+    ]
+
+
+def _class_folders(root: Path, split: str, splits: tuple[str, str], problems: list[str]) -> list[str]:
+    """The names of the class folders of a split, sorted; adds to `problems` where there are none."""
+    folder = root / split
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
-        problems.append(f"{folder}: no such folder; images go into {folder.parent}/{{train,test}}/CLASS/")
+        problems.append(f"{folder}: no such folder; images go into {root}/{{{','.join(splits)}}}/CLASS/")
         return []
     except OSError as error:
         problems.append(f"{error.filename}: cannot be read ({error.strerror}); mend or remove it")
@@ -71,20 +92,34 @@ def _class_folders(folder: Path, problems: list[str]) -> list[str]:
     return names
 
 
-def _image_files(root: Path, below: str, label: int, problems: list[str]) -> list[ImageFile]:
-    """The images of one class folder, sorted by name; adds to `problems` where there are none."""
-    folder = root / below
+def _part(root: Path, split: str, classes: list[str], problems: list[str]) -> Part:
+    """The images of a split; adds to `problems` where a class has none."""
+    paths: list[str] = []
+    counts = []
+    said = time.monotonic()
+    for done, name in enumerate(classes):
+        names = _image_names(root / split / name, problems)
+        paths += [f"{split}/{name}/{image}" for image in names]
+        counts.append(len(names))
+        if time.monotonic() - said > QUIET_SECONDS:
+            said = time.monotonic()
+            progress = f"{done + 1:,} of {len(classes):,} classes"
+            print(f"listing {root / split}: {progress}", file=sys.stderr, flush=True)
+    return Part(np.array(paths, np.str_), np.repeat(np.arange(len(classes), dtype=np.int64), counts))
+
+
+def _image_names(folder: Path, problems: list[str]) -> list[str]:
+    """The names of the images of one class folder, sorted; adds to `problems` where there are none."""
     try:
         with os.scandir(folder) as entries:
-            files = [
-                ImageFile(f"{below}/{entry.name}", status.st_size, status.st_mtime_ns, label)
+            names = [
+                entry.name
                 for entry in entries
                 if entry.name[0] != "." and entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()
-                for status in [entry.stat()]
             ]
     except OSError as error:
         problems.append(f"{error.filename}: cannot be read ({error.strerror}); mend or remove it")
         return []
-    if not files:
+    if not names:
         problems.append(f"{folder}: no {', '.join(SUFFIXES)} images; put some there or remove the folder")
-    return sorted(files)
+    return sorted(names)

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, final
 
@@ -12,31 +11,18 @@ import numpy.typing as npt
 from annotated_types import MinLen
 
 from resnet_ablations.data.downloads import check_root, fetch, missing, staging, unpack
+from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
 
 Folder = Annotated[str, MinLen(1)]
 """A path of a folder; `~` is the home folder, a relative path starts at the current one."""
 
 
-@dataclass(frozen=True)
-class Images:
-    """All of a data set, in memory."""
-
-    train: npt.NDArray[np.uint8]
-    """N×H×W×C"""
-    train_labels: npt.NDArray[np.int64]
-    """N, each in 0 … classes-1"""
-    test: npt.NDArray[np.uint8]
-    """M×H×W×C"""
-    test_labels: npt.NDArray[np.int64]
-    """M"""
-
-
 class Source(ABC):
     """Where images come from. Making one reads nothing; every method raises `UserError` for what a user can mend."""
 
     shape: tuple[int, int, int]
-    """Height, width and channels of every image."""
+    """Height, width and channels of every input of a network."""
     classes: int
 
     @abstractmethod
@@ -48,11 +34,15 @@ class Source(ABC):
         """What of the data enters a run's key: None where a name and a checksum fix the data set."""
 
     @abstractmethod
+    def training_images(self) -> int:
+        """How many images there are to train on; quick, for `held_out` is checked by it before anything starts."""
+
+    @abstractmethod
     def prepare(self) -> None:
         """Download or decode what is not there yet, and verify it; several processes may call this at once."""
 
     @abstractmethod
-    def load(self) -> Images:
+    def load(self) -> Images | ImageFiles:
         """All images; after `prepare` quick and without network, otherwise it prepares first."""
 
 
@@ -77,6 +67,9 @@ class Digits(Source):
 
     def fingerprint(self) -> str | None:
         return None
+
+    def training_images(self) -> int:
+        return 1437
 
     def prepare(self) -> None:
         self.load()
@@ -113,6 +106,9 @@ class Cifar10(Source):
     def fingerprint(self) -> str | None:
         return None
 
+    def training_images(self) -> int:
+        return 50_000
+
     def prepare(self) -> None:
         _prepare_cifar(self.root, _torchvision().CIFAR10)
 
@@ -135,6 +131,9 @@ class Cifar100(Source):
 
     def fingerprint(self) -> str | None:
         return None
+
+    def training_images(self) -> int:
+        return 50_000
 
     def prepare(self) -> None:
         _prepare_cifar(self.root, _torchvision().CIFAR100)
@@ -162,6 +161,9 @@ class FashionMnist(Source):
 
     def fingerprint(self) -> str | None:
         return None
+
+    def training_images(self) -> int:
+        return 60_000
 
     def prepare(self) -> None:
         self.check()

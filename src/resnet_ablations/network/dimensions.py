@@ -49,7 +49,8 @@ class OptionA(nn.Module):
         self.pool = unit.dimension_change == "average_pool"
 
     def forward(self, x: Tensor) -> Tensor:
-        smaller = F.avg_pool2d(x, self.stride) if self.pool else x[:, :, :: self.stride, :: self.stride]
+        # Rounded up, as every stride-th pixel and a strided convolution are; at the border the mean of what is there.
+        smaller = F.avg_pool2d(x, self.stride, ceil_mode=True) if self.pool else x[:, :, :: self.stride, :: self.stride]
         return F.pad(smaller, self.padding)
 
 

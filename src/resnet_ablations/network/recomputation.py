@@ -23,17 +23,17 @@ def recomputed(units: nn.Sequential, x: Tensor) -> Tensor:
 
 def _contexts(segment: nn.Sequential) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """Around the forward pass, and around its repetition."""
-    return nullcontext(), _untracked(segment)
+    return nullcontext(), _on_copies_of_buffers(segment)
 
 
 @contextmanager
-def _untracked(segment: nn.Sequential) -> Iterator[None]:
+def _on_copies_of_buffers(module: nn.Module) -> Iterator[None]:
     """A second pass over the same images must not move BN's running statistics a second time."""
-    layers = [module for module in segment.modules() if isinstance(module, nn.BatchNorm2d)]
-    for layer in layers:
-        layer.track_running_stats = False
+    buffers = [(part, name, buffer) for part in module.modules() for name, buffer in part.named_buffers(recurse=False)]
+    for part, name, buffer in buffers:
+        setattr(part, name, buffer.clone())
     try:
         yield
     finally:
-        for layer in layers:
-            layer.track_running_stats = True
+        for part, name, buffer in buffers:
+            setattr(part, name, buffer)

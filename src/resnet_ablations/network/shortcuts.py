@@ -64,7 +64,7 @@ class Plain(Shortcut):
 
 @final
 class ConstantScaling(Shortcut):
-    """Fig. 2b, eq. 5: y = λ·x + μ·F(x) with λ = `shortcut_scale`, μ = `residual_scale`; λ = 0, μ = 1 is a plain net."""
+    """Fig. 2b, eq. 6: y = λ·x + μ·F(x) with λ = `shortcut_scale`, μ = `residual_scale`; λ = 0, μ = 1 is a plain net."""
 
     def __init__(self, unit: UnitShape, *, shortcut_scale: float, residual_scale: float) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, final
 
 from torch import Tensor, nn
@@ -56,10 +57,10 @@ class Branch:
 
 def activations(names: Sequence[Activation], channels: int) -> list[nn.Module]:
     """The layers of one of a placement's lists."""
-    # A ReLU that comes first must not overwrite its input: that may be the x which the shortcut still needs.
+    # Nobody but ReLU needs BN's output, so that may be overwritten; what else it reads may be the shortcut's x.
     return [
-        nn.BatchNorm2d(channels) if name == "bn" else nn.ReLU(inplace=position > 0)
-        for position, name in enumerate(names)
+        nn.BatchNorm2d(channels) if name == "bn" else nn.ReLU(inplace=before == "bn")
+        for before, name in pairwise([None, *names])
     ]
 
 

@@ -64,7 +64,9 @@ def _layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def summary(responses: list[Response]) -> dict[str, float]:
-    """Mean, median and maximum over the layers, as metrics of a run."""
+    """Mean, median and maximum over the layers, as metrics of a run; none for a network without such layers."""
+    if not responses:
+        return {}
     deviations = [response.std for response in responses]
     return {
         "response_mean": statistics.fmean(deviations),

@@ -2,9 +2,9 @@
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
@@ -12,9 +12,11 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import load_experiment
 from resnet_ablations.report import faithfulness, figures, render, table
 from resnet_ablations.report.cells import cells_of
+from resnet_ablations.report.lines import Results
+from resnet_ablations.report.panels import KINDS
 from resnet_ablations.report.plans import load_plans, runs_of
 from resnet_ablations.results.files import write_atomically
-from resnet_ablations.results.frames import load_curves, load_results
+from resnet_ablations.results.frames import load_curves, load_responses, load_results
 from resnet_ablations.results.sweeps import SweepPlan
 
 
@@ -30,12 +32,13 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
             raise UserError(f"--sweep={sweep}: no such sweep in {results}/sweeps; there: {', '.join(names) or 'none'}")
         plans = [plan for plan in plans if plan.name == sweep]
     with warnings.catch_warnings(action="ignore"):  # they are said again at the end, where they are seen
-        runs, curves = load_results(results), load_curves(results)
-    damaged += [*runs.attrs["damaged"], *curves.attrs["damaged"]]
+        runs, curves, responses = load_results(results), load_curves(results), load_responses(results)
+    for frame in (runs, curves, responses):
+        damaged += frame.attrs["damaged"]
     written: list[Path] = []
     for plan in plans:
         try:
-            written += _report(plan, results, runs, curves, console)
+            written += _report(plan, results, Results(runs, curves, responses), console)
         except UserError as error:
             damaged += error.messages
     for path in written:
@@ -43,14 +46,12 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
     return damaged
 
 
-def _report(
-    plan: SweepPlan, results: Path, all_runs: pd.DataFrame, curves: pd.DataFrame, console: Console
-) -> list[Path]:
+def _report(plan: SweepPlan, folder: Path, found: Results, console: Console) -> list[Path]:
     """One sweep's files, and its tables on the console."""
     experiment = load_experiment(plan.experiment)
-    runs = runs_of(plan, all_runs, curves)
+    runs = runs_of(plan, found.runs, found.curves)
     cells = cells_of(plan, experiment, runs)
-    comparison = table.comparison(plan, experiment, cells, runs, results)
+    comparison = table.comparison(plan, experiment, cells, runs, folder)
     render.terminal(comparison, console)
     page = [f"## {comparison.title}\n", render.markdown(comparison)]
     files: dict[str, str | bytes] = {
@@ -58,21 +59,20 @@ def _report(
         f"{plan.name}.tex": render.latex(comparison),
         f"{plan.name}.csv": render.csv(table.tidy(plan, experiment, cells)),
     }
-    if experiment.figures:
-        name = figures.figure_name(plan, experiment)
-        content = figures.render(plan, experiment, cells, runs, curves)
+    for whole, panels in figures.wholes(experiment).items():
+        name = f"{plan.name}-{whole}"
+        content = figures.render(panels, plan, experiment, cells, replace(found, runs=runs))
         files |= {f"{name}.{suffix}": data for suffix, data in content.items()}
-        page.append(f"![{experiment.title}: training loss and test error]({name}.png)\n")
-    if comparisons := faithfulness.compare(plan, experiment, runs, curves):
+        page.append(f"![{experiment.title}: {KINDS[panels[0].kind].shows}]({name}.png)\n")
+    if comparisons := faithfulness.compare(plan, cells, runs, found.curves):
         faithful = faithfulness.faithfulness_table(plan, experiment, comparisons)
         render.terminal(faithful, console)
         page += [f"### {faithful.title}\n", render.markdown(faithful)]
         files[f"{faithful.name}.csv"] = render.csv(faithfulness.tidy(plan, comparisons))
     files[f"{plan.name}.md"] = "\n".join(page)
-    folder = results / "report"
     for file, data in files.items():
-        write_atomically(folder / file, data)
-    return [folder / file for file in files]
+        write_atomically(folder / "report" / file, data)
+    return [folder / "report" / file for file in files]
 
 
 def standard_console() -> Console:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 import pandas as pd
 
@@ -11,21 +12,21 @@ CUT_OFF = 2.01
 """A digitised loss from here on is the end of the paper's axis and no value: the true one is this or more."""
 
 
-def loss_points(curve: pd.DataFrame) -> pd.Series:
-    """One run's training loss by iteration.
+def train_points(curve: pd.DataFrame, quantity: Literal["train_loss", "train_error"]) -> pd.Series:
+    """One run's training loss or error (%) by iteration.
 
-    A logged loss is the mean over the interval since the row before, so it belongs to the middle of the interval:
+    What is logged is the mean over the interval since the row before, so it belongs to the middle of the interval:
     placed at its end it would lag by half an interval, which on a falling curve looks like a loss that is too high.
     """
     iterations = curve["iteration"]
     middles = (iterations + iterations.shift(fill_value=0)) / 2
-    return pd.Series(curve["train_loss"].to_numpy(), index=pd.Index(middles, name="iteration"), name="train_loss")
+    return pd.Series(curve[quantity].to_numpy(), index=pd.Index(middles, name="iteration"), name=quantity)
 
 
-def paper_loss(curve: str) -> pd.Series:
+def paper_loss(curve: str) -> pd.Series | None:
     """The paper's digitised training loss by iteration, infinite where it runs along the end of the printed axis."""
-    loss = paper_curve(curve, "trainloss")
-    return loss.where(loss < CUT_OFF, math.inf)
+    loss = paper_curve(curve, "train_loss")
+    return None if loss is None else loss.where(loss < CUT_OFF, math.inf)
 
 
 def coarser(points: pd.Series, at_most: int) -> pd.Series:
@@ -39,6 +40,12 @@ def coarser(points: pd.Series, at_most: int) -> pd.Series:
 def error_points(curve: pd.DataFrame) -> pd.Series:
     """One run's test error (%) by iteration, where it was evaluated."""
     return curve.dropna(subset="test_error").set_index("iteration")["test_error"]
+
+
+def by_size(responses: pd.Series) -> pd.Series:
+    """The same responses, the largest first, by rank from 1."""
+    ranked = responses.sort_values(ascending=False)
+    return pd.Series(ranked.to_numpy(), index=range(1, len(ranked) + 1), name=responses.name)
 
 
 def over_seeds(curves: Iterable[pd.Series]) -> pd.DataFrame:

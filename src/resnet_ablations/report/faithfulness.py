@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from resnet_ablations.experiments import Experiment, Row
-from resnet_ablations.report.captions import row_label
-from resnet_ablations.report.curves import CUT_OFF, finished_curves, loss_points, paper_loss
+from resnet_ablations.experiments import Experiment
+from resnet_ablations.report.cells import Cell
+from resnet_ablations.report.curves import CUT_OFF, finished_curves, paper_loss, train_points
+from resnet_ablations.report.labels import cell_label
+from resnet_ablations.report.plans import iterations
 from resnet_ablations.report.table import Column, Table
 from resnet_ablations.results.sweeps import SweepPlan
 
@@ -19,9 +21,9 @@ WINDOWS = {"early": 100, "paper": 500}
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row's training loss at one checkpoint, ours and the paper's; None where there is no point to average."""
+    """A cell's training loss at one checkpoint, ours and the paper's; None where there is no point to average."""
 
-    row: Row
+    cell: Cell
     iteration: int
     n: int
     """Our finished seeds; `ours` is the median over them."""
@@ -36,21 +38,23 @@ class Comparison:
         return None if self.ours is None or self.paper is None else self.ours / self.paper
 
 
-def compare(plan: SweepPlan, experiment: Experiment, runs: pd.DataFrame, curves: pd.DataFrame) -> list[Comparison]:
-    """Every row with a digitised curve at every checkpoint of the plan's scale; nothing at other scales."""
+def compare(plan: SweepPlan, cells: list[Cell], runs: pd.DataFrame, curves: pd.DataFrame) -> list[Comparison]:
+    """Every cell with a digitised loss at every checkpoint of the plan's scale; nothing at other scales."""
     comparisons = []
-    for row in experiment.rows:
-        if row.curve is None or row.id not in plan.rows or plan.scale not in CHECKPOINTS:
+    for cell in cells:
+        paper = paper_loss(cell.paper.curve) if cell.paper.curve is not None else None
+        if paper is None or not cell.tallies or plan.scale not in CHECKPOINTS:
             continue
-        paper = paper_loss(row.curve)
-        ours = [loss_points(curve) for curve in finished_curves(plan.rows[row.id], runs, curves)]
+        configurations = [tally.configuration for tally in cell.tallies]
+        end = max(iterations(plan, configurations))
+        ours = [train_points(curve, "train_loss") for curve in finished_curves(configurations, runs, curves)]
         for iteration in CHECKPOINTS[plan.scale]:
             # Both curves over the same span: where ours ends at a checkpoint, the paper's later half would be lower.
-            low, high = iteration - WINDOWS[plan.scale], min(iteration + WINDOWS[plan.scale], plan.iterations)
+            low, high = iteration - WINDOWS[plan.scale], min(iteration + WINDOWS[plan.scale], end)
             losses = [loss for curve in ours if (loss := _geometric_mean(curve, low, high)) is not None]
             comparisons.append(
                 Comparison(
-                    row,
+                    cell,
                     iteration,
                     n=len(losses),
                     ours=statistics.median(losses) if losses else None,
@@ -62,24 +66,24 @@ def compare(plan: SweepPlan, experiment: Experiment, runs: pd.DataFrame, curves:
 
 
 def faithfulness_table(plan: SweepPlan, experiment: Experiment, comparisons: list[Comparison]) -> Table:
-    """The comparisons as a table: three lines a row, a column a checkpoint."""
+    """The comparisons as a table: three lines a cell, a column a checkpoint."""
     window = WINDOWS[plan.scale]
-    by_row: dict[str, list[Comparison]] = {}
+    ends = " or ".join(f"{end:,}" for end in iterations(plan))
+    by_cell: dict[tuple[str, str], list[Comparison]] = {}
     for comparison in comparisons:
-        by_row.setdefault(comparison.row.id, []).append(comparison)
+        by_cell.setdefault((comparison.cell.row.id, comparison.cell.column.id), []).append(comparison)
     lines = []
-    for row_id, entries in by_row.items():
-        label = row_label(experiment.row(row_id), experiment)
-        lines.append((label, "ours", *(_number(c.ours) for c in entries)))
-        lines.append(("", "paper", *(_number(c.paper, "≥ " if c.paper_is_cut_off else "") for c in entries)))
-        lines.append(("", "ratio", *(_ratio(c) for c in entries)))
+    for of_cell in by_cell.values():
+        lines.append((cell_label(of_cell[0].cell, experiment), "ours", *(_number(c.ours) for c in of_cell)))
+        lines.append(("", "paper", *(_number(c.paper, "≥ " if c.paper_is_cut_off else "") for c in of_cell)))
+        lines.append(("", "ratio", *(_ratio(c) for c in of_cell)))
     cut_off = any(c.paper_is_cut_off or c.paper is None for c in comparisons)
     return Table(
         name=f"{plan.name}-faithfulness",
         title=f"Faithfulness: {experiment.title}, scale {plan.scale}",
         caption=(
             f"Training loss at an iteration, ours and the paper’s: geometric mean of the points within ±{window} "
-            f"iterations (never past iteration {plan.iterations:,}), ours the median over the finished seeds. The "
+            f"iterations (never past iteration {ends}), ours the median over the finished seeds. The "
             "paper’s is digitised from its figure (±5 %), so a ratio within 0.95–1.05 cannot be told from 1."
         ),
         columns=(
@@ -93,14 +97,15 @@ def faithfulness_table(plan: SweepPlan, experiment: Experiment, comparisons: lis
 
 
 def tidy(plan: SweepPlan, comparisons: list[Comparison]) -> pd.DataFrame:
-    """One line a row and checkpoint."""
+    """One line a cell and checkpoint."""
     return pd.DataFrame(
         [
             {
                 "experiment": plan.experiment,
                 "scale": plan.scale,
                 "sweep": plan.name,
-                "row": c.row.id,
+                "row": c.cell.row.id,
+                "column": c.cell.column.id,
                 "iteration": c.iteration,
                 "window": WINDOWS[plan.scale],
                 "ours": c.ours,

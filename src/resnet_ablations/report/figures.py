@@ -1,59 +1,52 @@
-"""Fig. 3 and its like: training loss dashed, test error solid, the original against a variant."""
+"""Panels put together into the paper's figures, and those into files."""
 
 import io
 import math
 import re
-from dataclasses import dataclass
-from itertools import takewhile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.style
-import pandas as pd
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from resnet_ablations.experiments import Experiment, Row, paper_curve
+from resnet_ablations.experiments import Experiment
 from resnet_ablations.experiments import Figure as Panel
 from resnet_ablations.report.cells import Cell
-from resnet_ablations.report.curves import coarser, error_points, finished_curves, loss_points, over_seeds, paper_loss
+from resnet_ablations.report.lines import Line, Results, lines_of
+from resnet_ablations.report.panels import GREYS, KINDS, draw_panel, line_colour, paper_colour
 from resnet_ablations.results.sweeps import SweepPlan
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
-COLOURS = ("#003f7d", "#e08214", "#35978f", "#b2479a")
-"""One a row of a panel: told apart by colour-blind readers, and the first two by their lightness alone."""
-GREYS = ("0.45", "0.68")
-SCALES_OF_THE_PAPER = ("early", "paper")
-"""The scales that share the paper's setting, so that its curves may lie behind ours."""
-MOST_POINTS = 120
-"""Of a loss curve: with more of them, its noise would fill the gaps between the dashes."""
-FEW_POINTS = 5
-"""Up to so many are marked one by one."""
-PAPER_LOSS_AXIS, PAPER_ERROR_AXIS = (0.002, 2.0), (0.0, 20.0)
 FORMATS = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 """What is written, with the metadata that would differ from build to build taken out."""
+PANEL_WIDTH, PANEL_HEIGHT = 2.8, 1.9
+LEFT, RIGHT, BETWEEN = 0.6, 0.5, 0.85
+"""Measures in inches: quicker than a layout found by drawing."""
+LETTERS = 21
+"""Of a legend's names, that are an inch long."""
 
 
-def figure_name(plan: SweepPlan, experiment: Experiment) -> str:
-    """The stem of the figure's files: `shortcuts-quick-fig3` for panels fig3a … fig3d."""
-    characters = zip(*(panel.id for panel in experiment.figures), strict=False)
-    common = "".join(same[0] for same in takewhile(lambda same: len(set(same)) == 1, characters))
-    return f"{plan.name}-{common.rstrip('-_.') or 'figure'}"
+def wholes(experiment: Experiment) -> dict[str, list[Panel]]:
+    """The panels of each figure by its name: `fig3` has fig3a … fig3d."""
+    names = dict.fromkeys(panel.whole for panel in experiment.figures)
+    return {name: [panel for panel in experiment.figures if panel.whole == name] for name in names}
 
 
 def render(
-    plan: SweepPlan, experiment: Experiment, cells: list[Cell], runs: pd.DataFrame, curves: pd.DataFrame
+    panels: Sequence[Panel], plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], results: Results
 ) -> dict[str, bytes]:
-    """The experiment's panels in one figure: its file's content by format, the same bytes for the same data."""
+    """The panels of one figure as its file's content by format, the same bytes for the same data."""
     files = {}
     # After a reset: a reader's own matplotlibrc must not change the figures.
     with matplotlib.style.context(STYLE, after_reset=True):
-        figure = draw(plan, experiment, cells, runs, curves)
+        figure = draw(panels, plan, experiment, cells, results)
         for suffix, metadata in FORMATS.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix, metadata=metadata)
@@ -62,157 +55,108 @@ def render(
 
 
 def draw(
-    plan: SweepPlan, experiment: Experiment, cells: list[Cell], runs: pd.DataFrame, curves: pd.DataFrame
+    panels: Sequence[Panel], plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], results: Results
 ) -> Figure:
-    """The panels in a grid of two columns, training loss on the left axis, test error on the right one.
+    """The panels in a grid of two columns.
 
-    All panels have the same axes: the paper's at its own scale, otherwise such as fit everything drawn.
+    All have the same axes: the paper's at its own scale, otherwise such as fit everything drawn.
     """
-    by_row = {cell.row.id: cell for cell in cells}
-    lines = {
-        row_id: _lines(experiment.row(row_id), plan, runs, curves)
-        for row_id in dict.fromkeys(row_id for panel in experiment.figures for row_id in panel.rows)
-    }
-    columns = min(2, len(experiment.figures))
-    height = math.ceil(len(experiment.figures) / columns)
-    figure, subplots = _grid(columns, height)
-    for number, panel in enumerate(experiment.figures):
-        loss_axes = figure.add_subplot(subplots[number])
-        error_axes = loss_axes.twinx()
-        letter = f"({chr(ord('a') + number)}) " if len(experiment.figures) > 1 else ""
-        loss_axes.set_title(_text(f"{letter}{panel.title}"), y=1, pad=17)
-        _set_axes(loss_axes, error_axes, plan, list(lines.values()))
-        _draw_panel(loss_axes, error_axes, panel, by_row, lines)
-        if number % columns == 0:
-            loss_axes.set_ylabel("training loss")
-        if number % columns == columns - 1 or number == len(experiment.figures) - 1:
-            error_axes.set_ylabel("test error (%)")
-        if number + columns >= len(experiment.figures):
-            loss_axes.set_xlabel("iterations")
-    key = _key(plan)
-    figure.legend(handles=key, loc="lower center", ncols=len(key) if columns > 1 else 2, borderaxespad=0.3)
+    kind = KINDS[panels[0].kind]
+    of_panels = [lines_of(panel, plan, experiment, cells, results) for panel in panels]
+    columns = min(2, len(panels))
+    height = math.ceil(len(panels) / columns)
+    names = [[_legend(line) for line in lines] for lines in of_panels]
+    ncols = min((_fitting(some, PANEL_WIDTH + RIGHT, 6) for some in names if len(some) > 1), default=1)
+    legend_rows = [math.ceil(len(some) / ncols) for some in names]
+    key = _key(panels, plan, of_panels)
+    key_columns = _fitting([str(handle.get_label()) for handle in key], columns * (PANEL_WIDTH + BETWEEN), 8)
+    figure, subplots = _grid(columns, height, max(legend_rows), math.ceil(len(key) / key_columns))
+    for number, (panel, lines) in enumerate(zip(panels, of_panels, strict=True)):
+        left, *right = draw_panel(kind, figure.add_subplot(subplots[number]), lines, of_panels, plan.scale == "paper")
+        letter = f"({chr(ord('a') + number)}) " if len(panels) > 1 else ""
+        beside = legend_rows[number - number % columns :][:columns]
+        left.set_title(_text(f"{letter}{panel.title}"), y=1, pad=17 + 10 * (max(beside) - 1))
+        if panel.sorted:
+            left.set_xlabel(f"{left.get_xlabel()} (sorted by magnitude)")
+        _name_lines(left, lines, ncols)
+        if number % columns > 0:
+            left.set_ylabel("")
+        if number % columns < columns - 1 and number < len(panels) - 1:
+            for axes in right:
+                axes.set_ylabel("")
+        if number + columns < len(panels):
+            left.set_xlabel("")
+    figure.legend(handles=key, loc="lower center", ncols=key_columns, borderaxespad=0.3)
     return figure
 
 
-def _grid(columns: int, height: int) -> tuple[Figure, GridSpec]:
-    """A figure with places for so many panels, by measures in inches: quicker than a layout found by drawing."""
-    panel_width, panel_height, left, right, between, top, under, bottom = 2.8, 1.9, 0.6, 0.5, 0.85, 0.45, 0.75, 0.7
-    width = left + columns * panel_width + (columns - 1) * between + right
-    whole = top + height * panel_height + (height - 1) * under + bottom
+def _grid(columns: int, height: int, legend_rows: int, key_rows: int) -> tuple[Figure, GridSpec]:
+    """A figure with places for so many panels, with so many rows of names over each and under all."""
+    top, under = (space + 0.14 * (legend_rows - 1) for space in (0.45, 0.75))
+    bottom = 0.7 + 0.15 * (key_rows - 1)
+    width = LEFT + columns * PANEL_WIDTH + (columns - 1) * BETWEEN + RIGHT
+    whole = top + height * PANEL_HEIGHT + (height - 1) * under + bottom
     grid = GridSpec(
         *(height, columns),
-        left=left / width,
-        right=1 - right / width,
+        left=LEFT / width,
+        right=1 - RIGHT / width,
         bottom=bottom / whole,
         top=1 - top / whole,
-        wspace=between / panel_width,
-        hspace=under / panel_height,
+        wspace=BETWEEN / PANEL_WIDTH,
+        hspace=under / PANEL_HEIGHT,
     )
     return Figure(figsize=(width, whole)), grid
 
 
-@dataclass(frozen=True)
-class _Lines:
-    """A row's curves by iteration: ours as `over_seeds` tables, and the paper's, where there are any."""
-
-    loss: pd.DataFrame | None
-    error: pd.DataFrame | None
-    paper_loss: pd.Series | None
-    paper_error: pd.Series | None
-
-
-def _lines(row: Row, plan: SweepPlan, runs: pd.DataFrame, curves: pd.DataFrame) -> _Lines:
-    found = finished_curves(plan.rows.get(row.id, []), runs, curves)
-    found = [curve[curve["iteration"] <= plan.iterations] for curve in found]
-    ours = (
-        over_seeds(coarser(loss_points(curve), MOST_POINTS) for curve in found) if found else None,
-        over_seeds(error_points(curve) for curve in found) if found else None,
-    )
-    if row.curve is None or plan.scale not in SCALES_OF_THE_PAPER:
-        return _Lines(*ours, None, None)
-    end = plan.iterations if plan.scale == "early" else None
-    return _Lines(*ours, paper_loss(row.curve).loc[:end], paper_curve(row.curve, "testerr").loc[:end])
-
-
-def _draw_panel(
-    loss_axes: Axes, error_axes: Axes, panel: Panel, cells: dict[str, Cell], lines: dict[str, _Lines]
-) -> None:
-    legend = []
-    for index, row_id in enumerate(panel.rows):
-        colour, grey = COLOURS[index % len(COLOURS)], GREYS[min(index, len(GREYS) - 1)]
-        row = lines[row_id]
-        for axes, ours, papers, style, width in (
-            (loss_axes, row.loss, row.paper_loss, "--", 1.1),
-            (error_axes, row.error, row.paper_error, "-", 1.5),
-        ):
-            if papers is not None:
-                axes.plot(papers.index, papers, color=grey, linestyle=style, linewidth=0.8, zorder=1.5)
-            if ours is not None:
-                few = len(ours) <= FEW_POINTS
-                (line,) = axes.plot(ours.index, ours["median"], color=colour, linestyle=style, linewidth=width)
-                line.set(marker="o" if few else "", markersize=3, clip_on=not few)
-                axes.fill_between(ours.index, ours["low"], ours["high"], color=colour, alpha=0.25, linewidth=0)
-        legend.append(Line2D([], [], color=colour, linewidth=2.2, label=_text(_legend(cells[row_id]))))
-    # Outside the axes, where no curve can run through it.
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderpad": 0, "borderaxespad": 0.4}
-    loss_axes.legend(handles=legend, ncols=len(legend), handlelength=1.2, handletextpad=0.6, **place)
-    if not any(cells[row_id].n for row_id in panel.rows):
-        frame = {"facecolor": "white", "edgecolor": "0.6"}
-        loss_axes.text(0.5, 0.5, "no run yet", ha="center", va="center", transform=loss_axes.transAxes, bbox=frame)
-
-
-def _legend(cell: Cell) -> str:
-    if cell.n:
-        return f"{cell.row.case}, n = {cell.n}/{cell.planned}"
-    return f"{cell.row.case}: {'diverged' if cell.diverged else 'no run yet'}"
-
-
-def _set_axes(loss_axes: Axes, error_axes: Axes, plan: SweepPlan, lines: list[_Lines]) -> None:
-    loss = _values([line.loss for line in lines], [line.paper_loss for line in lines])
-    error = _values([line.error for line in lines], [line.paper_error for line in lines])
-    loss = loss[(loss > 0) & (loss < math.inf)]
-    as_printed = plan.scale == "paper" or loss.empty
-    last = max([plan.iterations, *(line.paper_loss.index.max() for line in lines if line.paper_loss is not None)])
-    loss_axes.set_xlim(0, last)
-    loss_axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    loss_axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-
-    loss_axes.set_yscale("log")
-    low, high = PAPER_LOSS_AXIS if as_printed else (float(loss.min()) / 1.15, float(loss.max()) * 1.15)
-    loss_axes.set_ylim(low, high)
-    decades = math.log10(high / low)
-    digits = (1, 1.5, 2, 3, 4, 5, 7) if decades < 1 else (1, 2, 5) if decades < 3.2 else (1,)
-    loss_axes.yaxis.set_major_locator(LogLocator(subs=digits))
-    loss_axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-    loss_axes.yaxis.set_minor_locator(NullLocator())
-
-    top = 100 if error.empty else min(100, 10 * math.ceil(float(error.max()) * 1.02 / 10))
-    error_axes.set_ylim(*(PAPER_ERROR_AXIS if as_printed else (0, top)))
-    error_axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    error_axes.yaxis.grid(True)
-    # Both curves over the grid: the axes of the loss lie on top, and let those of the error through.
-    loss_axes.set_zorder(error_axes.get_zorder() + 1)
-    loss_axes.patch.set_visible(False)
-
-
-def _values(ours: list[pd.DataFrame | None], papers: list[pd.Series | None]) -> pd.Series:
-    """Everything drawn on one axis."""
-    columns = [table[name] for table in ours if table is not None for name in ("low", "high")]
-    columns += [curve for curve in papers if curve is not None]
-    return pd.concat(columns) if columns else pd.Series(dtype=float)
-
-
-def _key(plan: SweepPlan) -> list[Artist]:
-    """What the lines are, in words, for all panels at once."""
-    handles: list[Artist] = [
-        Line2D([], [], color="black", linestyle="--", linewidth=1.1, label="training loss (left axis)"),
-        Line2D([], [], color="black", linewidth=1.5, label="test error (right axis)"),
+def _name_lines(axes: Axes, lines: Sequence[Line], ncols: int) -> None:
+    """The panel's own legend: outside the axes, where no curve can run through it."""
+    handles = [
+        Line2D([], [], color=line_colour(index), linewidth=2.2, label=_text(_legend(line)))
+        for index, line in enumerate(lines)
     ]
-    if plan.scale in SCALES_OF_THE_PAPER:
-        handles += [
-            Line2D([], [], color=grey, linewidth=0.8, label=f"the paper’s {name}")
-            for grey, name in zip(GREYS, ("original", "variant"), strict=True)
-        ]
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderpad": 0, "borderaxespad": 0.4}
+    axes.legend(handles=handles, ncols=ncols, handlelength=1.2, handletextpad=0.6, labelspacing=0.3, **place)
+    if not any(line.cell.n for line in lines):
+        frame = {"facecolor": "white", "edgecolor": "0.6"}
+        axes.text(0.5, 0.5, "no run yet", ha="center", va="center", transform=axes.transAxes, bbox=frame)
+
+
+def _legend(line: Line) -> str:
+    cell = line.cell
+    if cell.n:
+        return f"{line.label}, n = {cell.n}/{cell.planned}"
+    if cell.is_not_run:
+        return f"{line.label}: not at this scale"
+    return f"{line.label}: {'diverged' if cell.diverged else 'no run yet'}"
+
+
+def _fitting(names: Sequence[str], inches: float, handle: int) -> int:
+    """How many names of a legend fit beside one another, each behind a handle as long as so many letters."""
+    for columns in range(len(names), 1, -1):
+        # As matplotlib fills them: one column after the other, the first ones with one more.
+        widths = [max(map(len, column)) + handle for column in np.array_split(np.array(names, dtype=object), columns)]
+        if sum(widths) <= inches * LETTERS:
+            return columns
+    return 1
+
+
+def _key(panels: Sequence[Panel], plan: SweepPlan, of_panels: Sequence[Sequence[Line]]) -> list[Artist]:
+    """What the lines are, in words, for all panels at once."""
+    strokes = KINDS[panels[0].kind].strokes
+    handles: list[Artist] = [
+        Line2D([], [], color="black", linestyle=stroke.style, linewidth=stroke.width, label=stroke.name)
+        for stroke in strokes.values()
+    ]
+    most = max(map(len, of_panels))
+    indices = [index for lines in of_panels for index, line in enumerate(lines) if line.paper.keys() & strokes.keys()]
+    if indices and most > len(GREYS):
+        handles.append(Line2D([], [], color=GREYS[1], linewidth=0.8, label="the paper’s, in paler colours"))
+    elif indices:
+        for index in sorted(set(indices)):
+            names = {lines[index].label for lines in of_panels if len(lines) > index}
+            name = names.pop() if len(names) == 1 else ("baseline", "variant")[index]
+            grey = paper_colour(index, most)
+            handles.append(Line2D([], [], color=grey, linewidth=0.8, label=_text(f"the paper’s {name}")))
     if len(plan.seeds) > 1:
         handles.append(Patch(color="0.5", alpha=0.35, linewidth=0, label="all seeds"))
     return handles

@@ -1,9 +1,9 @@
-"""A results folder as tidy tables: one row a run, one row a logged step."""
+"""A results folder as tidy tables: one row a run, one row a logged step, one row a layer."""
 
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +51,19 @@ CURVE_COLUMNS = {
     "test_loss": "float64",
     "test_error": "float64",
 }
+RESPONSE_COLUMNS = {
+    "layer": "int64",
+    "name": "str",
+    "std": "float64",
+}
 
 
 def load_results(results: str | Path = "results") -> pd.DataFrame:
     """One row a run that has a result, finished or diverged: what it came to, its configuration and its `path`.
 
-    Errors in %, NaN when diverged. A setting is a column of its dotted name, `network.depth`; a group with a class,
-    such as `shortcut`, is a column of the class's name. A damaged result is left out with a warning, and named in
-    `.attrs["damaged"]`.
+    Errors in %, NaN when diverged. A further metric, such as `response_mean`, is a column of its own name, NaN where a
+    run lacks it. A setting is a column of its dotted name, `network.depth`; a group with a class, such as `shortcut`,
+    is a column of the class's name. A damaged result is left out with a warning, and named in `.attrs["damaged"]`.
     """
     rows, damaged = [], []
     for folder in _run_folders(results, "result.json"):
@@ -81,17 +86,40 @@ def load_curves(results: str | Path = "results") -> pd.DataFrame:
     A last line that was never finished is dropped; a curve that cannot be read is left out with a warning, and named
     in `.attrs["damaged"]`.
     """
-    curves, damaged = [], []
-    for folder in _run_folders(results, "curve.csv"):
-        try:
-            curves.append(_read_curve(folder))
-        except (OSError, ValueError) as error:
-            damaged.append(f"{folder}: damaged curve, left out: {_reason(error)}; delete the folder and train again")
-    columns = {name: RESULT_COLUMNS[name] for name in ("key", "configuration", "seed")} | CURVE_COLUMNS
-    curves = [curve for curve in curves if len(curve)]
-    frame = pd.concat(curves, ignore_index=True) if curves else _frame([], columns)
-    frame = frame[list(columns)].sort_values(["configuration", "seed"], kind="stable", ignore_index=True)
+    frame, damaged = _stacked(results, "curve.csv", _read_curve, CURVE_COLUMNS, "curve")
     return _with_damage(frame, damaged)
+
+
+def load_responses(results: str | Path = "results") -> pd.DataFrame:
+    """One row a layer of every run whose responses were measured: key, configuration, seed, `layer_responses.csv`.
+
+    `std` is the standard deviation of the layer's response (v1, Fig. 7), `layer` its place from the input, `name` its
+    module. A file that cannot be read or is not whole is left out with a warning, and named in `.attrs["damaged"]`.
+    """
+    file = "layer_responses.csv"
+    frame, damaged = _stacked(results, file, _read_responses, RESPONSE_COLUMNS, "layer responses")
+    return _with_damage(frame, damaged)
+
+
+def _stacked(
+    results: str | Path, file: str, read: Callable[[Path], pd.DataFrame], columns: dict[str, str], what: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of every run's file, each with its run, and the messages on those that are damaged."""
+    frames, damaged = [], []
+    for folder in _run_folders(results, file):
+        match = KEY.fullmatch(folder.name)
+        assert match is not None
+        try:
+            frame = read(folder / file).astype(columns)
+            run = {"key": folder.name, "configuration": match["configuration"], "seed": int(match["seed"])}
+            frames.append(frame.assign(**run))
+        except (OSError, ValueError) as error:
+            damaged.append(f"{folder}: damaged {what}, left out: {_reason(error)}; delete the folder and train again")
+    columns = {name: RESULT_COLUMNS[name] for name in ("key", "configuration", "seed")} | columns
+    frames = [frame for frame in frames if len(frame)]
+    stacked = pd.concat(frames, ignore_index=True) if frames else _frame([], columns)
+    stacked = stacked[list(columns)].sort_values(["configuration", "seed"], kind="stable", ignore_index=True)
+    return stacked, damaged
 
 
 def _run_folders(results: str | Path, file: str) -> Iterator[Path]:
@@ -104,12 +132,12 @@ def _read_run(folder: Path) -> dict[str, Any]:
     result = Result.model_validate_json((folder / "result.json").read_bytes())
     if not result.key == folder.name == f"{result.configuration}-s{result.seed}":
         raise ValueError(f"it is the result of {result.key}")
-    values = result.model_dump(exclude={"provenance"})
+    values = result.model_dump(exclude={"provenance", "metrics"})
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     if not isinstance(config, dict):
         raise ValueError("config.yaml is no mapping")
     provenance = {name: result.provenance.get(name) for name in ("commit", "dirty")}
-    return {**_flat(config), **values, **provenance, "path": str(folder)}
+    return {**result.metrics, **_flat(config), **values, **provenance, "path": str(folder)}
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -125,19 +153,27 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read_curve(folder: Path) -> pd.DataFrame:
-    text = (folder / "curve.csv").read_text(encoding="utf-8")
+def _read_curve(path: Path) -> pd.DataFrame:
+    text = path.read_text(encoding="utf-8")
     # A line without its end was cut off while being written: its last number may lack digits and still be a number.
     whole_lines = text[: text.rfind("\n") + 1]
-    if not whole_lines:
-        return _frame([], CURVE_COLUMNS)
-    curve = pd.read_csv(io.StringIO(whole_lines))
-    if absent := [name for name in CURVE_COLUMNS if name not in curve]:
+    return _read_csv(whole_lines, CURVE_COLUMNS) if whole_lines else _frame([], CURVE_COLUMNS)
+
+
+def _read_responses(path: Path) -> pd.DataFrame:
+    text = path.read_text(encoding="utf-8")
+    responses = _read_csv(text, RESPONSE_COLUMNS)
+    # Unlike a curve it does not grow: without its end it would be the responses of a shallower network.
+    if responses.empty or not text.endswith("\n") or responses[list(RESPONSE_COLUMNS)].isna().any(axis=None):
+        raise ValueError("it is not whole")
+    return responses
+
+
+def _read_csv(text: str, columns: dict[str, str]) -> pd.DataFrame:
+    frame = pd.read_csv(io.StringIO(text))
+    if absent := [name for name in columns if name not in frame]:
         raise ValueError(f"no column {', '.join(absent)}")
-    curve = curve.astype(CURVE_COLUMNS)
-    match = KEY.fullmatch(folder.name)
-    assert match is not None
-    return curve.assign(key=folder.name, configuration=match["configuration"], seed=int(match["seed"]))
+    return frame
 
 
 def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:

@@ -9,13 +9,16 @@ from typing import TypeVar
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
-from resnet_ablations.experiments import Experiment, Scale, load_experiment
+from resnet_ablations.experiments import Experiment, load_experiment
 from resnet_ablations.overrides import SWEEP_KEYS, choices_of, compose
 from resnet_ablations.results.keys import is_location
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
+from resnet_ablations.sweep.cell_runs import CellRuns, Overrides, StandIns, keys_set, runs_of_cells, stand_ins
 
-Overrides = tuple[str, ...]
 T = TypeVar("T")
+
+IN_CURVE = ("test_error", "train_error")
+"""The metrics that a run has at each iteration it evaluates, so that a longer run has them too; others at its end."""
 
 
 @dataclass(frozen=True)
@@ -67,51 +70,62 @@ def _plan_experiment(names: list[str], scales: list[str], choices: dict[str, lis
         raise UserError(f"scale={scale_name}: no such scale of {experiment.name}; allowed: {allowed}")
     scale = experiment.scales[scale_name]
     seeds = choices.pop("seed", [str(seed) for seed in scale.seeds])
-    wanted = choices.pop("rows", [row.id for row in experiment.rows])
-    if unknown := [row_id for row_id in wanted if row_id not in (row.id for row in experiment.rows)]:
-        allowed = ", ".join(row.id for row in experiment.rows)
-        raise UserError(f"rows={','.join(unknown)}: no such row of {experiment.name}; allowed: {allowed}")
-    _refuse(choices, experiment)
+    rows, columns = _chosen(choices, experiment)
+    instead = stand_ins(experiment, scale)
+    _refuse(choices, experiment, instead)
     extra = [f"{key}={values[0]}" for key, values in choices.items()]
-    setting, shortened = _setting(experiment, scale)
-    cells = [(row.id, cell) for row in experiment.rows for cell in row.configurations]
-    composed = []
-    for _, cell in cells:
-        own = _merged(setting, shortened, cell, extra)
-        longer = _merged(setting, cell, extra)
-        composed.append((own, _compose(own), _compose(longer) if longer != own else None))
-    _sound([config for _, config, _ in composed])
+    cells = runs_of_cells(experiment, scale, extra)
+    configs = _composed(cells)
+    servers = _servers(cells, configs)
+    chosen = [cell for cell in cells if cell.row in rows and cell.column in columns]
     jobs: list[Job] = []
-    rows: dict[str, list[str]] = {row.id: [] for row in experiment.rows}
-    configurations = {}
-    for (row_id, _), (own, config, longer_config) in zip(cells, composed, strict=True):
-        assert isinstance(config, RunConfig)
-        server = longer_config if isinstance(longer_config, RunConfig) and _serves(longer_config, config) else None
-        if row_id in wanted:
-            jobs += _sound(_with_seeds(config, own, seeds, server))
-        rows[row_id].append(config.configuration)
-        configurations[config.configuration] = PlannedConfiguration(
-            overrides=list(own),
-            served_by=[server.configuration] if server is not None else [],
+    for overrides in dict.fromkeys(overrides for cell in chosen for overrides in cell.own):
+        config = configs[overrides]
+        jobs += _sound(_with_seeds(config, overrides, seeds, servers.get(config.configuration)))
+    if not jobs:
+        raise UserError(
+            f"scale={scale_name}: none of the chosen cells of {experiment.name} is run there; "
+            "choose other rows, other columns or another scale"
+        )
+    configurations = {
+        config.configuration: PlannedConfiguration(
+            overrides=list(overrides),
+            served_by=[server.configuration] if (server := servers.get(config.configuration)) else [],
             config={group: value for group, value in config.scientific.items() if group != "seed"},
         )
+        for overrides, config in configs.items()
+    }
     record = SweepPlan(
         name=_sweep_name(experiment.name, scale_name, extra, list(configurations)),
         experiment=experiment.name,
         scale=scale_name,
         overrides=extra,
+        instead=instead,
         seeds=sorted({*scale.seeds, *(job.config.seed for job in jobs)}),
-        iterations=jobs[0].config.schedule.iterations,
-        rows=rows,
+        cells=_table(experiment, cells, configs),
         configurations=configurations,
     )
     return Plan(_once(jobs), record)
 
 
-def _refuse(choices: dict[str, list[str]], experiment: Experiment) -> None:
-    """Raise for overrides that would undo the rows, or sweep what the experiment does not."""
-    varied = {line.partition("=")[0] for row in experiment.rows for cell in row.configurations for line in cell}
-    mistakes = [f"{key}: the rows of {experiment.name} set it" for key in choices if key in varied]
+def _chosen(choices: dict[str, list[str]], experiment: Experiment) -> tuple[list[str], list[str]]:
+    """The ids of the rows and of the columns that are trained: those asked for, or all."""
+    there = {"rows": [row.id for row in experiment.rows], "columns": [column.id for column in experiment.columns]}
+    chosen = {key: choices.pop(key, ids) for key, ids in there.items()}
+    mistakes = [
+        f"{key}={','.join(unknown)}: no such {key.removesuffix('s')} of {experiment.name}; allowed: {', '.join(ids)}"
+        for key, ids in there.items()
+        if (unknown := [name for name in chosen[key] if name not in ids])
+    ]
+    if mistakes:
+        raise UserError(*mistakes)
+    return chosen["rows"], chosen["columns"]
+
+
+def _refuse(choices: dict[str, list[str]], experiment: Experiment, instead: StandIns) -> None:
+    """Raise for overrides that would undo what tells the cells apart, or sweep what the experiment does not."""
+    setters = keys_set(experiment, instead)
+    mistakes = [f"{key}: the {setters[key]} of {experiment.name} set it" for key in choices if key in setters]
     mistakes += [
         f"{key}={','.join(values)}: one value; beside an experiment's rows only seed takes several"
         for key, values in choices.items()
@@ -121,22 +135,39 @@ def _refuse(choices: dict[str, list[str]], experiment: Experiment) -> None:
         raise UserError(*mistakes)
 
 
-def _setting(experiment: Experiment, scale: Scale) -> tuple[list[str], list[str]]:
-    """The overrides of the scale, or of the one that it is the beginning of, and those that shorten it."""
-    if scale.prefix_of is None:
-        return [*experiment.overrides, *scale.overrides], []
-    whole = experiment.scales[scale.prefix_of]
-    return [*experiment.overrides, *whole.overrides, *scale.overrides], [f"schedule.iterations={scale.iterations}"]
+def _composed(cells: list[CellRuns]) -> dict[Overrides, RunConfig]:
+    """Every configuration of the cells, each composed once."""
+    own = list(dict.fromkeys(overrides for cell in cells for overrides in cell.own))
+    return dict(zip(own, _sound([_compose(overrides) for overrides in own]), strict=True))
 
 
-def _merged(*lists: list[str]) -> Overrides:
-    """All overrides, of each key the last one."""
-    by_key: dict[str, str] = {}
-    for line in itertools.chain(*lists):
-        key = line.partition("=")[0].lstrip("+")
-        by_key.pop(key, None)
-        by_key[key] = line
-    return tuple(by_key.values())
+def _servers(cells: list[CellRuns], configs: dict[Overrides, RunConfig]) -> dict[str, RunConfig]:
+    """By configuration, the longer run that has it as its beginning and can take its place in all of its cells."""
+    servers: dict[str, RunConfig] = {}
+    own_end: set[str] = set()
+    composed: dict[Overrides, RunConfig | UserError] = {**configs}
+    for cell in cells:
+        for overrides, longer in zip(cell.own, cell.longer, strict=True):
+            config = configs[overrides]
+            if longer not in composed:
+                composed[longer] = _compose(longer)
+            server = composed[longer]
+            if cell.metric not in IN_CURVE:
+                own_end.add(config.configuration)
+            elif isinstance(server, RunConfig) and _serves(server, config):
+                servers[config.configuration] = server
+    return {name: server for name, server in servers.items() if name not in own_end}
+
+
+def _table(
+    experiment: Experiment, cells: list[CellRuns], configs: dict[Overrides, RunConfig]
+) -> dict[str, dict[str, list[str]]]:
+    """The names of each cell's configurations, by row and column; those that come to the same are one."""
+    table: dict[str, dict[str, list[str]]] = {row.id: {} for row in experiment.rows}
+    for cell in cells:
+        names = (configs[overrides].configuration for overrides in cell.own)
+        table[cell.row][cell.column] = list(dict.fromkeys(names))
+    return table
 
 
 def _compose(overrides: Overrides) -> RunConfig | UserError:
@@ -176,8 +207,9 @@ def _once(jobs: list[Job]) -> tuple[Job, ...]:
 
 
 def _serves(longer: RunConfig, config: RunConfig) -> bool:
-    """Whether the longer run tests where this one ends."""
-    return config.schedule.iterations % longer.schedule.evaluate_every == 0
+    """Whether the longer run goes on where this one ends, and tests there."""
+    iterations, whole = config.schedule.iterations, longer.schedule
+    return iterations < whole.iterations and iterations % whole.evaluate_every == 0
 
 
 def _sweep_name(experiment: str, scale: str, extra: list[str], configurations: list[str]) -> str:

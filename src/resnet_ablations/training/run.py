@@ -14,7 +14,10 @@ from torch import nn
 
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig, TrainerSettings
+from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import Batches
+from resnet_ablations.data.file_batches import FileBatches
+from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.provenance import now, provenance, usable_cores
@@ -58,6 +61,9 @@ def train_run(config: RunConfig, stop_on: Sequence[int] = (signal.SIGINT, signal
     except (Interrupted, KeyboardInterrupt, SystemExit) as end:
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
         raise end if isinstance(end, Interrupted) else Interrupted(signal.SIGINT) from end
+    except UserError as error:  # such as a file that cannot be read; whoever shows it needs no traceback
+        folder.set_status(status.model_copy(update={"outcome": "failed", "reason": error.messages[0]}))
+        raise
     except BaseException as error:
         log.exception("%s failed", config.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -167,17 +173,26 @@ def initialised_network(config: RunConfig) -> nn.Module:
 
 
 def load_batches(config: RunConfig) -> Batches:
-    """The batches of a run: its data set in memory."""
-    data = config.data
-    data.source.prepare()
-    return Batches(
-        data.source.load(),
-        pad=data.augmentation.pad,
-        flip=data.augmentation.flip,
-        normalisation=data.normalisation,
-        batch_size=config.schedule.batch_size,
-        seed=config.seed,
-    )
+    """The batches of a run: of arrays where the data set lies in memory, else of files decoded while it trains."""
+    data, schedule = config.data, config.schedule
+    match data.load():
+        case Images() as images:
+            return ArrayBatches(
+                images,
+                pad=data.augmentation.pad,
+                flip=data.augmentation.flip,
+                normalisation=data.normalisation,
+                batch_size=schedule.batch_size,
+                seed=config.seed,
+            )
+        case ImageFiles() as files:
+            return FileBatches(
+                files,
+                batch_size=schedule.batch_size,
+                seed=config.seed,
+                iterations=schedule.iterations,
+                workers=config.trainer.workers or config.trainer.threads or usable_cores(),
+            )
 
 
 @contextmanager

@@ -1,0 +1,77 @@
+"""What a source hands out: a training set and a test set, in memory or as files."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet_ablations.errors import UserError
+
+CropAugmentation = Literal["scale", "scale_aspect_ratio"]
+"""How the input is cut out of a training image: the two of v2's Table 5, see `data.views`."""
+
+ColourAugmentation = Literal["pca", "none"]
+"""Whether a training image's colours are shifted, see `data.file_batches.colour_shift`."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A training set and a test set."""
+
+    train: npt.NDArray[Any]
+    """N images"""
+    train_labels: npt.NDArray[np.int64]
+    """N, each in 0 … classes-1"""
+    test: npt.NDArray[Any]
+    """M images"""
+    test_labels: npt.NDArray[np.int64]
+    """M"""
+
+    def hold_out(self, count: int) -> Self:
+        """Test on `count` of the training images, which are not trained on, and not on the test set.
+
+        A rule, not a draw: those at evenly spaced places of the training images sorted by class (in their own order
+        within a class), so that each class gives its share. Both parts keep their order.
+        """
+        check_held_out(count, len(self.train))
+        places = (2 * np.arange(count) + 1) * len(self.train) // (2 * count)
+        held_out = np.zeros(len(self.train), bool)
+        held_out[np.argsort(self.train_labels, kind="stable")[places]] = True
+        return replace(
+            self,
+            train=self.train[~held_out],
+            train_labels=self.train_labels[~held_out],
+            test=self.train[held_out],
+            test_labels=self.train_labels[held_out],
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Images(Split):
+    """All of a data set in memory: `train` is N×H×W×C, `test` M×H×W×C."""
+
+    train: npt.NDArray[np.uint8]
+    test: npt.NDArray[np.uint8]
+
+
+@final
+@dataclass(frozen=True)
+class ImageFiles(Split):
+    """Image files of any size, and how inputs are cut out of them: `train` and `test` are paths below `root`."""
+
+    train: npt.NDArray[np.str_]
+    test: npt.NDArray[np.str_]
+    root: Path
+    crop: int
+    """Height and width of an input."""
+    augmentation: CropAugmentation
+    colour: ColourAugmentation
+
+
+def check_held_out(count: int, training_images: int) -> None:
+    """Raise `UserError` unless images to train on are left when `count` are held out."""
+    if count >= training_images:
+        raise UserError(f"data.held_out={count}: must be smaller than the training set of {training_images:,} images")

@@ -1,0 +1,54 @@
+"""Networks for the tests: put together from conf/, made small, and without the numbers that hide mistakes."""
+
+from functools import cache
+
+import torch
+from torch import nn
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.overrides import CONF, compose
+
+
+def names(group: str) -> list[str]:
+    """The options of a group: every file that a user can choose."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if not path.name.startswith("_"))
+
+
+NETWORKS, ACTIVATIONS, SHORTCUTS = names("network"), names("activation"), names("shortcut")
+
+
+@cache
+def composed(*overrides: str) -> RunConfig:
+    return compose(overrides)
+
+
+def combined(network: str, activation: str = "original", shortcut: str = "identity") -> RunConfig:
+    """The three files together; composing each of them once is much faster than each combination."""
+    parts = {
+        "activation": composed(f"activation={activation}").activation,
+        "shortcut": composed(f"shortcut={shortcut}").shortcut,
+    }
+    return composed(f"network={network}").model_copy(update=parts)
+
+
+def small(config: RunConfig, units: int = 1, width: int = 4) -> RunConfig:
+    """As many units in each stage, with `width` channels in the first and twice as many in each further one."""
+    network = config.network
+    widths = [width * 2**stage for stage in range(len(network.widths))]
+    changes = {
+        "depth": 2 + len(network.kernels) * len(widths) * units,
+        "units": [units] * len(widths),
+        "widths": widths,
+        "stem": network.stem.model_copy(update={"width": width}),
+    }
+    return config.model_copy(update={"network": network.model_copy(update=changes)})
+
+
+def shaken(network: nn.Module, seed: int = 0) -> nn.Module:
+    """The network with random γ, β, biases and running statistics, for 1 and 0 commute with much."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            if tensor.ndim == 1:
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    return network

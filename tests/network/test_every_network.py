@@ -1,0 +1,52 @@
+"""Every file of conf/network × conf/activation × conf/shortcut: a new file is tested from the day it is there."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from made import ACTIVATIONS, NETWORKS, SHORTCUTS, combined, composed, small
+
+from resnet_ablations.build import network_for
+
+every_network = pytest.mark.parametrize("network", NETWORKS)
+every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
+
+
+def test_the_networks_of_both_papers_are_there() -> None:
+    cifar = {"20", "32", "44", "56", "110", "1202", "110_1layer", "164", "1001"}
+    assert {f"resnet{name}" for name in cifar} <= set(NETWORKS)
+    assert {f"imagenet_resnet{depth}" for depth in (18, 34, 50, 101, 152, 200)} <= set(NETWORKS)
+
+
+@every_activation
+@every_network
+def test_trains_a_step_when_it_is_small(network: str, activation: str) -> None:
+    torch.manual_seed(0)
+    for shortcut in SHORTCUTS:
+        config = small(combined(network, activation, shortcut))
+        built = network_for(config, channels=1, classes=7)
+        size = 32 if config.network.stem.max_pool else 8
+        logits = built(torch.randn(3, 1, size, size))
+        assert logits.shape == (3, 7)
+        F.cross_entropy(logits, torch.tensor([0, 1, 6])).backward()
+        for name, parameter in built.named_parameters():
+            assert parameter.grad is not None, f"{shortcut}: {name}"
+            assert parameter.grad.isfinite().all(), f"{shortcut}: {name}"
+
+
+@pytest.mark.parametrize("activation", ["original", "full_preactivation"])
+@every_network
+def test_runs_at_its_own_depth_and_width(network: str, activation: str) -> None:
+    config = combined(network, activation)
+    built = network_for(config, channels=3, classes=10)
+    size = 32 if config.network.stem.max_pool else 8
+    with torch.no_grad():
+        logits = built(torch.randn(2, 3, size, size))
+    assert logits.shape == (2, 10)
+    assert logits.isfinite().all()
+    assert len(built.units) == sum(config.network.stages)
+
+
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+def test_what_these_tests_put_together_is_what_overrides_give(shortcut: str) -> None:
+    overrides = ("network=resnet164", "activation=full_preactivation", f"shortcut={shortcut}")
+    assert combined("resnet164", "full_preactivation", shortcut).plain() == composed(*overrides).plain()
