@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked, compose
 from resnet_ablations.report.build import build, standard_console
+from resnet_ablations.results.claims import Claimed
 from resnet_ablations.sweep.plan import Plan, plan
 from resnet_ablations.training.run import Interrupted, train_run
 
@@ -22,9 +23,13 @@ def _train(config: DictConfig) -> float | None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     with exit_on_user_error():
         try:
-            result = train_run(checked(config))
-        except Interrupted:
-            raise SystemExit(130) from None
+            run = checked(config)
+            result = train_run(run)
+        except Claimed as claimed:
+            print(f"{run.key}: {claimed}; nothing is left to do here")
+            raise SystemExit(1) from None
+        except Interrupted as end:
+            raise SystemExit(128 + end.signal) from None
     print(result.summary())
     return result.test_error
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
@@ -14,21 +15,26 @@ import torch
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
+from resnet_ablations.results.claims import Claim, Claimed
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.sweep.progress import Progress
 from resnet_ablations.training.run import Interrupted, accelerator_of, train_run
 from resnet_ablations.training.stopping import StopRequest
 
+CLAIMED = 75
+"""The exit code of a process whose run another one has: EX_TEMPFAIL of sysexits.h."""
+
 
 def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None:
     """Train each run in its own process, as many at once as `processes` says (default: the cores, or the GPUs).
 
-    A process gets cores / processes threads. One that dies leaves the others alone; what it left, and why it ended, is
-    in its run folder. The first Ctrl-C or SIGTERM stops all of them after their steps under way, the second at once.
+    A process gets cores / processes threads. A run that somebody else is training is waited for, after all others. One
+    that dies leaves the others alone; what it left, and why it ended, is in its run folder. The first Ctrl-C or SIGTERM
+    stops all of them after their steps under way, the second at once.
     """
     for run in runs:
-        accelerator_of(run)
+    accelerator_of(run)
     slots = processes or _devices(runs)
     # Not by how many runs are left: the number of threads can change a run's last digits.
     threads = max(1, usable_cores() // slots)
@@ -48,14 +54,17 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
 
         with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
             while active or (waiting and stop.signal is None):
-                while waiting and len(active) < slots and stop.signal is None:
-                    run = waiting.pop(0)
+                while len(active) < slots and stop.signal is None and (free := _first_free(waiting)) is not None:
+                    run = waiting.pop(free)
+                    if RunFolder(run.paths.results, run.key).result() is not None:
+                        progress.ended(RunFolder(run.paths.results, run.key))
+                        continue
                     slot = min(set(range(slots)) - {slot for _, slot in active.values()})
                     process = context.Process(target=_train, args=(run.plain(), threads, slot))
                     process.start()
                     active[process] = run, slot
                     progress.started(RunFolder(run.paths.results, run.key))
-                wait([process.sentinel for process in active], timeout=0.5)
+                wait([process.sentinel for process in active], timeout=0.5) if active else time.sleep(0.5)
                 if stop.signal is not None and not told:
                     told = True
                     progress.stopping()
@@ -64,11 +73,21 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
                 for process in [process for process in active if not process.is_alive()]:
                     run, _ = active.pop(process)
                     folder = RunFolder(run.paths.results, run.key)
+                    if process.exitcode == CLAIMED:
+                        waiting.append(run)
+                        progress.postponed(folder)
+                        continue
                     _note_death(folder, run, process.exitcode or 0, interrupted=told)
                     progress.ended(folder)
                 progress.update()
     if stop.signal is not None:
         raise SystemExit(128 + stop.signal)
+
+
+def _first_free(runs: Sequence[RunConfig]) -> int | None:
+    """The place of the first run that nobody else is training."""
+    folders = (RunFolder(run.paths.results, run.key) for run in runs)
+    return next((place for place, folder in enumerate(folders) if Claim(folder.path).owner() is None), None)
 
 
 def _devices(runs: Sequence[RunConfig]) -> int:
@@ -95,6 +114,8 @@ def _train(tree: dict[str, Any], threads: int, slot: int) -> None:
     with exit_on_user_error():
         try:
             train_run(run, stop_on=[signal.SIGTERM])
+        except Claimed:
+            raise SystemExit(CLAIMED) from None
         except Interrupted as end:
             raise SystemExit(128 + end.signal) from None
 

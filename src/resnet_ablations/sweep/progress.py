@@ -56,10 +56,18 @@ class Progress:
         """A run begins."""
         self._active[folder.key] = folder, self._bars.add_task(folder.key, total=None, speed="")
 
+    def postponed(self, folder: RunFolder) -> None:
+        """A run turned out to be another sweep's."""
+        self._remove(folder)
+        self._console.print(f"{folder.key}: another sweep trains it; waiting for that", markup=False)
+
+    def _remove(self, folder: RunFolder) -> None:
+        if folder.key in self._active:
+            self._bars.remove_task(self._active.pop(folder.key)[1])
+
     def ended(self, folder: RunFolder) -> None:
         """A run has ended, one way or another."""
-        _, task = self._active.pop(folder.key)
-        self._bars.remove_task(task)
+        self._remove(folder)
         self._ended += 1
         self._bars.update(self._total, completed=self._ended)
         result, status = folder.result(), folder.status()

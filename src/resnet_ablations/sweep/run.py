@@ -23,8 +23,12 @@ def run_sweep(plan: Plan, launch: Launch) -> None:
     print(
         f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True
     )
+    stopped = None
     if missing:
-        launch([list(job.overrides) for job in missing])
+        try:
+            launch([list(job.overrides) for job in missing])
+        except SystemExit as end:
+            stopped = end
     failed = 0
     for job in missing:
         if result_of(job) is None:
@@ -34,7 +38,10 @@ def run_sweep(plan: Plan, launch: Launch) -> None:
             reason = f"{status.outcome}: {status.reason}".rstrip(": ") if status else "never started"
             print(f"{job.config.key}: {reason}; see {folder.log}")
     if failed:
-        print(f"{name}: {failed} of {len(missing)} runs left no result; the same command trains them again")
+        print(f"{name}: {failed} of {len(missing)} runs left no result; the same command goes on with them")
+    if stopped is not None:
+        raise stopped
+    if failed:
         raise SystemExit(1)
 
 

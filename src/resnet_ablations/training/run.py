@@ -20,6 +20,7 @@ from resnet_ablations.data.file_batches import FileBatches
 from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.resnet import parameter_count
+from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.provenance import now, provenance, usable_cores
 from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
@@ -40,13 +41,19 @@ class Interrupted(Exception):
 def train_run(config: RunConfig, stop_on: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Result:
     """Train a run to its end, from its checkpoint where it has one, or return what it left when it was trained before.
 
-    Raise `Interrupted` at the first of the signals `stop_on`, with a checkpoint of the last whole step; whatever else
-    goes wrong is noted in the folder and raised again.
+    Raise `Claimed` where another process trains it, and `Interrupted` at the first of the signals `stop_on`, with a
+    checkpoint of the last whole step; whatever else goes wrong is noted in the folder and raised again.
     """
     folder = RunFolder(config.paths.results, config.key)
     if (result := folder.result()) is not None:
         return result
     accelerator_of(config)
+    with Claim(folder.path):
+        # The one who had the claim before may have finished it.
+        return folder.result() or _train_claimed(config, folder, stop_on)
+
+
+def _train_claimed(config: RunConfig, folder: RunFolder, stop_on: Sequence[int]) -> Result:
     folder.start(config.plain())
     status = Status(outcome="running", iteration=0, iterations=config.schedule.iterations)
     folder.set_status(status)
