@@ -34,7 +34,7 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
     stops all of them after their steps under way, the second at once.
     """
     for run in runs:
-    accelerator_of(run)
+        accelerator_of(run)
     slots = processes or _devices(runs)
     # Not by how many runs are left: the number of threads can change a run's last digits.
     threads = max(1, usable_cores() // slots)
