@@ -95,10 +95,10 @@ def ours(config: RunConfig, images: Images) -> float:
         config,
         batches,
         record=lambda row: None,
-        report_progress=lambda iteration, speed: times.append(time.perf_counter()),
+        after_iteration=lambda iteration: times.append(time.perf_counter()),
     )
     with quiet_lightning():
-        trainer = lightning_trainer(config)
+        trainer = lightning_trainer(config, config.schedule.iterations)
         trainer.fit(module, train_dataloaders=range(config.schedule.iterations * module.parts))
     # The first iteration starts up, the last one is followed by an evaluation.
     return times[-2] - times[0]

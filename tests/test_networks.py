@@ -66,8 +66,8 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     monkeypatch.setattr(networks, "ENTRIES", [entry for entry in ENTRIES if entry.name in chosen])
     monkeypatch.setattr(networks, "VGG", networks.VGG[:1])
     main()
-    printed = capsys.readouterr()
-    lines = [re.split(r" {2,}", line.strip()) for line in printed.out.splitlines()]
+    printed = capsys.readouterr().out
+    lines = [re.split(r" {2,}", line.strip()) for line in printed.splitlines()]
     assert lines[2][:-1] == ["ResNet-20", "20", "9", "269,722", "0.27 M", "41 M", "–"]
     # A stem, nine units of two convolutions of which each keeps its input, BN's and ReLU's: 64 images in float32.
     kept = 64 * 4 * (3 * 32**2 + 16 * 32**2 * 2 + (16 + 32 / 4 + 64 / 16) * 32**2 * 12) / 2**20
@@ -76,9 +76,8 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     assert lines[4][:-1] == ["ResNet-34 A", "34", "16", "21,623,848", "–", "3.64 G", "3.6 G"]
     assert lines[5][:-1] == ["ResNet-101, BN after addition", "101", "33", "44,541,480", "–", "7.57 G", "–"]
     assert lines[6][:-1] == ["VGG-16", "16", "138,357,544", "–", "15.47 G", "15.3 G"]
-    assert "69,632" in printed.out
-    assert "1,179,648" in printed.out
-    assert printed.err == ""
+    assert "69,632" in printed
+    assert "1,179,648" in printed
 
 
 def test_no_memory_is_taken_for_weights() -> None:

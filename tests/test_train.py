@@ -103,7 +103,7 @@ def test_a_run_that_is_stopped_does_not_exit_as_if_it_were_done(tmp_path: Path) 
         said, _ = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130, said
+    assert process.returncode == 143, said
     assert "Traceback" not in said
     (path,) = (tmp_path / "results" / "runs").iterdir()
     folder = RunFolder(tmp_path / "results", path.name)

@@ -2,9 +2,9 @@
 
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
+from resnet_ablations.console import standard_console
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.sweeps import SweepPlan
@@ -25,7 +25,7 @@ def main() -> None:
         iterations = f"{job.config.schedule.iterations:,}"
         table.add_row(", ".join(cells.get(job.config.configuration, [])), job.config.key, iterations, state(job))
     # Off a terminal, keys stay in one piece.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    standard_console(120).print(table)
     missing = [job.config for job in planned.jobs if result_of(job) is None]
     print(f"{len(planned.jobs)} runs, {len(planned.jobs) - len(missing)} finished, {len(missing)} to train")
     if missing:

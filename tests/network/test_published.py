@@ -58,14 +58,14 @@ def test_torchvisions_resnets(model: str) -> None:
     theirs.load_state_dict(dict(zip(theirs.state_dict(), values, strict=True)), assign=True)
     # Small where that is enough: the last feature map has four pixels or one.
     batch, labels = images_and_labels(3, 64 if model in ("resnet18", "resnet34") else 32)
-    for training in (False, True):
-        logits, expected = network.train(training)(batch), theirs.train(training)(batch)
-        assert_equal("logits", logits, expected)
-        F.cross_entropy(logits, labels).backward()
-        F.cross_entropy(expected, labels).backward()
-        for (name, parameter), other in zip(network.named_parameters(), theirs.parameters(), strict=True):
-            assert_equal(name, parameter.grad, other.grad)
-            parameter.grad = other.grad = None
+    with torch.no_grad():
+        assert_equal("logits in evaluation", network.eval()(batch), theirs.eval()(batch))
+    logits, expected = network.train()(batch), theirs.train()(batch)
+    assert_equal("logits in training", logits, expected)
+    F.cross_entropy(logits, labels).backward()
+    F.cross_entropy(expected, labels).backward()
+    for (name, parameter), other in zip(network.named_parameters(), theirs.parameters(), strict=True):
+        assert_equal(name, parameter.grad, other.grad)
     for (name, buffer), other in zip(network.named_buffers(), theirs.buffers(), strict=True):
         assert_equal(name, buffer.double(), other.double())
 

@@ -9,9 +9,10 @@ import pytest
 from made_up import Declare, MadeUp
 from rich.console import Console
 
+from resnet_ablations.console import WIDTH
 from resnet_ablations.report.cells import Cell, cells_of
 from resnet_ablations.report.plans import runs_of
-from resnet_ablations.report.render import WIDTH, latex, markdown, terminal
+from resnet_ablations.report.render import latex, markdown, terminal
 from resnet_ablations.report.table import Table, comparison, tidy
 from resnet_ablations.results.frames import load_curves, load_results
 from resnet_ablations.results.sweeps import SweepPlan

@@ -5,7 +5,8 @@ import re
 import pandas as pd
 from rich.console import Console
 
-from resnet_ablations.report.render import WIDTH, csv, latex, markdown, terminal
+from resnet_ablations.console import WIDTH
+from resnet_ablations.report.render import csv, latex, markdown, terminal
 from resnet_ablations.report.table import Column, Table
 
 NASTY = Table(

@@ -178,7 +178,7 @@ def test_a_sweep_that_is_stopped_leaves_nothing_running(tmp_path: Path, number: 
         wait_until(lambda: any(len(path.read_text()) > 200 for path in tmp_path.glob("results/runs/*/curve.csv")))
         # A terminal's Ctrl-C goes to the whole group; a scheduler's SIGTERM to the process that it started.
         os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-        assert process.wait(timeout=30) != 0
+        assert process.wait(timeout=30) == 128 + number
         statuses = [RunFolder(tmp_path / "results", path.name).status() for path in runs_in(tmp_path)]
         assert statuses
         assert all(status is None or status.outcome == "interrupted" for status in statuses), statuses

@@ -32,11 +32,9 @@ def folder(run: RunConfig) -> RunFolder:
 
 
 @pytest.fixture
-def breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], object]], None]]:
+def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
     """Makes the training do something at its fourth iteration."""
     step: Step = TrainingModule.training_step
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
     def arrange(happen: Callable[[], object]) -> None:
         def broken(self: TrainingModule, micro_batch: int) -> Tensor:
             if micro_batch == 3:
@@ -45,9 +43,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[],
 
         monkeypatch.setattr(TrainingModule, "training_step", broken)
 
-    yield arrange
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return arrange
 
 
 def test_a_finished_run(config: Config) -> None:
@@ -218,22 +214,26 @@ def sigterm() -> None:
 
 
 def ctrl_c() -> None:
-    raise KeyboardInterrupt
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize("happen", [ctrl_c, sigterm])
 def test_a_run_that_is_stopped_is_interrupted_not_failed_and_not_finished(
     config: Config, breaking: Callable[[Callable[[], object]], None], happen: Callable[[], None]
 ) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     breaking(happen)
     run = config()
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted) as interrupted:
         train_run(run)
     left = folder(run)
     status = left.status()
+    assert interrupted.value.signal == (signal.SIGINT if happen is ctrl_c else signal.SIGTERM)
     assert status is not None
-    assert status.outcome == "interrupted"
+    assert (status.outcome, status.iteration) == ("interrupted", 4)
     assert left.result() is None
+    assert left.resumable_from() == 4
+    assert {number: signal.getsignal(number) for number in before} == before
 
 
 def test_bf16_is_another_run_near_the_same_curve(config: Config) -> None:

@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from resnet_ablations.console import WIDTH
 from resnet_ablations.report.table import Column, Table
 
-WIDTH = 100
-"""Columns of the terminal that a table may take."""
 MANY = 10
 """From so many columns on, they stand close together."""
 

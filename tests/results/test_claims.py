@@ -1,0 +1,76 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations.results import claims
+from resnet_ablations.results.claims import Claim, Claimed, Owner
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    with Claim(tmp_path / "run"), pytest.raises(Claimed, match=f"process {os.getpid()} "), Claim(tmp_path / "run"):
+        pytest.fail("two have it")
+    assert Claim(tmp_path / "run").owner() is None
+    with Claim(tmp_path / "run"):
+        pass
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_the_claim_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
+    code = "import sys, time; from pathlib import Path; from resnet_ablations.results.claims import Claim\n"
+    code += "with Claim(Path(sys.argv[1])): print('mine', flush=True); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "mine\n"
+    owner = Claim(tmp_path / "run").owner()
+    assert owner is not None
+    assert owner.pid == process.pid
+
+    process.kill()
+    wait_until_dead(tmp_path / "run")  # dead, though nobody has waited for it: a zombie
+    with Claim(tmp_path / "run"):
+        taken = Claim(tmp_path / "run").owner()
+    process.wait()
+    assert taken == Owner.this_process()
+
+
+def wait_until_dead(folder: Path) -> None:
+    end = time.monotonic() + 10
+    while Claim(folder).owner() is not None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "silent_for", "dead"),
+    [
+        ({}, 1e6, False),  # it is there, however busy
+        ({"started": 1}, 0, True),  # its number went to another process
+        ({"boot": "before"}, 0, True),
+        ({"pid": 2**22 + 1}, 0, True),
+        ({"host": "elsewhere", "pid": 2**22 + 1}, claims.DEAD_AFTER_SECONDS - 60, False),
+        ({"host": "elsewhere"}, claims.DEAD_AFTER_SECONDS + 60, True),
+    ],
+)
+def test_who_is_dead(change: dict[str, object], silent_for: float, dead: bool) -> None:
+    owner = Owner.this_process().model_copy(update=change)
+    assert owner.is_dead(time.time() - silent_for) is dead
+
+
+def test_an_owner_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
+    with Claim(tmp_path):
+        (path,) = tmp_path.glob("claim*")
+        os.utime(path, (0, 0))
+        end = time.monotonic() + 10
+        while path.stat().st_mtime == 0:
+            assert time.monotonic() < end
+
+
+def test_a_claim_that_cannot_be_read_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "claim.json").write_text("{")
+    with Claim(tmp_path):
+        assert Claim(tmp_path).owner() == Owner.this_process()

@@ -1,0 +1,193 @@
+"""Resumed equals uninterrupted, bit for bit, and a damaged checkpoint costs no more than the steps since the one before."""
+
+import hashlib
+import io
+import os
+import pickle
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.run import Interrupted, train_run
+
+Config = Callable[..., RunConfig]
+
+# Ten steps of two micro-batches, the learning rate changing at 2 and 4, a row of the curve every three.
+RUN = (
+    "shortcut=dropout",
+    "schedule.iterations=10",
+    "schedule.batch_size=32",
+    "bn_batch=16",
+    "schedule.log_every=3",
+    "schedule.evaluate_every=6",
+    "trainer.checkpoint_iterations=2",
+)
+
+
+def folder(run: RunConfig) -> RunFolder:
+    return RunFolder(run.paths.results, run.key)
+
+
+def numbers(result: Result) -> dict[str, Any]:
+    return result.model_dump(exclude={"seconds", "images_per_second", "provenance"})
+
+
+def stopped_at(monkeypatch: pytest.MonkeyPatch, run: RunConfig, micro_batch: int) -> None:
+    """Train until a signal comes in the middle of that micro-batch."""
+    step: Callable[[TrainingModule, int], Tensor] = TrainingModule.training_step
+
+    def signalled(self: TrainingModule, number: int) -> Tensor:
+        if number == micro_batch:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, number)
+
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr(TrainingModule, "training_step", signalled)
+        train_run(run)
+
+
+@pytest.mark.parametrize("overrides", [(), ("precision=bf16-mixed",), ("data=generated", "data.crop=16")])
+def test_resumed_equals_uninterrupted(
+    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    straight = config(*RUN, *overrides)
+    run = straight.model_copy(update={"paths": straight.paths.model_copy(update={"results": str(tmp_path / "b")})})
+    expected = train_run(straight)
+
+    # At 6 and 7 in the middle of step 4: once in its first, once in its second micro-batch.
+    for micro_batch in (6, 11, 12):
+        stopped_at(monkeypatch, run, micro_batch)
+        assert folder(run).resumable_from() == micro_batch // 2 + 1
+    result = train_run(run)
+
+    assert numbers(result) == numbers(expected)
+    assert result.weights is not None
+    for name in ("curve", "responses"):
+        assert getattr(folder(run), name).read_bytes() == getattr(folder(straight), name).read_bytes()
+    assert {path.name for path in folder(run).path.iterdir()} == {path.name for path in folder(straight).path.iterdir()}
+
+
+def test_a_killed_process_leaves_a_curve_that_is_cut_back_to_its_checkpoint(
+    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    straight = config(*RUN)
+    run = straight.model_copy(update={"paths": straight.paths.model_copy(update={"results": str(tmp_path / "b")})})
+    expected = train_run(straight)
+    stopped_at(monkeypatch, run, 7)
+    with folder(run).curve.open("a") as curve:
+        curve.write("6,0.1,1.0,50.0,,\n6,0.1,1.0,50.0,,\n9,0.01,0.")
+    (folder(run).path / ".result.json.x1y2").write_bytes(b"half")
+
+    assert numbers(train_run(run)) == numbers(expected)
+    assert folder(run).curve.read_bytes() == folder(straight).curve.read_bytes()
+    assert not list(folder(run).path.glob(".*"))
+
+
+def test_the_two_newest_checkpoints_are_kept_until_the_run_is_finished(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = config(*RUN)
+    stopped_at(monkeypatch, run, 13)
+
+    kept = sorted(path.name for path in folder(run).path.glob("checkpoint*"))
+    assert [name.split("-")[1] for name in kept] == ["00000006", "00000007"]
+    train_run(run)
+    assert not list(folder(run).path.glob("checkpoint*"))
+
+
+def newest(run: RunConfig) -> Path:
+    return max(folder(run).path.glob("checkpoint-*.pt"))
+
+
+def renamed(path: Path, content: bytes) -> None:
+    """Other content under a name whose digest is right."""
+    path.unlink()
+    start = path.name.rpartition("-")[0]
+    path.with_name(f"{start}-{hashlib.sha256(content).hexdigest()[:16]}.pt").write_bytes(content)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def bit_flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def another_runs(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    buffer = io.BytesIO()
+    torch.save(state | {"key": "resnet20-identity-digits-00000000-s0"}, buffer)
+    renamed(path, buffer.getvalue())
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return os.mkdir, ("executed",)
+
+
+def malicious(path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"key": Malicious()}, buffer)
+    renamed(path, buffer.getvalue())
+
+
+def malicious_pickle(path: Path) -> None:
+    renamed(path, pickle.dumps(Malicious()))
+
+
+@pytest.mark.parametrize(
+    "damage", [truncated, emptied, bit_flipped, another_runs, malicious, malicious_pickle], ids=lambda d: d.__name__
+)
+def test_a_damaged_checkpoint_is_set_aside_and_the_older_one_used(
+    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    straight = config(*RUN)
+    run = straight.model_copy(update={"paths": straight.paths.model_copy(update={"results": str(tmp_path / "b")})})
+    expected = train_run(straight)
+    stopped_at(monkeypatch, run, 13)
+    monkeypatch.chdir(tmp_path)
+    damage(newest(run))
+
+    result = train_run(run)
+
+    assert numbers(result) == numbers(expected)
+    assert not (tmp_path / "executed").exists()
+    assert len(list(folder(run).path.glob("checkpoint-00000007-*.damaged"))) == 1
+    log = folder(run).log.read_text()
+    assert "not used" in log
+    assert "from step 6" in log
+
+
+def test_without_a_sound_checkpoint_a_run_starts_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = config(*RUN)
+    stopped_at(monkeypatch, run, 13)
+    for path in folder(run).path.glob("checkpoint*"):
+        emptied(path)
+
+    assert train_run(run).outcome == "finished"
+    assert folder(run).log.read_text().count("from step 0") == 2
+
+
+def test_checkpoints_come_by_the_clock_too(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = config("trainer.checkpoint_minutes=1e-9")
+    written: list[int] = []
+    monkeypatch.setattr(RunFolder, "write_checkpoint", lambda self, iteration, content: written.append(iteration))
+
+    train_run(run)
+
+    assert written == [1, 2, 3, 4, 5, 6]
