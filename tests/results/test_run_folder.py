@@ -90,7 +90,7 @@ def test_training_again_sets_a_damaged_result_aside_and_keeps_a_whole_one(folder
     result_path(folder).write_text(WHOLE[:50])
     folder.log.write_text("of an earlier attempt")
     folder.start({"seed": 3})
-    assert (folder.path / "result.damaged.json").read_text() == WHOLE[:50]
+    assert (folder.path / "result.json.damaged").read_text() == WHOLE[:50]
     assert not result_path(folder).exists()
     assert folder.log.read_text() == ""
     folder.finish(Result.model_validate(VALUES))
@@ -119,7 +119,7 @@ def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.Monke
     status = folder.status()
     assert status is not None
     assert status.iteration == 5
-    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "log.txt", "status.json"}
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "status.json"}
     folder.finish(Result.model_validate(VALUES))
     assert folder.status() is None
     assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "log.txt", "result.json"}

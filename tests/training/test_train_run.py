@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,7 @@ def folder(run: RunConfig) -> RunFolder:
 def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
     """Makes the training do something at its fourth iteration."""
     step: Step = TrainingModule.training_step
+
     def arrange(happen: Callable[[], object]) -> None:
         def broken(self: TrainingModule, micro_batch: int) -> Tensor:
             if micro_batch == 3:
