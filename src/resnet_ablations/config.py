@@ -4,10 +4,7 @@ A group whose class is open to extension (`shortcut`, `data`) names the class in
 from the keyword-only parameters of that class's constructor, so that a new class needs no entry here.
 """
 
-import inspect
-import pkgutil
 import re
-import typing
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -23,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from resnet_ablations.components import parameters_of, resolve
 from resnet_ablations.data.images import ImageFiles, Images, check_held_out
 from resnet_ablations.data.sources import Source
 from resnet_ablations.errors import UserError
@@ -141,7 +139,7 @@ class ComponentSettings(Settings):
     def build(self, *args: object) -> Any:
         """An object of the class, from the positional arguments given and these settings."""
         component = resolve(self.target)
-        return component(*args, **{name: getattr(self, name) for name in _parameters(component)})
+        return component(*args, **{name: getattr(self, name) for name in parameters_of(component)})
 
 
 class Augmentation(Settings):
@@ -296,29 +294,9 @@ def validate(tree: dict[str, Any]) -> RunConfig:
     return config.model_copy(update={"data": data})
 
 
-def resolve(target: str, interface: type = object) -> type:
-    """The class of that dotted path; raise `ValueError` unless it is a subclass of `interface` in this package."""
-    try:
-        if not target.startswith("resnet_ablations."):
-            raise ImportError
-        component = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError):
-        component = None
-    if not (inspect.isclass(component) and issubclass(component, interface)) or inspect.isabstract(component):
-        raise ValueError(f"must name a {interface.__name__} class of resnet_ablations")
-    return component
-
-
-def _parameters(component: type) -> dict[str, Any]:
-    """The settings of a class: the keyword-only parameters of its constructor, with their annotations."""
-    constructor = inspect.signature(component).parameters.values()
-    annotations = typing.get_type_hints(component.__init__, include_extras=True)  # type: ignore[misc]
-    return {p.name: annotations[p.name] for p in constructor if p.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
 @cache
 def _schema(component: type, base: type[Settings]) -> type[Settings]:
-    fields: dict[str, Any] = {name: (annotation, ...) for name, annotation in _parameters(component).items()}
+    fields: dict[str, Any] = {name: (annotation, ...) for name, annotation in parameters_of(component).items()}
     return create_model(component.__name__, __base__=base, **fields)
 
 

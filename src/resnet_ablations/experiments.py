@@ -18,8 +18,8 @@ METRICS = {
     "test_error": "test error (%)",
     "train_error": "training error (%)",
     "top5_error": "top-5 test error (%)",
-    "crop320_error": "test error (%), one crop of 320",
-    "crop320_top5_error": "top-5 test error (%), one crop of 320",
+    "crop320_error": "test error (%), one crop of 320 (for inputs of 224)",
+    "crop320_top5_error": "top-5 test error (%), one crop of 320 (for inputs of 224)",
     "crops10_error": "test error (%), 10 crops",
     "crops10_top5_error": "top-5 test error (%), 10 crops",
     "response_mean": "mean over layers of the standard deviation of responses",
@@ -158,7 +158,16 @@ class Experiment(_Strict):
                 raise ValueError(f"scale {name!r} is none of {', '.join(SCALES)}")
             if scale.prefix_of is not None and scale.prefix_of not in self.scales:
                 raise ValueError(f"scale {name!r} is a prefix of unknown scale {scale.prefix_of!r}")
+            if idle := set(scale.instead) - self._said():
+                raise ValueError(f"scale {name!r} has something instead of what is nowhere said: {sorted(idle)}")
         return self
+
+    def _said(self) -> set[str]:
+        """Every override of the experiment, its columns, rows and cells."""
+        lists = [self.overrides, *(column.overrides for column in self.columns)]
+        lists += [*(lines for row in self.rows for lines in row.configurations)]
+        lists += [cell.overrides for _, _, cell in self.cells()]
+        return {line for lines in lists for line in lines}
 
     def cells(self) -> Iterator[tuple[Row, Column, Cell]]:
         """Every cell with its row and column, row by row."""

@@ -11,12 +11,12 @@ from torchvision.models import vgg16, vgg19  # type: ignore[import-untyped]
 
 from resnet_ablations.build import network_for
 from resnet_ablations.config import RunConfig
+from resnet_ablations.console import standard_console
 from resnet_ablations.network.cost import cost
 from resnet_ablations.network.dimensions import UnitShape
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.network.units import Branch, Placement
 from resnet_ablations.overrides import compose
-from resnet_ablations.report.build import standard_console
 
 
 @dataclass(frozen=True)

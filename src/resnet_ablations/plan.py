@@ -1,13 +1,14 @@
-"""What a sweep would run and what is finished already; trains nothing, writes nothing."""
+"""What a sweep would run and what is finished already, and what the rest costs; trains nothing, writes nothing."""
 
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
+from resnet_ablations.console import standard_console
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.sweeps import SweepPlan
+from resnet_ablations.sweep.cost import GPU_FLOPS, gpu_hours
 from resnet_ablations.sweep.plan import Job, plan
 from resnet_ablations.sweep.run import result_of
 
@@ -24,9 +25,12 @@ def main() -> None:
         iterations = f"{job.config.schedule.iterations:,}"
         table.add_row(", ".join(cells.get(job.config.configuration, [])), job.config.key, iterations, state(job))
     # Off a terminal, keys stay in one piece.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-    finished = sum(result_of(job) is not None for job in planned.jobs)
-    print(f"{len(planned.jobs)} runs, {finished} finished, {len(planned.jobs) - finished} to train")
+    standard_console(120).print(table)
+    missing = [job.config for job in planned.jobs if result_of(job) is None]
+    print(f"{len(planned.jobs)} runs, {len(planned.jobs) - len(missing)} finished, {len(missing)} to train")
+    if missing:
+        rate = f"{GPU_FLOPS / 1e12:g} TFLOP/s"
+        print(f"to train: about {gpu_hours(missing):.2g} GPU-hours (estimated from multiply-adds, {rate} sustained)")
 
 
 def cells_of(record: SweepPlan) -> dict[str, list[str]]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import yaml
 
+from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.report.build import build, standard_console
+from resnet_ablations.report.build import build
 from resnet_ablations.results.files import write_atomically
 from resnet_ablations.results.keys import is_location, without_locations
 from resnet_ablations.results.run_folder import RunFolder

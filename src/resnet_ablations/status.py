@@ -1,13 +1,12 @@
 """Every run of a results folder: outcome, progress, speed, time left."""
 
 import argparse
-import sys
 from datetime import timedelta
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.results.run_folder import RunFolder
 
@@ -28,7 +27,7 @@ def main() -> None:
     for key in keys:
         table.add_row(key, *_cells(RunFolder(results, key)))
     # Off a terminal, keys stay in one piece.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    standard_console(120).print(table)
 
 
 def _cells(folder: RunFolder) -> tuple[str, str, str, str]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from resnet_ablations.data.array_batches import ArrayBatches, crop_and_flip
-from resnet_ablations.data.batches import batch_indices, epoch_order
+from resnet_ablations.data.batches import epoch_order
 from resnet_ablations.data.images import Images
 
 
@@ -62,20 +62,6 @@ def test_parts_are_slices_of_the_whole(parts: int) -> None:
     pieces = [make().train(5, part, parts) for part in range(parts)]
     assert all(len(labels) == 8 // parts for _, labels in pieces)
     assert equal((torch.cat([p for p, _ in pieces]), torch.cat([labels for _, labels in pieces])), whole)
-
-
-@pytest.mark.parametrize(("size", "batch_size"), [(24, 8), (23, 8), (1437, 32), (5, 8), (7, 20), (1, 3)])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_an_epoch_has_each_image_once_also_where_the_batch_does_not_divide_it(
-    size: int, batch_size: int, seed: int
-) -> None:
-    epochs = 5
-    steps = -(-epochs * size // batch_size)
-    seen = np.concatenate([batch_indices(seed, step, batch_size, size) for step in range(steps)])[: epochs * size]
-    orders = seen.reshape(epochs, size)
-    assert (np.sort(orders, axis=1) == np.arange(size)).all()
-    if size > 20:
-        assert len({tuple(order) for order in orders}) == epochs, "another order in each epoch"
 
 
 def test_the_stream_of_labels_belongs_to_its_images() -> None:
@@ -177,6 +163,14 @@ def test_the_test_images_come_in_order_once_as_they_are(normalisation: str) -> N
     pixels = torch.cat([pixels for pixels, _ in chunks]).permute(0, 2, 3, 1).numpy()
     expected = (data.test - batches.mean.numpy()) / batches.deviation.numpy()
     np.testing.assert_allclose(pixels, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_arrays_are_tested_in_one_way_and_need_no_end() -> None:
+    batches = make()
+    assert batches.protocols() == {}
+    assert not batches.top5
+    batches.close()
+    assert equal(batches.train(0), make().train(0))
 
 
 def test_form_of_a_batch() -> None:

@@ -22,7 +22,9 @@ from pydantic import ConfigDict, ValidationError, create_model
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 from torchvision import datasets  # type: ignore[import-untyped]
 
+from resnet_ablations.data.generated import Generated
 from resnet_ablations.data.image_folder import ImageFolder
+from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.data.sources import Cifar10, Cifar100, Digits, FashionMnist, Source
 from resnet_ablations.errors import UserError
 
@@ -133,7 +135,7 @@ def _error(action: Callable[[], Any]) -> str:
 # What every source has in common
 
 
-@pytest.mark.parametrize("source", [Digits, *DOWNLOADED, ImageFolder])
+@pytest.mark.parametrize("source", [Digits, *DOWNLOADED, ImageFolder, ImageNet, Generated])
 def test_parameters_make_a_strict_schema(source: type[Source]) -> None:
     parameters = inspect.signature(source).parameters.values()
     assert all(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
@@ -147,16 +149,17 @@ def test_parameters_make_a_strict_schema(source: type[Source]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "shape", "classes"),
+    ("source", "shape", "classes", "training"),
     [
-        (Digits(), (8, 8, 1), 10),
-        (Cifar10(root="/nowhere"), (32, 32, 3), 10),
-        (Cifar100(root="/nowhere"), (32, 32, 3), 100),
-        (FashionMnist(root="/nowhere"), (28, 28, 1), 10),
+        (Digits(), (8, 8, 1), 10, 1437),
+        (Cifar10(root="/nowhere"), (32, 32, 3), 10, 50_000),
+        (Cifar100(root="/nowhere"), (32, 32, 3), 100, 50_000),
+        (FashionMnist(root="/nowhere"), (28, 28, 1), 10, 60_000),
     ],
 )
-def test_shape_and_classes_are_known_without_data(source: Source, shape: tuple[int, int, int], classes: int) -> None:
-    assert (source.shape, source.classes, source.fingerprint()) == (shape, classes, None)
+def test_what_is_known_without_data(source: Source, shape: tuple[int, int, int], classes: int, training: int) -> None:
+    assert (source.shape, source.classes, source.training_images()) == (shape, classes, training)
+    assert source.fingerprint() is None
 
 
 # Digits

@@ -1,10 +1,48 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from made_up import MadeUp
+import yaml
+from made_up import Declare, MadeUp
+
+from resnet_ablations import experiments
+
+SCALES = {
+    "quick": {"seeds": [0]},
+    "early": {"prefix_of": "paper", "iterations": 2_000, "seeds": [0]},
+    "paper": {"seeds": [0, 1, 2, 3, 4]},
+}
 
 
 @pytest.fixture
 def made_up(tmp_path: Path) -> MadeUp:
-    """A results folder to be filled."""
+    """A results folder to be filled, of experiments/shortcuts.yaml."""
     return MadeUp(tmp_path / "results")
+
+
+@pytest.fixture
+def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
+    """Declares an experiment from the rest of its file, and makes a results folder.
+
+    With the paper's curves by file, and what stands for what at scale small.
+    """
+    folder = tmp_path / "experiments"
+    monkeypatch.setattr(experiments, "EXPERIMENTS", folder)
+
+    def make(
+        text: str,
+        curves: Mapping[str, Mapping[float, float]] | None = None,
+        instead: Mapping[str, object] | None = None,
+    ) -> MadeUp:
+        (folder / "curves").mkdir(parents=True, exist_ok=True)
+        scales = SCALES | {"small": {"seeds": [0], "instead": instead or {}}}
+        shared = {"title": "A title", "source": "the source", "caption": "What it shows.", "scales": scales}
+        (folder / "declared.yaml").write_text(
+            yaml.safe_dump(shared | yaml.safe_load(text), sort_keys=False), encoding="utf-8"
+        )
+        for file, points in (curves or {}).items():
+            lines = "".join(f"{x},{y}\n" for x, y in points.items())
+            (folder / "curves" / f"{file}.csv").write_text(f"x,y\n{lines}")
+        return MadeUp(tmp_path / "results", "declared")
+
+    return make

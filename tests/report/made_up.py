@@ -149,6 +149,10 @@ class MadeUp:
                     self.run(cell_id, errors.get(cell_id, 50.0) + seed + index, seed, scale=scale, index=index)
 
 
+Declare = Callable[..., MadeUp]
+"""The fixture that declares an experiment of its own: from its file's text and the paper's curves."""
+
+
 def config(scale: str, overrides: Iterable[str]) -> dict[str, Any]:
     """A configuration like a real one's, as far as a report reads it."""
     depth, data, iterations, batch_size, bn_batch, precision = SETTINGS[scale]

@@ -1,8 +1,9 @@
 import math
 
+import declared
 import pandas as pd
 import pytest
-from made_up import MadeUp
+from made_up import Declare, MadeUp
 
 from resnet_ablations.report import faithfulness
 from resnet_ablations.report.cells import cells_of
@@ -80,6 +81,25 @@ def test_the_papers_own_curves(made_up: MadeUp) -> None:
 
 def test_nothing_to_compare_at_other_scales(made_up: MadeUp) -> None:
     assert comparisons(made_up, made_up.plan("quick")) == {}
+
+
+def test_cells_of_several_columns(declare: Declare) -> None:
+    """Each with a digitised loss is compared; a figure with errors alone has none."""
+    flat = dict.fromkeys(range(100, 2_100, 100), 0.5)
+    curves = {"fig6left__bn__trainloss": flat, "fig6right__pre__trainloss": flat, "fig6right__original_test": flat}
+    made_up = declare(declared.PLACEMENTS, curves)
+    plan = made_up.plan("early")
+    made_up.run("pre/r164", 40.0, scale="early", loss=lambda iteration: 0.75)
+    results = load_curves(made_up.path)
+    runs = runs_of(plan, load_results(made_up.path), results)
+    found = compare(plan, cells_of(plan, made_up.experiment, runs), runs, results)
+    made = faithfulness_table(plan, made_up.experiment, found)
+    assert [row[0] for row in made.rows] == [
+        *("BN after addition, ResNet-110", "", "", "full pre-activation, ResNet-164", "", ""),
+    ]
+    assert [row[2] for row in made.rows] == ["–", "0.500", "–", "0.750", "0.500", "1.50"]
+    frame = tidy(plan, found)
+    assert list(zip(frame["row"], frame["column"], strict=True))[::4] == [("bn", "r110"), ("pre", "r164")]
 
 
 def test_table_and_tidy_form(made_up: MadeUp) -> None:

@@ -5,7 +5,8 @@ import re
 import pandas as pd
 from rich.console import Console
 
-from resnet_ablations.report.render import WIDTH, csv, latex, markdown, terminal
+from resnet_ablations.console import WIDTH
+from resnet_ablations.report.render import csv, latex, markdown, terminal
 from resnet_ablations.report.table import Column, Table
 
 NASTY = Table(
@@ -49,6 +50,14 @@ def test_latex_is_escaped_and_plain_ascii() -> None:
     unescaped = re.sub(r"\\[\\{}]", "", text)
     assert unescaped.count("{") == unescaped.count("}")
     assert re.sub(r"\\\$", "", text.partition("\n")[2]).count("$") % 2 == 0
+
+
+def test_powers_in_latex() -> None:
+    table = Table("n", "t", "λ^27 = 6·10⁻¹⁷ ≈ 0", (Column("λ^54"),), (("2·10⁵ (a^b)",),))
+    text = latex(table)
+    assert r"\caption{$\lambda$$^{27}$ = 6$\cdot$10$^{-17}$ $\approx$ 0}" in text
+    assert r"2$\cdot$10$^{5}$ (a\textasciicircum{}b)" in text
+    assert text.isascii()
 
 
 def test_csv_defuses_formulas_and_leaves_numbers() -> None:

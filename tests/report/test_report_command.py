@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import declared
 import pandas as pd
 import pytest
-from made_up import MadeUp
+from made_up import Declare, MadeUp
 
 import resnet_ablations
+from resnet_ablations import experiments
 from resnet_ablations.report.__main__ import main
 
 FILES = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-fig3.pdf", "-fig3.svg", "-fig3.png")}
@@ -93,23 +95,52 @@ def test_a_plan_of_an_experiment_that_is_gone(made_up: MadeUp, capsys: pytest.Ca
     assert set(contents(made_up.path)) >= FILES
 
 
+def test_every_figure_of_an_experiment_has_its_file(declare: Declare) -> None:
+    made_up = declare(declared.DEPTHS + declared.FIGURE_6 + "  - {id: fig3a, title: Loss, cells: [d20/resnet]}\n")
+    made_up.plan()
+    made_up.run("d20/plain", 9.5)
+    assert main([str(made_up.path)]) == 0
+    images = {f"declared-quick-{name}.{form}" for name in ("fig3", "fig6") for form in ("pdf", "svg", "png")}
+    assert set(contents(made_up.path)) == images | {f"declared-quick.{form}" for form in ("md", "tex", "csv")}
+    page = (made_up.path / "report" / "declared-quick.md").read_text()
+    assert "![A title: training error and test error](declared-quick-fig6.png)" in page
+    assert "![A title: training loss and test error](declared-quick-fig3.png)" in page
+
+
 def test_the_same_results_give_the_same_bytes_without_torch(made_up: MadeUp) -> None:
-    """Twice, the second time in a process of its own, with another hash seed, locale and a matplotlibrc in the way."""
     made_up.plan("early", seeds=(0, 1))
     for seed in (0, 1):
         made_up.run("original", 40.0 + seed, seed, scale="early", error_at=lambda iteration: 50.0)
         made_up.run("conv1x1", 70.0 + seed, seed, scale="paper", error_at=lambda iteration: 60.0)
     assert main([str(made_up.path)]) == 0
+    _built_again_is_the_same(made_up)
+
+
+@pytest.mark.parametrize("text", [declared.DEPTHS + declared.FIGURE_6, declared.RESPONSES])
+def test_the_same_bytes_for_other_figures(declare: Declare, text: str) -> None:
+    made_up = declare(text, {"v1_fig6left__plain20_test": {100: 20.0, 900: 9.0}, "fig7__plain20": {1: 2.0, 2: 1.0}})
+    made_up.plan("paper", seeds=(0, 1))
+    for seed in (0, 1):
+        for row, column, _ in made_up.experiment.cells():
+            made_up.run(f"{row.id}/{column.id}", 9.0 + seed, seed, scale="paper", every=2_000, responses=[1.0, seed])
+    assert main([str(made_up.path)]) == 0
+    _built_again_is_the_same(made_up)
+
+
+def _built_again_is_the_same(made_up: MadeUp) -> None:
+    """In a process of its own, with another hash seed, locale and a matplotlibrc in the way."""
     first = contents(made_up.path)
     shutil.rmtree(made_up.path / "report")
     (made_up.path.parent / "matplotlibrc").write_text("axes.facecolor: red\nfont.size: 20\n")
     code = (
-        "import sys; from resnet_ablations.report.__main__ import main; code = main(sys.argv[1:]);"
+        "import sys; from pathlib import Path; from resnet_ablations import experiments;"
+        "experiments.EXPERIMENTS = Path(sys.argv[1]);"
+        "from resnet_ablations.report.__main__ import main; code = main(sys.argv[2:]);"
         "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'hydra', 'omegaconf'} & set(sys.modules);"
         "assert not heavy, heavy; sys.exit(code)"
     )
     subprocess.run(
-        [sys.executable, "-c", code, str(made_up.path)],
+        [sys.executable, "-c", code, str(experiments.EXPERIMENTS), str(made_up.path)],
         env=os.environ
         | {"PYTHONPATH": str(SOURCES), "PYTHONHASHSEED": "7", "PYTHONIOENCODING": "ascii", "TZ": "Asia/Tokyo"},
         cwd=made_up.path.parent,

@@ -103,7 +103,7 @@ def test_recomputed_activations_give_the_same_run_byte_for_byte(
         run = config(*DROPOUT, f"precision={precision}", *settings)
         train_run(run)
         left.append((run.key, folder(run).curve.read_bytes(), folder(run).responses.read_bytes()))
-        assert calls == ([3] * 6 if recompute == "true" else [])
+        assert set(calls) == ({3} if recompute == "true" else set())
     assert left[0] == left[1]
 
 

@@ -20,7 +20,7 @@ from resnet_ablations.errors import UserError
 DRAWING: Final = 1
 """The version of the drawing: with a new one, images drawn before are not used."""
 
-IMAGES_PER_CLASS: Final = {"train": 64, "val": 20}
+IMAGES_PER_CLASS: Final = {"train": 64, "val": 10}
 
 HUES: Final = ("red", "orange", "olive", "green", "jade", "teal", "azure", "blue", "violet", "pink")
 FIGURES: Final = ("disc", "square", "triangle", "cross", "ring")
@@ -33,9 +33,9 @@ CLASSES: Final = tuple(
 
 @final
 class Generated(Source):
-    """Not photographs but drawings: ten classes, 64 training and 20 test images of each, drawn once below `root`.
+    """Not photographs but drawings: ten classes, 64 training and 10 test images of each, drawn once below `root`.
 
-    An image shows two to five figures of its class, of any size and place, in shades of the class's hue, on a noisy
+    An image shows five to eight figures of its class, of any size and place, in shades of the class's hue, on a noisy
     ground of any dull colour. Its sides are 70 to 160 pixels; one in sixteen is grey, one in sixteen CMYK. What is
     drawn does not depend on the machine; what JPEG makes of it can, in the last bits.
     """
@@ -128,29 +128,29 @@ def draw(label: int, generator: np.random.Generator) -> Image.Image:
     """An RGB image of the class."""
     width, height = (int(side) for side in generator.integers(70, 161, 2))
     image = _ground(width, height, generator)
-    for _ in range(generator.integers(2, 6)):
-        size = int(min(width, height) * generator.uniform(0.35, 0.65))
+    for _ in range(generator.integers(5, 9)):
+        size = int(min(width, height) * generator.uniform(0.35, 0.7))
         mask = Image.new("L", (size, size))
         _figure(ImageDraw.Draw(mask), FIGURES[label % len(FIGURES)], size)
         mask = mask.rotate(generator.uniform(-20, 20), Image.Resampling.BILINEAR)
         paint = _paint(label, size, generator)
         left, upper = (int(generator.integers(-size // 4, side - 3 * size // 4)) for side in (width, height))
         image.paste(paint, (left, upper), mask)
-    pixels = np.asarray(image) + generator.normal(0, generator.uniform(4, 16), (height, width, 3))
+    pixels = np.asarray(image) + generator.normal(0, generator.uniform(2, 12), (height, width, 3))
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
 def _ground(width: int, height: int, generator: np.random.Generator) -> Image.Image:
     """A dull colour with soft spots."""
-    colour = _rgb(generator.uniform(), generator.uniform(0, 0.25), generator.uniform(0.2, 0.9))
-    spots = generator.normal(0, 30, (6, 6, 1)) + np.array(colour)
+    colour = _rgb(generator.uniform(), generator.uniform(0, 0.1), generator.uniform(0.3, 0.8))
+    spots = generator.normal(0, 20, (6, 6, 1)) + np.array(colour)
     small = Image.fromarray(spots.clip(0, 255).astype(np.uint8))
     return small.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _paint(label: int, size: int, generator: np.random.Generator) -> Image.Image:
     """A square in a shade of the class's hue, with dark stripes for the second half of the classes."""
-    hue = (label + generator.uniform(-0.4, 0.4)) / len(HUES)
+    hue = (label + generator.uniform(-0.25, 0.25)) / len(HUES)
     colour = _rgb(hue, generator.uniform(0.5, 1), generator.uniform(0.5, 1))
     pixels: npt.NDArray[np.float64] = np.full((size, size, 3), colour)
     if label >= len(FIGURES):

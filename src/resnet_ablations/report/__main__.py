@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from resnet_ablations.console import standard_console
 from resnet_ablations.errors import exit_on_user_error
-from resnet_ablations.report.build import build, standard_console
+from resnet_ablations.report.build import build
 
 
 def main(arguments: list[str] | None = None) -> int:

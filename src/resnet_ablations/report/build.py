@@ -1,6 +1,5 @@
 """Everything that the report makes from a results folder."""
 
-import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -73,10 +72,3 @@ def _report(plan: SweepPlan, folder: Path, found: Results, console: Console) -> 
     for file, data in files.items():
         write_atomically(folder / "report" / file, data)
     return [folder / "report" / file for file in files]
-
-
-def standard_console() -> Console:
-    """The terminal; where there is none, plain text as wide as a table may be."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows ? and does not break
-    return Console(highlight=False, width=None if sys.stdout.isatty() else render.WIDTH)

@@ -112,6 +112,10 @@ def _images(plan: SweepPlan) -> list[str]:
     generated = _share(plan, lambda data: class_label(str(data.get("_target_"))) == "generated")
     if generated is not None:
         sentences.append(f"The images{generated} are generated images, not ImageNet.")
+    for crop in distinct(plan, "data", "crop"):
+        if crop != 224:
+            larger = round(320 / 224 * crop)
+            sentences.append(f"Inputs are {crop} × {crop} in place of 224 × 224; a crop of 320 is one of {larger}.")
     held_out = _share(plan, lambda data: bool(data.get("held_out")))
     if held_out is not None:
         sizes = [size for size in distinct(plan, "data", "held_out") if size]

@@ -47,13 +47,17 @@ def _distance(points: float) -> str:
 def scale_notes(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell]) -> list[str]:
     """What stands for the paper's setting at this scale, and what of it is not run."""
     notes = []
+    added: dict[str, list[str]] = {}
     replaced: dict[str, list[str]] = {}
     for original, others in plan.instead.items():
-        if others:
+        if others and original in others:
+            added.setdefault(" and ".join(line for line in others if line != original), []).append(original)
+        elif others:
             replaced.setdefault(" with ".join(others), []).append(original)
-    if replaced:
-        parts = [f"{others} stands for {_listed(originals)}" for others, originals in replaced.items()]
-        notes.append(f"At this scale {', '.join(parts)}.")
+    parts = [f"{others} stands for {_listed(originals)}" for others, originals in replaced.items()]
+    parts += [f"{others} is set for {_listed(originals)}" for others, originals in added.items()]
+    if parts:
+        notes.append(f"At this scale {'; '.join(parts)}.")
     absent = []
     for row in experiment.rows:
         of_row = [cell for cell in cells if cell.row.id == row.id]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Literal
 
 import pandas as pd
@@ -10,10 +11,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from resnet_ablations.console import WIDTH
 from resnet_ablations.report.table import Column, Table
 
-WIDTH = 100
-"""Columns of the terminal that a table may take."""
+MANY = 10
+"""From so many columns on, they stand close together."""
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -39,7 +41,12 @@ LATEX = {
     "±": r"$\pm$",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
+    "≈": r"$\approx$",
     "†": r"$\dagger$",
+    "·": r"$\cdot$",
+    "λ": r"$\lambda$",
+    "γ": r"$\gamma$",
+    "β": r"$\beta$",
     "–": "--",
     "—": "---",
     "…": r"\dots{}",
@@ -48,6 +55,8 @@ LATEX = {
     "’": "'",
     "b_g": r"$b_g$",
 }
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_SUPERSCRIPT = re.compile(r"\^\d+|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _LATEX_TOKEN = re.compile("|".join(map(re.escape, sorted(LATEX, key=len, reverse=True))))
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")
 
@@ -104,7 +113,8 @@ def terminal(table: Table, console: Console) -> None:
     width = min(WIDTH, console.width)
     console.print(Text(table.title, style="bold"), width=width)
     console.print(Text(table.caption), width=width)
-    grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    gap = 1 if len(table.columns) < MANY else 0
+    grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
     for column in table.columns:
         justify: Literal["left", "right"] = "right" if column.right else "left"
         # Folded in a narrow terminal: rich would cut a number off.
@@ -123,8 +133,10 @@ def terminal(table: Table, console: Console) -> None:
 
 
 def _broken(text: str, column: Column) -> str:
-    """A text that has to wrap does so before its parenthesis: 6.61 over (6.63 ± 0.16)."""
-    return text.replace(" (", "\n(") if column.width and len(text) > column.width else text
+    """A text that has to wrap does so before a parenthesis that then fits its line: 6.61 over (6.63 ± 0.16)."""
+    if column.width is None or len(text) <= column.width:
+        return text
+    return re.sub(rf" (\([^()]{{,{column.width - 2}}}\))", r"\n\1", text)
 
 
 def _markdown(text: str) -> str:
@@ -137,7 +149,9 @@ def _markdown_line(texts: Iterable[str]) -> str:
 
 def _latex(text: str) -> str:
     paired = re.sub(r'"([^"]*)"', r"“\1”", _one_line(text))
-    return _LATEX_TOKEN.sub(lambda match: LATEX[match[0]], paired)
+    texts = (_LATEX_TOKEN.sub(lambda match: LATEX[match[0]], part) for part in _SUPERSCRIPT.split(paired))
+    powers = (f"$^{{{power.strip('^').translate(SUPERSCRIPTS)}}}$" for power in _SUPERSCRIPT.findall(paired))
+    return "".join(text + power for text, power in zip_longest(texts, powers, fillvalue=""))
 
 
 def _latex_column(column: Column) -> str:

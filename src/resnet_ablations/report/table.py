@@ -164,8 +164,8 @@ def _numbers(column: PaperColumn, plan: SweepPlan, experiment: Experiment, cells
         paper.append(_paper(cell.paper, digits) if cell else "")
         ours.append(_ours(cell, says_fail) + mark * (baseline is None) if cell else "")
         differences.append(_difference(cell) + mark if cell else "")
-    width = 14 if len(experiment.columns) > 2 else 18 if len(experiment.headings) > 3 else 20
-    made = [_Texts(Column(f"{led}ours", width=width), ours)]
+    several = {1: 18 if len(experiment.headings) > 3 else 20, 2: 20, 3: 14}
+    made = [_Texts(Column(f"{led}ours", width=several.get(len(experiment.columns), 8)), ours)]
     if baseline:
         made.append(_Texts(Column(f"vs {baseline}", right=True, width=11), differences))
     if any(has_number(cell.paper) for cell in of_column):

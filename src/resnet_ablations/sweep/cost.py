@@ -14,14 +14,19 @@ GPU_FLOPS = 5e12
 
 def gpu_hours(runs: Iterable[RunConfig]) -> float:
     """Hours of one GPU for all runs: a step is taken as three times its forward pass, two operations a multiply-add."""
-    counted: dict[str, int] = {}
-    operations = 0
-    for run in runs:
-        image = run.data.source.shape
-        identity = f"{run.network} {run.shortcut} {run.activation} {image}"
-        if identity not in counted:
-            with torch.device("meta"):
-                network = build_network(run)
-            counted[identity] = cost(network, (2, image[2], *image[:2])).multiply_adds
-        operations += 6 * counted[identity] * run.schedule.batch_size * run.schedule.iterations
+    operations = sum(6 * _multiply_adds(run) * run.schedule.batch_size * run.schedule.iterations for run in runs)
     return operations / GPU_FLOPS / 3600
+
+
+_counted: dict[str, int] = {}
+
+
+def _multiply_adds(run: RunConfig) -> int:
+    """Of one image forward; counted once for each network and size of images."""
+    height, width, channels = run.data.source.shape
+    identity = f"{run.network} {run.shortcut} {run.activation} {height} {width} {channels}"
+    if identity not in _counted:
+        with torch.device("meta"):
+            network = build_network(run)
+        _counted[identity] = cost(network, (2, channels, height, width)).multiply_adds
+    return _counted[identity]

@@ -51,6 +51,9 @@ def train_run(config: RunConfig) -> Result:
     except (KeyboardInterrupt, SystemExit) as signal:  # Lightning turns the one into the other, SIGTERM too
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
         raise Interrupted(config.key) from signal
+    except UserError as error:  # such as a file that cannot be read; whoever shows it needs no traceback
+        folder.set_status(status.model_copy(update={"outcome": "failed", "reason": error.messages[0]}))
+        raise
     except BaseException as error:
         log.exception("%s failed", config.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0]

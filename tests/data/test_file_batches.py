@@ -1,0 +1,297 @@
+"""Batches of image files: a pure function of (seed, t) whoever decodes, and what workers do with a damaged file."""
+
+import multiprocessing
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from resnet_ablations.data import file_batches
+from resnet_ablations.data.batches import AUGMENTATION, counter_generator
+from resnet_ablations.data.file_batches import COLOUR_AXES, DEVIATION, MEAN, FileBatches, colour_shift
+from resnet_ablations.data.imagenet import ImageNet
+from resnet_ablations.data.images import ImageFiles
+from resnet_ablations.data.views import scale
+from resnet_ablations.errors import UserError
+
+ITERATIONS = 6
+
+
+@pytest.fixture(autouse=True)
+def _more_workers_than_cores() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
+
+
+def load(root: Path, **changes: Any) -> ImageFiles:
+    settings: dict[str, Any] = {"classes": 3, "crop": 16, "augmentation": "scale", "colour": "pca"} | changes
+    return ImageNet(root=str(root), normalisation="per_channel", **settings).load()
+
+
+def make(root: Path, *, seed: int = 0, workers: int = 0, batch_size: int = 8, **changes: Any) -> FileBatches:
+    files = load(root, **changes)
+    return FileBatches(files, batch_size=batch_size, seed=seed, iterations=ITERATIONS, workers=workers)
+
+
+def equal(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def coloured(images: Tensor) -> np.ndarray:
+    """The mean colour of each of N × C × H × W normalised images, from 0 to 255."""
+    colours = images.mean(dim=(2, 3)).numpy() * np.array(DEVIATION) + np.array(MEAN)
+    return 255 * colours
+
+
+# A pure function of (seed, t)
+
+
+@pytest.mark.parametrize("augmentation", ["scale", "scale_aspect_ratio"])
+def test_a_batch_depends_on_seed_and_step_alone(photos: Path, augmentation: str) -> None:
+    """Whoever decodes, wherever training starts, in whatever order, after whatever random numbers."""
+    one = make(photos, augmentation=augmentation)
+    in_order = [one.train(step) for step in range(ITERATIONS)]
+    for workers in (1, 3):
+        other = make(photos, augmentation=augmentation, workers=workers)
+        torch.manual_seed(workers)
+        assert all(equal(other.train(step), in_order[step]) for step in range(2, ITERATIONS))
+    for step in (4, 1, 1, 5, 0):
+        assert equal(one.train(step), in_order[step])
+    one.close()
+    assert equal(one.train(1000), make(photos, augmentation=augmentation).train(1000))
+
+
+def test_steps_and_seeds_differ(photos: Path) -> None:
+    made = [(make(photos, seed=seed), step) for seed in (0, 1) for step in range(4)]
+    batches = [batches.train(step) for batches, step in made]
+    assert len({tuple(labels.tolist()) for _, labels in batches}) == 8
+    assert len({images.numpy().tobytes() for images, _ in batches}) == 8
+
+
+def test_an_image_is_cut_anew_whenever_its_turn_comes(photos: Path) -> None:
+    whole = load(photos, colour="none")
+    alone = replace(whole, train=whole.train[:1], train_labels=whole.train_labels[:1])
+    batches = FileBatches(alone, batch_size=8, seed=0, iterations=9, workers=0)
+    images = torch.cat([batches.train(step)[0] for step in range(9)])
+    assert len({image.numpy().tobytes() for image in images}) > 60, "of 72"
+    rises = (images[..., 12:].mean(dim=(1, 2, 3)) > images[..., :4].mean(dim=(1, 2, 3))).float().mean()
+    assert 0.2 < rises < 0.8, "the brighter edge is right or, mirrored, left"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("parts", [2, 4])
+def test_parts_are_slices_of_the_whole(photos: Path, parts: int, workers: int) -> None:
+    whole, split = make(photos), make(photos, workers=workers)
+    for step in range(3):
+        pieces = [split.train(step, part, parts) for part in range(parts)]
+        assert all(len(labels) == 8 // parts for _, labels in pieces)
+        assert equal(
+            (torch.cat([p for p, _ in pieces]), torch.cat([labels for _, labels in pieces])), whole.train(step)
+        )
+    split.close()
+
+
+def test_workers_read_ahead_and_go_on(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    stream = FileBatches._stream
+    monkeypatch.setattr(FileBatches, "_stream", lambda *of: started.append(1) or stream(*of))
+    batches = make(photos, workers=1)
+    for step, part in [(1, 0), (1, 1), (2, 0), (2, 1), (3, 0)]:
+        batches.train(step, part, 2)
+    assert len(started) == 1
+    batches.train(3, 0, 2)
+    batches.train(3, 1, 2)
+    batches.train(4, 0, 2)
+    assert len(started) == 2, "out of order: once more, and on from there"
+    batches.train(4, 0, 1)
+    assert len(started) == 3
+    batches.close()
+
+
+def test_an_epoch_has_each_image_once(photos: Path) -> None:
+    batches = make(photos, batch_size=9, colour="none")
+    labels = torch.cat([batches.train(step)[1] for step in range(3)])
+    assert torch.bincount(labels).tolist() == [9, 9, 9]
+
+
+def test_the_global_random_numbers_are_left_alone(photos: Path) -> None:
+    """Dropout's masks come from them, and must not depend on where the workers were started."""
+    before = torch.get_rng_state()
+    batches = make(photos, workers=1)
+    batches.train(0)
+    list(batches.test())
+    batches.close()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# What the images are
+
+
+@pytest.mark.parametrize("augmentation", ["scale", "scale_aspect_ratio"])
+def test_training_images_are_what_their_labels_say(
+    photos: Path, colours: dict[str, tuple[int, int, int]], augmentation: str
+) -> None:
+    """Of all kinds of files, normalised by ImageNet's constants; the grey ones are grey."""
+    batches = make(photos, batch_size=27, augmentation=augmentation, colour="none")
+    images, labels = batches.train(0)
+    grey = 0
+    for colour, label in zip(coloured(images), labels.tolist(), strict=True):
+        expected = np.array(list(colours.values())[label])
+        if np.ptp(colour) < 2:
+            grey += 1
+            expected = expected @ [0.299, 0.587, 0.114] * np.ones(3)
+        np.testing.assert_allclose(colour, expected + 8, atol=28)
+    assert grey == 3
+    batches.close()
+
+
+def test_the_test_images_come_in_order_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_batches, "TEST_CROPS", 5)
+    chunks = list(make(photos, workers=2).test())
+    assert [len(labels) for _, labels in chunks] == [5, 5, 2]
+    assert torch.cat([labels for _, labels in chunks]).tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    images = torch.cat([images for images, _ in chunks])
+    for number, path in enumerate(sorted((photos / "val").glob("*/*"))):
+        with Image.open(path) as image:
+            rgb = image.convert("RGB")
+        width, height = rgb.size
+        size = (18, 18 * height // width) if width < height else (18 * width // height, 18)
+        left, upper = (round((side - 16) / 2) for side in size)
+        expected = rgb.resize(size, Image.Resampling.BICUBIC).crop((left, upper, left + 16, upper + 16))
+        ours = (images[number].permute(1, 2, 0).numpy() * DEVIATION + MEAN) * 255
+        np.testing.assert_allclose(ours, np.asarray(expected, float), atol=2.01)
+
+
+def test_further_protocols(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`crop320` is 23 of 16·320/224 = 22.9 pixels; the ten crops have the central one, mirrored too, among them."""
+    monkeypatch.setattr(file_batches, "TEST_CROPS", 50)
+    batches = make(photos, workers=1)
+    assert batches.top5
+    assert set(batches.protocols()) == {"crop320", "crops10"}
+    (larger,) = batches.protocols()["crop320"]()
+    assert larger[0].shape == (12, 1, 3, 23, 23)
+    tens = list(batches.protocols()["crops10"]())
+    assert [images.shape for images, _ in tens] == [(5, 10, 3, 16, 16), (5, 10, 3, 16, 16), (2, 10, 3, 16, 16)]
+    (whole,) = batches.test()
+    for images, labels in (larger, (torch.cat([i for i, _ in tens]), torch.cat([labels for _, labels in tens]))):
+        assert torch.equal(labels, whole[1])
+        np.testing.assert_allclose(coloured(images[:, 0]), coloured(whole[0]), atol=12)
+    crops = torch.cat([images for images, _ in tens])
+    assert torch.equal(crops[:, 4], whole[0])
+    assert torch.equal(crops[:, 5:], crops[:, :5].flip(-1))
+    assert not torch.equal(crops[:, 0], crops[:, 1])
+
+
+def test_form_of_a_batch(photos: Path) -> None:
+    batches = make(photos).to(torch.device("cpu"))
+    crops, _ = next(batches.protocols()["crops10"]())
+    for images in (batches.train(0)[0], next(batches.test())[0], crops.flatten(0, 1)):
+        assert images.shape[1:] == (3, 16, 16)
+        assert images.dtype == torch.float32
+        assert images.is_contiguous(memory_format=torch.channels_last)
+    assert batches.train(0)[1].dtype == torch.int64
+    batches.close()
+
+
+def test_held_out_files_are_tested_on_and_not_trained_on(photos: Path) -> None:
+    split = load(photos, colour="none").hold_out(3)
+    batches = FileBatches(split, batch_size=24, seed=0, iterations=1, workers=0)
+    assert torch.bincount(batches.train(0)[1]).tolist() == [8, 8, 8]
+    ((images, labels),) = batches.test()
+    assert labels.tolist() == [0, 1, 2]
+    for path, image in zip(split.test, images, strict=True):
+        assert path.startswith("train/")
+        assert path not in split.train
+        with Image.open(photos / path) as file:
+            np.testing.assert_allclose(coloured(image[None])[0], np.asarray(file.convert("RGB")).mean((0, 1)), atol=6)
+
+
+def test_the_shift_of_colours() -> None:
+    """N(0, 0.1²) times the eigenvalue along each axis; the axes are orthonormal up to the printed digits."""
+    np.testing.assert_allclose(COLOUR_AXES.T @ COLOUR_AXES, np.eye(3), atol=2e-4)
+    generator = np.random.default_rng(0)
+    shifts = np.array([colour_shift(generator) for _ in range(20_000)])
+    np.testing.assert_allclose((shifts @ COLOUR_AXES).std(axis=0), [0.02175, 0.00188, 0.00045], rtol=0.03)
+    np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=4e-4)
+
+
+def test_colours_are_shifted_in_training_alone_and_change_nothing_else(photos: Path) -> None:
+    plain, shifted = make(photos, colour="none"), make(photos, colour="pca")
+    differences = (shifted.train(0)[0] - plain.train(0)[0]) * torch.tensor(DEVIATION)[:, None, None]
+    for difference, (place, index) in zip(differences, shifted._asked(0, 1), strict=True):
+        generator = counter_generator(0, AUGMENTATION, place)
+        with Image.open(photos / str(shifted.files.train[index])) as image:
+            scale(image.size, 16, generator)
+        expected = torch.from_numpy(colour_shift(generator))[:, None, None].expand(3, 16, 16)
+        torch.testing.assert_close(difference, expected, atol=1e-5, rtol=0)
+    assert equal(next(plain.test()), next(shifted.test()))
+    plain.close()
+    shifted.close()
+
+
+# Workers
+
+
+def test_workers_end_when_told_with_the_last_step_and_with_an_abandoned_test(photos: Path) -> None:
+    batches = make(photos, workers=2)
+    batches.train(0)
+    assert len(multiprocessing.active_children()) == 2
+    batches.close()
+    assert multiprocessing.active_children() == []
+    for step in range(ITERATIONS):
+        batches.train(step)
+    assert multiprocessing.active_children() == []
+    tested = batches.test()
+    next(tested)
+    del tested
+    assert multiprocessing.active_children() == []
+    list(batches.test())
+
+
+@pytest.fixture
+def damaged(photos: Path, tmp_path: Path) -> Path:
+    """A copy of the photos in which a training and a test image break off."""
+    root = tmp_path / "damaged"
+    shutil.copytree(photos, root)
+    for name in ("train/green/0.JPEG", "val/red/2.JPG"):
+        file = root / name
+        file.write_bytes(file.read_bytes()[:-150])
+    return root
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_file_is_named_in_one_line(damaged: Path, workers: int) -> None:
+    batches = make(damaged, workers=workers, batch_size=9)
+    with pytest.raises(UserError) as in_training:
+        list(map(batches.train, range(3)))
+    assert multiprocessing.active_children() == []
+    with pytest.raises(UserError) as in_test:
+        list(batches.test())
+    assert multiprocessing.active_children() == []
+    for error, name in ((in_training, "train/green/0.JPEG"), (in_test, "val/red/2.JPG")):
+        (message,) = error.value.messages
+        assert message.startswith(f"{damaged}/{name}: cannot be read (")
+        assert message.endswith("; replace or remove it")
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "not an image"), (b"text", "not an image"), (None, "No such file")]
+)
+def test_a_file_that_is_no_image_or_gone(photos: Path, tmp_path: Path, content: bytes | None, reason: str) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(photos, root)
+    batches = make(root, batch_size=27)
+    file = root / "train" / "blue" / "0.JPEG"
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(UserError, match=f"blue/0.JPEG: .*{reason}"):
+        batches.train(0)
