@@ -181,8 +181,10 @@ def test_a_non_finite_loss_ends_the_run_as_diverged(config: Config) -> None:
 
 def test_a_divergence_in_the_last_iterations_is_seen(config: Config) -> None:
     """The last update may break the weights after its own loss was still finite: the test loss tells."""
-    result = train_run(config("schedule.iterations=1", "schedule.warmup_learning_rate=1e38"))
+    run = config("schedule.iterations=1", "schedule.warmup_learning_rate=1e38")
+    result = train_run(run)
     assert (result.outcome, result.train_loss, result.test_error) == ("diverged", None, None)
+    assert (result.metrics, folder(run).responses.exists()) == ({}, False)
 
 
 def test_a_run_that_breaks_says_why_and_has_no_result(
