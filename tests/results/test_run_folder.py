@@ -121,7 +121,7 @@ def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.Monke
     assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "status.json"}
     folder.finish(Result.model_validate(VALUES))
     assert folder.status() is None
-    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "log.txt", "result.json"}
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "result.json"}
 
 
 def test_a_torn_status_is_none(folder: RunFolder) -> None:
