@@ -1,15 +1,16 @@
 """One owner a run: whoever trains it has a claim in its folder, and the claim of a dead owner is taken over."""
 
-import json
+import fcntl
 import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 BEAT_SECONDS = 10.0
@@ -67,10 +68,10 @@ class Claim:
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._path.parent.parent / ".claims.lock"):
+        with _locked(self._path.parent):
             if (owner := self.owner()) is not None:
                 raise Claimed(owner)
-            self._path.write_text(json.dumps(Owner.this_process().model_dump()) + "\n", encoding="utf-8")
+            self._path.write_text(Owner.this_process().model_dump_json() + "\n", encoding="utf-8")
         threading.Thread(target=self._beat, daemon=True).start()
         return self
 
@@ -86,6 +87,17 @@ class Claim:
                 os.utime(self._path)
             except FileNotFoundError:
                 return
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time; the folder itself is locked, so that no file is left."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _boot() -> str:
