@@ -53,9 +53,11 @@ def test_a_plan_lists_its_runs_and_how_far_they_are(says: Callable[..., tuple[st
     folder = RunFolder("results", dropout.key)
     folder.start(dropout.plain())
     folder.set_status(Status(outcome="failed", iteration=3, iterations=6, reason="OSError: disk"))
+    folder.write_checkpoint(2, b"weights")
     said, _ = says(plan.main, *TINY, "shortcut=identity,dropout,conv1x1")
     assert "finished" in line(said, identity.key)
-    assert "failed" in line(said, dropout.key)
+    assert "failed, resumable from step 2" in line(said, dropout.key)
+    assert "GPU-hours" in line(said, "to train: about")
     assert "missing" in line(said, "conv1x1")
     assert "3 runs, 1 finished, 2 to train" in said
 

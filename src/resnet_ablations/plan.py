@@ -45,11 +45,13 @@ def cells_of(record: SweepPlan) -> dict[str, list[str]]:
 
 
 def state(job: Job) -> str:
-    """finished, diverged, what its status says, or missing."""
+    """finished, diverged, what its status says, resumable, or missing."""
     if (result := result_of(job)) is not None:
         return result.outcome if result.key == job.config.key else f"served by {result.key}"
-    status = RunFolder(job.config.paths.results, job.config.key).status()
-    return "missing" if status is None else status.outcome
+    folder = RunFolder(job.config.paths.results, job.config.key)
+    status, checkpoint = folder.status(), folder.resumable_from()
+    said = "missing" if status is None else status.outcome
+    return said if checkpoint is None else f"{said}, resumable from step {checkpoint:,}"
 
 
 if __name__ == "__main__":
