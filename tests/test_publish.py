@@ -130,13 +130,15 @@ def test_the_readme_shows_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     table, readme = Path("reference/table.md"), Path("README.md")
     readme.write_text(f"# Title\n\nbefore\n{publishing.BEGIN}old\n{publishing.END}\nafter\n")
-    publishing.show(table, readme)
+    publishing.show([table], readme)
     assert "old" in readme.read_text(), "without a table it stays as it is"
     table.parent.mkdir()
     table.write_text("## Table 1\n\n| a |\n\n![curves](fig3.svg)\n")
+    second = Path("reference/second.md")
+    second.write_text("## Table 2\n")
     for _ in range(2):
-        publishing.show(table, readme)
+        publishing.show([table, Path("reference/none.md"), second], readme)
         assert readme.read_text() == (
             f"# Title\n\nbefore\n{publishing.BEGIN}### Table 1\n\n| a |\n\n![curves](reference/fig3.svg)\n"
-            f"{publishing.END}\nafter\n"
+            f"\n### Table 2\n{publishing.END}\nafter\n"
         )

@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -16,7 +17,7 @@ from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
 
 REFERENCE = Path("results/reference")
 README = Path("README.md")
-SHOWN = "shortcuts-quick"
+SHOWN = ("shortcuts-quick", "depth-quick")
 BEGIN, END = "<!-- begin results: written by make publish -->\n", "<!-- end results -->"
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("results", nargs="?", default="results", help="the results folder")
     with exit_on_user_error():
         publish(Path(parser.parse_args().results), REFERENCE)
-        show(REFERENCE / "report" / f"{SHOWN}.md", README)
+        show([REFERENCE / "report" / f"{name}.md" for name in SHOWN], README)
 
 
 def publish(results: Path, reference: Path) -> None:
@@ -41,14 +42,17 @@ def publish(results: Path, reference: Path) -> None:
     build(reference, None, standard_console())
 
 
-def show(table: Path, readme: Path) -> None:
-    """Put the table's page between the README's markers, its headings and figures as seen from there."""
-    if not table.exists():
-        return
-    text = readme.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    page = table.read_text(encoding="utf-8").replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### ")
-    write_atomically(readme, f"{head}{BEGIN}{page}{END}{rest.split(END)[1]}")
+def show(tables: Sequence[Path], readme: Path) -> None:
+    """Put the pages of the tables that are there between the README's markers, headings and figures as seen from it."""
+    pages = [
+        table.read_text(encoding="utf-8").replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### ")
+        for table in tables
+        if table.exists()
+    ]
+    if pages:
+        text = readme.read_text(encoding="utf-8")
+        head, rest = text.split(BEGIN)
+        write_atomically(readme, f"{head}{BEGIN}{chr(10).join(pages)}{END}{rest.split(END)[1]}")
 
 
 def _without_locations(plan: SweepPlan) -> SweepPlan:
