@@ -18,8 +18,8 @@ METRICS = {
     "test_error": "test error (%)",
     "train_error": "training error (%)",
     "top5_error": "top-5 test error (%)",
-    "crop320_error": "test error (%), one crop of 320 (for inputs of 224)",
-    "crop320_top5_error": "top-5 test error (%), one crop of 320 (for inputs of 224)",
+    "crop320_error": "test error (%), one crop of 320",
+    "crop320_top5_error": "top-5 test error (%), one crop of 320",
     "crops10_error": "test error (%), 10 crops",
     "crops10_top5_error": "top-5 test error (%), 10 crops",
     "response_mean": "mean over layers of the standard deviation of responses",
@@ -163,8 +163,8 @@ class Experiment(_Strict):
         return self
 
     def _said(self) -> set[str]:
-        """Every override of the experiment, its columns, rows and cells."""
-        lists = [self.overrides, *(column.overrides for column in self.columns)]
+        """Every override of the experiment, its scales, columns, rows and cells."""
+        lists = [self.overrides, *(part.overrides for part in (*self.scales.values(), *self.columns))]
         lists += [*(lines for row in self.rows for lines in row.configurations)]
         lists += [cell.overrides for _, _, cell in self.cells()]
         return {line for lines in lists for line in lines}

@@ -155,8 +155,10 @@ def test_it_is_replaced_wherever_it_is_said_but_on_the_command_line(level: str) 
     assert sorted(own) == ["network=resnet110", "schedule.iterations=3"]
 
 
-def test_only_the_very_line_is_replaced() -> None:
-    assert table({"network.depth=1": ["x=1"], "network.depth=144": None, "network.depth": None, "14": ["x=1"]}) == PLAIN
+@pytest.mark.parametrize("line", ["network.depth=1", "network.depth=144", "network.depth", "14"])
+def test_what_stands_for_nothing_that_is_said_is_a_mistake(line: str) -> None:
+    with pytest.raises(ValueError, match=f"instead of what is nowhere said: .'{line}'"):
+        table({line: ["x=1"]})
 
 
 def test_what_stands_for_a_line_is_not_itself_replaced() -> None:
