@@ -164,7 +164,8 @@ class Experiment(_Strict):
 
     def _said(self) -> set[str]:
         """Every override of the experiment, its scales, columns, rows and cells."""
-        lists = [self.overrides, *(part.overrides for part in (*self.scales.values(), *self.columns))]
+        lists = [self.overrides, *(scale.overrides for scale in self.scales.values())]
+        lists += [column.overrides for column in self.columns]
         lists += [*(lines for row in self.rows for lines in row.configurations)]
         lists += [cell.overrides for _, _, cell in self.cells()]
         return {line for lines in lists for line in lines}
