@@ -29,6 +29,7 @@ from resnet_ablations.network.resnet import equal_stages
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.network.units import Activation
 from resnet_ablations.results.keys import configuration_name, without_locations
+from resnet_ablations.results.run_folder import RunFolder
 
 NO_SUCH_KEY = "no such key here"
 
@@ -93,7 +94,7 @@ class NetworkSettings(Settings):
     def _depth_fits(self) -> Self:
         layers, stages = len(self.kernels), len(self.widths)
         try:
-            units = equal_stages(self.depth, layers, stages) if self.units is None else self.units
+            units = self.stages
         except ValueError as error:
             raise ValueError(f"network.depth={self.depth}: {error}") from None
         if len(units) != stages:
@@ -111,7 +112,9 @@ class NetworkSettings(Settings):
     @property
     def stages(self) -> list[int]:
         """The units of each stage."""
-        return self.units or equal_stages(self.depth, len(self.kernels), len(self.widths))
+        if self.units is not None:
+            return self.units
+        return equal_stages(self.depth, len(self.kernels), len(self.widths))
 
     @property
     def strided(self) -> int:
@@ -174,7 +177,6 @@ class DataSettings(ComponentSettings):
 
     def load(self) -> Images | ImageFiles:
         """The images that are trained and tested on, made ready where they are not."""
-        self.source.prepare()
         images = self.source.load()
         return images if self.held_out is None else images.hold_out(self.held_out)
 
@@ -260,6 +262,11 @@ class RunConfig(Settings):
     def key(self) -> str:
         """The run's key: its configuration and its seed."""
         return f"{self.configuration}-s{self.seed}"
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run leaves what it comes to."""
+        return RunFolder(self.paths.results, self.key)
 
     def with_seed(self, seed: int | str) -> Self:
         """The same run with another seed."""

@@ -6,7 +6,6 @@ from rich.table import Table
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import exit_on_user_error
-from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.sweeps import SweepPlan
 from resnet_ablations.sweep.cost import GPU_FLOPS, gpu_hours
 from resnet_ablations.sweep.plan import Job, plan
@@ -48,7 +47,7 @@ def state(job: Job) -> str:
     """finished, diverged, what its status says, resumable, or missing."""
     if (result := result_of(job)) is not None:
         return result.outcome if result.key == job.config.key else f"served by {result.key}"
-    folder = RunFolder(job.config.paths.results, job.config.key)
+    folder = job.config.folder
     status, checkpoint = folder.status(), folder.resumable_from()
     said = "missing" if status is None else status.outcome
     return said if checkpoint is None else f"{said}, resumable from step {checkpoint:,}"

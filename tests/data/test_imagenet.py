@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data import imagenet, listing
 from resnet_ablations.data.imagenet import ImageNet
+from resnet_ablations.data.progress import Progress
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.training.run import train_run
@@ -106,7 +108,7 @@ def test_a_long_listing_says_how_far_it_is(
     source(root).check()
     assert capsys.readouterr().err == ""
     imagenet._listed.cache_clear()
-    monkeypatch.setattr(listing, "QUIET_SECONDS", -1.0)
+    monkeypatch.setattr(listing, "Progress", partial(Progress, quiet_seconds=-1.0))
     source(root).check()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"listing {root}/train: 1 of 3 classes"

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_ablations.data.batches import AUGMENTATION, Batches, batch_indices, counter_generator
+from resnet_ablations.data.batches import AUGMENTATION, Batches, batch_indices, counter_generator, share_of
 from resnet_ablations.data.images import Images
 
 
@@ -46,7 +46,7 @@ class ArrayBatches(Batches):
         return self
 
     def train(self, iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
-        share = slice(part * self.batch_size // parts, (part + 1) * self.batch_size // parts)
+        share = share_of(part, parts, self.batch_size)
         indices = batch_indices(self.seed, iteration, self.batch_size, len(self.images))[share]
         shifts = self._shifts(iteration)[:, share]
         chosen = torch.from_numpy(indices).to(self.images.device)

@@ -35,6 +35,11 @@ def batch_indices(seed: int, iteration: int, batch_size: int, size: int) -> np.n
     return indices
 
 
+def share_of(part: int, parts: int, batch_size: int) -> slice:
+    """The places of a step's images that make up one of its equal parts."""
+    return slice(part * batch_size // parts, (part + 1) * batch_size // parts)
+
+
 class Batches(ABC):
     """What a run trains and tests on: batches of normalised float32 images, channels-last, on the run's device."""
 

@@ -1,8 +1,6 @@
 """Image files into arrays."""
 
 import os
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from resnet_ablations.data.progress import Progress
 from resnet_ablations.errors import UserError
 
 CHUNK: Final = 256
@@ -20,9 +19,6 @@ CHUNK: Final = 256
 
 MAX_THREADS: Final = 4
 """Threads halve the time of large images and hide a slow disk's delays; small ones on a fast disk gain nothing."""
-
-QUIET_SECONDS: Final = 2.0
-"""From one line of progress to the next, and before the first."""
 
 
 def decode(root: Path, paths: Sequence[str], shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
@@ -42,16 +38,13 @@ def decode(root: Path, paths: Sequence[str], shape: tuple[int, int, int]) -> npt
         return problems
 
     problems: list[str] = []
-    said = time.monotonic()
+    progress = Progress(f"decoding {root}")
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
         for done, found in enumerate(pool.map(decode_chunk, range(0, len(paths), CHUNK)), start=1):
             problems += found
             if len(problems) >= 5:
                 break
-            if time.monotonic() - said > QUIET_SECONDS:
-                said = time.monotonic()
-                progress = f"{min(done * CHUNK, len(paths)):,} of {len(paths):,} images"
-                print(f"decoding {root}: {progress}", file=sys.stderr, flush=True)
+            progress.at(min(done * CHUNK, len(paths)), len(paths), "images")
     if problems:
         raise UserError(*problems[:5])
     return pixels

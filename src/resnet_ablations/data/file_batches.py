@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_ablations.data.batches import AUGMENTATION, Batches, batch_indices, counter_generator
+from resnet_ablations.data.batches import AUGMENTATION, Batches, batch_indices, counter_generator, share_of
 from resnet_ablations.data.decoding import decode_rgb
 from resnet_ablations.data.images import ColourAugmentation, CropAugmentation, ImageFiles
 from resnet_ablations.data.views import DRAWN, Size, View, central, cut, scaled, ten
@@ -97,7 +97,7 @@ class FileBatches(Batches):
     def _asked(self, place: int, parts: int) -> list[Asked]:
         """The images of the micro-batch `place`."""
         iteration, part = divmod(place, parts)
-        share = slice(part * self.batch_size // parts, (part + 1) * self.batch_size // parts)
+        share = share_of(part, parts, self.batch_size)
         indices = batch_indices(self.seed, iteration, self.batch_size, len(self.files.train))
         positions = range(iteration * self.batch_size, (iteration + 1) * self.batch_size)
         return list(zip(positions[share], indices[share].tolist(), strict=True))

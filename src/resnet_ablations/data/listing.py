@@ -4,20 +4,16 @@ The test images of ImageNet's layout lie in `val`.
 """
 
 import os
-import sys
-import time
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from resnet_ablations.data.progress import Progress
 from resnet_ablations.errors import UserError
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
-
-QUIET_SECONDS: Final = 2.0
-"""From one line of progress to the next, and before the first."""
 
 
 class Part(NamedTuple):
@@ -96,15 +92,12 @@ def _part(root: Path, split: str, classes: list[str], problems: list[str]) -> Pa
     """The images of a split; adds to `problems` where a class has none."""
     paths: list[str] = []
     counts = []
-    said = time.monotonic()
-    for done, name in enumerate(classes):
+    progress = Progress(f"listing {root / split}")
+    for done, name in enumerate(classes, start=1):
         names = _image_names(root / split / name, problems)
         paths += [f"{split}/{name}/{image}" for image in names]
         counts.append(len(names))
-        if time.monotonic() - said > QUIET_SECONDS:
-            said = time.monotonic()
-            progress = f"{done + 1:,} of {len(classes):,} classes"
-            print(f"listing {root / split}: {progress}", file=sys.stderr, flush=True)
+        progress.at(done, len(classes), "classes")
     return Part(np.array(paths, np.str_), np.repeat(np.arange(len(classes), dtype=np.int64), counts))
 
 

@@ -24,7 +24,7 @@ _counted: dict[str, int] = {}
 def _multiply_adds(run: RunConfig) -> int:
     """Of one image forward; counted once for each network and size of images."""
     height, width, channels = run.data.source.shape
-    identity = f"{run.network} {run.shortcut} {run.activation} {height} {width} {channels}"
+    identity = f"{run.network} {run.shortcut} {run.activation} {run.data.source.shape} {run.data.source.classes}"
     if identity not in _counted:
         with torch.device("meta"):
             network = build_network(run)

@@ -17,7 +17,7 @@ from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.claims import Claim, Claimed
 from resnet_ablations.results.provenance import usable_cores
-from resnet_ablations.results.run_folder import RunFolder, Status
+from resnet_ablations.results.run_folder import Status
 from resnet_ablations.sweep.progress import Progress
 from resnet_ablations.training.run import Interrupted, accelerator_of, train_run
 from resnet_ablations.training.stopping import StopRequest
@@ -56,14 +56,14 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
             while active or (waiting and stop.signal is None):
                 while len(active) < slots and stop.signal is None and (free := _first_free(waiting)) is not None:
                     run = waiting.pop(free)
-                    if RunFolder(run.paths.results, run.key).result() is not None:
-                        progress.ended(RunFolder(run.paths.results, run.key))
+                    if run.folder.result() is not None:
+                        progress.ended(run.folder)
                         continue
                     slot = min(set(range(slots)) - {slot for _, slot in active.values()})
                     process = context.Process(target=_train, args=(run.plain(), threads, slot))
                     process.start()
                     active[process] = run, slot
-                    progress.started(RunFolder(run.paths.results, run.key))
+                    progress.started(run.folder)
                 wait([process.sentinel for process in active], timeout=0.5) if active else time.sleep(0.5)
                 if stop.signal is not None and not told:
                     told = True
@@ -72,13 +72,12 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
                         process.terminate()
                 for process in [process for process in active if not process.is_alive()]:
                     run, _ = active.pop(process)
-                    folder = RunFolder(run.paths.results, run.key)
                     if process.exitcode == CLAIMED:
                         waiting.append(run)
-                        progress.postponed(folder)
+                        progress.postponed(run.folder)
                         continue
-                    _note_death(folder, run, process.exitcode or 0, interrupted=told)
-                    progress.ended(folder)
+                    _note_death(run, process.exitcode or 0, interrupted=told)
+                    progress.ended(run.folder)
                 progress.update()
     if stop.signal is not None:
         raise SystemExit(128 + stop.signal)
@@ -86,8 +85,7 @@ def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None
 
 def _first_free(runs: Sequence[RunConfig]) -> int | None:
     """The place of the first run that nobody else is training."""
-    folders = (RunFolder(run.paths.results, run.key) for run in runs)
-    return next((place for place, folder in enumerate(folders) if Claim(folder.path).owner() is None), None)
+    return next((place for place, run in enumerate(runs) if Claim(run.folder.path).owner() is None), None)
 
 
 def _devices(runs: Sequence[RunConfig]) -> int:
@@ -104,7 +102,7 @@ def _train(tree: dict[str, Any], threads: int, slot: int) -> None:
     if (gpus := torch.cuda.device_count()) > 0:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[slot % gpus]
-    folder = RunFolder(run.paths.results, run.key)
+    folder = run.folder
     folder.path.mkdir(parents=True, exist_ok=True)
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, sys.stdout.fileno())
@@ -128,8 +126,9 @@ def _stop_with_the_sweep() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _note_death(folder: RunFolder, run: RunConfig, code: int, interrupted: bool) -> None:
-    """Say in the folder that its process ended without a word."""
+def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:
+    """Say in the run's folder that its process ended without a word."""
+    folder = run.folder
     status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
     if folder.result() is not None or status.outcome != "running":
         return

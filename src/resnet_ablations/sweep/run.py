@@ -33,7 +33,7 @@ def run_sweep(plan: Plan, launch: Launch) -> None:
     for job in missing:
         if result_of(job) is None:
             failed += 1
-            folder = RunFolder(results, job.config.key)
+            folder = job.config.folder
             status = folder.status()
             reason = f"{status.outcome}: {status.reason}".rstrip(": ") if status else "never started"
             print(f"{job.config.key}: {reason}; see {folder.log}")

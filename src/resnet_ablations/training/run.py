@@ -44,7 +44,7 @@ def train_run(config: RunConfig, stop_on: Sequence[int] = (signal.SIGINT, signal
     Raise `Claimed` where another process trains it, and `Interrupted` at the first of the signals `stop_on`, with a
     checkpoint of the last whole step; whatever else goes wrong is noted in the folder and raised again.
     """
-    folder = RunFolder(config.paths.results, config.key)
+    folder = config.folder
     if (result := folder.result()) is not None:
         return result
     accelerator_of(config)
