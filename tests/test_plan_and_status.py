@@ -8,6 +8,7 @@ import pytest
 
 from resnet_ablations import experiments, plan, status
 from resnet_ablations.config import RunConfig
+from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 
 TINY = ("network.depth=8", "schedule.iterations=6")
@@ -112,21 +113,43 @@ def test_mistakes_of_a_plan(says: Callable[..., tuple[str, str]], capsys: pytest
 
 
 def test_status(says: Callable[..., tuple[str, str]], config: Callable[..., RunConfig], tmp_path: Path) -> None:
-    finished, running, failed = (config(f"seed={seed}") for seed in range(3))
+    finished, running, failed, gone = (config(f"seed={seed}") for seed in range(4))
     finish(finished, tmp_path / "results")
+    under_way = Status(outcome="running", iteration=3, iterations=6, images_per_second=99.0, seconds_left=65)
     for run, state in (
-        (running, Status(outcome="running", iteration=3, iterations=6, images_per_second=99.0, seconds_left=65)),
+        (running, under_way),
         (failed, Status(outcome="failed", iteration=4, iterations=6, reason="OSError: disk")),
+        (gone, under_way),
     ):
         RunFolder(tmp_path / "results", run.key).start(run.plain())
         RunFolder(tmp_path / "results", run.key).set_status(state)
-    said, _ = says(status.main)
+    with Claim(running.folder.path):
+        said, _ = says(status.main)
+    table = said[: said.index("\n\n")]
     for key, parts in (
         (finished.key, ["finished", "1,234", "12.3"]),
         (running.key, ["running", "3/6", "99", "1:05"]),
-        (failed.key, ["failed", "4/6", "OSError: disk"]),
+        (failed.key, ["failed", "4/6"]),
+        (gone.key, ["failed", "3/6"]),
     ):
-        assert all(part in line(said, key) for part in parts), said
+        assert all(part in line(table, key) for part in parts), said
+    assert f"{failed.key}: OSError: disk\n" in said
+    assert f"{gone.key}: its process is gone without a word\n" in said
+    assert "results/runs/RUN/log.txt" in said
+
+
+def test_status_fits_80_columns(says: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
+    """The longest name there is, at the paper's length."""
+    key = "resnet110-shortcut_only_gating-relu_only_preactivation-fashion_mnist-1a2b3c4d-s12"
+    folder = RunFolder(tmp_path / "results", key)
+    folder.start({})
+    folder.set_status(
+        Status(outcome="running", iteration=63_999, iterations=64_000, images_per_second=12_345, seconds_left=90_000)
+    )
+    with Claim(folder.path):
+        said, _ = says(status.main)
+    assert max(map(len, said.splitlines())) <= 80
+    assert all(part in said for part in ("63999/64000", "12,345", "1 day, 1:00:00"))
 
 
 def test_status_of_nothing(says: Callable[..., tuple[str, str]], capsys: pytest.CaptureFixture[str]) -> None:

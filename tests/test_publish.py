@@ -9,8 +9,9 @@ import yaml
 
 from resnet_ablations import publish as publishing
 from resnet_ablations.errors import UserError
+from resnet_ablations.results.curve import CurveFile, CurveRow
 from resnet_ablations.results.frames import load_curves, load_responses, load_results
-from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
+from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps, save_sweep
 from resnet_ablations.sweep.plan import Job, Plan, plan
 

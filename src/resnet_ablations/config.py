@@ -293,7 +293,7 @@ def validate(tree: dict[str, Any]) -> RunConfig:
         config = schema.model_validate(tree)
         data = config.data if mistakes else _with_fingerprint(config.data)
     except ValidationError as error:
-        mistakes += [_mistake(cast(dict[str, Any], e)) for e in error.errors()]
+        mistakes += [message_of(cast(dict[str, Any], e)) for e in error.errors()]
         if not any(mistake.startswith("data") for mistake in mistakes):
             mistakes += _missing_data(fields["data"][0], tree)
     except UserError as error:
@@ -309,9 +309,9 @@ def _schema(component: type, base: type[Settings]) -> type[Settings]:
     return create_model(component.__name__, __base__=base, **fields)
 
 
-def _mistake(error: dict[str, Any]) -> str:
+def message_of(error: dict[str, Any], group: str = "") -> str:
     """One of pydantic's errors as `key=value: what is allowed`."""
-    key = ".".join(map(str, error["loc"]))
+    key = group + ".".join(map(str, error["loc"]))
     match error["type"]:
         case "missing":
             return f"{key}: must be given"

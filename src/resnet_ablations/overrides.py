@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
 
+import yaml
+from annotated_types import Ge
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -15,13 +17,21 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 
-from resnet_ablations.config import NO_SUCH_KEY, RunConfig, validate
+from resnet_ablations.config import NO_SUCH_KEY, RunConfig, Settings, message_of, validate
 from resnet_ablations.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
-SWEEP_KEYS = ("experiment", "scale", "rows", "columns")
+SWEEP_KEYS = ("experiment", "scale", "rows", "columns", "sweep")
 """Keys of train.yaml that choose a sweep and are no part of a run."""
+
+
+class SweepSettings(Settings):
+    """`sweep` of train.yaml: what becomes of the other runs when one fails, and of those that died without a word."""
+
+    fail_fast: bool
+    retries: Annotated[int, Ge(0)]
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
@@ -35,7 +45,9 @@ def compose(overrides: Sequence[str]) -> RunConfig:
         wrong_groups = []
         for override in _parse(overrides):
             key = override.key_or_group
-            if override.is_sweep_override():
+            if key == "frozen" and len(overrides) > 1:
+                mistakes.append("frozen: it says everything; no other setting beside it")
+            elif override.is_sweep_override():
                 mistakes.append(f"{override.input_line}: several values are a sweep: add -m")
             elif mistake := _wrong_option(override):
                 mistakes.append(mistake)
@@ -68,15 +80,53 @@ def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
     return choices
 
 
+def sweep_settings(overrides: Sequence[str]) -> SweepSettings:
+    """What overrides of `sweep` come to; raise `UserError` with every mistake in them."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        tree: Any = OmegaConf.to_container(
+            hydra_compose("train", [_forced(override) for override in _parse(overrides)]).sweep
+        )
+    try:
+        return SweepSettings.model_validate(tree)
+    except ValidationError as error:
+        mistakes = [message_of(cast(dict[str, Any], e), "sweep.") for e in error.errors()]
+        keys = [f"sweep.{name}" for name in tree]
+        raise UserError(*(_with_suggestion(message, keys) for message in mistakes)) from None
+
+
 def checked(config: DictConfig) -> RunConfig:
-    """The run that a composed configuration is; raise `UserError` with every mistake in it."""
+    """The run that a composed configuration is; raise `UserError` with every mistake in it.
+
+    A frozen one is read from its file, and composing it anew, perhaps from other files by now, changes nothing.
+    """
+    if config.get("frozen") is not None:
+        return thawed(Path(config.frozen))
     tree: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    tree = {name: value for name, value in tree.items() if name not in (*SWEEP_KEYS, "hydra")}
+    tree = {name: value for name, value in tree.items() if name not in (*SWEEP_KEYS, "frozen", "hydra")}
     try:
         return validate(tree)
     except UserError as error:
         keys = list(_keys(tree))
         raise UserError(*(_with_suggestion(message, keys) for message in error.messages)) from None
+
+
+def frozen(run: RunConfig) -> list[str]:
+    """The overrides that make a run of the frozen configuration in its folder, whatever the folder's path is."""
+    path = str(run.folder.config.resolve())
+    for special in "\\'":
+        path = path.replace(special, f"\\{special}")
+    return [f"frozen='{path}'"]
+
+
+def thawed(path: Path) -> RunConfig:
+    """The run whose frozen configuration this is; raise `UserError` if it is not the one of its folder."""
+    try:
+        run = validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"frozen={path}: cannot be read: {_first_line(error)}") from None
+    if run.key != path.parent.name:
+        raise UserError(f"frozen={path}: it is the configuration of {run.key}, not that of its folder")
+    return run
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:

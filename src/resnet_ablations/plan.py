@@ -6,6 +6,7 @@ from rich.table import Table
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import exit_on_user_error
+from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import SweepPlan
 from resnet_ablations.sweep.cost import GPU_FLOPS, gpu_hours
 from resnet_ablations.sweep.plan import Job, plan
@@ -44,13 +45,14 @@ def cells_of(record: SweepPlan) -> dict[str, list[str]]:
 
 
 def state(job: Job) -> str:
-    """finished, diverged, what its status says, resumable, or missing."""
+    """How the run ended or how far it is; whose result serves it; and whether other code than today's made that."""
     if (result := result_of(job)) is not None:
-        return result.outcome if result.key == job.config.key else f"served by {result.key}"
-    folder = job.config.folder
-    status, checkpoint = folder.status(), folder.resumable_from()
-    said = "missing" if status is None else status.outcome
-    return said if checkpoint is None else f"{said}, resumable from step {checkpoint:,}"
+        said = result.outcome if result.key == job.config.key else f"served by {result.key}"
+        return said
+    state = state_of(job.config.folder)
+    if state.resumable_from is None:
+        return state.outcome
+    return f"{state.outcome}, resumable from step {state.resumable_from:,}"
 
 
 if __name__ == "__main__":

@@ -66,8 +66,9 @@ def main() -> None:
             _sweep(arguments.overrides)
             return
         if not shows_only:
-            if any(override.startswith(tuple(f"{key}=" for key in SWEEP_KEYS)) for override in arguments.overrides):
-                raise UserError("experiment=… is a sweep: add -m")
+            of_sweeps = tuple(f"{key}{sign}" for key in SWEEP_KEYS for sign in "=.")
+            if alone := [line for line in arguments.overrides if line.lstrip("+").startswith(of_sweeps)]:
+                raise UserError(*(f"{line}: that is for a sweep: add -m" for line in alone))
             compose(arguments.overrides)
     _train()
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from resnet_ablations.experiments import Cell, Column, Experiment, Row, load_experiment
-from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder
+from resnet_ablations.results.curve import CurveFile, CurveRow
+from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan, save_sweep
 
 SETTINGS: dict[str, tuple[int, str, int, int, int, str]] = {

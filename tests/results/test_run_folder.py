@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
+from resnet_ablations.results.curve import CurveFile, CurveRow
+from resnet_ablations.results.run_folder import Result, RunFolder, Status
 
 KEY = "resnet8-identity-digits-1a2b3c4d-s3"
 VALUES: dict[str, Any] = {

@@ -41,7 +41,7 @@ def finish(run: RunConfig, outcome: str = "finished") -> None:
 
 
 class Launcher:
-    """Finishes every run it is given, but those whose overrides have `breaks` in them, and remembers them."""
+    """Finishes every run it is given, but those whose shortcut and seed have `breaks` in them, and remembers them."""
 
     def __init__(self, breaks: str = "seed=13") -> None:
         self.breaks = breaks
@@ -50,8 +50,8 @@ class Launcher:
     def __call__(self, jobs: list[list[str]]) -> None:
         runs = [compose(overrides) for overrides in jobs]
         self.launched.append([run.key for run in runs])
-        for overrides, run in zip(jobs, runs, strict=True):
-            if self.breaks in " ".join(overrides):
+        for run in runs:
+            if self.breaks in f"{run.shortcut} seed={run.seed}":
                 folder = RunFolder(run.paths.results, run.key)
                 folder.start(run.plain())
                 folder.set_status(Status(outcome="failed", iteration=3, iterations=6, reason="OSError: disk"))
@@ -153,7 +153,7 @@ def test_a_run_without_result_is_named_and_the_others_are_kept(
 ) -> None:
     plan = planned("experiment=tiny")
     with pytest.raises(SystemExit) as end:
-        run_sweep(plan, Launcher(breaks="gate_bias=0"))
+        run_sweep(plan, Launcher(breaks="gate_bias=0.0"))
     assert end.value.code == 1
     out = capsys.readouterr().out
     assert f"{keys(plan)[1]}: failed: OSError: disk; see " in out

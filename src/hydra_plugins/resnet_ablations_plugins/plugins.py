@@ -1,7 +1,7 @@
 """Thin plugins around `resnet_ablations.sweep`; Hydra imports this in every application, so it imports no torch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
@@ -9,6 +9,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from resnet_ablations.config import RunConfig
 
 
 class ExperimentSweeper(Sweeper):
@@ -29,25 +32,46 @@ class ExperimentSweeper(Sweeper):
         launcher = self.launcher
         assert launcher is not None
         with exit_on_user_error():
-            run_sweep(plan(arguments), lambda jobs: launcher.launch(jobs, initial_job_idx=0))
+            at_once = launcher.at_once if isinstance(launcher, RunLauncher) else len
+            run_sweep(plan(arguments), lambda jobs: launcher.launch(jobs, initial_job_idx=0), at_once)
 
 
-class LocalLauncher(Launcher):
-    """Runs in parallel processes on this machine; `processes` at once, by default one a core or a GPU."""
-
-    def __init__(self, processes: int | None) -> None:
-        self.processes = processes
+class RunLauncher(Launcher):
+    """A launcher of ours: how each run ended is in its folder, not in what Hydra is told."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context = hydra_context
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Train the runs; how each of them ended is in its folder."""
+        """Train the runs."""
         from resnet_ablations.overrides import checked
-        from resnet_ablations.sweep.processes import train_in_processes
 
         loader = self.hydra_context.config_loader
-        runs = [checked(loader.load_sweep_config(self.config, list(overrides))) for overrides in job_overrides]
-        train_in_processes(runs, self.processes)
+        self.train([checked(loader.load_sweep_config(self.config, list(overrides))) for overrides in job_overrides])
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
+
+    def train(self, runs: "Sequence[RunConfig]") -> None:
+        """Train the runs, and return when all have ended."""
+        raise NotImplementedError
+
+    def at_once(self, runs: "Sequence[RunConfig]") -> int:
+        """How many of them are trained at the same time."""
+        raise NotImplementedError
+
+
+class LocalLauncher(RunLauncher):
+    """Runs in parallel processes on this machine; `processes` at once, by default one a core or a GPU."""
+
+    def __init__(self, processes: int | None) -> None:
+        self.processes = processes
+
+    def train(self, runs: "Sequence[RunConfig]") -> None:
+        from resnet_ablations.sweep.processes import slots_for, train_in_processes
+
+        train_in_processes(runs, slots_for(runs, self.processes), fail_fast=self.config.sweep.fail_fast)
+
+    def at_once(self, runs: "Sequence[RunConfig]") -> int:
+        from resnet_ablations.sweep.processes import slots_for
+
+        return slots_for(runs, self.processes).count

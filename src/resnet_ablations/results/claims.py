@@ -1,17 +1,17 @@
 """One owner a run: whoever trains it has a claim in its folder, and the claim of a dead owner is taken over."""
 
-import fcntl
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Container
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from resnet_ablations.results.files import locked
 
 BEAT_SECONDS = 10.0
 """From one sign of life to the next."""
@@ -29,24 +29,33 @@ class Owner(BaseModel):
     pid: int
     started: int
     """In clock ticks since the machine's start."""
+    job: str = ""
+    """The SLURM job it belongs to."""
 
     @classmethod
     def this_process(cls) -> Self:
         """The process that asks."""
-        return cls(host=socket.gethostname(), boot=_boot(), pid=os.getpid(), started=_started(os.getpid()) or 0)
+        pid = os.getpid()
+        return cls(host=_host(), boot=_boot(), pid=pid, started=_started(pid) or 0, job=slurm_job())
 
-    def is_dead(self, last_beat: float) -> bool:
-        """Whether it is known to be gone; `last_beat` is when it last gave a sign of life."""
-        if self.host != socket.gethostname():
-            return time.time() - last_beat > DEAD_AFTER_SECONDS
-        return self.boot != _boot() or _started(self.pid) != self.started
+    def is_dead(self, last_beat: float, jobs: Container[str] | None = None) -> bool:
+        """Whether it is known to be gone.
+
+        `last_beat` is when it last gave a sign of life, `jobs` are those of SLURM that are there, where that is known.
+        """
+        if self.host == _host():
+            return self.boot != _boot() or _started(self.pid) != self.started
+        if self.job and (self.job == slurm_job() or (jobs is not None and self.job not in jobs)):
+            # SLURM runs a job once at a time: the one before this, requeued, is over.
+            return True
+        return time.time() - last_beat > DEAD_AFTER_SECONDS
 
 
 class Claimed(Exception):
     """Another process, alive, has the run."""
 
     def __init__(self, owner: Owner) -> None:
-        super().__init__(f"being trained by process {owner.pid} on {owner.host}")
+        super().__init__(f"being trained by process {owner.pid} on {owner.host.partition(' ')[0]}")
         self.owner = owner
 
 
@@ -57,18 +66,18 @@ class Claim:
         self._path = folder / "claim.json"
         self._released = threading.Event()
 
-    def owner(self) -> Owner | None:
-        """Who has the run and is alive."""
+    def owner(self, jobs: Container[str] | None = None) -> Owner | None:
+        """Who has the run and is alive; for `jobs` see `Owner.is_dead`."""
         try:
             owner = Owner.model_validate_json(self._path.read_bytes())
             last_beat = self._path.stat().st_mtime
         except (FileNotFoundError, ValidationError):
             return None
-        return None if owner.is_dead(last_beat) else owner
+        return None if owner.is_dead(last_beat, jobs) else owner
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self._path.parent):
+        with locked(self._path.parent):
             if (owner := self.owner()) is not None:
                 raise Claimed(owner)
             self._path.write_text(Owner.this_process().model_dump_json() + "\n", encoding="utf-8")
@@ -89,15 +98,18 @@ class Claim:
                 return
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time; the folder itself is locked, so that no file is left."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def slurm_job() -> str:
+    """The SLURM job that this process belongs to, as `squeue` writes it: `12`, `12_3`; empty outside SLURM."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
+
+
+def _host() -> str:
+    """The machine, and the numbering of processes on it that is ours: a container has its own."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
 
 
 def _boot() -> str:

@@ -1,35 +1,20 @@
 """The folder of one run: finished, resumable or absent."""
 
-import csv
 import hashlib
 import json
 import logging
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from resnet_ablations.results.files import write_atomically
+from resnet_ablations.results.files import locked, write_atomically
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CurveRow:
-    """One line of `curve.csv`: `iteration` updates are done, train_* are means since the line before, errors in %."""
-
-    iteration: int
-    learning_rate: float
-    train_loss: float
-    train_error: float
-    test_loss: float | None
-    test_error: float | None
 
 
 class Result(BaseModel):
@@ -76,12 +61,16 @@ class Result(BaseModel):
 class Status(BaseModel):
     """`status.json`: how far a run is that has no result yet."""
 
-    outcome: Literal["running", "failed", "interrupted"]
+    outcome: Literal["queued", "running", "failed", "interrupted"]
     iteration: int
     iterations: int
     images_per_second: float = 0.0
     seconds_left: float | None = None
     reason: str = ""
+    died: bool = False
+    """Failed without a word of its own: killed, or its machine was."""
+    job: str = ""
+    """The scheduler's job that it waits for."""
     updated: float = 0.0
 
 
@@ -99,16 +88,19 @@ class RunFolder:
         self._result = self.path / "result.json"
 
     def freeze(self, config: dict[str, Any]) -> None:
-        """Make the folder and write the configuration into it."""
-        write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        """Make the folder, clear away what a killed process left there, and write the configuration into it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.path):
+            for half_written in self.path.glob(".*"):
+                half_written.unlink()
+            write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def start(self, config: dict[str, Any]) -> None:
-        """Freeze the configuration; clear away what a killed process left; set a damaged result aside."""
-        for half_written in self.path.glob(".*"):
-            half_written.unlink()
+        """Freeze the configuration; set a damaged result aside, and forget what belonged to it."""
         self.freeze(config)
         if self._result.exists() and self.result() is None:
             self.set_aside(self._result)
+        self.responses.unlink(missing_ok=True)
 
     def set_aside(self, path: Path) -> None:
         """Rename a file that cannot be used, so that it is neither read again nor lost."""
@@ -170,48 +162,20 @@ class RunFolder:
     def set_status(self, status: Status) -> None:
         """Say how far the run is: in one piece, but not worth waiting for the disk."""
         status.updated = time.time()
+        content = status.model_dump_json() + "\n"
         temporary = self._status.with_suffix(".tmp")
-        temporary.write_text(status.model_dump_json() + "\n", encoding="utf-8")
-        temporary.replace(self._status)
-
-
-class CurveFile:
-    """`curve.csv` while it grows, each row flushed; what it has beyond iteration `after` is dropped first."""
-
-    def __init__(self, path: Path, after: int = 0) -> None:
-        header = ",".join(field.name for field in fields(CurveRow)) + "\n"
-        write_atomically(path, header + "".join(_rows_until(path, after)))
-        self._file = path.open("a", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
-
-    def append(self, row: CurveRow) -> None:
-        """Add a row: six significant digits, nothing where there is no value."""
-        self._writer.writerow(_text(value) for value in astuple(row))
-        self._file.flush()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
-
-def _rows_until(path: Path, iteration: int) -> list[str]:
-    """The whole lines of a curve up to an iteration."""
-    if iteration == 0:
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
-    whole = (line for line in lines if line.endswith("\n"))
-    return [line for line in whole if int(line.partition(",")[0]) <= iteration]
+        try:
+            temporary.write_text(content, encoding="utf-8")
+            temporary.replace(self._status)
+        except OSError:
+            # On a full disk what a file has already can still be written over.
+            temporary.unlink(missing_ok=True)
+            if not self._status.exists():
+                raise
+            with self._status.open("r+b") as file:
+                file.write(content.encode())
+                file.truncate()
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _text(value: float | None) -> str:
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, int) else f"{value:.6g}"

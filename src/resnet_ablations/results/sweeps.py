@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from resnet_ablations.errors import UserError, mistakes_in_file
-from resnet_ablations.results.files import write_atomically
+from resnet_ablations.results.files import locked, write_atomically
 
 
 class PlannedConfiguration(BaseModel):
@@ -48,11 +48,15 @@ def sweep_path(results: str | Path, name: str) -> Path:
 def save_sweep(results: str | Path, plan: SweepPlan) -> None:
     """Write the plan; seeds of an earlier one with the same cells are kept; raise `UserError` if that is damaged."""
     path = sweep_path(results, plan.name)
-    if path.exists():
-        earlier = _read(path)
-        if earlier.cells == plan.cells:
-            plan = plan.model_copy(update={"seeds": sorted({*earlier.seeds, *plan.seeds})})
-    write_atomically(path, plan.model_dump_json(indent=1) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent):
+        for half_written in path.parent.glob(".*"):
+            half_written.unlink()
+        if path.exists():
+            earlier = _read(path)
+            if earlier.cells == plan.cells:
+                plan = plan.model_copy(update={"seeds": sorted({*earlier.seeds, *plan.seeds})})
+        write_atomically(path, plan.model_dump_json(indent=1) + "\n")
 
 
 def load_sweeps(results: str | Path) -> list[SweepPlan]:

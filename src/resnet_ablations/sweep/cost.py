@@ -30,3 +30,11 @@ def _multiply_adds(run: RunConfig) -> int:
             network = build_network(run)
         _counted[identity] = cost(network, (2, channels, height, width)).multiply_adds
     return _counted[identity]
+
+
+def checkpoint_bytes(run: RunConfig) -> int:
+    """Size of a checkpoint: weights, running statistics and momentum."""
+    with torch.device("meta"):
+        network = build_network(run)
+    tensors = [*network.state_dict().values(), *network.parameters()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -10,7 +10,7 @@ from typing import TypeVar
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, load_experiment
-from resnet_ablations.overrides import SWEEP_KEYS, choices_of, compose
+from resnet_ablations.overrides import SWEEP_KEYS, SweepSettings, choices_of, compose, sweep_settings
 from resnet_ablations.results.keys import is_location
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
 from resnet_ablations.sweep.cell_runs import CellRuns, Overrides, StandIns, keys_set, runs_of_cells, stand_ins
@@ -37,6 +37,7 @@ class Plan:
 
     jobs: tuple[Job, ...]
     record: SweepPlan | None
+    settings: SweepSettings
 
 
 def plan(overrides: Sequence[str]) -> Plan:
@@ -50,18 +51,22 @@ def plan(overrides: Sequence[str]) -> Plan:
 # Kept, for the command line is planned before Hydra starts, and Hydra, once started, cannot compose for the sweeper.
 @lru_cache(maxsize=1)
 def _plan(overrides: Overrides) -> Plan:
-    choices = choices_of(overrides)
+    own = [line for line in overrides if line.lstrip("+").startswith("sweep.")]
+    settings = sweep_settings(own)
+    choices = choices_of([line for line in overrides if line not in own])
     if "experiment" in choices:
-        return _plan_experiment(choices.pop("experiment"), choices.pop("scale", ["quick"]), choices)
+        return _plan_experiment(choices.pop("experiment"), choices.pop("scale", ["quick"]), choices, settings)
     if alone := [key for key in SWEEP_KEYS if key in choices]:
         raise UserError(*(f"{key}: only with experiment=…" for key in alone))
     seeds = choices.pop("seed", None)
     products = itertools.product(*([f"{key}={value}" for value in values] for key, values in choices.items()))
     jobs = [job for product in products for job in _with_seeds(_compose(product), product, seeds)]
-    return Plan(_once(_sound(jobs)), None)
+    return Plan(_once(_sound(jobs)), None, settings)
 
 
-def _plan_experiment(names: list[str], scales: list[str], choices: dict[str, list[str]]) -> Plan:
+def _plan_experiment(
+    names: list[str], scales: list[str], choices: dict[str, list[str]], settings: SweepSettings
+) -> Plan:
     if len(names) > 1 or len(scales) > 1:
         raise UserError("experiment, scale: one of each in a sweep")
     experiment, scale_name = load_experiment(names[0]), scales[0]
@@ -105,7 +110,7 @@ def _plan_experiment(names: list[str], scales: list[str], choices: dict[str, lis
         cells=_table(experiment, cells, configs),
         configurations=configurations,
     )
-    return Plan(_once(jobs), record)
+    return Plan(_once(jobs), record, settings)
 
 
 def _chosen(choices: dict[str, list[str]], experiment: Experiment) -> tuple[list[str], list[str]]:

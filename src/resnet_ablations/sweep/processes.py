@@ -3,81 +3,84 @@
 import multiprocessing
 import os
 import signal
-import sys
-import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
-from typing import Any
 
 import torch
 
-from resnet_ablations.config import RunConfig, validate
-from resnet_ablations.errors import exit_on_user_error
-from resnet_ablations.results.claims import Claim, Claimed
+from resnet_ablations.config import RunConfig
+from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import Status
+from resnet_ablations.results.states import state_of
+from resnet_ablations.sweep import worker
 from resnet_ablations.sweep.progress import Progress
-from resnet_ablations.training.run import Interrupted, accelerator_of, train_run
+from resnet_ablations.training.run import accelerator_of
 from resnet_ablations.training.stopping import StopRequest
 
-CLAIMED = 75
-"""The exit code of a process whose run another one has: EX_TEMPFAIL of sysexits.h."""
+
+@dataclass(frozen=True)
+class Slots:
+    """How many runs are trained at once on this machine, and in how many threads each."""
+
+    count: int
+    threads: int
 
 
-def train_in_processes(runs: Sequence[RunConfig], processes: int | None) -> None:
-    """Train each run in its own process, as many at once as `processes` says (default: the cores, or the GPUs).
-
-    A process gets cores / processes threads. A run that somebody else is training is waited for, after all others. One
-    that dies leaves the others alone; what it left, and why it ended, is in its run folder. The first Ctrl-C or SIGTERM
-    stops all of them after their steps under way, the second at once.
-    """
+def slots_for(runs: Sequence[RunConfig], processes: int | None) -> Slots:
+    """As many as `processes` says, by default one a GPU or a core; raise `UserError` if a GPU is missing."""
     for run in runs:
         accelerator_of(run)
-    slots = processes or _devices(runs)
+    gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
+    count = processes or gpus or usable_cores()
     # Not by how many runs are left: the number of threads can change a run's last digits.
-    threads = max(1, usable_cores() // slots)
-    # Read when the fork server, which imports torch once for all runs, starts.
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    waiting = list(runs)
-    active: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
-    told = False
-    with Progress(len(runs)) as progress:
+    return Slots(count, max(1, usable_cores() // count))
 
-        def at_once() -> None:
+
+def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bool) -> None:
+    """Train each run in its own process.
+
+    A run that somebody else is training is waited for, after all others. One that dies leaves the others alone; what
+    it left, and why it ended, is in its run folder. With `fail_fast` the first that fails stops the others, as the
+    first Ctrl-C or SIGTERM does: after their steps under way; a second signal stops them at once.
+    """
+    waiting = list(runs)
+    with Progress([run.folder for run in runs]) as progress:
+        pool = _Pool(slots)
+
+        def at_once(number: int) -> None:
             progress.close()
-            for process in active:
-                process.kill()
+            pool.kill()
+            os._exit(128 + number)
 
         with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
-            while active or (waiting and stop.signal is None):
-                while len(active) < slots and stop.signal is None and (free := _first_free(waiting)) is not None:
+            stopping = failed = False
+            while pool.runs or (waiting and not stopping):
+                while not stopping and pool.has_room and (free := _first_free(waiting)) is not None:
                     run = waiting.pop(free)
                     if run.folder.result() is not None:
                         progress.ended(run.folder)
-                        continue
-                    slot = min(set(range(slots)) - {slot for _, slot in active.values()})
-                    process = context.Process(target=_train, args=(run.plain(), threads, slot))
-                    process.start()
-                    active[process] = run, slot
-                    progress.started(run.folder)
-                wait([process.sentinel for process in active], timeout=0.5) if active else time.sleep(0.5)
-                if stop.signal is not None and not told:
-                    told = True
-                    progress.stopping()
-                    for process in active:
-                        process.terminate()
-                for process in [process for process in active if not process.is_alive()]:
-                    run, _ = active.pop(process)
-                    if process.exitcode == CLAIMED:
+                    else:
+                        pool.start(run)
+                        progress.started(run.folder)
+                pool.wait()
+                for run, code in pool.ended():
+                    # One that is trained elsewhere, or goes on although it was taken for dead.
+                    if code == worker.CLAIMED or Claim(run.folder.path).owner() is not None:
                         waiting.append(run)
                         progress.postponed(run.folder)
                         continue
-                    _note_death(run, process.exitcode or 0, interrupted=told)
+                    _note_death(run, code, interrupted=stopping)
                     progress.ended(run.folder)
+                    failed = failed or state_of(run.folder).outcome == "failed"
+                if not stopping and (stop.signal is not None or (failed and fail_fast)):
+                    stopping = True
+                    progress.stopping("a run failed" if stop.signal is None else "once more to stop at once")
+                    pool.stop()
                 progress.update()
     if stop.signal is not None:
         raise SystemExit(128 + stop.signal)
@@ -88,42 +91,46 @@ def _first_free(runs: Sequence[RunConfig]) -> int | None:
     return next((place for place, run in enumerate(runs) if Claim(run.folder.path).owner() is None), None)
 
 
-def _devices(runs: Sequence[RunConfig]) -> int:
-    gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
-    return gpus or usable_cores()
+class _Pool:
+    """The processes under way, each in a slot of its own."""
 
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        # Read when the fork server, which imports torch once for all runs, starts.
+        os.environ["OMP_NUM_THREADS"] = str(slots.threads)
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([worker.__name__])
+        self.runs: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
 
-def _train(tree: dict[str, Any], threads: int, slot: int) -> None:
-    """One run, in its own process: its output goes to its log."""
-    # A terminal's Ctrl-C reaches all processes; the sweep's own passes it on.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_stop_with_the_sweep, daemon=True).start()
-    run = validate(tree)
-    if (gpus := torch.cuda.device_count()) > 0:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[slot % gpus]
-    folder = run.folder
-    folder.path.mkdir(parents=True, exist_ok=True)
-    log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
-    if run.trainer.threads is None:
-        run = run.model_copy(update={"trainer": run.trainer.model_copy(update={"threads": threads})})
-    with exit_on_user_error():
-        try:
-            train_run(run, stop_on=[signal.SIGTERM])
-        except Claimed:
-            raise SystemExit(CLAIMED) from None
-        except Interrupted as end:
-            raise SystemExit(128 + end.signal) from None
+    @property
+    def has_room(self) -> bool:
+        return len(self.runs) < self._slots.count
 
+    def start(self, run: RunConfig) -> None:
+        slot = min(set(range(self._slots.count)) - {slot for _, slot in self.runs.values()})
+        process = self._context.Process(target=worker.work, args=(run.plain(), self._slots.threads, slot))
+        process.start()
+        self.runs[process] = run, slot
 
-def _stop_with_the_sweep() -> None:
-    """A sweep that was killed cannot pass a signal on: its runs notice, and stop as if it had."""
-    sweep = multiprocessing.parent_process()
-    assert sweep is not None
-    wait([sweep.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
+    def wait(self) -> None:
+        """Until one of them ends, or half a second."""
+        if self.runs:
+            wait([process.sentinel for process in self.runs], timeout=0.5)
+        else:
+            time.sleep(0.5)
+
+    def ended(self) -> list[tuple[RunConfig, int]]:
+        """Those that have ended since, with their exit codes."""
+        dead = [process for process in self.runs if not process.is_alive()]
+        return [(self.runs.pop(process)[0], process.exitcode or 0) for process in dead]
+
+    def stop(self) -> None:
+        for process in self.runs:
+            process.terminate()
+
+    def kill(self) -> None:
+        for process in self.runs:
+            process.kill()
 
 
 def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:
@@ -133,5 +140,6 @@ def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:
     if folder.result() is not None or status.outcome != "running":
         return
     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    outcome = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason}
-    folder.set_status(status.model_copy(update=outcome))
+    ending = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason, "died": code < 0}
+    with suppress(OSError):  # a full disk
+        folder.set_status(status.model_copy(update=ending))

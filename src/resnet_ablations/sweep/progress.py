@@ -1,52 +1,70 @@
-"""What a person sees while a sweep runs: bars on a terminal, plain lines elsewhere."""
+"""What a person sees of runs under way: a table, live on a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.states import State, state_of
 
 PLAIN_SECONDS = 30
 
 
-class Progress:
-    """The runs under way: step, speed, time left; and of each that ends one line."""
+def state_table(states: Mapping[str, State]) -> Table:
+    """A line a run: outcome, step, speed, and the time left or the error it ended with."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold")
+    table.add_column("outcome")
+    for column in ("step", "images/s", "left/error"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for key, state in states.items():
+        step = "" if state.iterations is None else f"{state.iteration}/{state.iterations}"
+        speed = f"{state.images_per_second:,.0f}" if state.images_per_second else ""
+        table.add_row(Text(key), state.outcome, step, speed, _left_or_error(state))
+    return table
 
-    def __init__(self, runs: int) -> None:
+
+def _left_or_error(state: State) -> str:
+    if state.test_error is not None:
+        return f"{state.test_error:.2f} %"
+    return "" if state.seconds_left is None else str(timedelta(seconds=round(state.seconds_left)))
+
+
+class Progress:
+    """The runs of a sweep: those under way as a table, and of each that ends one line."""
+
+    def __init__(self, folders: Sequence[RunFolder]) -> None:
         self._console = Console(soft_wrap=True, highlight=False)
-        self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(compact=True),
-            console=self._console,
-            speed_estimate_period=3600,
-            disable=not self._console.is_terminal,
-            transient=True,
-        )
-        self._runs, self._ended = runs, 0
-        self._total = self._bars.add_task(f"{runs} runs", total=runs, speed="")
-        self._active: dict[str, tuple[RunFolder, TaskID]] = {}
-        self._spoken = time.monotonic()
+        self._live = Live(console=self._console, transient=True, auto_refresh=False)
+        self._runs, self._ended = len(folders), 0
+        self._logs = folders[0].log.parent.with_name("RUN") / folders[0].log.name
+        self._active: dict[str, RunFolder] = {}
+        self._began = self._spoken = time.monotonic()
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        if self._console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        self._live.stop()
 
-    def stopping(self) -> None:
-        """A signal has come."""
-        self._console.print("stopping after the steps under way; once more to stop at once")
+    def say(self, message: str) -> None:
+        """A line that stays."""
+        self._console.print(message, markup=False)
+
+    def stopping(self, why: str) -> None:
+        """A stop is under way."""
+        self.say(f"stopping after the steps under way; {why}")
 
     def close(self) -> None:
         """Give the terminal back, whatever is going on."""
@@ -54,41 +72,34 @@ class Progress:
 
     def started(self, folder: RunFolder) -> None:
         """A run begins."""
-        self._active[folder.key] = folder, self._bars.add_task(folder.key, total=None, speed="")
+        self._active[folder.key] = folder
 
     def postponed(self, folder: RunFolder) -> None:
         """A run turned out to be another sweep's."""
-        self._remove(folder)
-        self._console.print(f"{folder.key}: another sweep trains it; waiting for that", markup=False)
-
-    def _remove(self, folder: RunFolder) -> None:
-        if folder.key in self._active:
-            self._bars.remove_task(self._active.pop(folder.key)[1])
+        self._active.pop(folder.key, None)
+        self.say(f"{folder.key}: another sweep trains it; waiting for that")
 
     def ended(self, folder: RunFolder) -> None:
         """A run has ended, one way or another."""
-        self._remove(folder)
+        self._active.pop(folder.key, None)
         self._ended += 1
-        self._bars.update(self._total, completed=self._ended)
-        result, status = folder.result(), folder.status()
-        if result is not None:
-            line = result.summary()
-        else:
-            line = f"{folder.key}: {status.outcome} {status.reason}" if status else f"{folder.key}: ended"
-        self._console.print(f"[{self._ended}/{self._runs}] {line}", markup=False)
+        result, state = folder.result(), state_of(folder)
+        line = f"{folder.key}: {state.outcome} {state.reason}".rstrip() if result is None else result.summary()
+        self.say(f"[{self._ended}/{self._runs}] {line}")
 
     def update(self) -> None:
         """Show how far the runs under way are."""
-        lines = []
-        for folder, task in self._active.values():
-            status = folder.status()
-            if status is None or status.iteration == 0:
-                continue
-            speed = f"{status.images_per_second:,.0f} images/s"
-            self._bars.update(task, completed=status.iteration, total=status.iterations, speed=speed)
-            left = "" if status.seconds_left is None else f", {timedelta(seconds=round(status.seconds_left))} left"
-            lines.append(f"{folder.key}: {status.iteration}/{status.iterations}, {speed}{left}")
-        if self._bars.disable and time.monotonic() - self._spoken > PLAIN_SECONDS:
+        if self._console.is_terminal:
+            elapsed = timedelta(seconds=round(time.monotonic() - self._began))
+            total = f"{self._ended} of {self._runs} runs ended, {elapsed} so far; logs: {self._logs}"
+            self._live.update(Group(state_table(self._states()), Text(total)), refresh=True)
+        elif time.monotonic() - self._spoken > PLAIN_SECONDS:
             self._spoken = time.monotonic()
-            for line in lines:
-                self._console.print(f"  {line}", markup=False)
+            for key, state in self._states().items():
+                if state.iteration:
+                    left = "" if state.seconds_left is None else f", {_left_or_error(state)} left"
+                    speed = f"{state.images_per_second:,.0f} images/s"
+                    self.say(f"  {key}: {state.iteration}/{state.iterations}, {speed}{left}")
+
+    def _states(self) -> dict[str, State]:
+        return {key: state_of(folder) for key, folder in self._active.items()}

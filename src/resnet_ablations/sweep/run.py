@@ -1,48 +1,98 @@
 """Run a plan: what is finished is left alone, the rest goes to the launcher."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from resnet_ablations.config import RunConfig
+from resnet_ablations.overrides import frozen
+from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import save_sweep
 from resnet_ablations.sweep.plan import Job, Plan
+from resnet_ablations.sweep.preflight import check_room
 
 Launch = Callable[[list[list[str]]], Any]
-"""Takes the overrides of each run and returns when all of them have ended."""
+"""Takes the overrides of each run and returns when all of them have ended, or raises `Submitted`."""
 
 
-def run_sweep(plan: Plan, launch: Launch) -> None:
-    """Train the plan's missing runs; raise `SystemExit(1)` if one of them left no result."""
+class Submitted(Exception):
+    """The runs are a scheduler's now, and nobody waits for them here; the message says where."""
+
+
+def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]], int] = len) -> None:
+    """Train the plan's missing runs; raise `SystemExit(1)` if one of them left no result.
+
+    `at_once` says how many of some runs the launcher trains at the same time. Those that died without a reason of
+    their own are launched again, as often as the plan says.
+    """
     results = plan.jobs[0].config.paths.results
+    name = "sweep" if plan.record is None else plan.record.name
+    missing = [job for job in plan.jobs if result_of(job) is None]
+    configs = [job.config for job in missing]
+    check_room(results, configs, at_once(configs) if configs else 0)
     for source in {job.config.data.model_dump_json(): job.config.data.source for job in plan.jobs}.values():
         source.prepare()
     if plan.record is not None:
         save_sweep(results, plan.record)
-    missing = [job for job in plan.jobs if result_of(job) is None]
-    name = "sweep" if plan.record is None else plan.record.name
     print(
         f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True
     )
     stopped = None
-    if missing:
+    again, tries = missing, 1 + plan.settings.retries
+    while again and tries and stopped is None:
         try:
-            launch([list(job.overrides) for job in missing])
+            launch([_startable(job) for job in again])
         except SystemExit as end:
             stopped = end
-    failed = 0
-    for job in missing:
-        if result_of(job) is None:
-            failed += 1
-            folder = job.config.folder
-            status = folder.status()
-            reason = f"{status.outcome}: {status.reason}".rstrip(": ") if status else "never started"
-            print(f"{job.config.key}: {reason}; see {folder.log}")
-    if failed:
-        print(f"{name}: {failed} of {len(missing)} runs left no result; the same command goes on with them")
+        except Submitted as submitted:
+            print(submitted)
+            return
+        again, tries = _to_retry(again, plan.settings.fail_fast), tries - 1
+        if again and tries and stopped is None:
+            died = ", ".join(job.config.key for job in again)
+            print(f"{name}: once more what died without a reason of its own: {died}", flush=True)
+    _summarise(name, missing)
     if stopped is not None:
         raise stopped
-    if failed:
+    if any(result_of(job) is None for job in missing):
         raise SystemExit(1)
+
+
+def _startable(job: Job) -> list[str]:
+    """Freeze a run, unless somebody is training it: the overrides that start it."""
+    folder = job.config.folder
+    if Claim(folder.path).owner() is None:
+        folder.freeze(job.config.plain())
+    return frozen(job.config)
+
+
+def _to_retry(jobs: Sequence[Job], fail_fast: bool) -> list[Job]:
+    """Those that died without a reason; what a fast failure stopped goes with them, unless another had a reason."""
+    states = {job.config.key: state_of(job.config.folder) for job in jobs if result_of(job) is None}
+    died = {key for key, state in states.items() if state.died}
+    if fail_fast and died:
+        failed = {key for key, state in states.items() if state.outcome == "failed"}
+        died = set(states) if failed == died else set()
+    return [job for job in jobs if job.config.key in died]
+
+
+def _summarise(name: str, jobs: Sequence[Job]) -> None:
+    """How the runs ended, and of each that left no result why, and where its log is."""
+    outcomes: Counter[str] = Counter()
+    for job in jobs:
+        folder = job.config.folder
+        result = result_of(job)
+        state = state_of(folder)
+        outcomes[state.outcome if result is None else result.outcome] += 1
+        if result is None:
+            ending = "never started" if state.outcome == "missing" else f"{state.outcome}: {state.reason}".rstrip(": ")
+            print(f"{folder.key}: {ending}; see {folder.log}")
+    if jobs:
+        print(f"{name}: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
+    if without := sum(result_of(job) is None for job in jobs):
+        print(f"{name}: {without} of {len(jobs)} runs left no result; the same command goes on with them")
 
 
 def result_of(job: Job) -> Result | None:

@@ -30,6 +30,8 @@ class Checkpoint:
     sums: Tensor
     """Loss and errors since the curve's last row, and over how many iterations: `since_record`."""
     since_record: int
+    curve: str
+    """The text of `curve.csv` so far."""
     seconds: float
     """Of training so far, evaluation not counted."""
     elapsed: float

@@ -15,7 +15,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import DROPOUT, Batches, counter_generator
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.probe.responses import Response, recorded_responses, summary
-from resnet_ablations.results.run_folder import CurveRow
+from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.training.checkpoint import Checkpoint
 from resnet_ablations.training.sgd import set_learning_rate
 
@@ -80,8 +80,8 @@ class TrainingModule(pl.LightningModule):
         for parameter, buffer in zip(self._parameters_in_order(), self.start.momentum, strict=True):
             self._optimizer().state[parameter]["momentum_buffer"] = buffer.to(self.device)
 
-    def checkpoint(self, key: str, elapsed: float) -> Checkpoint:
-        """The run as it is after the iteration that has just ended."""
+    def checkpoint(self, key: str, curve: str, elapsed: float) -> Checkpoint:
+        """The run as it is after the iteration that has just ended, with the text of its curve so far."""
         state = self._optimizer().state
         return Checkpoint(
             key=key,
@@ -91,6 +91,7 @@ class TrainingModule(pl.LightningModule):
             learning_rate=self._optimizer().param_groups[0]["lr"],
             sums=self.sums,
             since_record=self.since_record,
+            curve=curve,
             seconds=self.training_seconds + time.perf_counter() - self.resumed_at,
             elapsed=elapsed,
         )

@@ -1,15 +1,17 @@
 """One run: train a configuration and leave its result in its folder."""
 
+import errno
 import logging
 import signal
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch import nn
 
 from resnet_ablations.build import build_network
@@ -21,8 +23,9 @@ from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
 from resnet_ablations.results.provenance import now, provenance, usable_cores
-from resnet_ablations.results.run_folder import CurveFile, CurveRow, Result, RunFolder, Status
+from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.stopping import StopRequest
@@ -38,22 +41,35 @@ class Interrupted(Exception):
         self.signal = signal
 
 
-def train_run(config: RunConfig, stop_on: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Result:
+def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result:
     """Train a run to its end, from its checkpoint where it has one, or return what it left when it was trained before.
 
-    Raise `Claimed` where another process trains it, and `Interrupted` at the first of the signals `stop_on`, with a
-    checkpoint of the last whole step; whatever else goes wrong is noted in the folder and raised again.
+    Raise `Claimed` where another process trains it, and `Interrupted` when a stop is asked for (by default with SIGINT
+    or SIGTERM), with a checkpoint of the last whole step; whatever else goes wrong is noted in the folder and raised
+    again, as a `UserError` where a person can mend it.
     """
     folder = config.folder
     if (result := folder.result()) is not None:
         return result
     accelerator_of(config)
-    with Claim(folder.path):
-        # The one who had the claim before may have finished it.
-        return folder.result() or _train_claimed(config, folder, stop_on)
+    try:
+        with Claim(folder.path):
+            # The one who had the claim before may have finished it.
+            return folder.result() or _train_claimed(config, folder, stop or StopRequest(signal.SIGINT, signal.SIGTERM))
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise UserError(_no_space(folder)) from None
 
 
-def _train_claimed(config: RunConfig, folder: RunFolder, stop_on: Sequence[int]) -> Result:
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _no_space(folder: RunFolder) -> str:
+    return f"{folder.path}: no space left; make room, and the same command goes on from the last checkpoint"
+
+
+def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result:
     folder.start(config.plain())
     status = Status(outcome="running", iteration=0, iterations=config.schedule.iterations)
     folder.set_status(status)
@@ -62,24 +78,33 @@ def _train_claimed(config: RunConfig, folder: RunFolder, stop_on: Sequence[int])
     package_log.addHandler(handler)
     package_log.setLevel(logging.INFO)
     try:
-        with StopRequest(*stop_on) as stop:
+        with stop:
             result = _train(config, folder, status, stop)
         folder.finish(result)
     except (Interrupted, KeyboardInterrupt, SystemExit) as end:
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
-        raise end if isinstance(end, Interrupted) else Interrupted(signal.SIGINT) from end
-    except UserError as error:  # such as a file that cannot be read; whoever shows it needs no traceback
-        folder.set_status(status.model_copy(update={"outcome": "failed", "reason": error.messages[0]}))
-        raise
+        # Lightning raises the last two itself, where a signal comes before the stop request listens.
+        number = signal.SIGINT if isinstance(end, KeyboardInterrupt) else signal.SIGTERM
+        raise end if isinstance(end, Interrupted) else Interrupted(stop.signal or number) from end
     except BaseException as error:
-        log.exception("%s failed", config.key)
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason}))
+        _note_failure(folder, status, error)
         raise
     finally:
         package_log.removeHandler(handler)
         handler.close()
     return result
+
+
+def _note_failure(folder: RunFolder, status: Status, error: BaseException) -> None:
+    """Say in the folder why the run failed; its log has the traceback where no person can mend it."""
+    if isinstance(error, UserError):  # such as a file that cannot be read
+        reason = error.messages[0]
+    elif isinstance(error, OSError) and error.errno in FULL:
+        reason = _no_space(folder)
+    else:
+        log.exception("%s failed", folder.key)
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason}))
 
 
 def _train(config: RunConfig, folder: RunFolder, status: Status, stop: StopRequest) -> Result:
@@ -91,7 +116,8 @@ def _train(config: RunConfig, folder: RunFolder, status: Status, stop: StopReque
     done = 0 if start is None else start.iteration
     began -= 0.0 if start is None else start.elapsed
     iterations = config.schedule.iterations
-    with CurveFile(folder.curve, done) as curve, quiet_lightning(), closing(load_batches(config)) as batches:
+    begun = HEADER if start is None else start.curve
+    with CurveFile(folder.curve, begun) as curve, quiet_lightning(), closing(load_batches(config)) as batches:
         # Lightning takes SIGTERM over, and would stop between the micro-batches of a step.
         own_signals = LambdaCallback(on_train_start=lambda *_: stop.again())
         trainer = lightning_trainer(config, iterations - done, own_signals)
@@ -113,9 +139,11 @@ def _train(config: RunConfig, folder: RunFolder, status: Status, stop: StopReque
                 images_left = (iterations - iteration) * config.schedule.batch_size
                 status.seconds_left = images_left / status.images_per_second
                 folder.set_status(status)
-            stopping = stop.signal is not None and iteration < iterations
+            if iteration == iterations or module.diverged:
+                return  # from a checkpoint of the end, nothing could be trained to make the curve's last row
+            stopping = stop.signal is not None
             if stopping or _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved):
-                save_checkpoint(folder, module.checkpoint(config.key, time.monotonic() - began))
+                save_checkpoint(folder, module.checkpoint(config.key, curve.text, time.monotonic() - began))
                 saved = time.monotonic()
             trainer.should_stop = trainer.should_stop or stopping
 
@@ -161,6 +189,8 @@ def lightning_trainer(config: RunConfig, iterations: int, *callbacks: pl.Callbac
     return pl.Trainer(
         accelerator=accelerator_of(config),
         devices=1,
+        # Under SLURM, Lightning would count the job's tasks and requeue the job in its own way.
+        plugins=[LightningEnvironment()],
         precision=config.precision,
         max_steps=iterations,
         accumulate_grad_batches=config.schedule.batch_size // config.bn_batch,
@@ -204,12 +234,12 @@ def load_batches(config: RunConfig) -> Batches:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Lightning's hints speak of data loaders and loggers that a run does not use."""
+    """Lightning's hints speak of data loaders, loggers and a SLURM that a run does not use."""
     logger = logging.getLogger("pytorch_lightning")
     level = logger.level
     logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         try:
             yield
         finally:

@@ -8,12 +8,12 @@ from typing import Any, Self
 
 
 class StopRequest:
-    """Listens, as a context, to the signals of these numbers; `signal` is the one that came, if any.
+    """Listens, as a context, to the signals of these numbers; `signal` is the first that came, if any.
 
-    A second one calls `at_once` and ends the process.
+    A second one calls `at_once`, by default the end of the process.
     """
 
-    def __init__(self, *numbers: int, at_once: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, *numbers: int, at_once: Callable[[int], None] = lambda number: os._exit(128 + number)) -> None:
         self.signal: int | None = None
         self._numbers = numbers
         self._at_once = at_once
@@ -35,7 +35,7 @@ class StopRequest:
             signal.signal(number, self._received)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            self._at_once()
-            os._exit(128 + number)
-        self.signal = number
+        if self.signal is None:
+            self.signal = number
+        else:
+            self._at_once(number)

@@ -1,0 +1,75 @@
+"""What a run is, told from its folder alone: finished, resumable or absent, and who is at it."""
+
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Literal
+
+from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.run_folder import RunFolder
+
+Outcome = Literal["finished", "diverged", "failed", "interrupted", "running", "queued", "missing"]
+
+
+@dataclass(frozen=True)
+class State:
+    """How a run ended, or how far it is."""
+
+    outcome: Outcome
+    iteration: int = 0
+    iterations: int | None = None
+    images_per_second: float = 0.0
+    seconds_left: float | None = None
+    test_error: float | None = None
+    """In %, of a finished run."""
+    reason: str = ""
+    died: bool = False
+    """Failed without a word of its own."""
+    job: str = ""
+    """The scheduler's job that it waits for."""
+    resumable_from: int | None = None
+    """The iteration of its newest checkpoint."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has a result."""
+        return self.outcome in ("finished", "diverged")
+
+
+def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
+    """The state of a run; `jobs` are SLURM's that are there, where somebody has looked.
+
+    A run that says it is running, and whose process is gone, has died; one whose job left the queue before it began
+    is interrupted.
+    """
+    status, resumable_from = folder.status(), folder.resumable_from()
+    gone = status is not None and status.outcome == "running" and Claim(folder.path).owner(jobs) is None
+    # Last, for a run may end while its files are read one after the other.
+    if (result := folder.result()) is not None:
+        return State(
+            result.outcome,
+            result.iterations,
+            result.iterations,
+            images_per_second=result.images_per_second,
+            test_error=result.test_error,
+        )
+    if folder.status() != status:
+        return state_of(folder, jobs)
+    if status is None:
+        return State("missing", resumable_from=resumable_from)
+    outcome, reason = status.outcome, status.reason
+    if gone:
+        outcome, reason = "failed", "its process is gone without a word"
+    if outcome == "queued" and jobs is not None and status.job not in jobs:
+        outcome, reason = "interrupted", f"job {status.job} left the queue before the run began"
+    running = outcome == "running"
+    return State(
+        outcome,
+        status.iteration,
+        status.iterations,
+        images_per_second=status.images_per_second if running else 0.0,
+        seconds_left=status.seconds_left if running else None,
+        reason=reason,
+        died=status.died or gone,
+        job=status.job if outcome == "queued" else "",
+        resumable_from=resumable_from,
+    )

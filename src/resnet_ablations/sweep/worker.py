@@ -1,0 +1,59 @@
+"""What happens in the process of one run of a sweep."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from multiprocessing.connection import wait
+from typing import Any
+
+import torch
+
+from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.errors import exit_on_user_error
+from resnet_ablations.results.claims import Claimed
+from resnet_ablations.training.run import Interrupted, train_run
+from resnet_ablations.training.stopping import StopRequest
+
+CLAIMED = 75
+"""The exit code of a process whose run another one has: EX_TEMPFAIL of sysexits.h."""
+
+
+def work(frozen: dict[str, Any], threads: int, slot: int) -> None:
+    """Train the run of a frozen configuration, on the GPU of the slot where there are any; ends in an exit code.
+
+    0, `CLAIMED`, 2 for what a person can mend, 128 + a signal's number; what it came to is in the run's folder.
+    """
+    # A terminal's Ctrl-C reaches all processes; the sweep's own passes it on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_stop_with_the_sweep, daemon=True).start()
+    if (gpus := torch.cuda.device_count()) > 0:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[slot % gpus]
+    with exit_on_user_error():
+        train_logged(validate(frozen), threads, StopRequest(signal.SIGTERM))
+
+
+def train_logged(run: RunConfig, threads: int, stop: StopRequest) -> None:
+    """Train a run, all output going to its log, in so many threads unless it says how many; exit codes as of `work`."""
+    run.folder.path.mkdir(parents=True, exist_ok=True)
+    log = os.open(run.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    if run.trainer.threads is None:
+        run = run.model_copy(update={"trainer": run.trainer.model_copy(update={"threads": threads})})
+    try:
+        train_run(run, stop)
+    except Claimed:
+        raise SystemExit(CLAIMED) from None
+    except Interrupted as end:
+        raise SystemExit(128 + end.signal) from None
+
+
+def _stop_with_the_sweep() -> None:
+    """A sweep that was killed cannot pass a signal on: its runs notice, and stop as if it had."""
+    sweep = multiprocessing.parent_process()
+    assert sweep is not None
+    wait([sweep.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
