@@ -8,6 +8,7 @@ SCALE   ?= quick
 RESULTS ?= results
 export RESNET_ABLATIONS_RESULTS := $(RESULTS)
 LAUNCHER ?= local
+WAIT    ?= 1
 SEEDS   ?=
 ROWS    ?=
 # From the command line only: in the environment it is the width of the terminal.
@@ -22,7 +23,7 @@ OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS
 .PHONY: help setup plan networks status report publish test lint format bench
 
 help: ## list the targets
-	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local] [ARGS=\"Hydra overrides\"]"
+	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local|slurm] [WAIT=0] [ARGS=\"Hydra overrides\"]"
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
 	@echo "sweep-NAME for NAME in: $(basename $(notdir $(wildcard experiments/*.yaml)))"
 
@@ -35,7 +36,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 sweep-%: setup ## train what is missing of experiments/%.yaml, then print and write its table and curves
-	@$(RUN) resnet_ablations.train -m experiment=$* $(OVERRIDES) hydra/launcher=$(LAUNCHER)
+	@$(RUN) resnet_ablations.train -m experiment=$* $(OVERRIDES) hydra/launcher=$(LAUNCHER) $(if $(filter 0,$(WAIT)),hydra.launcher.wait=false)
 
 plan: setup ## what a sweep would run and what is finished: EXPERIMENT=NAME
 	@$(RUN) resnet_ablations.plan experiment=$(EXPERIMENT) $(OVERRIDES)

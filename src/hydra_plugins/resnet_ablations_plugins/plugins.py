@@ -1,6 +1,7 @@
 """Thin plugins around `resnet_ablations.sweep`; Hydra imports this in every application, so it imports no torch."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
@@ -75,3 +76,29 @@ class LocalLauncher(RunLauncher):
         from resnet_ablations.sweep.processes import slots_for
 
         return slots_for(runs, self.processes).count
+
+
+class SlurmLauncher(RunLauncher):
+    """Runs as one SLURM job array; `parameters` are those of submitit's `SlurmExecutor`, null meaning its own default.
+
+    Without `wait` it returns when they are submitted.
+    """
+
+    def __init__(self, wait: bool, array_parallelism: int, **parameters: Any) -> None:
+        self.wait = wait
+        self.array_parallelism = array_parallelism
+        self.parameters = parameters
+
+    def train(self, runs: "Sequence[RunConfig]") -> None:
+        from resnet_ablations.sweep.slurm import train_on_slurm
+
+        train_on_slurm(
+            runs,
+            self.parameters | {"array_parallelism": self.array_parallelism},
+            wait=self.wait,
+            fail_fast=self.config.sweep.fail_fast,
+            folder=Path(runs[0].paths.results).resolve() / "slurm",
+        )
+
+    def at_once(self, runs: "Sequence[RunConfig]") -> int:
+        return min(len(runs), self.array_parallelism)

@@ -75,6 +75,13 @@ class Claim:
             return None
         return None if owner.is_dead(last_beat, jobs) else owner
 
+    def drop_dead(self, jobs: Container[str]) -> None:
+        """Remove the claim of a dead owner, where it takes the `jobs` to know that it is dead."""
+        if self._path.exists():
+            with locked(self._path.parent):
+                if self.owner(jobs) is None:
+                    self._path.unlink(missing_ok=True)
+
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self._path.parent):

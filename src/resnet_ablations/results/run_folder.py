@@ -70,7 +70,7 @@ class Status(BaseModel):
     died: bool = False
     """Failed without a word of its own: killed, or its machine was."""
     job: str = ""
-    """The scheduler's job that it waits for."""
+    """The SLURM job that it waits for or is."""
     updated: float = 0.0
 
 

@@ -25,7 +25,7 @@ class State:
     died: bool = False
     """Failed without a word of its own."""
     job: str = ""
-    """The scheduler's job that it waits for."""
+    """The SLURM job that it waits for or is."""
     resumable_from: int | None = None
     """The iteration of its newest checkpoint."""
 
@@ -38,8 +38,8 @@ class State:
 def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
     """The state of a run; `jobs` are SLURM's that are there, where somebody has looked.
 
-    A run that says it is running, and whose process is gone, has died; one whose job left the queue before it began
-    is interrupted.
+    A run that says it is running, and whose process is gone, has died; but as long as its job is there, SLURM will
+    start it again, and it is queued. One whose job left the queue before it began is interrupted.
     """
     status, resumable_from = folder.status(), folder.resumable_from()
     gone = status is not None and status.outcome == "running" and Claim(folder.path).owner(jobs) is None
@@ -59,8 +59,11 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
     outcome, reason = status.outcome, status.reason
     if gone:
         outcome, reason = "failed", "its process is gone without a word"
-    if outcome == "queued" and jobs is not None and status.job not in jobs:
-        outcome, reason = "interrupted", f"job {status.job} left the queue before the run began"
+    if jobs is not None and status.job:
+        if status.job in jobs and (gone or outcome == "interrupted"):
+            outcome, gone = "queued", False
+        elif status.job not in jobs and outcome == "queued":
+            outcome, reason = "interrupted", f"SLURM job {status.job} left the queue before the run began"
     running = outcome == "running"
     return State(
         outcome,
@@ -70,6 +73,6 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
         seconds_left=status.seconds_left if running else None,
         reason=reason,
         died=status.died or gone,
-        job=status.job if outcome == "queued" else "",
+        job=status.job,
         resumable_from=resumable_from,
     )

@@ -22,7 +22,7 @@ from resnet_ablations.data.file_batches import FileBatches
 from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.resnet import parameter_count
-from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.claims import Claim, slurm_job
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
 from resnet_ablations.results.provenance import now, provenance, usable_cores
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
@@ -71,7 +71,7 @@ def _no_space(folder: RunFolder) -> str:
 
 def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result:
     folder.start(config.plain())
-    status = Status(outcome="running", iteration=0, iterations=config.schedule.iterations)
+    status = Status(outcome="running", iteration=0, iterations=config.schedule.iterations, job=slurm_job())
     folder.set_status(status)
     handler = logging.FileHandler(folder.log, encoding="utf-8")
     package_log = logging.getLogger("resnet_ablations")

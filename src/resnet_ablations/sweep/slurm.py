@@ -1,0 +1,149 @@
+"""Runs on a SLURM cluster, one job array a sweep, by submitit; run folders and `squeue` tell what became of them."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from submitit import SlurmExecutor
+from submitit.core.utils import FailedSubmissionError
+from submitit.helpers import Checkpointable
+
+from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.errors import UserError
+from resnet_ablations.results.claims import Claim, slurm_job
+from resnet_ablations.results.run_folder import Status
+from resnet_ablations.results.states import State, state_of
+from resnet_ablations.sweep.progress import Progress
+from resnet_ablations.sweep.run import Submitted
+from resnet_ablations.sweep.squeue import jobs_in_queue, slurm
+from resnet_ablations.sweep.worker import train_logged
+from resnet_ablations.training.stopping import StopRequest
+
+POLL_SECONDS = 3.0
+"""From one look at the run folders and the queue to the next."""
+REQUEUES = 1_000_000
+"""submitit counts how often a job may run out of time; a run needs as many jobs as it needs."""
+
+
+class SlurmRun(Checkpointable):
+    """A run on its way to a node; submitit starts it there, and again if the time is up before it listens itself."""
+
+    def __init__(self, run: RunConfig, threads: int) -> None:
+        self.frozen = run.plain()
+        self.threads = threads
+
+    def __call__(self) -> None:
+        """Train the run. When the job's time is nearly up, SIGUSR2 comes: checkpoint, and back into the queue.
+
+        SIGTERM is a preemption, after which SLURM itself puts the job back, or an `scancel`: a checkpoint, no more.
+        SLURM sends it several times, and kills who does not go: no second signal stops at once.
+        """
+        stop = StopRequest(signal.SIGUSR2, signal.SIGTERM, at_once=lambda number: None)
+        try:
+            train_logged(validate(self.frozen), self.threads, stop)
+        except SystemExit:
+            if stop.signal == signal.SIGUSR2:
+                slurm("scontrol", "requeue", slurm_job())
+            raise
+
+
+def train_onslurm(
+    runs: Sequence[RunConfig], parameters: Mapping[str, Any], *, wait: bool, fail_fast: bool, folder: Path
+) -> None:
+    """Submit the runs that nobody trains and no job waits for, as one array; then wait until all have ended.
+
+    `parameters` are those of submitit's `SlurmExecutor`, `folder` is for what it keeps: scripts, pickles, output. A
+    first Ctrl-C or SIGTERM cancels the jobs submitted here, whose runs stop with a checkpoint. Without `wait`, raise
+    `Submitted` instead; `UserError` where there is no SLURM or it refuses.
+    """
+    queue = jobs_in_queue()
+    if queue is None:
+        raise UserError("hydra/launcher=slurm: squeue does not answer; is there a SLURM? allowed without: local")
+    free = [run for run in runs if Claim(run.folder.path).owner(queue) is None]
+    free = [run for run in free if state_of(run.folder, queue).outcome != "queued"]
+    array = submit(free, parameters, folder, queue) if free else None
+    told = "no run to submit" if array is None else f"{len(free)} runs submitted as SLURM job {array}"
+    if others := len(runs) - len(free):
+        told += f"; {others} are under way or in the queue already"
+    if not wait:
+        raise Submitted(f"{told}; make status tells how far they are")
+    print(told, flush=True)
+    _wait(runs, array, fail_fast)
+
+
+def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Path, queue: Mapping[str, str]) -> str:
+    """Submit runs as one job array, and note in each folder which job it waits for; the array's number."""
+    given = {name: value for name, value in parameters.items() if value is not None}
+    threads = given.get("cpus_per_task") or 1
+    # Held until each folder says which job is its own; a job that fails at once would be overwritten by that.
+    options = {"requeue": True, "hold": True} | given.pop("additional_parameters", {})
+    for run in runs:
+        Claim(run.folder.path).drop_dead(queue)
+    try:
+        executor = SlurmExecutor(folder, max_num_timeout=REQUEUES)
+        executor.update_parameters(**given, additional_parameters=options)
+        with executor.batch():
+            jobs = [executor.submit(SlurmRun(run, threads)) for run in runs]
+    except (RuntimeError, ValueError, FailedSubmissionError) as error:
+        raise UserError(f"hydra/launcher=slurm: {' '.join(str(error).split())}") from None
+    for run, job in zip(runs, jobs, strict=True):
+        step, steps = run.folder.resumable_from() or 0, run.schedule.iterations
+        run.folder.set_status(Status(outcome="queued", iteration=step, iterations=steps, job=job.job_id))
+    array = jobs[0].job_id.partition("_")[0]
+    slurm("scontrol", "release", array)
+    return array
+
+
+def _wait(runs: Sequence[RunConfig], array: str | None, fail_fast: bool) -> None:
+    """Until each run has a result or will not get one from the jobs that there are."""
+    under_way = list(runs)
+    with Progress([run.folder for run in runs]) as progress:
+
+        def at_once(number: int) -> None:
+            progress.close()
+            os._exit(128 + number)
+
+        with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
+            stopping = failed = False
+            while under_way:
+                queue = jobs_in_queue()
+                for run in list(under_way):
+                    state = state_of(run.folder, queue)
+                    if _has_ended(state, queue):
+                        under_way.remove(run)
+                        _note_death(run, state)
+                        progress.ended(run.folder)
+                        failed = failed or state.outcome == "failed"
+                    elif state.outcome == "running":
+                        progress.started(run.folder)
+                if not stopping and (stop.signal is not None or (failed and fail_fast)):
+                    stopping = True
+                    progress.stopping("a run failed" if stop.signal is None else "once more to leave them alone")
+                    if array is not None:
+                        with suppress(subprocess.SubprocessError):  # all may have ended by themselves
+                            slurm("scancel", array)
+                progress.update()
+                if under_way and (stop.signal is None or stopping):
+                    time.sleep(POLL_SECONDS)
+    if stop.signal is not None:
+        raise SystemExit(128 + stop.signal)
+
+
+def _has_ended(state: State, queue: Mapping[str, str] | None) -> bool:
+    """Whether nothing more is to come: a job that is still in the queue may be started again."""
+    if state.done:
+        return True
+    return queue is not None and state.outcome not in ("running", "queued") and state.job not in queue
+
+
+def _note_death(run: RunConfig, state: State) -> None:
+    """Say in the run's folder that its job ended without a word."""
+    status = run.folder.status()
+    if state.died and status is not None and status.outcome == "running":
+        reason = f"SLURM job {status.job} ended without a word"
+        run.folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason, "died": True}))
