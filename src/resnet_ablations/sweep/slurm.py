@@ -52,7 +52,7 @@ class SlurmRun(Checkpointable):
             raise
 
 
-def train_onslurm(
+def train_on_slurm(
     runs: Sequence[RunConfig], parameters: Mapping[str, Any], *, wait: bool, fail_fast: bool, folder: Path
 ) -> None:
     """Submit the runs that nobody trains and no job waits for, as one array; then wait until all have ended.
