@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.overrides import CONF, compose
+from resnet_ablations.overrides import CONF, compose, frozen, sweep_settings
 
 Config = Callable[..., RunConfig]
 
@@ -216,3 +216,43 @@ def test_a_users_mistake_is_its_lines_and_exit_code_2(capsys: pytest.CaptureFixt
 def test_any_other_error_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError), exit_on_user_error():
         _ = 1 / 0
+
+
+ODD = r"""a=b, 'c' "d" \ é ${x} {y} [z] $HOME ~ %41 #?"""
+
+
+def test_a_frozen_configuration_comes_back_from_any_path(tmp_path: Path) -> None:
+    run = compose(["network.depth=8", f"paths.data={tmp_path}"])
+    run = run.model_copy(update={"paths": run.paths.model_copy(update={"results": str(tmp_path / ODD)})})
+    run.folder.freeze(run.plain())
+    assert compose(frozen(run)) == run
+
+
+def test_a_frozen_configuration_may_be_named_by_its_path(tmp_path: Path) -> None:
+    run = compose([f"paths.results={tmp_path}"])
+    run.folder.freeze(run.plain())
+    assert compose([f"frozen={run.folder.config}"]) == run
+
+
+def test_a_frozen_configuration_says_everything(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="frozen: it says everything"):
+        compose([f"frozen='{tmp_path}'", "seed=1"])
+
+
+def test_mistakes_of_a_frozen_configuration(tmp_path: Path) -> None:
+    run = compose([f"paths.results={tmp_path}"])
+    with pytest.raises(UserError, match=r"cannot be read: .*No such file"):
+        compose(frozen(run))
+    run.folder.freeze(run.with_seed(5).plain())
+    with pytest.raises(UserError, match="not that of its folder"):
+        compose(frozen(run))
+    run.folder.config.write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        compose(frozen(run))
+
+
+def test_mistakes_of_the_sweeps_settings() -> None:
+    with pytest.raises(UserError) as error:
+        sweep_settings(["sweep.retries=-1", "sweep.fail_fsat=true"])
+    assert "sweep.retries=-1: must be greater than or equal to 0" in error.value.messages
+    assert any(message.endswith("did you mean sweep.fail_fast?") for message in error.value.messages)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, cast
+from urllib.parse import unquote
 
 import yaml
 from annotated_types import Ge
@@ -100,7 +101,7 @@ def checked(config: DictConfig) -> RunConfig:
     A frozen one is read from its file, and composing it anew, perhaps from other files by now, changes nothing.
     """
     if config.get("frozen") is not None:
-        return thawed(Path(config.frozen))
+        return thawed(Path(_path_of(config.frozen)))
     tree: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     tree = {name: value for name, value in tree.items() if name not in (*SWEEP_KEYS, "frozen", "hydra")}
     try:
@@ -111,11 +112,13 @@ def checked(config: DictConfig) -> RunConfig:
 
 
 def frozen(run: RunConfig) -> list[str]:
-    """The overrides that make a run of the frozen configuration in its folder, whatever the folder's path is."""
-    path = str(run.folder.config.resolve())
-    for special in "\\'":
-        path = path.replace(special, f"\\{special}")
-    return [f"frozen='{path}'"]
+    """The overrides that make a run of the frozen configuration in its folder; as a URI any path is plain to Hydra."""
+    return [f"frozen='{run.folder.config.absolute().as_uri()}'"]
+
+
+def _path_of(place: str) -> str:
+    """A path, given as such or as a URI."""
+    return unquote(place.removeprefix("file://")) if place.startswith("file://") else place
 
 
 def thawed(path: Path) -> RunConfig:

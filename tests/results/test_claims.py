@@ -60,6 +60,44 @@ def test_who_is_dead(change: dict[str, object], silent_for: float, dead: bool) -
     assert owner.is_dead(time.time() - silent_for) is dead
 
 
+@pytest.mark.parametrize(
+    ("job", "own", "queue", "dead"),
+    [
+        ("7_1", "", None, False),
+        ("7_1", "", ["7_1"], False),
+        ("7_1", "", ["7_2"], True),  # its job is over, so nothing of it is left
+        ("", "", [], False),  # not of SLURM
+        ("7_1", "7_1", None, True),  # requeued to another machine, the job finds its own claim
+        ("7_1", "7_2", None, False),
+    ],
+)
+def test_a_job_that_is_over_has_no_processes(
+    monkeypatch: pytest.MonkeyPatch, job: str, own: str, queue: list[str] | None, dead: bool
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", own)
+    owner = Owner.this_process().model_copy(update={"host": "elsewhere", "job": job})
+    assert owner.is_dead(time.time(), queue) is dead
+
+
+def test_the_claim_of_a_job_that_is_over_can_be_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "claim.json"
+    path.write_text(Owner.this_process().model_copy(update={"host": "elsewhere", "job": "7_1"}).model_dump_json())
+    claim = Claim(tmp_path)
+    claim.drop_dead({"7_1"})
+    assert path.exists()
+    claim.drop_dead({"7_2"})
+    assert not path.exists()
+
+
+def test_a_job_is_named_as_squeue_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Owner.this_process().job == ""
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    assert Owner.this_process().job == "8"
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    assert Owner.this_process().job == "7_0"
+
+
 def test_an_owner_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
     with Claim(tmp_path):

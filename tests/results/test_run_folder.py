@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from resnet_ablations.results.curve import CurveFile, CurveRow
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 
 KEY = "resnet8-identity-digits-1a2b3c4d-s3"
@@ -132,19 +131,33 @@ def test_a_torn_status_is_none(folder: RunFolder) -> None:
     assert folder.status() is None
 
 
-def test_a_curve(tmp_path: Path) -> None:
-    """Six significant digits, an empty place where nothing was evaluated; a row is on disk when it is added."""
-    path = tmp_path / "curve.csv"
-    path.write_text("of an earlier attempt\n" * 50)
-    with CurveFile(path) as curve:
-        curve.append(CurveRow(100, 0.1, 1.23456789, 50.0, None, None))
-        assert path.read_text().endswith("100,0.1,1.23457,50,,\n")
-        curve.append(CurveRow(200, 0.01, 1e-7, 0.0, 0.5, 100 / 3))
-        curve.append(CurveRow(1_000_000, 0.001, float("nan"), 90.0, None, None))
-    assert path.read_bytes().decode().split("\n") == [
-        "iteration,learning_rate,train_loss,train_error,test_loss,test_error",
-        "100,0.1,1.23457,50,,",
-        "200,0.01,1e-07,0,0.5,33.3333",
-        "1000000,0.001,nan,90,,",
-        "",
-    ]
+def test_on_a_full_disk_a_status_is_written_over_the_one_before(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = Status(outcome="running", iteration=5, iterations=6, reason="x" * 300)
+    folder.set_status(long)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    folder.set_status(Status(outcome="failed", iteration=5, iterations=6))
+    status = folder.status()
+    assert status is not None
+    assert status.outcome == "failed"
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "status.json"}
+
+
+def test_a_full_disk_without_a_status_is_an_error(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        folder.set_status(Status(outcome="running", iteration=0, iterations=6))
+
+
+def test_a_run_that_starts_again_forgets_the_responses_of_before(folder: RunFolder) -> None:
+    folder.write_responses([("stem", 1.0)])
+    folder.start({"seed": 3})
+    assert not folder.responses.exists()

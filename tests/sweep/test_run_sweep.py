@@ -8,6 +8,7 @@ import pytest
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
+from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps
 from resnet_ablations.sweep.plan import Plan
@@ -190,3 +191,92 @@ def test_more_seeds_are_added_to_the_plan_that_is_kept(planned: Planned, tmp_pat
     run_sweep(planned("experiment=tiny", "seed=0,1"), launcher)
     assert [key[-3:] for key in launcher.launched[0]] == ["-s1"] * 3
     assert [plan.seeds for plan in load_sweeps(tmp_path / "results")] == [[0, 1]]
+
+
+class Dying:
+    """A launcher under which runs die: each as often as said, by seed, then they finish."""
+
+    def __init__(self, deaths: dict[int, int]) -> None:
+        self.deaths = dict(deaths)
+        self.launched: list[list[int]] = []
+
+    def __call__(self, jobs: list[list[str]]) -> None:
+        runs = [compose(overrides) for overrides in jobs]
+        self.launched.append([run.seed for run in runs])
+        for run in runs:
+            if self.deaths.get(run.seed, 0) > 0:
+                self.deaths[run.seed] -= 1
+                run.folder.start(run.plain())
+                run.folder.set_status(Status(outcome="running", iteration=3, iterations=6))
+            else:
+                finish(run)
+
+
+SEEDS = ("network.depth=8", "schedule.iterations=6", "seed=0,1,2")
+
+
+def test_what_died_without_a_reason_is_tried_again(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    launcher = Dying({1: 2, 2: 1})
+    run_sweep(planned(*SEEDS), launcher)
+    assert launcher.launched == [[0, 1, 2], [1, 2], [1]]
+    assert "once more what died" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_not_more_often_than_said(planned: Planned, capsys: pytest.CaptureFixture[str], retries: int) -> None:
+    launcher = Dying({1: 9})
+    with pytest.raises(SystemExit) as end:
+        run_sweep(planned(*SEEDS, f"sweep.retries={retries}"), launcher)
+    assert end.value.code == 1
+    assert launcher.launched == [[0, 1, 2]] + [[1]] * retries
+    out = capsys.readouterr().out
+    assert "sweep: 2 finished, 1 failed" in out
+    assert "its process is gone without a word; see " in out
+
+
+def test_what_had_a_reason_is_not_tried_again(planned: Planned) -> None:
+    launcher = Launcher(breaks="seed=1")
+    with pytest.raises(SystemExit):
+        run_sweep(planned(*SEEDS), launcher)
+    assert len(launcher.launched) == 1
+
+
+def test_a_stop_is_a_stop(planned: Planned) -> None:
+    """Nothing is tried again after a signal."""
+    launcher = Dying({1: 1})
+
+    def stopped(jobs: list[list[str]]) -> None:
+        launcher(jobs)
+        raise SystemExit(130)
+
+    with pytest.raises(SystemExit) as end:
+        run_sweep(planned(*SEEDS), stopped)
+    assert end.value.code == 130
+    assert len(launcher.launched) == 1
+
+
+def test_the_settings_of_the_sweep_are_no_part_of_its_runs(planned: Planned) -> None:
+    plain, patient = planned("experiment=tiny"), planned("experiment=tiny", "sweep.retries=7", "sweep.fail_fast=true")
+    assert keys(plain) == keys(patient)
+    assert plain.record == patient.record
+    assert (patient.settings.retries, patient.settings.fail_fast) == (7, True)
+
+
+def test_each_run_starts_from_its_frozen_configuration(planned: Planned, tmp_path: Path) -> None:
+    """What the files of conf/ say later changes nothing."""
+    plan = planned("experiment=tiny")
+    seen: list[list[str]] = []
+    with pytest.raises(SystemExit):
+        run_sweep(plan, seen.extend)
+    paths = [tmp_path / "results" / "runs" / key / "config.yaml" for key in keys(plan)]
+    assert seen == [[f"frozen='{path.as_uri()}'"] for path in paths]
+    assert [compose(overrides) for overrides in seen] == [job.config for job in plan.jobs]
+
+
+def test_the_configuration_of_a_run_that_is_being_trained_is_left_alone(planned: Planned) -> None:
+    plan = planned(*SEEDS)
+    folder = plan.jobs[1].config.folder
+    folder.freeze({"as": "it was"})
+    with Claim(folder.path), pytest.raises(SystemExit):
+        run_sweep(plan, lambda jobs: None)
+    assert folder.config.read_text() == "as: it was\n"

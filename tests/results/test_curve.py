@@ -1,0 +1,31 @@
+from pathlib import Path
+
+from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
+
+
+def test_a_curve(tmp_path: Path) -> None:
+    """Six significant digits, an empty place where nothing was evaluated; a row is on disk when it is added."""
+    path = tmp_path / "curve.csv"
+    path.write_text("of an earlier attempt\n" * 50)
+    with CurveFile(path) as curve:
+        curve.append(CurveRow(100, 0.1, 1.23456789, 50.0, None, None))
+        assert path.read_text().endswith("100,0.1,1.23457,50,,\n")
+        curve.append(CurveRow(200, 0.01, 1e-7, 0.0, 0.5, 100 / 3))
+        curve.append(CurveRow(1_000_000, 0.001, float("nan"), 90.0, None, None))
+    assert path.read_bytes().decode().split("\n") == [
+        "iteration,learning_rate,train_loss,train_error,test_loss,test_error",
+        "100,0.1,1.23457,50,,",
+        "200,0.01,1e-07,0,0.5,33.3333",
+        "1000000,0.001,nan,90,,",
+        "",
+    ]
+
+
+def test_a_curve_goes_on_from_its_beginning_whatever_the_file_holds(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_text(HEADER + "100,0.1,9,9,,\n100,0.1,9,9,,\n200,0.1,")
+    begun = HEADER + "100,0.1,1.5,50,,\n"
+    with CurveFile(path, begun) as curve:
+        assert path.read_text() == begun
+        curve.append(CurveRow(200, 0.1, 1.25, 40.0, None, None))
+    assert path.read_text() == curve.text == begun + "200,0.1,1.25,40,,\n"

@@ -1,0 +1,69 @@
+"""Nothing starts where there is no place for what it leaves."""
+
+import os
+import shutil
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
+from resnet_ablations.sweep.cost import checkpoint_bytes
+from resnet_ablations.sweep.preflight import check_room
+
+Config = Callable[..., RunConfig]
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_the_folder_is_made_but_not_the_way_to_it(tmp_path: Path) -> None:
+    check_room(str(tmp_path / "results"), [], 0)
+    assert list((tmp_path / "results").iterdir()) == []
+    with pytest.raises(UserError, match=r"nowhere is not there; make it, or mount it"):
+        check_room(str(tmp_path / "nowhere" / "results"), [], 0)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_relative_folder_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_room("results", [], 0)
+    assert (tmp_path / "results").is_dir()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file: cannot be written: File exists"):
+        check_room(str(tmp_path / "file"), [], 0)
+    with pytest.raises(UserError, match=r"paths.results=/proc/results: cannot be written"):
+        check_room("/proc/results", [], 0)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(UserError, match=r"cannot be written: Permission denied"):
+        check_room(str(tmp_path), [], 0)
+
+
+@pytest.mark.parametrize(("free", "at_once", "enough"), [(3, 1, True), (2.9, 1, False), (5.9, 2, False), (6, 2, True)])
+def test_two_checkpoints_and_the_next_one_for_each_run_at_once(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, at_once: int, enough: bool
+) -> None:
+    runs = [config(f"seed={seed}") for seed in range(3)]
+    left = round(free * checkpoint_bytes(runs[0]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(left, 0, left))
+    if enough:
+        check_room(str(tmp_path), runs, at_once)
+    else:
+        with pytest.raises(UserError, match=rf"checkpoints of {at_once} runs? at once need \d MB; make room"):
+            check_room(str(tmp_path), runs, at_once)
+
+
+def test_the_largest_runs_count(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = config(), config("network.depth=20")
+    left = 3 * checkpoint_bytes(large) - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(left, 0, left))
+    check_room(str(tmp_path), [small], 1)
+    with pytest.raises(UserError, match="make room"):
+        check_room(str(tmp_path), [small, large], 1)
