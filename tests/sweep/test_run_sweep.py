@@ -270,7 +270,7 @@ def test_each_run_starts_from_its_frozen_configuration(planned: Planned, tmp_pat
         run_sweep(plan, seen.extend)
     paths = [tmp_path / "results" / "runs" / key / "config.yaml" for key in keys(plan)]
     assert seen == [[f"frozen='{path.as_uri()}'"] for path in paths]
-    assert [compose(overrides) for overrides in seen] == [job.config for job in plan.jobs]
+    assert [compose(overrides).plain() for overrides in seen] == [job.config.plain() for job in plan.jobs]
 
 
 def test_the_configuration_of_a_run_that_is_being_trained_is_left_alone(planned: Planned) -> None:
