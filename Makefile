@@ -54,7 +54,7 @@ publish: setup ## copy finished runs, text only, into results/reference and make
 	@$(RUN) resnet_ablations.publish "$(RESULTS)"
 
 test: setup ## the tests
-	@$(RUN) pytest
+	@$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 lint: setup ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

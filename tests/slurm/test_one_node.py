@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 from one_node import OneNode
 
+pytestmark = pytest.mark.xdist_group("slurm")
+
 
 def test_array_tasks_run_as_many_at_once_as_allowed(slurm: OneNode, tmp_path: Path) -> None:
     task = f"echo start >> {tmp_path}/log; sleep 0.2; echo end >> {tmp_path}/log"

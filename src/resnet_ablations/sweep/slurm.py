@@ -67,9 +67,9 @@ def train_on_slurm(
     free = [run for run in runs if Claim(run.folder.path).owner(queue) is None]
     free = [run for run in free if state_of(run.folder, queue).outcome != "queued"]
     array = submit(free, parameters, folder, queue) if free else None
-    told = "no run to submit" if array is None else f"{len(free)} runs submitted as SLURM job {array}"
+    told = "nothing to submit" if array is None else f"submitted as SLURM job {array}: {len(free)}"
     if others := len(runs) - len(free):
-        told += f"; {others} are under way or in the queue already"
+        told += f"; under way or in the queue already: {others}"
     if not wait:
         raise Submitted(f"{told}; make status tells how far they are")
     print(told, flush=True)
@@ -116,7 +116,7 @@ def _wait(runs: Sequence[RunConfig], array: str | None, fail_fast: bool) -> None
                     state = state_of(run.folder, queue)
                     if _has_ended(state, queue):
                         under_way.remove(run)
-                        _note_death(run, state)
+                        _note_end(run, state)
                         progress.ended(run.folder)
                         failed = failed or state.outcome == "failed"
                     elif state.outcome == "running":
@@ -141,9 +141,10 @@ def _has_ended(state: State, queue: Mapping[str, str] | None) -> bool:
     return queue is not None and state.outcome not in ("running", "queued") and state.job not in queue
 
 
-def _note_death(run: RunConfig, state: State) -> None:
-    """Say in the run's folder that its job ended without a word."""
+def _note_end(run: RunConfig, state: State) -> None:
+    """Say in the run's folder what only the queue tells: its job is over, and the run has not said why."""
     status = run.folder.status()
-    if state.died and status is not None and status.outcome == "running":
-        reason = f"SLURM job {status.job} ended without a word"
-        run.folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason, "died": True}))
+    if status is not None and status.outcome in ("running", "queued") and not state.done:
+        reason = f"SLURM job {state.job} ended without a word" if state.died else state.reason
+        ending = {"outcome": state.outcome, "reason": reason, "died": state.died}
+        run.folder.set_status(status.model_copy(update=ending))

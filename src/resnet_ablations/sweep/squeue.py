@@ -3,7 +3,7 @@
 import getpass
 import subprocess
 
-ANSWER_SECONDS = 60
+ANSWER_SECONDS = 30
 
 
 def jobs_in_queue() -> dict[str, str] | None:

@@ -1,0 +1,260 @@
+"""Sweeps on a real SLURM, without accounting, through everything that happens to jobs there."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from one_node import OneNode
+
+from resnet_ablations.overrides import compose
+from resnet_ablations.results.frames import load_results
+from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.training.run import train_run
+
+pytestmark = pytest.mark.xdist_group("slurm")
+
+ROOT = Path(__file__).parents[2]
+JOBS = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.time=5")
+RUN = (
+    "network.depth=8",
+    "shortcut=dropout",
+    "schedule.iterations=200",
+    "schedule.log_every=10",
+    "trainer=cpu",
+    "trainer.threads=1",
+)
+
+BRAKE = """
+import os, time
+if "SLURM_JOB_ID" in os.environ:
+    from resnet_ablations.training.module import TrainingModule
+    step = TrainingModule.training_step
+    def braked(self, micro_batch):
+        if os.path.exists(os.environ["BRAKE"]):
+            time.sleep(0.25)
+        return step(self, micro_batch)
+    TrainingModule.training_step = braked
+"""
+"""As long as the file BRAKE is there, jobs train four steps a second."""
+
+
+@dataclass
+class Cluster:
+    """Commands on the cluster, given in a folder of one's own."""
+
+    slurm: OneNode
+    folder: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        (self.folder / "hook").mkdir()
+        (self.folder / "hook" / "sitecustomize.py").write_text(BRAKE)
+        self.brake = self.folder / "brake"
+        self.brake.touch()
+        paths = (str(self.folder / "hook"), str(ROOT / "src"))
+        self.environment = self.slurm.environment | {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "BRAKE": str(self.brake),
+            "COLUMNS": "200",
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin `python -m resnet_ablations.ARGUMENTS`."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.started.append(process)
+        return process
+
+    def sweep(self, *overrides: str) -> subprocess.Popen[str]:
+        """Begin a sweep on the cluster."""
+        return self.start("resnet_ablations.train", "-m", *RUN, *JOBS, *overrides)
+
+    def runs(self, count: int) -> list[RunFolder]:
+        """The folders of seeds 0 … count−1, as soon as they are there."""
+        keys = [compose([*RUN, f"seed={seed}"]).key for seed in range(count)]
+        return [RunFolder(self.folder / "results", key) for key in keys]
+
+    def job_of(self, run: RunFolder) -> str:
+        status = run.status()
+        assert status is not None
+        assert status.job
+        return status.job
+
+
+def ended(process: subprocess.Popen[str], code: int) -> str:
+    """What it said; its exit code must be that."""
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == code, said
+    assert "Traceback" not in said
+    return said
+
+
+def until(happened: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
+def under_way(run: RunFolder, iteration: int = 3) -> Callable[[], bool]:
+    """Whether it trains and has come so far."""
+
+    def there() -> bool:
+        status = run.status()
+        return status is not None and status.outcome == "running" and status.iteration >= iteration
+
+    return there
+
+
+@pytest.fixture
+def cluster(slurm: OneNode, tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(slurm, tmp_path)
+    yield made
+    for process in made.started:
+        process.kill()
+        process.communicate()
+    slurm.run("scancel", "--user=root")
+    until(lambda: not slurm.queue())
+
+
+def undisturbed(tmp_path: Path, seed: int) -> RunFolder:
+    """The same run, trained here in one go."""
+    run = compose([*RUN, f"seed={seed}", f"paths.results={tmp_path}/undisturbed"])
+    train_run(run)
+    return run.folder
+
+
+def numbers(run: RunFolder) -> dict[str, Any]:
+    result = run.result()
+    assert result is not None
+    return result.model_dump(exclude={"seconds", "images_per_second", "provenance"})
+
+
+def starts(run: RunFolder) -> list[int]:
+    """From which step it began, each time that it did."""
+    lines = run.log.read_text().splitlines() if run.log.exists() else []
+    return [int(line.rpartition(" ")[2]) for line in lines if ", from step " in line]
+
+
+def assert_same(run: RunFolder, other: RunFolder) -> None:
+    assert numbers(run) == numbers(other)
+    for name in ("curve", "responses"):
+        assert getattr(run, name).read_bytes() == getattr(other, name).read_bytes()
+    assert not list(run.path.glob("checkpoint*"))
+
+
+def test_a_table_as_one_job_array(cluster: Cluster) -> None:
+    tiny = ("network.depth=8", "schedule.iterations=6", "trainer=cpu", "rows=original,conv1x1,dropout")
+    cluster.brake.unlink()
+    sweep = cluster.start("resnet_ablations.train", "-m", "experiment=shortcuts", "scale=quick", *tiny, *JOBS)
+    said = ended(sweep, 0)
+    assert "submitted as SLURM job " in said
+    assert ": 3 finished\n" in said
+    table = said[said.rindex("3 finished") :]
+    errors = load_results(cluster.folder / "results")["test_error"]
+    assert len(errors) == 3
+    assert all(f"{error:.2f}" in table for error in errors)
+    arrays = {path.name.split("_")[0] for path in (cluster.folder / "results" / "slurm").glob("*_log.out")}
+    assert len(arrays) == 1, "one job array"
+
+
+def test_a_requeue_and_a_time_out_change_no_number(cluster: Cluster, tmp_path: Path) -> None:
+    """Seed 0 is requeued by hand, then preempted again; seed 1 runs into the limit of its job, one minute."""
+    sweep = cluster.sweep("seed=0,1", "hydra.launcher.time=1", "hydra.launcher.signal_delay_s=60")
+    requeued, late = cluster.runs(2)
+    until(under_way(requeued))
+    until(under_way(late))
+    job = cluster.job_of(requeued)
+    cluster.slurm.run("scontrol", "requeue", job)
+    references = [undisturbed(tmp_path, seed) for seed in (0, 1)]
+    until(lambda: len(starts(requeued)) > 1)
+    until(lambda: (status := late.status()) is not None and status.outcome == "interrupted")
+    cluster.brake.unlink()
+    said = ended(sweep, 0)
+    assert "sweep: 2 finished" in said
+    for run, reference in zip((requeued, late), references, strict=True):
+        assert_same(run, reference)
+        assert len(starts(run)) > 1
+        assert [step > 0 for step in starts(run)] == [False] + [True] * (len(starts(run)) - 1)
+
+
+def test_submitted_left_killed_cancelled_and_finished(cluster: Cluster) -> None:
+    seeds, runs = "seed=0,1,2", cluster.runs(3)
+    said = ended(cluster.sweep(seeds, "hydra.launcher.wait=false"), 0)
+    assert re.search(r"submitted as SLURM job \d+: 3; make status tells", said)
+    until(under_way(runs[0]))
+    until(under_way(runs[1]))
+    said = ended(cluster.start("resnet_ablations.status"), 0)
+    assert all(run.key in said for run in runs)
+    assert (said.count("running"), said.count("queued")) == (2, 1)
+
+    # The same command again submits nothing and waits; a killed job is a failed run, and the others go on.
+    sweep = cluster.sweep(seeds, "sweep.retries=0")
+    assert sweep.stdout is not None
+    assert sweep.stdout.readline().startswith("sweep: 3 runs, 0 finished, 3 to train")
+    assert sweep.stdout.readline() == "nothing to submit; under way or in the queue already: 3\n"
+    os.kill(json.loads((runs[0].path / "claim.json").read_text())["pid"], signal.SIGKILL)
+    until(under_way(runs[2]))
+    cluster.slurm.run("scancel", cluster.job_of(runs[1]))
+    cluster.brake.unlink()
+    said = ended(sweep, 1)
+    assert "sweep: 1 failed, 1 interrupted, 1 finished" in said
+    assert f"{runs[0].key}: failed: " in said
+    assert str(runs[0].log.relative_to(cluster.folder)) in said
+
+    said = ended(cluster.sweep(seeds), 0)
+    assert "sweep: 2 finished" in said
+    assert all(run.result() is not None for run in runs)
+
+
+def test_a_cancelled_sweep_is_finished_by_the_same_command(cluster: Cluster, tmp_path: Path) -> None:
+    seeds, runs = "seed=0,1,2", cluster.runs(3)
+    sweep = cluster.sweep(seeds)
+    until(under_way(runs[0]))
+    until(under_way(runs[1]))
+    array = cluster.job_of(runs[0]).partition("_")[0]
+    cluster.slurm.run("scancel", array)
+    said = ended(sweep, 1)
+    assert "sweep: 3 interrupted" in said
+    assert "left the queue before the run began" in said
+
+    # Ctrl-C cancels the jobs too, and says so by its exit code.
+    sweep = cluster.sweep(seeds)
+    until(under_way(runs[0], 5))
+    sweep.send_signal(signal.SIGINT)
+    said = ended(sweep, 130)
+    assert "3 interrupted" in said
+    assert cluster.slurm.queue() == {}
+
+    cluster.brake.unlink()
+    assert "sweep: 3 finished" in ended(cluster.sweep(seeds), 0)
+    assert_same(runs[0], undisturbed(tmp_path, 0))
+
+
+def test_the_stock_launcher_of_submitit(cluster: Cluster) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    cluster.brake.unlink()
+    launcher = ("hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=5", "hydra.launcher.mem_gb=null")
+    said = ended(cluster.start("resnet_ablations.train", "-m", *RUN, *launcher, "seed=0"), 0)
+    assert "sweep: 1 finished" in said
+
+
+def test_without_a_slurm_nothing_starts(cluster: Cluster) -> None:
+    cluster.environment["PATH"] = str(cluster.folder)
+    said = ended(cluster.sweep("seed=0"), 2)
+    assert said.splitlines()[-1].startswith("error: hydra/launcher=slurm: squeue does not answer")
