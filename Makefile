@@ -16,11 +16,12 @@ COLUMNS :=
 unexport COLUMNS
 ARGS    ?=
 EXPERIMENT ?= shortcuts
+RUNS    ?=
 
 OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(if $(COLUMNS),columns=$(COLUMNS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plan networks status report publish test lint format bench
+.PHONY: help setup plan networks status clean-runs report publish test lint format bench
 
 help: ## list the targets
 	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local|slurm] [WAIT=0] [ARGS=\"Hydra overrides\"]"
@@ -46,6 +47,9 @@ networks: setup ## every network of both papers: parameters, multiply-adds, memo
 
 status: setup ## every run: outcome, progress, speed, time left
 	@$(RUN) resnet_ablations.status "$(RESULTS)"
+
+clean-runs: setup ## remove runs, after asking: RUNS="NAME or pattern …"
+	@set -f; $(RUN) resnet_ablations.clean "$(RESULTS)" $(RUNS)
 
 report: setup ## all tables and figures from RESULTS alone
 	@$(RUN) resnet_ablations.report "$(RESULTS)"

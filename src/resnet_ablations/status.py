@@ -6,9 +6,8 @@ from pathlib import Path
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.results.run_folder import RunFolder
-from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep.progress import state_table
-from resnet_ablations.sweep.squeue import jobs_in_queue
+from resnet_ablations.sweep.squeue import states_of
 
 WIDTH = 80
 
@@ -22,8 +21,7 @@ def main() -> None:
         folders = [RunFolder(results, path.name) for path in sorted(results.glob("runs/*")) if path.is_dir()]
         if not folders:
             raise UserError(f"{results}: no run yet; start one with: make sweep-shortcuts")
-    jobs = jobs_in_queue() if any(status.job for folder in folders if (status := folder.status())) else None
-    states = {folder.key: state_of(folder, jobs) for folder in folders}
+    states = states_of(folders)
     console = standard_console(WIDTH)
     console.print(state_table(states), "")
     for key, state in states.items():

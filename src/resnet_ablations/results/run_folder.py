@@ -152,6 +152,10 @@ class RunFolder:
         for checkpoint in self._checkpoints():
             checkpoint.unlink()
 
+    def discard_result(self) -> None:
+        """Make a finished run one that is not."""
+        self._result.unlink(missing_ok=True)
+
     def status(self) -> Status | None:
         """The last status written, if any."""
         try:

@@ -2,6 +2,10 @@
 
 import getpass
 import subprocess
+from collections.abc import Sequence
+
+from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.states import State, state_of
 
 ANSWER_SECONDS = 30
 
@@ -13,6 +17,12 @@ def jobs_in_queue() -> dict[str, str] | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return {job: state for job, _, state in (line.partition(" ") for line in answer.splitlines())}
+
+
+def states_of(folders: Sequence[RunFolder]) -> dict[str, State]:
+    """The state of each run by its key; SLURM is asked only where a run is or was one of its jobs."""
+    jobs = jobs_in_queue() if any(status.job for folder in folders if (status := folder.status())) else None
+    return {folder.key: state_of(folder, jobs) for folder in folders}
 
 
 def slurm(*command: str) -> str:

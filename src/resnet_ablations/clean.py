@@ -1,0 +1,68 @@
+"""Remove runs from a results folder: those that are named, after asking."""
+
+import argparse
+import fnmatch
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnet_ablations.console import standard_console
+from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.results.claims import Claim, Claimed
+from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.sweep.progress import state_table
+from resnet_ablations.sweep.squeue import states_of
+
+
+def main() -> None:
+    """List the runs that are named, ask, and remove them."""
+    parser = argparse.ArgumentParser(prog="python -m resnet_ablations.clean", description=__doc__)
+    parser.add_argument("results", help="the results folder")
+    parser.add_argument("runs", nargs="*", help="names of runs, or patterns such as 'resnet56-dropout-*'")
+    arguments = parser.parse_args()
+    with exit_on_user_error():
+        folders = named(Path(arguments.results), arguments.runs)
+        states = states_of(folders)
+        if busy := [key for key, state in states.items() if state.outcome in ("running", "queued")]:
+            raise UserError(*(f"{key}: {states[key].outcome}; stop it first" for key in busy))
+    standard_console().print(state_table(states))
+    size = sum(path.stat().st_size for folder in folders for path in folder.path.rglob("*"))
+    if not _agreed(f"remove these, {size / 1e6:.1f} MB? [y/N] "):
+        print("nothing removed")
+        return
+    with exit_on_user_error():
+        for folder in folders:
+            remove(folder)
+    print(f"removed: {len(folders)}")
+
+
+def named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
+    """The runs whose names fit; raise `UserError` for a pattern that none fits, and where there is no pattern."""
+    if not patterns:
+        raise UserError("name the runs to remove: make clean-runs RUNS='resnet56-dropout-*'; make status lists them")
+    keys = sorted(path.name for path in results.glob("runs/*") if path.is_dir())
+    fitting = {pattern: fnmatch.filter(keys, pattern) for pattern in patterns}
+    if absent := [pattern for pattern, found in fitting.items() if not found]:
+        raise UserError(*(f"{pattern}: no such run in {results}" for pattern in absent))
+    return [RunFolder(results, key) for key in keys if any(key in found for found in fitting.values())]
+
+
+def remove(folder: RunFolder) -> None:
+    """Remove a run; cut short, it is one without a result. Raise `UserError` if somebody has begun to train it."""
+    try:
+        with Claim(folder.path):
+            folder.discard_result()
+            shutil.rmtree(folder.path)
+    except Claimed as claimed:
+        raise UserError(f"{folder.key}: {claimed}; it stays") from None
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""`python -m resnet_ablations.clean` removes what is named and agreed to, and nothing else."""
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations import clean
+from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.run_folder import RunFolder, Status
+
+KEYS = (
+    "resnet8-dropout-digits-1a2b3c4d-s0",
+    "resnet8-dropout-digits-1a2b3c4d-s1",
+    "resnet8-identity-digits-5e6f7a8b-s0",
+)
+
+
+@pytest.fixture
+def cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Answers the question for some names, and returns the runs that are left of `KEYS`."""
+    for key in KEYS:
+        RunFolder(tmp_path, key).start({})
+
+    def run(answer: str, *names: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["clean", str(tmp_path), *names])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+        clean.main()
+        return sorted(path.name for path in (tmp_path / "runs").iterdir())
+
+    return run
+
+
+def test_what_is_named_goes(cleaned: Callable[..., list[str]]) -> None:
+    assert cleaned("y\n", KEYS[0]) == [*KEYS[1:]]
+
+
+def test_a_pattern(cleaned: Callable[..., list[str]]) -> None:
+    assert cleaned("yes\n", "*-dropout-*") == [KEYS[2]]
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "n\n", "maybe\n"])
+def test_without_a_yes_all_stays(cleaned: Callable[..., list[str]], answer: str) -> None:
+    assert cleaned(answer, "*") == [*KEYS]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "name the runs to remove"),
+        (("*-dropout-*", "*-conv1x1-*"), "*-conv1x1-*: no such run"),
+        (("..",), "no such run"),
+    ],
+)
+def test_mistakes(
+    cleaned: Callable[..., list[str]],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    names: tuple[str, ...],
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cleaned("y\n", *names)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_a_run_that_is_being_trained_stays_and_the_others_with_it(
+    cleaned: Callable[..., list[str]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path, KEYS[1])
+    folder.set_status(Status(outcome="running", iteration=1, iterations=6))
+    with Claim(folder.path), pytest.raises(SystemExit) as end:
+        cleaned("y\n", "*")
+    assert end.value.code == 2
+    assert f"{KEYS[1]}: running; stop it first" in capsys.readouterr().err
+    assert len(list((tmp_path / "runs").iterdir())) == 3
