@@ -97,6 +97,11 @@ class Claim:
         self._released.set()
         self._path.unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Remove what a killed owner left."""
+        if self.owner() is None:
+            self._path.unlink(missing_ok=True)
+
     def _beat(self) -> None:
         while not self._released.wait(BEAT_SECONDS):
             try:

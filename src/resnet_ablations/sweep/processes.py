@@ -23,6 +23,10 @@ from resnet_ablations.training.run import accelerator_of
 from resnet_ablations.training.stopping import StopRequest
 
 
+NO_FORK_SERVER = 255
+"""Multiprocessing's exit code of a process whose fork server was killed, so that nobody knows it."""
+
+
 @dataclass(frozen=True)
 class Slots:
     """How many runs are trained at once on this machine, and in how many threads each."""
@@ -64,9 +68,11 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
                     run = waiting.pop(free)
                     if run.folder.result() is not None:
                         progress.ended(run.folder)
-                    else:
-                        pool.start(run)
+                    elif pool.start(run):
                         progress.started(run.folder)
+                    else:
+                        _note_death(run, NO_FORK_SERVER, interrupted=False)
+                        progress.ended(run.folder)
                 pool.wait()
                 for run, code in pool.ended():
                     # One that is trained elsewhere, or goes on although it was taken for dead.
@@ -106,11 +112,16 @@ class _Pool:
     def has_room(self) -> bool:
         return len(self.runs) < self._slots.count
 
-    def start(self, run: RunConfig) -> None:
+    def start(self, run: RunConfig) -> bool:
+        """Whether its process began: not where the fork server was killed, which starts anew for the next."""
         slot = min(set(range(self._slots.count)) - {slot for _, slot in self.runs.values()})
         process = self._context.Process(target=worker.work, args=(run.plain(), self._slots.threads, slot))
-        process.start()
+        try:
+            process.start()
+        except (EOFError, ConnectionError):
+            return False
         self.runs[process] = run, slot
+        return True
 
     def wait(self) -> None:
         """Until one of them ends, or half a second."""
@@ -137,9 +148,13 @@ def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:
     """Say in the run's folder that its process ended without a word."""
     folder = run.folder
     status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
-    if folder.result() is not None or status.outcome != "running":
+    died = code < 0 or code == NO_FORK_SERVER
+    # Of a process that died before it could say anything, the folder tells how the one before it ended.
+    if folder.result() is not None or (status.outcome != "running" and not died):
         return
     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    ending = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason, "died": code < 0}
+    if code == NO_FORK_SERVER:
+        reason = "its process is gone with the one that starts all"
+    ending = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason, "died": died}
     with suppress(OSError):  # a full disk
         folder.set_status(status.model_copy(update=ending))

@@ -6,7 +6,6 @@ from typing import Any
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import frozen
-from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import save_sweep
@@ -53,6 +52,9 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
         if again and tries and stopped is None:
             died = ", ".join(job.config.key for job in again)
             print(f"{name}: once more what died without a reason of its own: {died}", flush=True)
+    for job in plan.jobs:
+        if job.config.folder.result() is not None:
+            job.config.folder.tidy()
     _summarise(name, missing)
     if stopped is not None:
         raise stopped
@@ -61,10 +63,8 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
 
 
 def _startable(job: Job) -> list[str]:
-    """Freeze a run, unless somebody is training it: the overrides that start it."""
-    folder = job.config.folder
-    if Claim(folder.path).owner() is None:
-        folder.freeze(job.config.plain())
+    """Freeze a run: the overrides that start it."""
+    job.config.folder.freeze(job.config.plain())
     return frozen(job.config)
 
 

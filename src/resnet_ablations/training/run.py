@@ -50,6 +50,7 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result:
     """
     folder = config.folder
     if (result := folder.result()) is not None:
+        folder.tidy()
         return result
     accelerator_of(config)
     try:
