@@ -2,12 +2,22 @@
 
 import sys
 
+from rich.filesize import decimal
 from rich.table import Table
 
+from resnet_ablations.config import RunConfig
 from resnet_ablations.console import standard_console
-from resnet_ablations.errors import exit_on_user_error
+from resnet_ablations.data.progress import Progress
+from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.results.sweeps import SweepPlan
-from resnet_ablations.sweep.cost import GPU_FLOPS, gpu_hours
+from resnet_ablations.sweep.cost import (
+    GPU_FLOPS,
+    disk_bytes,
+    hours_at_assumed_rate,
+    multiply_adds_left,
+    runs_at_once,
+    time_left,
+)
 from resnet_ablations.sweep.plan import Job, plan
 from resnet_ablations.sweep.run import result_of
 
@@ -28,8 +38,7 @@ def main() -> None:
     missing = [job.config for job in planned.jobs if result_of(job) is None]
     print(f"{len(planned.jobs)} runs, {len(planned.jobs) - len(missing)} finished, {len(missing)} to train")
     if missing:
-        rate = f"{GPU_FLOPS / 1e12:g} TFLOP/s"
-        print(f"to train: about {gpu_hours(missing):.2g} GPU-hours (estimated from multiply-adds, {rate} sustained)")
+        print_cost(missing)
 
 
 def cells_of(record: SweepPlan) -> dict[str, list[str]]:
@@ -51,6 +60,39 @@ def state(job: Job) -> str:
     status, checkpoint = folder.status(), folder.resumable_from()
     said = "missing" if status is None else status.outcome
     return said if checkpoint is None else f"{said}, resumable from step {checkpoint:,}"
+
+
+def print_cost(runs: list[RunConfig]) -> None:
+    """What is left to train of the runs: multiply-adds, and time and disk on this machine."""
+    multiply_adds = multiply_adds_left(runs)
+    rate = f"at {GPU_FLOPS / 1e12:g} TFLOP/s, assumed"
+    hours = rounded(hours_at_assumed_rate(multiply_adds))
+    counted = f"{multiply_adds:.1e}".replace("e+", "e")
+    print(f"to train: {len(runs)} runs, {counted} multiply-adds (about {hours} GPU-hours {rate})")
+    progress = Progress("timing steps")
+    try:
+        time = time_left(runs, timed=lambda done, of: progress.at(done, of, "networks"))
+    except UserError as error:  # such as a GPU that only the cluster has
+        print(f"on this machine: {error}")
+        return
+    if time.networks:
+        timed = f"from a few timed steps of each of {time.networks} networks, on random images"
+        print(f"on this machine: about {duration(time.seconds)}, {runs_at_once(runs)} runs at once ({timed})")
+    for configuration in time.too_large:
+        print(f"{configuration}: too little memory on this machine to time its steps; not counted in")
+    print(f"disk: up to {decimal(disk_bytes(runs))} while they train")
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit of which it has two."""
+    units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    name, size = next((unit for unit in units if seconds >= 2 * unit[1]), units[-1])
+    return f"{rounded(seconds / size)} {name}"
+
+
+def rounded(number: float) -> str:
+    """A number to two significant digits, or to a whole one."""
+    return f"{number:.2g}" if number < 10 else f"{number:,.0f}"
 
 
 if __name__ == "__main__":
