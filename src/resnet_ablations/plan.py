@@ -69,6 +69,7 @@ def print_cost(runs: list[RunConfig]) -> None:
     hours = rounded(hours_at_assumed_rate(multiply_adds))
     counted = f"{multiply_adds:.1e}".replace("e+", "e")
     print(f"to train: {len(runs)} runs, {counted} multiply-adds (about {hours} GPU-hours {rate})")
+    print(f"disk: up to {decimal(disk_bytes(runs))} while they train")
     progress = Progress("timing steps")
     try:
         time = time_left(runs, timed=lambda done, of: progress.at(done, of, "networks"))
@@ -79,8 +80,7 @@ def print_cost(runs: list[RunConfig]) -> None:
         timed = f"from a few timed steps of each of {time.networks} networks, on random images"
         print(f"on this machine: about {duration(time.seconds)}, {runs_at_once(runs)} runs at once ({timed})")
     for configuration in time.too_large:
-        print(f"{configuration}: too little memory on this machine to time its steps; not counted in")
-    print(f"disk: up to {decimal(disk_bytes(runs))} while they train")
+        print(f"{configuration}: this machine has too little memory to time its steps; not counted in")
 
 
 def duration(seconds: float) -> str:

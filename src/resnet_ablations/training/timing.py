@@ -1,5 +1,6 @@
 """How long the steps of a run take on this machine: a few of its own steps, on random images."""
 
+import gc
 import statistics
 import time
 import warnings
@@ -61,6 +62,7 @@ def step_seconds(config: RunConfig, threads: int, multiply_adds: int) -> StepSec
         raise MemoryError(str(error).splitlines()[0]) from error
     finally:
         torch.set_num_threads(before)
+        gc.collect()  # Lightning's objects hold each other, and the network
     return StepSeconds(step * config.schedule.batch_size / images, evaluation / images)
 
 
