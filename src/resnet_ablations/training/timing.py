@@ -55,9 +55,8 @@ def step_seconds(config: RunConfig, threads: int, multiply_adds: int) -> StepSec
             with quiet_lightning():
                 step, evaluation = _timed(config, images)
     except RuntimeError as error:
-        if "allocate" not in str(
-            error
-        ):  # so say torch.OutOfMemoryError and, as a bare RuntimeError, the CPU's allocator
+        # So say torch.OutOfMemoryError and, as a bare RuntimeError, the allocator of the CPU.
+        if "allocate" not in str(error):
             raise
         raise MemoryError(str(error).splitlines()[0]) from error
     finally:
@@ -70,9 +69,7 @@ def _timed(config: RunConfig, images: int) -> tuple[float, float]:
     """Seconds of a step over so many images (the median), and of testing as many."""
     never = 10 * STEPS
     schedule = {"batch_size": images, "iterations": never, "log_every": never, "evaluate_every": never}
-    config = config.model_copy(
-        update={"bn_batch": images, "schedule": config.schedule.model_copy(update=schedule)},
-    )
+    config = config.model_copy(update={"bn_batch": images, "schedule": config.schedule.model_copy(update=schedule)})
     ends: list[float] = []
     evaluation = 0.0
 
