@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from commands import Command, processes, wait_until
-from sweeps import EVERY, FOUR, HOW, ONE, Sweeps
+from sweeps import EVERY, FOUR, HOW, Sweeps
 
 WRITES = ("checkpoint-*", "curve.csv", "result.json", "status.json", "config.yaml", "layer_responses.csv")
 

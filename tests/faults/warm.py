@@ -59,8 +59,8 @@ def become(arguments: list[str], cwd: str, environment: dict[str, str], output: 
     if fresh:
         os.execv(sys.executable, [sys.executable, *arguments])
     os.closerange(3, 256)
-    sys.stdout = open(1, "w", buffering=1 if terminal else -1, closefd=False)  # noqa: SIM115, PTH123
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115, PTH123
+    sys.stdout = open(1, "w", buffering=1 if terminal else -1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     multiprocessing.util.spawnv_passfds = forked
     runpy.run_path(str(INJECTED))
     assert arguments[0] == "-m"

@@ -35,7 +35,11 @@ class Owner(BaseModel):
     @classmethod
     def this_process(cls) -> Self:
         """The process that asks."""
-        pid = os.getpid()
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """A process of this machine, and of this job where there is one."""
         return cls(host=_host(), boot=_boot(), pid=pid, started=_started(pid) or 0, job=slurm_job())
 
     def is_dead(self, last_beat: float, jobs: Container[str] | None = None) -> bool:

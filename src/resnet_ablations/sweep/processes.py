@@ -22,7 +22,6 @@ from resnet_ablations.sweep.progress import Progress
 from resnet_ablations.training.run import accelerator_of
 from resnet_ablations.training.stopping import StopRequest
 
-
 NO_FORK_SERVER = 255
 """Multiprocessing's exit code of a process whose fork server was killed, so that nobody knows it."""
 
@@ -36,9 +35,7 @@ class Slots:
 
 
 def slots_for(runs: Sequence[RunConfig], processes: int | None) -> Slots:
-    """As many as `processes` says, by default one a GPU or a core; raise `UserError` if a GPU is missing."""
-    for run in runs:
-        accelerator_of(run)
+    """As many as `processes` says, by default one a GPU or a core."""
     gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
     count = processes or gpus or usable_cores()
     # Not by how many runs are left: the number of threads can change a run's last digits.
@@ -50,8 +47,11 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
 
     A run that somebody else is training is waited for, after all others. One that dies leaves the others alone; what
     it left, and why it ended, is in its run folder. With `fail_fast` the first that fails stops the others, as the
-    first Ctrl-C or SIGTERM does: after their steps under way; a second signal stops them at once.
+    first Ctrl-C or SIGTERM does: after their steps under way; a second signal stops them at once. Raise `UserError` if
+    a GPU that one asks for is not there.
     """
+    for run in runs:
+        accelerator_of(run)
     waiting = list(runs)
     with Progress([run.folder for run in runs]) as progress:
         pool = _Pool(slots)
