@@ -79,16 +79,15 @@ def _to_retry(jobs: Sequence[Job], fail_fast: bool) -> list[Job]:
 
 
 def _summarise(name: str, jobs: Sequence[Job]) -> None:
-    """How the runs ended, and of each that left no result why, and where its log is."""
+    """How the runs ended, and of each that began and left no result why, and where its log is."""
     outcomes: Counter[str] = Counter()
     for job in jobs:
-        folder = job.config.folder
-        result = result_of(job)
+        folder, result = job.config.folder, result_of(job)
         state = state_of(folder)
-        outcomes[state.outcome if result is None else result.outcome] += 1
-        if result is None:
-            ending = "never started" if state.outcome == "missing" else f"{state.outcome}: {state.reason}".rstrip(": ")
-            print(f"{folder.key}: {ending}; see {folder.log}")
+        started = state.outcome != "missing"
+        outcomes[result.outcome if result is not None else state.outcome if started else "not started"] += 1
+        if result is None and started:
+            print(f"{folder.key}: {state.outcome}: {state.reason}".rstrip(": ") + f"; see {folder.log}")
     if jobs:
         print(f"{name}: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
     if without := sum(result_of(job) is None for job in jobs):
