@@ -21,7 +21,7 @@ class Submitted(Exception):
 
 
 def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]], int] = len) -> None:
-    """Train the plan's missing runs; raise `SystemExit(1)` if one of them left no result.
+    """Train the plan's missing runs; raise `SystemExit`: 1 if one of them left no result, 0 if nobody waits for them.
 
     `at_once` says how many of some runs the launcher trains at the same time. Those that died without a reason of
     their own are launched again, as often as the plan says.
@@ -47,7 +47,7 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
             stopped = end
         except Submitted as submitted:
             print(submitted)
-            return
+            raise SystemExit(0) from None
         again, tries = _to_retry(again, plan.settings.fail_fast), tries - 1
         if again and tries and stopped is None:
             died = ", ".join(job.config.key for job in again)
