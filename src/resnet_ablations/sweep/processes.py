@@ -13,6 +13,7 @@ from multiprocessing.context import ForkServerProcess
 import torch
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import Status
@@ -35,7 +36,9 @@ class Slots:
 
 
 def slots_for(runs: Sequence[RunConfig], processes: int | None) -> Slots:
-    """As many as `processes` says, by default one a GPU or a core."""
+    """As many as `processes` says, by default one a GPU or a core; raise `UserError` where it is no number of them."""
+    if processes is not None and not (isinstance(processes, int) and processes >= 1):
+        raise UserError(f"hydra.launcher.processes={processes}: must be a whole number from 1 on, or null")
     gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
     count = processes or gpus or usable_cores()
     # Not by how many runs are left: the number of threads can change a run's last digits.
@@ -64,7 +67,11 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
         with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
             stopping = failed = False
             while pool.runs or (waiting and not stopping):
-                while not stopping and pool.has_room and (free := _first_free(waiting)) is not None:
+                while not stopping and pool.has_room and waiting:
+                    if (free := _first_free(waiting)) is None:
+                        for run in waiting:
+                            progress.postponed(run.folder)
+                        break
                     run = waiting.pop(free)
                     if run.folder.result() is not None:
                         progress.ended(run.folder)

@@ -53,6 +53,7 @@ class Progress:
         self._runs, self._ended = len(folders), 0
         self._logs = folders[0].log.parent.with_name("RUN") / folders[0].log.name
         self._active: dict[str, RunFolder] = {}
+        self._postponed: set[str] = set()
         self._began = self._spoken = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -82,9 +83,11 @@ class Progress:
         self._active[folder.key] = folder
 
     def postponed(self, folder: RunFolder) -> None:
-        """A run turned out to be another sweep's."""
+        """A run turned out to be another sweep's; said once."""
         self._active.pop(folder.key, None)
-        self.say(f"{folder.key}: another sweep trains it; waiting for that")
+        if folder.key not in self._postponed:
+            self._postponed.add(folder.key)
+            self.say(f"{folder.key}: another sweep trains it; waiting for that")
 
     def ended(self, folder: RunFolder) -> None:
         """A run has ended, one way or another."""
