@@ -1,6 +1,7 @@
 """From Hydra overrides to a checked configuration, with every mistake named at once."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -113,8 +114,8 @@ def checked(config: DictConfig) -> RunConfig:
 def frozen(run: RunConfig) -> list[str]:
     """The overrides that make a run of the frozen configuration in its folder, whatever the folder's path is."""
     path = str(run.folder.config.resolve())
-    for special in "\\'":
-        path = path.replace(special, f"\\{special}")
+    # Between quotes Hydra takes a backslash for itself, but for those before a quote.
+    path = re.sub(r"(\\*)'", r"\1\1\'", path)
     return [f"frozen='{path}'"]
 
 

@@ -2,14 +2,15 @@
 
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from commands import Command, processes, wait_until
-from sweeps import EVERY, FOUR, HOW, ONE, Sweeps
+from commands import Command, processes, stopped, wait_until
+from sweeps import EVERY, FOUR, HOW, ONE, Sweeps, part_of
 
 WRITES = ("checkpoint-*", "curve.csv", "result.json", "status.json", "config.yaml", "layer_responses.csv")
 
@@ -103,3 +104,70 @@ def test_after_kills_at_random_moments_nothing_is_different(
     print(f"{killed}: {rounds} sweeps in {commands} commands; {lost} of {160 * rounds} iterations trained twice")
 
 
+ENDS = (
+    {"event": "open", "name": "claim.json", "do": "tear"},
+    {"event": "os.rename", "name": "config.yaml", "do": "tear"},
+    {"event": "os.rename", "name": "status.json", "do": "tear"},
+    {"event": "os.rename", "name": "curve.csv", "do": "tear"},
+    {"event": "os.rename", "name": "checkpoint-*", "do": "tear", "nth": 3},
+    {"event": "os.remove", "name": "checkpoint-*", "do": "kill"},
+    {"event": "os.rename", "name": "layer_responses.csv", "do": "tear"},
+    {"event": "os.rename", "name": "result.json", "do": "tear"},
+    # The result is there.
+    {"event": "os.remove", "name": "status.json", "do": "kill"},
+    {"event": "os.remove", "name": "claim.json", "do": "kill"},
+)
+
+
+def test_killed_in_each_kind_of_write_runs_are_started_again_by_the_sweep_itself(
+    sweeps: Sweeps, undisturbed: dict[str, Any]
+) -> None:
+    faults = [{**end, "once": str(sweeps.place / f"once{number}")} for number, end in enumerate(ENDS)]
+    command = sweeps.run(*FOUR, *HOW, "sweep.retries=10", faults=faults)
+    assert command.code == 0, command.said
+    assert len(list(sweeps.place.glob("once*"))) == len(ENDS)
+    assert sweeps.outcome() == undisturbed
+
+
+def test_killed_just_after_its_result_a_run_is_tidied_by_the_next_command(
+    sweeps: Sweeps, undisturbed: dict[str, Any]
+) -> None:
+    """Where the one that notices is gone too."""
+    in_time = {"event": "os.remove", "name": "status.json"}
+    command = sweeps.start(*ONE, *HOW, faults=[{**in_time, "do": "stop"}])
+    assert command.reached(lambda: stopped(command.pid) != [])
+    (run,) = sweeps.runs
+    command.end()
+    assert {path.name for path in run.path.iterdir()} > {"claim.json", "status.json", "result.json"}
+    command = sweeps.run(*ONE, *HOW)
+    assert command.code == 0, command.said
+    assert "0 to train" in command.said
+    assert sweeps.outcome() == part_of(undisturbed, run.key)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("of", ["run", "sweep"])
+def test_killed_before_every_single_operation_on_a_file(sweeps_in: Callable[..., Sweeps], of: str) -> None:
+    few = (*FOUR, "schedule.iterations=8")
+    whole = ("experiment=shortcuts", "scale=quick", "rows=original,dropout", "network.depth=8", *few[3:])
+    expected = sweeps_in("expected")
+    sweep = (*whole, *HOW, "sweep.retries=0")
+    assert expected.run(*sweep).code == 0
+    points = 0
+    while True:
+        sweeps = sweeps_in(f"point{points}")
+        once = sweeps.place / "once"
+        fault = {"event": "any", "name": "*", "nth": points + 1, "of": of, "do": "tear", "once": str(once)}
+        command = sweeps.run(*sweep, faults=[fault])
+        if not once.exists():
+            break
+        points += 1
+        assert command.code == (1 if of == "run" else -signal.SIGKILL), command.said
+        wait_until(lambda command=command: not list(processes(command.pid)))  # type: ignore[misc]
+        command = sweeps.run(*sweep)
+        assert command.code == 0, command.said
+        assert sweeps.outcome() == expected.outcome()
+        assert sweeps.temporary_files() == set()
+        shutil.rmtree(sweeps.place)
+    assert points > 20
+    print(f"{points} kills of the {of}, one before each operation on a file; nothing lost")
