@@ -112,9 +112,7 @@ class Sweeps:
 
     def steps(self) -> int:
         """How often an iteration was trained, over all attempts, as the logs tell."""
-        return sum(
-            line.count("  train: loss ") for folder in self.runs for line in folder.log.read_text().splitlines()
-        )
+        return sum(line.count("  train: loss ") for folder in self.runs for line in folder.log.read_text().splitlines())
 
     def outcome(self) -> dict[str, Any]:
         """All that finished runs leave: curves, numbers and tables, and the names of all other files."""

@@ -4,16 +4,12 @@ import hashlib
 import io
 import os
 import pickle
-import signal
-import stat
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from commands import stopped
-from sweeps import FOUR, HOW, ONE, Sweeps, part_of
+from sweeps import HOW, ONE, Sweeps, part_of
 
 from resnet_ablations.results.run_folder import RunFolder
 

@@ -3,10 +3,9 @@
 import json
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
-from commands import has_pending, stopped, wait_until
+from commands import has_pending, stopped
 from sweeps import FOUR, HOW, ONE, Sweeps
 
 from resnet_ablations.results.run_folder import RunFolder
@@ -37,7 +36,9 @@ def test_of_two_runs_that_fail_the_others_know_nothing(sweeps: Sweeps, undisturb
     assert "Traceback" not in command.said
     starts = [line.rpartition(" ")[2] for line in killed.log.read_text().splitlines() if "from step" in line]
     assert starts == ["0", "6", "12"], "as often as sweep.retries says, each time from its checkpoint"
-    assert blocked.log.read_text().count(f"{blocked.key} failed") == 1, "with a reason of its own there is no second time"
+    assert blocked.log.read_text().count(f"{blocked.key} failed") == 1, (
+        "with a reason of its own there is no second time"
+    )
     for run in (well, well_too):
         assert json.loads((run.path / "result.json").read_text())["outcome"] == "finished"
         assert run.log.read_text().count("from step") == 1

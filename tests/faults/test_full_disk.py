@@ -143,9 +143,7 @@ def refused(command: Command, *words: str) -> None:
     assert all(word in line for word in words)
 
 
-def test_places_that_cannot_take_what_a_sweep_leaves_are_refused_before_it_starts(
-    sweeps: Sweeps, mount: Mount
-) -> None:
+def test_places_that_cannot_take_what_a_sweep_leaves_are_refused_before_it_starts(sweeps: Sweeps, mount: Mount) -> None:
     missing = sweeps.place / "not" / "there"
     refused(sweeps.run(*FOUR, *HOW, "data=image_folder", f"data.root={missing}"), str(missing))
     assert not sweeps.results.exists()

@@ -53,14 +53,18 @@ class Killer:
         return []
 
     def _disturb(self, command: Command) -> None:
-        """Kill once something was trained, and again after that."""
+        """Kill once something was trained, and again after that.
+
+        With its fork server gone, a sweep that is killed leaves a folder with its socket among the temporary files.
+        """
+        victims = ["a run", "a run", "the sweep", "the fork server"]
         for _ in range(self.draw.randint(1, 4)):
             rows, more = self.sweeps.rows(), self.draw.randint(1, 25)
             if not command.reached(lambda rows=rows, more=more: self.sweeps.rows() != rows):  # type: ignore[misc]
                 return
             if not command.reached(lambda rows=rows, more=more: self.sweeps.rows() >= rows + more):  # type: ignore[misc]
                 return
-            victim = self.draw.choice(["a run", "a run", "the sweep", "the fork server"])
+            victim = self.draw.choice(victims)
             owners = sorted(self.sweeps.owners().values())
             if victim == "the sweep":
                 command.send(signal.SIGKILL)
@@ -70,6 +74,8 @@ class Killer:
                 return
             if not owners:
                 continue
+            if victim == "the fork server" and "the sweep" in victims:
+                victims.remove("the sweep")
             run = self.draw.choice(owners)
             parents = {pid: parent for pid, parent, _ in processes(command.pid)}
             with suppress(ProcessLookupError, KeyError):

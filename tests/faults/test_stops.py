@@ -3,6 +3,7 @@
 import os
 import pty
 import signal
+import sys
 import termios
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ from typing import Any
 import pytest
 from commands import Command, has_pending, processes, stopped, wait_until
 from sweeps import HOW, ONE, Sweeps
+
+from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.sweep.progress import Progress
 
 # A table of two runs, which are trained at the same time.
 TABLE = ("experiment=shortcuts", "scale=quick", "rows=original,dropout", "columns=error", "network.depth=8", *ONE[3:])
@@ -144,3 +148,14 @@ def test_sigterm_and_a_second_one_in_the_write_that_the_first_asked_for(sweeps: 
     check_stopped(sweeps, command, 9)
     assert "Traceback" not in command.said
     check_goes_on(sweeps, table)
+
+
+def test_the_cursor_comes_back_even_if_the_signal_comes_while_the_table_is_drawn(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with Path(terminal.path).open("w") as screen:
+        monkeypatch.setattr(sys, "stdout", screen)
+        monkeypatch.setenv("TERM", "xterm")
+        with Progress([RunFolder(tmp_path, "a")]) as progress, progress._console:
+            progress.close()
+            wait_until(lambda: SHOW_CURSOR in terminal.shown)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from resnet_ablations.results.claims import Owner
 from resnet_ablations.results.curve import CurveFile, CurveRow
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 
@@ -148,3 +150,21 @@ def test_a_curve(tmp_path: Path) -> None:
         "1000000,0.001,nan,90,,",
         "",
     ]
+
+
+def test_nobody_clears_away_what_another_process_is_writing(folder: RunFolder) -> None:
+    """Two sweeps started at the same moment: the second may have looked before the first had its claim."""
+    half_written = folder.path / ".checkpoint-00000002-0123.pt.x1y2"
+    half_written.write_bytes(b"half")
+    configuration = folder.config.read_text()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
+        started = int(Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        owner = Owner.this_process().model_copy(update={"pid": other.pid, "started": started})
+        (folder.path / "claim.json").write_text(owner.model_dump_json())
+        folder.freeze({"seed": 4})
+        assert half_written.exists()
+        assert folder.config.read_text() == configuration
+        other.communicate()
+    folder.freeze({"seed": 4})
+    assert not half_written.exists()
+    assert folder.config.read_text() != configuration

@@ -53,6 +53,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.close(folder)
 
 
+def clear_half_written(folder: Path) -> None:
+    """Remove what processes that were killed in `write_atomically` left; the folder is locked by the caller."""
+    for half_written in folder.glob(".*.*"):
+        half_written.unlink()
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One process at a time; the folder itself is locked, so that no file is left."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.util import get_temp_dir
 
 import torch
 
@@ -21,7 +22,6 @@ from resnet_ablations.sweep import worker
 from resnet_ablations.sweep.progress import Progress
 from resnet_ablations.training.run import accelerator_of
 from resnet_ablations.training.stopping import StopRequest
-
 
 NO_FORK_SERVER = 255
 """Multiprocessing's exit code of a process whose fork server was killed, so that nobody knows it."""
@@ -104,6 +104,7 @@ class _Pool:
         self._slots = slots
         # Read when the fork server, which imports torch once for all runs, starts.
         os.environ["OMP_NUM_THREADS"] = str(slots.threads)
+        os.environ[worker.SOCKETS] = get_temp_dir()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([worker.__name__])
         self.runs: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
