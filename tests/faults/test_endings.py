@@ -51,14 +51,13 @@ def test_of_two_runs_that_fail_the_others_know_nothing(sweeps: Sweeps, undisturb
 
 def test_the_first_that_fails_stops_the_others_if_that_is_wanted(sweeps: Sweeps, undisturbed: dict[str, Any]) -> None:
     killed, other, *later = (RunFolder(sweeps.results, key) for key in keys(undisturbed))
-    faults = [
-        {"under": str(killed.path), "event": "open", "name": ".checkpoint-*", "nth": 3, "do": "kill"},
-        {"under": str(other.path), "event": "open", "name": ".checkpoint-*", "nth": 3, "do": "stop"},
-    ]
-    command = sweeps.start(*FOUR, *HOW, "sweep.retries=0", "sweep.fail_fast=true", faults=faults)
-    assert command.reached(lambda: any(has_pending(pid, signal.SIGTERM) for pid in stopped(command.pid)))
-    (pid,) = stopped(command.pid)
-    os.kill(pid, signal.SIGCONT)
+    third = {"event": "open", "name": ".checkpoint-*", "nth": 3, "do": "stop"}
+    command = sweeps.start(*FOUR, *HOW, "sweep.retries=0", "sweep.fail_fast=true", faults=[third])
+    assert command.reached(lambda: len(stopped(command.pid)) == 2)
+    owners = sweeps.owners()
+    os.kill(owners[killed.key], signal.SIGKILL)
+    assert command.reached(lambda: has_pending(owners[other.key], signal.SIGTERM))
+    os.kill(owners[other.key], signal.SIGCONT)
     assert command.wait() == 1
     assert sweeps.states[killed.key].outcome == "failed"
     assert sweeps.states[other.key].outcome == "interrupted"

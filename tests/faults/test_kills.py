@@ -152,12 +152,18 @@ def test_killed_just_after_its_result_a_run_is_tidied_by_the_next_command(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("of", ["run", "sweep"])
-def test_killed_before_every_single_operation_on_a_file(sweeps_in: Callable[..., Sweeps], of: str) -> None:
-    few = (*FOUR, "schedule.iterations=8")
-    whole = ("experiment=shortcuts", "scale=quick", "rows=original,dropout", "network.depth=8", *few[3:])
+@pytest.mark.parametrize(
+    ("of", "what"),
+    [
+        ("run", ONE),
+        ("sweep", ("experiment=shortcuts", "scale=quick", "rows=dropout", "columns=error", ONE[0], *ONE[3:])),
+    ],
+)
+def test_killed_before_every_single_operation_on_a_file(
+    sweeps_in: Callable[..., Sweeps], of: str, what: tuple[str, ...]
+) -> None:
     expected = sweeps_in("expected")
-    sweep = (*whole, *HOW, "sweep.retries=0")
+    sweep = (*what, "schedule.iterations=8", *HOW, "sweep.retries=0")
     assert expected.run(*sweep).code == 0
     points = 0
     while True:
