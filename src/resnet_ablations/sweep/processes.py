@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -141,8 +142,10 @@ class _Pool:
             process.terminate()
 
     def kill(self) -> None:
+        """At once, and as the last thing that this process does."""
         for process in self.runs:
             process.kill()
+        shutil.rmtree(get_temp_dir(), ignore_errors=True)
 
 
 def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:
