@@ -14,7 +14,7 @@ from resnet_ablations.report.cells import cells_of
 from resnet_ablations.report.lines import Results
 from resnet_ablations.report.panels import KINDS
 from resnet_ablations.report.plans import load_plans, runs_of
-from resnet_ablations.results.files import write_atomically
+from resnet_ablations.results.files import clear_half_written, locked, write_atomically
 from resnet_ablations.results.frames import load_curves, load_responses, load_results
 from resnet_ablations.results.sweeps import SweepPlan
 
@@ -69,6 +69,10 @@ def _report(plan: SweepPlan, folder: Path, found: Results, console: Console) -> 
         page += [f"### {faithful.title}\n", render.markdown(faithful)]
         files[f"{faithful.name}.csv"] = render.csv(faithfulness.tidy(plan, comparisons))
     files[f"{plan.name}.md"] = "\n".join(page)
-    for file, data in files.items():
-        write_atomically(folder / "report" / file, data)
-    return [folder / "report" / file for file in files]
+    place = folder / "report"
+    place.mkdir(exist_ok=True)
+    with locked(place):
+        clear_half_written(place)
+        for file, data in files.items():
+            write_atomically(place / file, data)
+    return [place / file for file in files]

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.util import get_temp_dir
 
 import torch
 
@@ -111,6 +113,7 @@ class _Pool:
         self._slots = slots
         # Read when the fork server, which imports torch once for all runs, starts.
         os.environ["OMP_NUM_THREADS"] = str(slots.threads)
+        os.environ[worker.SOCKETS] = get_temp_dir()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([worker.__name__])
         self.runs: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
@@ -147,8 +150,10 @@ class _Pool:
             process.terminate()
 
     def kill(self) -> None:
+        """At once, and as the last thing that this process does."""
         for process in self.runs:
             process.kill()
+        shutil.rmtree(get_temp_dir(), ignore_errors=True)
 
 
 def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:

@@ -1,5 +1,6 @@
 """What a person sees of runs under way: a table, live on a terminal, plain lines elsewhere."""
 
+import os
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
@@ -76,7 +77,9 @@ class Progress:
 
     def close(self) -> None:
         """Give the terminal back, whatever is going on."""
-        self._console.show_cursor(True)
+        if self._console.is_terminal:
+            # In a signal's handler what the console is told may stay in a buffer that is being filled.
+            os.write(self._console.file.fileno(), b"\x1b[?25h")
 
     def started(self, folder: RunFolder) -> None:
         """A run begins."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import frozen
+from resnet_ablations.results.files import room_in
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import save_sweep
@@ -33,8 +34,10 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     check_room(results, configs, at_once(configs) if configs else 0)
     for source in {job.config.data.model_dump_json(): job.config.data.source for job in plan.jobs}.values():
         source.prepare()
-    if plan.record is not None:
-        save_sweep(results, plan.record)
+    with room_in(results):
+        if plan.record is not None:
+            save_sweep(results, plan.record)
+        starts = {job.config.key: _startable(job) for job in missing}
     print(
         f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True
     )
@@ -42,7 +45,7 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     again, tries = missing, 1 + plan.settings.retries
     while again and tries and stopped is None:
         try:
-            launch([_startable(job) for job in again])
+            launch([starts[job.config.key] for job in again])
         except SystemExit as end:
             stopped = end
         except Submitted as submitted:
