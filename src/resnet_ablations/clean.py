@@ -10,6 +10,7 @@ from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.results.claims import Claim, Claimed
 from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.states import State
 from resnet_ablations.sweep.progress import state_table
 from resnet_ablations.sweep.squeue import states_of
 
@@ -24,7 +25,7 @@ def main() -> None:
         folders = named(Path(arguments.results), arguments.runs)
         states = states_of(folders)
         if busy := [key for key, state in states.items() if state.outcome in ("running", "queued")]:
-            raise UserError(*(f"{key}: {states[key].outcome}; stop it first" for key in busy))
+            raise UserError(*(f"{key}: {_busy(states[key])}" for key in busy))
     console = standard_console()
     console.print(state_table(states, console.width))
     size = sum(path.stat().st_size for folder in folders for path in folder.path.rglob("*"))
@@ -56,6 +57,11 @@ def remove(folder: RunFolder) -> None:
             shutil.rmtree(folder.path)
     except Claimed as claimed:
         raise UserError(f"{folder.key}: {claimed}; it stays") from None
+
+
+def _busy(state: State) -> str:
+    job = f" as SLURM job {state.job}; scancel {state.job}" if state.job else "; stop it first"
+    return f"{state.outcome}{job}"
 
 
 def _agreed(question: str) -> bool:

@@ -147,11 +147,26 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 
 
 def check_options(overrides: Sequence[str]) -> None:
-    """Raise `UserError` for Hydra's own groups, such as `hydra/launcher`, with an option that does not exist."""
+    """Raise `UserError` for options of `hydra/launcher` and the like, and settings of a launcher, that do not exist."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         parsed = _parse([line for line in overrides if line.lstrip("+~").startswith("hydra/")])
         if mistakes := [mistake for override in parsed if (mistake := _wrong_option(override))]:
             raise UserError(*mistakes)
+        groups = [override.input_line or "" for override in parsed]
+        launcher = hydra_compose("train", groups, return_hydra_config=True).hydra.launcher
+        allowed = [str(key) for key in launcher if not str(key).startswith("_")]
+        given = [line for line in overrides if line.startswith("hydra.launcher.")]
+        names = {line: line.partition("=")[0].split(".")[2] for line in given}
+        if wrong := [line for line, name in names.items() if name not in allowed]:
+            raise UserError(*(f"{line}: this launcher has no such setting; {_allowed(allowed)}" for line in wrong))
+        try:
+            hydra_compose("train", [*groups, *given], return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(_first_line(error)) from None
+
+
+def _allowed(names: Sequence[str]) -> str:
+    return f"allowed: {', '.join(names)}" if names else "it has none"
 
 
 def _is_group(override: Override) -> bool:

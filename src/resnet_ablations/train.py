@@ -15,6 +15,7 @@ from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked,
 from resnet_ablations.report.build import build
 from resnet_ablations.results.claims import Claimed
 from resnet_ablations.results.files import room_in
+from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep.plan import Plan, plan
 from resnet_ablations.training.run import Interrupted, train_run
 
@@ -31,6 +32,8 @@ def _train(config: DictConfig) -> float | None:
             print(f"{run.key}: {claimed}; nothing is left to do here")
             raise SystemExit(1) from None
         except Interrupted as end:
+            state = state_of(run.folder)
+            print(f"{run.key}: interrupted after step {state.iteration}; the same command goes on from there")
             raise SystemExit(128 + end.signal) from None
     print(result.summary())
     return result.test_error
@@ -77,4 +80,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # before anything was trained
+        sys.exit(130)

@@ -11,28 +11,30 @@ from resnet_ablations.results.claims import Claim, Claimed, Owner
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
-    with Claim(tmp_path / "run"), pytest.raises(Claimed, match=f"process {os.getpid()} "), Claim(tmp_path / "run"):
+    run = tmp_path / "runs" / "run"
+    with Claim(run), pytest.raises(Claimed, match=f"process {os.getpid()} "), Claim(run):
         pytest.fail("two have it")
-    assert Claim(tmp_path / "run").owner() is None
-    with Claim(tmp_path / "run"):
+    assert Claim(tmp_path / "runs" / "run").owner() is None
+    with Claim(tmp_path / "runs" / "run"):
         pass
-    assert list((tmp_path / "run").iterdir()) == []
+    assert list((tmp_path / "runs" / "run").iterdir()) == []
 
 
 def test_the_claim_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     code = "import sys, time; from pathlib import Path; from resnet_ablations.results.claims import Claim\n"
     code += "with Claim(Path(sys.argv[1])): print('mine', flush=True); time.sleep(600)"
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    run = str(tmp_path / "runs" / "run")
+    process = subprocess.Popen([sys.executable, "-c", code, run], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "mine\n"
-    owner = Claim(tmp_path / "run").owner()
+    owner = Claim(tmp_path / "runs" / "run").owner()
     assert owner is not None
     assert owner.pid == process.pid
 
     process.kill()
-    wait_until_dead(tmp_path / "run")  # dead, though nobody has waited for it: a zombie
-    with Claim(tmp_path / "run"):
-        taken = Claim(tmp_path / "run").owner()
+    wait_until_dead(tmp_path / "runs" / "run")  # dead, though nobody has waited for it: a zombie
+    with Claim(tmp_path / "runs" / "run"):
+        taken = Claim(tmp_path / "runs" / "run").owner()
     process.wait()
     assert taken == Owner.this_process()
 

@@ -57,7 +57,7 @@ class RunLauncher(Launcher):
         raise NotImplementedError
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
-        """How many of them are trained at the same time."""
+        """How many of them are trained at the same time; raise `UserError` if none can be, on what there is."""
         raise NotImplementedError
 
 
@@ -74,7 +74,10 @@ class LocalLauncher(RunLauncher):
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
         from resnet_ablations.sweep.processes import slots_for
+        from resnet_ablations.training.run import accelerator_of
 
+        for run in runs:
+            accelerator_of(run)
         return slots_for(runs, self.processes).count
 
 
@@ -101,4 +104,7 @@ class SlurmLauncher(RunLauncher):
         )
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
+        from resnet_ablations.sweep.slurm import checked_queue
+
+        checked_queue()
         return min(len(runs), self.array_parallelism)

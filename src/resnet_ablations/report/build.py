@@ -71,7 +71,7 @@ def _report(plan: SweepPlan, folder: Path, found: Results, console: Console) -> 
     files[f"{plan.name}.md"] = "\n".join(page)
     place = folder / "report"
     place.mkdir(exist_ok=True)
-    with locked(place):
+    with locked(folder):
         clear_half_written(place)
         for file, data in files.items():
             write_atomically(place / file, data)

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Container
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -72,27 +73,27 @@ class Claim:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "claim.json"
+        self._results = folder.parents[1]
         self._released = threading.Event()
 
     def owner(self, jobs: Container[str] | None = None) -> Owner | None:
         """Who has the run and is alive; for `jobs` see `Owner.is_dead`."""
         try:
             owner = Owner.model_validate_json(self._path.read_bytes())
-            last_beat = self._path.stat().st_mtime
+            file = self._path.stat()
         except (FileNotFoundError, ValidationError):
             return None
-        return None if owner.is_dead(last_beat, jobs) else owner
+        # Somebody else's jobs are not among those that SLURM tells this user of.
+        return None if owner.is_dead(file.st_mtime, jobs if file.st_uid == os.getuid() else None) else owner
 
-    def drop_dead(self, jobs: Container[str]) -> None:
-        """Remove the claim of a dead owner, where it takes the `jobs` to know that it is dead."""
-        if self._path.exists():
-            with locked(self._path.parent):
-                if self.owner(jobs) is None:
-                    self._path.unlink(missing_ok=True)
+    def drop_dead(self, jobs: Container[str] | None = None) -> None:
+        """Remove what a dead owner left; the caller has the results folder locked. For `jobs` see `Owner.is_dead`."""
+        if self.owner(jobs) is None:
+            self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self._path.parent):
+        with locked(self._results):
             if (owner := self.owner()) is not None:
                 raise Claimed(owner)
             self._path.write_text(Owner.this_process().model_dump_json() + "\n", encoding="utf-8")
@@ -106,17 +107,12 @@ class Claim:
         if self.owner() == Owner.this_process():  # and not one that took this for dead
             self._path.unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Remove what a killed owner left."""
-        if self.owner() is None:
-            self._path.unlink(missing_ok=True)
-
     def _beat(self) -> None:
         while not self._released.wait(BEAT_SECONDS):
-            try:
-                os.utime(self._path)
-            except FileNotFoundError:
+            if self.owner() != Owner.this_process():
                 return
+            with suppress(FileNotFoundError):
+                os.utime(self._path)
 
 
 def slurm_job() -> str:

@@ -60,9 +60,12 @@ def clear_half_written(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One process at a time; the folder itself is locked, so that no file is left."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def locked(results: Path) -> Iterator[None]:
+    """One process at a time in a results folder, on whatever machine: by its file `.lock`, which stays.
+
+    A file, not the folder itself, and open for writing: so NFS passes the lock on.
+    """
+    descriptor = os.open(results / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -80,7 +81,8 @@ class RunFolder:
 
     def __init__(self, results: str | Path, key: str) -> None:
         self.key = key
-        self.path = Path(results) / "runs" / key
+        self._results = Path(results)
+        self.path = self._results / "runs" / key
         self.config = self.path / "config.yaml"
         self.curve = self.path / "curve.csv"
         self.responses = self.path / "layer_responses.csv"
@@ -88,13 +90,18 @@ class RunFolder:
         self._status = self.path / "status.json"
         self._result = self.path / "result.json"
 
+    @property
+    def is_mine(self) -> bool:
+        """Whether it belongs to the user who asks."""
+        return self.path.exists() and self.path.stat().st_uid == os.getuid()
+
     def freeze(self, config: dict[str, Any]) -> None:
         """Make the folder, clear away what a killed process left there, and write the configuration into it.
 
         Where another process is training the run, leave it alone.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with locked(self.path):
+        with locked(self._results):
             if Claim(self.path).owner() not in (None, Owner.this_process()):
                 return
             clear_half_written(self.path)
@@ -159,7 +166,8 @@ class RunFolder:
         """Clear away what a process that was killed just after it had finished the run left."""
         if (claim := Claim(self.path)).owner() is None:
             self._clear()
-            claim.clear()
+            with locked(self._results):
+                claim.drop_dead()
 
     def _clear(self) -> None:
         """Remove what a finished run needs no more."""

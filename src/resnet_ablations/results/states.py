@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnet_ablations.results.claims import Claim
-from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.run_folder import RunFolder, Status
 
 Outcome = Literal["finished", "diverged", "failed", "interrupted", "running", "queued", "missing"]
 
@@ -35,12 +35,18 @@ class State:
         return self.outcome in ("finished", "diverged")
 
 
+def _outcome(status: Status | None) -> str | None:
+    return None if status is None else status.outcome
+
+
 def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
     """The state of a run; `jobs` are SLURM's that are there, where somebody has looked.
 
     A run that says it is running, and whose process is gone, has died; but as long as its job is there, SLURM will
     start it again, and it is queued. One whose job left the queue before it began is interrupted.
     """
+    if jobs is not None and not folder.is_mine:
+        jobs = None  # SLURM was asked of other jobs than those
     status, resumable_from = folder.status(), folder.resumable_from()
     gone = status is not None and status.outcome == "running" and Claim(folder.path).owner(jobs) is None
     # Last, for a run may end while its files are read one after the other.
@@ -52,7 +58,7 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
             images_per_second=result.images_per_second,
             test_error=result.test_error,
         )
-    if folder.status() != status:
+    if _outcome(folder.status()) != _outcome(status):
         return state_of(folder, jobs)
     if status is None:
         return State("missing", resumable_from=resumable_from)

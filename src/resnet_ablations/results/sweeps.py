@@ -49,7 +49,7 @@ def save_sweep(results: str | Path, plan: SweepPlan) -> None:
     """Write the plan; seeds of an earlier one with the same cells are kept; raise `UserError` if that is damaged."""
     path = sweep_path(results, plan.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent):
+    with locked(Path(results)):
         clear_half_written(path.parent)
         if path.exists():
             earlier = _read(path)

@@ -22,7 +22,6 @@ from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import worker
 from resnet_ablations.sweep.progress import Progress
-from resnet_ablations.training.run import accelerator_of
 from resnet_ablations.training.stopping import StopRequest
 
 NO_FORK_SERVER = 255
@@ -52,18 +51,16 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
 
     A run that somebody else is training is waited for, after all others. One that dies leaves the others alone; what
     it left, and why it ended, is in its run folder. With `fail_fast` the first that fails stops the others, as the
-    first Ctrl-C or SIGTERM does: after their steps under way; a second signal stops them at once. Raise `UserError` if
-    a GPU that one asks for is not there.
+    first Ctrl-C or SIGTERM does: after their steps under way; a second signal stops them at once.
     """
-    for run in runs:
-        accelerator_of(run)
     waiting = list(runs)
     with Progress([run.folder for run in runs]) as progress:
         pool = _Pool(slots)
 
         def at_once(number: int) -> None:
             progress.close()
-            pool.kill()
+            for run in pool.kill():
+                _note_death(run, -signal.SIGKILL, interrupted=True)
             os._exit(128 + number)
 
         with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
@@ -149,11 +146,12 @@ class _Pool:
         for process in self.runs:
             process.terminate()
 
-    def kill(self) -> None:
-        """At once, and as the last thing that this process does."""
+    def kill(self) -> list[RunConfig]:
+        """At once, and as the last thing that this process does; the runs that were under way."""
         for process in self.runs:
             process.kill()
         shutil.rmtree(get_temp_dir(), ignore_errors=True)
+        return [run for run, _ in self.runs.values()]
 
 
 def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:

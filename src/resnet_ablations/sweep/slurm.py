@@ -1,9 +1,11 @@
 """Runs on a SLURM cluster, one job array a sweep, by submitit; run folders and `squeue` tell what became of them."""
 
+import logging
 import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from submitit.helpers import Checkpointable
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.claims import Claim, slurm_job
+from resnet_ablations.results.files import locked
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import State, state_of
 from resnet_ablations.sweep.progress import Progress
@@ -23,6 +26,8 @@ from resnet_ablations.sweep.run import Submitted
 from resnet_ablations.sweep.squeue import jobs_in_queue, slurm
 from resnet_ablations.sweep.worker import train_logged
 from resnet_ablations.training.stopping import StopRequest
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 3.0
 """From one look at the run folders and the queue to the next."""
@@ -56,8 +61,19 @@ class SlurmRun(Checkpointable):
             train_logged(run, self.threads, stop)
         except SystemExit:
             if stop.signal == signal.SIGUSR2:
-                slurm("scontrol", "requeue", slurm_job())
+                _requeue()
             raise
+
+
+def _requeue() -> None:
+    """Put this job back into the queue, trying again while the controller is busy, until the time is up."""
+    while True:
+        try:
+            slurm("scontrol", "requeue", slurm_job())
+            return
+        except (OSError, subprocess.SubprocessError) as error:
+            log.warning("scontrol requeue: %s", error)
+            time.sleep(POLL_SECONDS)
 
 
 def train_on_slurm(
@@ -69,23 +85,33 @@ def train_on_slurm(
     first Ctrl-C or SIGTERM cancels the jobs submitted here, whose runs stop with a checkpoint. Without `wait`, raise
     `Submitted` instead; `UserError` where there is no SLURM or it refuses.
     """
-    queue = jobs_in_queue()
-    if queue is None:
-        raise UserError("hydra/launcher=slurm: squeue does not answer; is there a SLURM? allowed without: local")
-    free = [run for run in runs if Claim(run.folder.path).owner(queue) is None]
-    free = [run for run in free if state_of(run.folder, queue).outcome != "queued"]
-    array = submit(free, parameters, folder, queue) if free else None
+    # Locked, for two commands at the same moment would both find a run free.
+    with locked(folder.parent):
+        queue = checked_queue()
+        free = [run for run in runs if Claim(run.folder.path).owner(queue) is None]
+        free = [run for run in free if state_of(run.folder, queue).outcome != "queued"]
+        array = submit(free, parameters, folder, queue) if free else None
     told = "nothing to submit" if array is None else f"submitted as SLURM job {array}: {len(free)}"
     if others := len(runs) - len(free):
         told += f"; under way or in the queue already: {others}"
     if not wait:
         raise Submitted(f"{told}; make status tells how far they are")
     print(told, flush=True)
-    _wait(runs, free, array, fail_fast)
+    _wait(runs, free, array, fail_fast, folder)
+
+
+def checked_queue() -> dict[str, str]:
+    """The jobs in the queue; raise `UserError` where there is no SLURM."""
+    if (queue := jobs_in_queue()) is None:
+        raise UserError("hydra/launcher=slurm: squeue does not answer; is there a SLURM? allowed without: local")
+    return queue
 
 
 def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Path, queue: Mapping[str, str]) -> str:
-    """Submit runs as one job array, and note in each folder which job it waits for; the array's number."""
+    """Submit runs as one job array, and note in each folder which job it waits for; the array's number.
+
+    The caller has the results folder locked.
+    """
     given = {name: value for name, value in parameters.items() if value is not None}
     threads = given.get("cpus_per_task") or 1
     # Held until each folder says which job is its own; a job that fails at once would be overwritten by that.
@@ -99,12 +125,15 @@ def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Pat
             jobs = [executor.submit(SlurmRun(run, threads)) for run in runs]
     except (RuntimeError, ValueError, FailedSubmissionError) as error:
         raise UserError(f"hydra/launcher=slurm: {' '.join(str(error).split())}") from None
-    for run, job in zip(runs, jobs, strict=True):
-        step, steps = run.folder.resumable_from() or 0, run.schedule.iterations
-        run.folder.set_status(Status(outcome="queued", iteration=step, iterations=steps, job=job.job_id))
     array = jobs[0].job_id.partition("_")[0]
     try:
+        for run, job in zip(runs, jobs, strict=True):
+            step, steps = run.folder.resumable_from() or 0, run.schedule.iterations
+            run.folder.set_status(Status(outcome="queued", iteration=step, iterations=steps, job=job.job_id))
         slurm("scontrol", "release", array)
+    except KeyboardInterrupt:
+        slurm("scancel", array)  # nobody would let it go
+        raise
     except (OSError, subprocess.SubprocessError):
         raise UserError(
             f"hydra/launcher=slurm: job {array} is submitted, but SLURM did not let it go: scontrol release {array}"
@@ -112,7 +141,9 @@ def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Pat
     return array
 
 
-def _wait(runs: Sequence[RunConfig], own: Sequence[RunConfig], array: str | None, fail_fast: bool) -> None:
+def _wait(
+    runs: Sequence[RunConfig], own: Sequence[RunConfig], array: str | None, fail_fast: bool, folder: Path
+) -> None:
     """Until each run has a result or will not get one from the jobs that there are.
 
     `own` are the runs of this command's `array`: a stop cancels them, and waits for no others.
@@ -125,14 +156,17 @@ def _wait(runs: Sequence[RunConfig], own: Sequence[RunConfig], array: str | None
             os._exit(128 + number)
 
         with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
-            stopping = failed = False
+            stopping, failed, told = False, False, ""
             while under_way:
                 queue = jobs_in_queue()
+                if (waits := _waiting(under_way, queue)) != told:
+                    told = waits
+                    progress.say(f"SLURM: {waits}")
                 for run in list(under_way):
                     state = state_of(run.folder, queue)
                     if _has_ended(state, queue):
                         under_way.remove(run)
-                        _note_end(run, state)
+                        _note_end(run, state, folder)
                         progress.ended(run.folder)
                         failed = failed or state.outcome == "failed"
                     elif state.outcome == "running":
@@ -158,10 +192,24 @@ def _has_ended(state: State, queue: Mapping[str, str] | None) -> bool:
     return queue is not None and state.outcome not in ("running", "queued") and state.job not in queue
 
 
-def _note_end(run: RunConfig, state: State) -> None:
+def _waiting(runs: Sequence[RunConfig], queue: Mapping[str, str] | None) -> str:
+    """How many of the runs' jobs are in which state, and why they wait: `14 PENDING (Resources), 2 RUNNING (None)`."""
+    if queue is None:
+        return "squeue does not answer"
+    jobs = (status.job for run in runs if (status := run.folder.status()) is not None)
+    counts = Counter(queue[job] for job in jobs if job in queue)
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no job in the queue"
+
+
+def _note_end(run: RunConfig, state: State, folder: Path) -> None:
     """Say in the run's folder what only the queue tells: its job is over, and the run has not said why."""
     status = run.folder.status()
-    if status is not None and status.outcome in ("running", "queued") and not state.done:
-        reason = f"SLURM job {state.job} ended without a word" if state.died else state.reason
-        ending = {"outcome": state.outcome, "reason": reason, "died": state.died}
-        run.folder.set_status(status.model_copy(update=ending))
+    if state.done or status is None or status.outcome not in ("running", "queued"):
+        return
+    ending = {"outcome": state.outcome, "reason": state.reason, "died": state.died}
+    if state.died:
+        ending["reason"] = f"SLURM job {state.job} ended without a word"
+    elif (errors := folder / f"{state.job}_0_log.err").exists():
+        reason = f"SLURM job {state.job} ended before the run began: see {errors}"
+        ending = {"outcome": "failed", "reason": reason, "died": False}
+    run.folder.set_status(status.model_copy(update=ending))
