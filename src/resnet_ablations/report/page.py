@@ -33,18 +33,20 @@ OUTCOMES = ("reproduced", "contradicted", "inconclusive", "not run")
 
 
 class Claim(Protocol):
-    """What a paper says."""
+    """What a paper says, and where."""
 
     @property
     def id(self) -> str: ...
     @property
     def sentence(self) -> str: ...
     @property
-    def source(self) -> str: ...
+    def where(self) -> str: ...
+    @property
+    def experiment(self) -> str: ...
 
 
 class Verdict(Protocol):
-    """What the results of a sweep say about a claim."""
+    """What the runs of a sweep say about a claim."""
 
     @property
     def claim(self) -> Claim: ...
@@ -54,6 +56,12 @@ class Verdict(Protocol):
     def scale(self) -> str: ...
     @property
     def outcome(self) -> str: ...
+    @property
+    def effect(self) -> str: ...
+    @property
+    def interval(self) -> str: ...
+    @property
+    def seeds(self) -> str: ...
     @property
     def statement(self) -> str: ...
     @property
@@ -147,7 +155,7 @@ def page(
         scales={scale: SCALES[scale] for scale in scales},
         claims=list(by_claim.values()),
         outcomes={outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES},
-        experiment_of={report.plan.name: report.plan.experiment for report in reports},
+        sweeps={report.plan.name for report in reports},
         runs=runs_of_page(reports, curves, results),
         damaged=damaged,
         anchor=anchor,
@@ -208,7 +216,7 @@ def _runs_behind(cell: Cell, keys: dict[tuple[str, int], str]) -> dict[str, str]
     unit = " %" if is_error(cell.metric) else ""
     behind: dict[str, str] = {}
     for tally in cell.tallies:
-        texts = {seed: f"{value:.2f}{unit}" for seed, value in tally.values.items()}
+        texts = {seed: f"{value:.2f}{unit}" for seed, value in dict(tally.values).items()}
         texts |= dict.fromkeys(tally.diverged, "diverged")
         found = (seed for seed in sorted(tally.seeds) if (tally.configuration, seed) in keys)
         behind |= {keys[tally.configuration, seed]: texts.get(seed, "–") for seed in found}
