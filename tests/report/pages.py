@@ -1,5 +1,6 @@
 """Pages of made-up results folders, without the files beside them."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,8 @@ class Judged:
 
 
 def page_of(results: Path, damaged: Sequence[str] = (), verdicts: Sequence[Judged] = ()) -> str:
-    found = Results(load_results(results), load_curves(results), load_responses(results))
+    with warnings.catch_warnings(action="ignore"):  # of damaged runs
+        found = Results(load_results(results), load_curves(results), load_responses(results))
     plans, _ = load_plans(results)
     reports = [sweep_report(plan, found, results) for plan in plans]
     return page(reports, found.curves, results, damaged, verdicts)

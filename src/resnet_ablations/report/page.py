@@ -19,7 +19,7 @@ from resnet_ablations.report.labels import cell_label
 from resnet_ablations.report.lines import Figure
 from resnet_ablations.report.page_runs import keys_in
 from resnet_ablations.report.page_runs import runs_in as runs_of_page
-from resnet_ablations.report.plots import MARKERS, Plot, anchor, plot, run_anchor
+from resnet_ablations.report.plots import CANVAS, MARKERS, Plot, anchor, plot, run_anchor
 from resnet_ablations.report.table import Table
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -141,6 +141,7 @@ def page(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
+    environment.globals |= {"anchor": anchor, "canvas": CANVAS, "markers": MARKERS}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     by_claim: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
@@ -158,8 +159,6 @@ def page(
         sweeps={report.plan.name for report in reports},
         runs=runs_of_page(reports, curves, results),
         damaged=damaged,
-        anchor=anchor,
-        markers=MARKERS,
     )
 
 
