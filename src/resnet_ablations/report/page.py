@@ -19,7 +19,7 @@ from resnet_ablations.report.labels import cell_label
 from resnet_ablations.report.lines import Figure
 from resnet_ablations.report.page_runs import keys_in
 from resnet_ablations.report.page_runs import runs_in as runs_of_page
-from resnet_ablations.report.plots import CANVAS, MARKERS, Plot, anchor, plot, run_anchor
+from resnet_ablations.report.plots import CANVAS, COLOURS, MARKERS, Plot, anchor, plot, run_anchor
 from resnet_ablations.report.table import Table
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -141,7 +141,7 @@ def page(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    environment.globals |= {"anchor": anchor, "canvas": CANVAS, "markers": MARKERS}
+    environment.globals |= {"anchor": anchor, "canvas": CANVAS, "markers": MARKERS, "colours": COLOURS}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     by_claim: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
