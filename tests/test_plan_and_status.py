@@ -8,8 +8,12 @@ import pytest
 
 from resnet_ablations import experiments, plan, status
 from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
+from resnet_ablations.overrides import compose
 from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.sweep import cost
+from resnet_ablations.training.timing import StepSeconds
 
 TINY = ("network.depth=8", "schedule.iterations=6")
 
@@ -21,6 +25,7 @@ def says(
     """Runs one of the two in `tmp_path`, on a wide terminal, and returns what it said on stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(cost, "step_seconds", lambda *_: StepSeconds(iteration=0.5, test_image=0.0))
 
     def run(main: Callable[[], None], *arguments: str) -> tuple[str, str]:
         monkeypatch.setattr(sys, "argv", ["command", *arguments])
@@ -32,13 +37,13 @@ def says(
     return run
 
 
-def finish(run: RunConfig, results: Path) -> None:
+def finish(run: RunConfig, results: Path, **changes: object) -> None:
     folder = RunFolder(results, run.key)
     folder.start(run.plain())
     settings = {"iterations": 6, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
     errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.345}
     names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
-    folder.finish(Result.model_validate(names | settings | errors))
+    folder.finish(Result.model_validate(names | settings | errors | changes))
 
 
 def line(text: str, part: str) -> str:
@@ -47,8 +52,6 @@ def line(text: str, part: str) -> str:
 
 
 def test_a_plan_lists_its_runs_and_how_far_they_are(says: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
-    from resnet_ablations.overrides import compose
-
     identity, dropout = (compose([*TINY, f"shortcut={name}"]) for name in ("identity", "dropout"))
     finish(identity, tmp_path / "results")
     folder = RunFolder("results", dropout.key)
@@ -58,9 +61,84 @@ def test_a_plan_lists_its_runs_and_how_far_they_are(says: Callable[..., tuple[st
     said, _ = says(plan.main, *TINY, "shortcut=identity,dropout,conv1x1")
     assert "finished" in line(said, identity.key)
     assert "failed, resumable from step 2" in line(said, dropout.key)
-    assert "GPU-hours" in line(said, "to train: about")
     assert "missing" in line(said, "conv1x1")
     assert "3 runs, 1 finished, 2 to train" in said
+
+
+def test_a_plan_says_what_the_missing_runs_cost(
+    says: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnet_ablations.sweep.processes.usable_cores", lambda: 2)
+    settings = ("network.depth=8", "schedule.iterations=810")
+    runs = [compose([*settings, f"seed={seed}"]) for seed in (0, 1, 2)]
+    finish(runs[0], Path("results"))
+    runs[1].folder.start(runs[1].plain())
+    runs[1].folder.write_checkpoint(10, b"weights")
+    said, told = says(plan.main, *settings, "seed=0,1,2")
+    # Forward and twice as much backward, batches of 32; 800 iterations are left of one run, 810 of the other.
+    multiply_adds = cost._counted(runs[0]).multiply_adds * 3 * 32 * (800 + 810)
+    exponent = len(str(multiply_adds)) - 1
+    assert f" {multiply_adds / 10**exponent:.1f}e{exponent} multiply-adds" in line(said, "to train: 2 runs")
+    assert "GPU-hours at 5 TFLOP/s, assumed" in line(said, "to train: 2 runs")
+    here = line(said, "on this machine")
+    assert "about 6.8 min, 2 runs at once (from a few timed steps of each of 1 networks" in here
+    assert f"disk: up to {cost.disk_bytes(runs[1:], 2) / 1e6:.1f} MB" in said
+    assert told == "", "it was quick"
+    for run in runs[1:]:
+        finish(run, Path("results"))
+    said, _ = says(plan.main, *settings, "seed=0,1,2")
+    assert said.splitlines()[-1] == "3 runs, 3 finished, 0 to train"
+
+
+def test_a_plan_goes_on_where_a_network_cannot_be_timed(
+    says: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step_seconds(run: RunConfig, *_: int) -> StepSeconds:
+        if run.network.depth == 14:
+            raise MemoryError
+        return StepSeconds(1.0, 0.0)
+
+    monkeypatch.setattr(cost, "step_seconds", step_seconds)
+    said, _ = says(plan.main, "schedule.iterations=6", "network.depth=8,14")
+    assert "about 6 s" in line(said, "on this machine")
+    assert line(said, "too little memory").startswith("resnet14-")
+    said, _ = says(plan.main, "schedule.iterations=6", "network.depth=14")
+    assert "on this machine: about" not in said
+    assert "too little memory" in said
+
+
+def test_a_plan_for_a_gpu_that_is_elsewhere(
+    says: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step_seconds(*_: object) -> StepSeconds:
+        raise UserError("trainer.accelerator=gpu: there is no CUDA GPU here")
+
+    monkeypatch.setattr(cost, "step_seconds", step_seconds)
+    said, _ = says(plan.main, *TINY, "trainer=gpu")
+    assert "no CUDA GPU here" in line(said, "on this machine")
+    assert "disk: up to" in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "0.2 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (9000, "2.5 h"), (3e5, "3.5 days")],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert plan.duration(seconds) == said
+
+
+def test_a_plan_says_which_results_are_of_other_code(
+    says: Callable[..., tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only of those that are known to be."""
+    runs = [compose([*TINY, f"seed={seed}"]) for seed in range(3)]
+    known = {"1" * 40: True, "2" * 40: False, None: None}
+    for run, commit in zip(runs, known, strict=True):
+        finish(run, tmp_path / "results", provenance={"commit": commit, "dirty": False})
+    monkeypatch.setattr(plan, "same_code", lambda commit, dirty: known[commit])
+    said, _ = says(plan.main, *TINY, "seed=0,1,2")
+    assert [line(said, run.key).split("6")[-1].strip() for run in runs[::2]] == ["finished", "finished"]
+    assert "finished, of another code version (2222222)" in line(said, runs[1].key)
 
 
 def test_a_plan_of_an_experiment_names_the_rows(says: Callable[..., tuple[str, str]]) -> None:

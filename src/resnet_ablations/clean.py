@@ -25,7 +25,8 @@ def main() -> None:
         states = states_of(folders)
         if busy := [key for key, state in states.items() if state.outcome in ("running", "queued")]:
             raise UserError(*(f"{key}: {states[key].outcome}; stop it first" for key in busy))
-    standard_console().print(state_table(states))
+    console = standard_console()
+    console.print(state_table(states, console.width))
     size = sum(path.stat().st_size for folder in folders for path in folder.path.rglob("*"))
     if not _agreed(f"remove these, {size / 1e6:.1f} MB? [y/N] "):
         print("nothing removed")
@@ -60,7 +61,7 @@ def remove(folder: RunFolder) -> None:
 def _agreed(question: str) -> bool:
     try:
         return input(question).strip().lower() in ("y", "yes")
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         return False
 
 

@@ -2,15 +2,27 @@
 
 import sys
 
+from rich.filesize import decimal
 from rich.table import Table
 
+from resnet_ablations.config import RunConfig
 from resnet_ablations.console import standard_console
-from resnet_ablations.errors import exit_on_user_error
-from resnet_ablations.results.states import state_of
+from resnet_ablations.data.progress import Progress
+from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.results.provenance import same_code
+from resnet_ablations.results.states import State
 from resnet_ablations.results.sweeps import SweepPlan
-from resnet_ablations.sweep.cost import GPU_FLOPS, gpu_hours
+from resnet_ablations.sweep.cost import (
+    GPU_FLOPS,
+    disk_bytes,
+    hours_at_assumed_rate,
+    multiply_adds_left,
+    runs_at_once,
+    time_left,
+)
 from resnet_ablations.sweep.plan import Job, plan
 from resnet_ablations.sweep.run import result_of
+from resnet_ablations.sweep.squeue import states_of
 
 
 def main() -> None:
@@ -21,16 +33,17 @@ def main() -> None:
     table = Table(box=None)
     for column in ("cell", "run", "iterations", "state"):
         table.add_column(column, overflow="fold")
+    states = states_of([job.config.folder for job in planned.jobs])
     for job in planned.jobs:
+        shown = ", ".join(cells.get(job.config.configuration, []))
         iterations = f"{job.config.schedule.iterations:,}"
-        table.add_row(", ".join(cells.get(job.config.configuration, [])), job.config.key, iterations, state(job))
+        table.add_row(shown, job.config.key, iterations, said_of(job, states[job.config.key]))
     # Off a terminal, keys stay in one piece.
     standard_console(120).print(table)
     missing = [job.config for job in planned.jobs if result_of(job) is None]
     print(f"{len(planned.jobs)} runs, {len(planned.jobs) - len(missing)} finished, {len(missing)} to train")
     if missing:
-        rate = f"{GPU_FLOPS / 1e12:g} TFLOP/s"
-        print(f"to train: about {gpu_hours(missing):.2g} GPU-hours (estimated from multiply-adds, {rate} sustained)")
+        print_cost(missing)
 
 
 def cells_of(record: SweepPlan) -> dict[str, list[str]]:
@@ -44,15 +57,50 @@ def cells_of(record: SweepPlan) -> dict[str, list[str]]:
     return shown
 
 
-def state(job: Job) -> str:
-    """How the run ended or how far it is; whose result serves it; and whether other code than today's made that."""
+def said_of(job: Job, state: State) -> str:
+    """How the run ended, and whether by the code of today; or how far it is; or whose result serves it."""
     if (result := result_of(job)) is not None:
         said = result.outcome if result.key == job.config.key else f"served by {result.key}"
+        commit = result.provenance.get("commit")
+        if same_code(commit, result.provenance.get("dirty")) is False:
+            said += f", of another code version ({str(commit)[:7]})"
         return said
-    state = state_of(job.config.folder)
     if state.resumable_from is None:
         return state.outcome
     return f"{state.outcome}, resumable from step {state.resumable_from:,}"
+
+
+def print_cost(runs: list[RunConfig]) -> None:
+    """What is left to train of the runs: multiply-adds, and time and disk on this machine."""
+    multiply_adds = multiply_adds_left(runs)
+    rate = f"at {GPU_FLOPS / 1e12:g} TFLOP/s, assumed"
+    hours = rounded(hours_at_assumed_rate(multiply_adds))
+    counted = f"{multiply_adds:.1e}".replace("e+", "e")
+    print(f"to train: {len(runs)} runs, {counted} multiply-adds (about {hours} GPU-hours {rate})")
+    print(f"disk: up to {decimal(disk_bytes(runs))} while they train")
+    progress = Progress("timing steps")
+    try:
+        time = time_left(runs, timed=lambda done, of: progress.at(done, of, "networks"))
+    except UserError as error:  # such as a GPU that only the cluster has
+        print(f"on this machine: {error}")
+        return
+    if time.networks:
+        timed = f"from a few timed steps of each of {time.networks} networks, on random images"
+        print(f"on this machine: about {duration(time.seconds)}, {runs_at_once(runs)} runs at once ({timed})")
+    for configuration in time.too_large:
+        print(f"{configuration}: this machine has too little memory to time its steps; not counted in")
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit of which it has two."""
+    units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    name, size = next((unit for unit in units if seconds >= 2 * unit[1]), units[-1])
+    return f"{rounded(seconds / size)} {name}"
+
+
+def rounded(number: float) -> str:
+    """A number to two significant digits, or to a whole one."""
+    return f"{number:.2g}" if number < 10 else f"{number:,.0f}"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def main() -> None:
             raise UserError(f"{results}: no run yet; start one with: make sweep-shortcuts")
     states = states_of(folders)
     console = standard_console(WIDTH)
-    console.print(state_table(states), "")
+    console.print(state_table(states, console.width), "")
     for key, state in states.items():
         if state.reason:
             console.print(f"{key}: {state.reason}", markup=False)

@@ -84,7 +84,7 @@ def test_images_are_what_pil_decodes_in_sorted_order(root: Path) -> None:
         expected = [np.asarray(Image.open(root / split / c / name)) for c in CLASSES for name in names]
         np.testing.assert_array_equal(getattr(images, split), expected)
     assert images.train_labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert _source(root).training_images() == 9
+    assert (_source(root).training_images(), _source(root).test_images()) == (9, 6)
     assert images.test_labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert images.train.dtype == np.uint8
     assert images.train_labels.dtype == np.int64

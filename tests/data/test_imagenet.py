@@ -48,7 +48,8 @@ def test_images_are_listed_by_class_and_name(root: Path) -> None:
     assert files.test_labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert all(path.startswith("val/") for path in files.test)
     assert (files.root, files.crop, files.augmentation, files.colour) == (root, 48, "scale_aspect_ratio", "pca")
-    assert (source(root).shape, source(root).training_images()) == ((16, 16, 3), 27)
+    assert source(root).shape == (16, 16, 3)
+    assert (source(root).training_images(), source(root).test_images()) == (27, 12)
 
 
 def test_hidden_and_other_files_and_folders_are_ignored(root: Path) -> None:

@@ -149,16 +149,19 @@ def test_parameters_make_a_strict_schema(source: type[Source]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "shape", "classes", "training"),
+    ("source", "shape", "classes", "training", "test"),
     [
-        (Digits(), (8, 8, 1), 10, 1437),
-        (Cifar10(root="/nowhere"), (32, 32, 3), 10, 50_000),
-        (Cifar100(root="/nowhere"), (32, 32, 3), 100, 50_000),
-        (FashionMnist(root="/nowhere"), (28, 28, 1), 10, 60_000),
+        (Digits(), (8, 8, 1), 10, 1437, 360),
+        (Cifar10(root="/nowhere"), (32, 32, 3), 10, 50_000, 10_000),
+        (Cifar100(root="/nowhere"), (32, 32, 3), 100, 50_000, 10_000),
+        (FashionMnist(root="/nowhere"), (28, 28, 1), 10, 60_000, 10_000),
     ],
 )
-def test_what_is_known_without_data(source: Source, shape: tuple[int, int, int], classes: int, training: int) -> None:
-    assert (source.shape, source.classes, source.training_images()) == (shape, classes, training)
+def test_what_is_known_without_data(
+    source: Source, shape: tuple[int, int, int], classes: int, training: int, test: int
+) -> None:
+    assert (source.shape, source.classes) == (shape, classes)
+    assert (source.training_images(), source.test_images()) == (training, test)
     assert source.fingerprint() is None
 
 

@@ -1,5 +1,6 @@
 """Running a plan with a launcher that only pretends: what is finished stays, what is missing goes to it."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,11 @@ import pytest
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.claims import Owner
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps
 from resnet_ablations.sweep.plan import Plan
-from resnet_ablations.sweep.run import result_of, run_sweep
+from resnet_ablations.sweep.run import Submitted, result_of, run_sweep
 
 Planned = Callable[..., Plan]
 
@@ -277,6 +278,18 @@ def test_the_configuration_of_a_run_that_is_being_trained_is_left_alone(planned:
     plan = planned(*SEEDS)
     folder = plan.jobs[1].config.folder
     folder.freeze({"as": "it was"})
-    with Claim(folder.path), pytest.raises(SystemExit):
+    parent = Owner.of(os.getppid())
+    (folder.path / "claim.json").write_text(parent.model_dump_json())
+    with pytest.raises(SystemExit):
         run_sweep(plan, lambda jobs: None)
     assert folder.config.read_text() == "as: it was\n"
+
+
+def test_submitted_runs_are_nobodys_to_wait_for(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    def submitting(jobs: list[list[str]]) -> None:
+        raise Submitted("as job 12")
+
+    with pytest.raises(SystemExit) as end:
+        run_sweep(planned("experiment=tiny"), submitting)
+    assert end.value.code == 0
+    assert capsys.readouterr().out.endswith("3 to train\nas job 12\n")

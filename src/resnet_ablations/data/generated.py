@@ -72,6 +72,9 @@ class Generated(Source):
     def training_images(self) -> int:
         return IMAGES_PER_CLASS["train"] * self.classes
 
+    def test_images(self) -> int:
+        return IMAGES_PER_CLASS["val"] * self.classes
+
     def prepare(self) -> None:
         self.check()
         if not self.folder.exists():

@@ -84,6 +84,9 @@ class ImageFolder(Source):
     def training_images(self) -> int:
         return len(self._listing().train.paths)
 
+    def test_images(self) -> int:
+        return len(self._listing().test.paths)
+
     def _listing(self) -> Listing:
         """What there is; raise `UserError` if `classes` or, by the first image, `shape` says otherwise."""
         listing = list_images(self.root)

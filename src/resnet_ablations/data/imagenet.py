@@ -49,6 +49,9 @@ class ImageNet(Source):
     def training_images(self) -> int:
         return len(self._listing().train.paths)
 
+    def test_images(self) -> int:
+        return len(self._listing().test.paths)
+
     def prepare(self) -> None:
         self.check()
 

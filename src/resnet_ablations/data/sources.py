@@ -38,6 +38,10 @@ class Source(ABC):
         """How many images there are to train on; quick, for `held_out` is checked by it before anything starts."""
 
     @abstractmethod
+    def test_images(self) -> int:
+        """How many images there are to test on; as quick."""
+
+    @abstractmethod
     def prepare(self) -> None:
         """Download or decode what is not there yet, and verify it; several processes may call this at once."""
 
@@ -70,6 +74,9 @@ class Digits(Source):
 
     def training_images(self) -> int:
         return 1437
+
+    def test_images(self) -> int:
+        return 360
 
     def prepare(self) -> None:
         self.load()
@@ -109,6 +116,9 @@ class Cifar10(Source):
     def training_images(self) -> int:
         return 50_000
 
+    def test_images(self) -> int:
+        return 10_000
+
     def prepare(self) -> None:
         _prepare_cifar(self.root, _torchvision().CIFAR10)
 
@@ -134,6 +144,9 @@ class Cifar100(Source):
 
     def training_images(self) -> int:
         return 50_000
+
+    def test_images(self) -> int:
+        return 10_000
 
     def prepare(self) -> None:
         _prepare_cifar(self.root, _torchvision().CIFAR100)
@@ -164,6 +177,9 @@ class FashionMnist(Source):
 
     def training_images(self) -> int:
         return 60_000
+
+    def test_images(self) -> int:
+        return 10_000
 
     def prepare(self) -> None:
         self.check()

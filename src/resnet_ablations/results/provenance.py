@@ -2,12 +2,17 @@
 
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+REPOSITORY = Path(__file__).parents[3]
+CODE = tuple(f"src/resnet_ablations/{part}" for part in ("network", "data", "training", "probe", "build.py"))
+"""What can change a run's numbers, in the repository."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "pillow")
 
 
@@ -24,6 +29,25 @@ def provenance(device: str, threads: int) -> dict[str, Any]:
     }
 
 
+def same_code(commit: str | None, dirty: bool | None) -> bool | None:
+    """Whether the code that can change a run's numbers is still as the run had it, by its provenance.
+
+    None where that cannot be known: no git, no such commit here, or a run made with uncommitted changes.
+    """
+    if commit is None or dirty is not False or not re.fullmatch(r"[0-9a-f]{7,64}", commit):
+        return None
+    return _as_at(commit)
+
+
+@cache
+def _as_at(commit: str) -> bool | None:
+    changed = _run_git("diff", "--quiet", commit, "--", *CODE)
+    added = _git("ls-files", "--others", "--exclude-standard", "--", *CODE)
+    if changed is None or changed.returncode not in (0, 1) or added is None:
+        return None
+    return changed.returncode == 0 and not added
+
+
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -35,18 +59,16 @@ def usable_cores() -> int:
 
 
 def _git(*arguments: str) -> str | None:
+    """What git says; None where it fails."""
+    run = _run_git(*arguments)
+    return run.stdout.strip() if run is not None and run.returncode == 0 else None
+
+
+def _run_git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
     try:
-        run = subprocess.run(
-            ["git", *arguments],
-            cwd=Path(__file__).parents[3],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        )
-    except (OSError, subprocess.SubprocessError):
+        return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return run.stdout.strip()
 
 
 def _cpu() -> str:

@@ -12,7 +12,8 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from resnet_ablations.results.files import locked, write_atomically
+from resnet_ablations.results.claims import Claim, Owner
+from resnet_ablations.results.files import clear_half_written, locked, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +89,15 @@ class RunFolder:
         self._result = self.path / "result.json"
 
     def freeze(self, config: dict[str, Any]) -> None:
-        """Make the folder, clear away what a killed process left there, and write the configuration into it."""
+        """Make the folder, clear away what a killed process left there, and write the configuration into it.
+
+        Where another process is training the run, leave it alone.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path):
-            for half_written in self.path.glob(".*"):
-                half_written.unlink()
+            if Claim(self.path).owner() not in (None, Owner.this_process()):
+                return
+            clear_half_written(self.path)
             write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def start(self, config: dict[str, Any]) -> None:
@@ -148,9 +153,19 @@ class RunFolder:
     def finish(self, result: Result) -> None:
         """Write the result; the run is done from here on."""
         write_atomically(self._result, json.dumps(result.model_dump(), indent=1, ensure_ascii=False) + "\n")
+        self._clear()
+
+    def tidy(self) -> None:
+        """Clear away what a process that was killed just after it had finished the run left."""
+        if (claim := Claim(self.path)).owner() is None:
+            self._clear()
+            claim.clear()
+
+    def _clear(self) -> None:
+        """Remove what a finished run needs no more."""
         self._status.unlink(missing_ok=True)
         for checkpoint in self._checkpoints():
-            checkpoint.unlink()
+            checkpoint.unlink(missing_ok=True)
 
     def discard_result(self) -> None:
         """Make a finished run one that is not."""

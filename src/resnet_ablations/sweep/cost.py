@@ -1,40 +1,150 @@
-"""What runs will cost, estimated from their networks' multiply-adds."""
+"""What runs will cost: multiply-adds, time on this machine, disk."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from heapq import heapify, heapreplace
 
 import torch
 
 from resnet_ablations.build import build_network
-from resnet_ablations.config import RunConfig
+from resnet_ablations.config import DataSettings, RunConfig
 from resnet_ablations.network.cost import cost
+from resnet_ablations.sweep.processes import slots_for
+from resnet_ablations.training.timing import StepSeconds, step_seconds
 
 GPU_FLOPS = 5e12
 """Operations a second that one GPU is taken to sustain on these networks: an assumption, not measured."""
 
+TENSOR_BYTES = 290
+"""What a checkpoint takes for each tensor beside its numbers: its name, its shape, its entry in the archive."""
+
 
 def gpu_hours(runs: Iterable[RunConfig]) -> float:
-    """Hours of one GPU for all runs: a step is taken as three times its forward pass, two operations a multiply-add."""
-    operations = sum(6 * _multiply_adds(run) * run.schedule.batch_size * run.schedule.iterations for run in runs)
-    return operations / GPU_FLOPS / 3600
+    """Hours of one GPU for all runs, from their first step on, two operations a multiply-add."""
+    return hours_at_assumed_rate(sum(_multiply_adds(run, run.schedule.iterations) for run in runs))
 
 
-_counted: dict[str, int] = {}
+def multiply_adds_left(runs: Iterable[RunConfig]) -> int:
+    """What training has still to do, from each run's checkpoint on: a step is taken as three forward passes."""
+    return sum(_multiply_adds(run, _iterations_left(run)) for run in runs)
 
 
-def _multiply_adds(run: RunConfig) -> int:
-    """Of one image forward; counted once for each network and size of images."""
-    height, width, channels = run.data.source.shape
-    identity = f"{run.network} {run.shortcut} {run.activation} {run.data.source.shape} {run.data.source.classes}"
-    if identity not in _counted:
-        with torch.device("meta"):
-            network = build_network(run)
-        _counted[identity] = cost(network, (2, channels, height, width)).multiply_adds
-    return _counted[identity]
+def hours_at_assumed_rate(multiply_adds: int) -> float:
+    """Hours of one GPU at `GPU_FLOPS`, two operations a multiply-add."""
+    return 2 * multiply_adds / GPU_FLOPS / 3600
+
+
+def runs_at_once(runs: Sequence[RunConfig], processes: int | None = None) -> int:
+    """How many of the runs the local launcher trains at the same time."""
+    return min(len(runs), slots_for(runs, processes).count)
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """How long a sweep takes on this machine."""
+
+    seconds: float
+    """Of training and testing, from the checkpoints that there are to the end of the last run."""
+    networks: int
+    """How many were timed."""
+    too_large: tuple[str, ...]
+    """The configurations whose networks the memory did not hold: their runs are not counted in."""
+
+
+def time_left(
+    runs: Sequence[RunConfig], processes: int | None = None, timed: Callable[[int, int], object] = lambda done, of: None
+) -> TimeLeft:
+    """The time until the local launcher has trained the runs, from a few steps of each distinct network.
+
+    `timed` is told after each network how many of how many are done. Raise `UserError` where a run's device is not
+    there. Not counted: starting processes, decoding image files, and testing in the further ways that these have.
+    """
+    slots = slots_for(runs, processes)
+    networks = {_timed_alike(run): run for run in runs}
+    seconds: dict[str, StepSeconds] = {}
+    for done, (name, run) in enumerate(networks.items(), start=1):
+        with suppress(MemoryError):
+            seconds[name] = step_seconds(run, slots.threads, _counted(run).multiply_adds)
+        timed(done, len(networks))
+    ends = [0.0] * slots.count
+    heapify(ends)
+    for run in runs:
+        if (step := seconds.get(_timed_alike(run))) is not None:
+            heapreplace(ends, ends[0] + _seconds_left(run, step))
+    too_large = (run.configuration for run in runs if _timed_alike(run) not in seconds)
+    return TimeLeft(max(ends), len(seconds), tuple(dict.fromkeys(too_large)))
+
+
+def disk_bytes(runs: Sequence[RunConfig], processes: int | None = None) -> int:
+    """The most that the runs take at a time: all results, and of the largest at once two checkpoints and a new one."""
+    checkpoints = sorted((3 * checkpoint_bytes(run) for run in runs), reverse=True)
+    return sum(map(_result_bytes, runs)) + sum(checkpoints[: runs_at_once(runs, processes)])
 
 
 def checkpoint_bytes(run: RunConfig) -> int:
-    """Size of a checkpoint: weights, running statistics and momentum."""
-    with torch.device("meta"):
-        network = build_network(run)
-    tensors = [*network.state_dict().values(), *network.parameters()]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    """The size of one checkpoint of a run, to within two percent: weights, running statistics, momentum."""
+    return _counted(run).checkpoint_bytes
+
+
+@dataclass(frozen=True)
+class _Counted:
+    multiply_adds: int
+    """Of one image forward."""
+    checkpoint_bytes: int
+
+
+_counts: dict[str, _Counted] = {}
+
+
+def _counted(run: RunConfig) -> _Counted:
+    """What the network of a run has; counted once for each network and size of images."""
+    if (network := _network(run)) not in _counts:
+        height, width, channels = run.data.source.shape
+        with torch.device("meta"):
+            built = build_network(run)
+        state, momentum = list(built.state_dict().values()), list(built.parameters())
+        numbers = sum(tensor.nbytes for tensor in (*state, *momentum))
+        _counts[network] = _Counted(
+            multiply_adds=cost(built, (2, channels, height, width)).multiply_adds,
+            checkpoint_bytes=numbers + TENSOR_BYTES * len([*state, *momentum]),
+        )
+    return _counts[network]
+
+
+def _network(run: RunConfig) -> str:
+    return f"{run.network} {run.shortcut} {run.activation} {run.data.source.shape} {run.data.source.classes}"
+
+
+def _timed_alike(run: RunConfig) -> str:
+    """What two runs have in common whose steps take as long."""
+    batches = f"{run.schedule.batch_size} {run.bn_batch} {run.precision}"
+    trainer = f"{run.trainer.accelerator} {run.trainer.threads} {run.trainer.recompute}"
+    return f"{_network(run)} {batches} {trainer}"
+
+
+def _multiply_adds(run: RunConfig, iterations: int) -> int:
+    return 3 * _counted(run).multiply_adds * run.schedule.batch_size * iterations
+
+
+def _iterations_left(run: RunConfig) -> int:
+    return run.schedule.iterations - (run.folder.resumable_from() or 0)
+
+
+def _seconds_left(run: RunConfig, step: StepSeconds) -> float:
+    iterations, every = run.schedule.iterations, run.schedule.evaluate_every
+    left = _iterations_left(run)
+    # The last iteration is always tested, and the finished network once more for its other numbers.
+    evaluations = -(-iterations // every) - (iterations - left) // every + 1
+    return left * step.iteration + evaluations * _test_images(run.data) * step.test_image
+
+
+@cache
+def _test_images(data: DataSettings) -> int:
+    return data.held_out or data.source.test_images()
+
+
+def _result_bytes(run: RunConfig) -> int:
+    """Roughly what a finished run leaves: text, mostly a line of its curve and of its log at every logged iteration."""
+    return 8_000 + 200 * (run.schedule.iterations // run.schedule.log_every) + 40 * run.network.depth

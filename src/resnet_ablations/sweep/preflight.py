@@ -24,7 +24,7 @@ def check_room(results: str, runs: Sequence[RunConfig], at_once: int) -> None:
         raise UserError(f"paths.results={results}: {folder.absolute().parent} is not there; make it, or mount it")
     try:
         folder.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".room."), locked(folder):
+        with tempfile.TemporaryFile(dir=folder), locked(folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:
         raise UserError(f"paths.results={results}: cannot be written: {error.strerror}") from None

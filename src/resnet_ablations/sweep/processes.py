@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.util import get_temp_dir
 
 import torch
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import Status
@@ -21,6 +24,9 @@ from resnet_ablations.sweep import worker
 from resnet_ablations.sweep.progress import Progress
 from resnet_ablations.training.run import accelerator_of
 from resnet_ablations.training.stopping import StopRequest
+
+NO_FORK_SERVER = 255
+"""Multiprocessing's exit code of a process whose fork server was killed, so that nobody knows it."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,9 @@ class Slots:
 
 
 def slots_for(runs: Sequence[RunConfig], processes: int | None) -> Slots:
-    """As many as `processes` says, by default one a GPU or a core; raise `UserError` if a GPU is missing."""
-    for run in runs:
-        accelerator_of(run)
+    """As many as `processes` says, by default one a GPU or a core; raise `UserError` where it is no number of them."""
+    if processes is not None and not (isinstance(processes, int) and processes >= 1):
+        raise UserError(f"hydra.launcher.processes={processes}: must be a whole number from 1 on, or null")
     gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
     count = processes or gpus or usable_cores()
     # Not by how many runs are left: the number of threads can change a run's last digits.
@@ -46,8 +52,11 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
 
     A run that somebody else is training is waited for, after all others. One that dies leaves the others alone; what
     it left, and why it ended, is in its run folder. With `fail_fast` the first that fails stops the others, as the
-    first Ctrl-C or SIGTERM does: after their steps under way; a second signal stops them at once.
+    first Ctrl-C or SIGTERM does: after their steps under way; a second signal stops them at once. Raise `UserError` if
+    a GPU that one asks for is not there.
     """
+    for run in runs:
+        accelerator_of(run)
     waiting = list(runs)
     with Progress([run.folder for run in runs]) as progress:
         pool = _Pool(slots)
@@ -60,13 +69,19 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
         with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
             stopping = failed = False
             while pool.runs or (waiting and not stopping):
-                while not stopping and pool.has_room and (free := _first_free(waiting)) is not None:
+                while not stopping and pool.has_room and waiting:
+                    if (free := _first_free(waiting)) is None:
+                        for run in waiting:
+                            progress.postponed(run.folder)
+                        break
                     run = waiting.pop(free)
                     if run.folder.result() is not None:
                         progress.ended(run.folder)
-                    else:
-                        pool.start(run)
+                    elif pool.start(run):
                         progress.started(run.folder)
+                    else:
+                        _note_death(run, NO_FORK_SERVER, interrupted=False)
+                        progress.ended(run.folder)
                 pool.wait()
                 for run, code in pool.ended():
                     # One that is trained elsewhere, or goes on although it was taken for dead.
@@ -98,6 +113,7 @@ class _Pool:
         self._slots = slots
         # Read when the fork server, which imports torch once for all runs, starts.
         os.environ["OMP_NUM_THREADS"] = str(slots.threads)
+        os.environ[worker.SOCKETS] = get_temp_dir()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([worker.__name__])
         self.runs: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
@@ -106,11 +122,16 @@ class _Pool:
     def has_room(self) -> bool:
         return len(self.runs) < self._slots.count
 
-    def start(self, run: RunConfig) -> None:
+    def start(self, run: RunConfig) -> bool:
+        """Whether its process began: not where the fork server was killed, which starts anew for the next."""
         slot = min(set(range(self._slots.count)) - {slot for _, slot in self.runs.values()})
         process = self._context.Process(target=worker.work, args=(run.plain(), self._slots.threads, slot))
-        process.start()
+        try:
+            process.start()
+        except (EOFError, ConnectionError):
+            return False
         self.runs[process] = run, slot
+        return True
 
     def wait(self) -> None:
         """Until one of them ends, or half a second."""
@@ -129,17 +150,23 @@ class _Pool:
             process.terminate()
 
     def kill(self) -> None:
+        """At once, and as the last thing that this process does."""
         for process in self.runs:
             process.kill()
+        shutil.rmtree(get_temp_dir(), ignore_errors=True)
 
 
 def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:
     """Say in the run's folder that its process ended without a word."""
     folder = run.folder
     status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
-    if folder.result() is not None or status.outcome != "running":
+    died = code < 0 or code == NO_FORK_SERVER
+    # Of a process that died before it could say anything, the folder tells how the one before it ended.
+    if folder.result() is not None or (status.outcome != "running" and not died):
         return
     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    ending = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason, "died": code < 0}
+    if code == NO_FORK_SERVER:
+        reason = "its process is gone with the one that starts all"
+    ending = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason, "died": died}
     with suppress(OSError):  # a full disk
         folder.set_status(status.model_copy(update=ending))

@@ -1,5 +1,7 @@
 """What a person sees of runs under way: a table, live on a terminal, plain lines elsewhere."""
 
+import os
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -17,18 +19,24 @@ from resnet_ablations.results.states import State, state_of
 PLAIN_SECONDS = 30
 
 
-def state_table(states: Mapping[str, State]) -> Table:
-    """A line a run: outcome, step, speed, and the time left or the error it ended with."""
+def state_table(states: Mapping[str, State], width: int) -> Table:
+    """A line a run: outcome, step, speed, and the time left or the error it ended with; names break at a hyphen."""
     table = Table(box=None, padding=(0, 1, 0, 0))
-    table.add_column("run", overflow="fold")
-    table.add_column("outcome")
-    for column in ("step", "images/s", "left/error"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for key, state in states.items():
-        step = "" if state.iterations is None else f"{state.iteration}/{state.iterations}"
-        speed = f"{state.images_per_second:,.0f}" if state.images_per_second else ""
-        table.add_row(Text(key), state.outcome, step, speed, _left_or_error(state))
+    headings = ("outcome", "step", "images/s", "left/error")
+    lines = {key: _line(state) for key, state in states.items()}
+    taken = sum(1 + max(map(len, column)) for column in zip(headings, *lines.values(), strict=True))
+    table.add_column("run", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "outcome" else "right", no_wrap=True)
+    for key, line in lines.items():
+        table.add_row(Text("\n".join(textwrap.wrap(key, max(width - taken - 1, 20)))), *line)
     return table
+
+
+def _line(state: State) -> tuple[str, str, str, str]:
+    step = "" if state.iterations is None else f"{state.iteration}/{state.iterations}"
+    speed = f"{state.images_per_second:,.0f}" if state.images_per_second else ""
+    return state.outcome, step, speed, _left_or_error(state)
 
 
 def _left_or_error(state: State) -> str:
@@ -46,6 +54,7 @@ class Progress:
         self._runs, self._ended = len(folders), 0
         self._logs = folders[0].log.parent.with_name("RUN") / folders[0].log.name
         self._active: dict[str, RunFolder] = {}
+        self._postponed: set[str] = set()
         self._began = self._spoken = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -68,16 +77,20 @@ class Progress:
 
     def close(self) -> None:
         """Give the terminal back, whatever is going on."""
-        self._console.show_cursor(True)
+        if self._console.is_terminal:
+            # In a signal's handler what the console is told may stay in a buffer that is being filled.
+            os.write(self._console.file.fileno(), b"\x1b[?25h")
 
     def started(self, folder: RunFolder) -> None:
         """A run begins."""
         self._active[folder.key] = folder
 
     def postponed(self, folder: RunFolder) -> None:
-        """A run turned out to be another sweep's."""
+        """A run turned out to be another sweep's; said once."""
         self._active.pop(folder.key, None)
-        self.say(f"{folder.key}: another sweep trains it; waiting for that")
+        if folder.key not in self._postponed:
+            self._postponed.add(folder.key)
+            self.say(f"{folder.key}: another sweep trains it; waiting for that")
 
     def ended(self, folder: RunFolder) -> None:
         """A run has ended, one way or another."""
@@ -92,7 +105,7 @@ class Progress:
         if self._console.is_terminal:
             elapsed = timedelta(seconds=round(time.monotonic() - self._began))
             total = f"{self._ended} of {self._runs} runs ended, {elapsed} so far; logs: {self._logs}"
-            self._live.update(Group(state_table(self._states()), Text(total)), refresh=True)
+            self._live.update(Group(state_table(self._states(), self._console.width), Text(total)), refresh=True)
         elif time.monotonic() - self._spoken > PLAIN_SECONDS:
             self._spoken = time.monotonic()
             for key, state in self._states().items():

@@ -6,7 +6,7 @@ from typing import Any
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import frozen
-from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.files import room_in
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import save_sweep
@@ -22,7 +22,7 @@ class Submitted(Exception):
 
 
 def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]], int] = len) -> None:
-    """Train the plan's missing runs; raise `SystemExit(1)` if one of them left no result.
+    """Train the plan's missing runs; raise `SystemExit`: 1 if one of them left no result, 0 if nobody waits for them.
 
     `at_once` says how many of some runs the launcher trains at the same time. Those that died without a reason of
     their own are launched again, as often as the plan says.
@@ -34,8 +34,10 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     check_room(results, configs, at_once(configs) if configs else 0)
     for source in {job.config.data.model_dump_json(): job.config.data.source for job in plan.jobs}.values():
         source.prepare()
-    if plan.record is not None:
-        save_sweep(results, plan.record)
+    with room_in(results):
+        if plan.record is not None:
+            save_sweep(results, plan.record)
+        starts = {job.config.key: _startable(job) for job in missing}
     print(
         f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True
     )
@@ -43,16 +45,19 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     again, tries = missing, 1 + plan.settings.retries
     while again and tries and stopped is None:
         try:
-            launch([_startable(job) for job in again])
+            launch([starts[job.config.key] for job in again])
         except SystemExit as end:
             stopped = end
         except Submitted as submitted:
             print(submitted)
-            return
+            raise SystemExit(0) from None
         again, tries = _to_retry(again, plan.settings.fail_fast), tries - 1
         if again and tries and stopped is None:
             died = ", ".join(job.config.key for job in again)
             print(f"{name}: once more what died without a reason of its own: {died}", flush=True)
+    for job in plan.jobs:
+        if job.config.folder.result() is not None:
+            job.config.folder.tidy()
     _summarise(name, missing)
     if stopped is not None:
         raise stopped
@@ -61,10 +66,8 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
 
 
 def _startable(job: Job) -> list[str]:
-    """Freeze a run, unless somebody is training it: the overrides that start it."""
-    folder = job.config.folder
-    if Claim(folder.path).owner() is None:
-        folder.freeze(job.config.plain())
+    """Freeze a run: the overrides that start it."""
+    job.config.folder.freeze(job.config.plain())
     return frozen(job.config)
 
 
@@ -79,16 +82,15 @@ def _to_retry(jobs: Sequence[Job], fail_fast: bool) -> list[Job]:
 
 
 def _summarise(name: str, jobs: Sequence[Job]) -> None:
-    """How the runs ended, and of each that left no result why, and where its log is."""
+    """How the runs ended, and of each that began and left no result why, and where its log is."""
     outcomes: Counter[str] = Counter()
     for job in jobs:
-        folder = job.config.folder
-        result = result_of(job)
+        folder, result = job.config.folder, result_of(job)
         state = state_of(folder)
-        outcomes[state.outcome if result is None else result.outcome] += 1
-        if result is None:
-            ending = "never started" if state.outcome == "missing" else f"{state.outcome}: {state.reason}".rstrip(": ")
-            print(f"{folder.key}: {ending}; see {folder.log}")
+        started = state.outcome != "missing"
+        outcomes[result.outcome if result is not None else state.outcome if started else "not started"] += 1
+        if result is None and started:
+            print(f"{folder.key}: {state.outcome}: {state.reason}".rstrip(": ") + f"; see {folder.log}")
     if jobs:
         print(f"{name}: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
     if without := sum(result_of(job) is None for job in jobs):

@@ -1,0 +1,123 @@
+"""How long the steps of a run take on this machine: a few of its own steps, on random images."""
+
+import gc
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Self, final
+
+import torch
+from torch import Tensor
+
+from resnet_ablations.build import build_network
+from resnet_ablations.config import RunConfig
+from resnet_ablations.data.batches import Batches
+from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.run import accelerator_of, lightning_trainer, quiet_lightning
+
+SECONDS: Final = 1.0
+"""Once they have taken so long, no further step of a network is timed."""
+STEPS: Final = 10
+"""Nor after so many."""
+CPU_MULTIPLY_ADDS: Final = 2e10
+"""Forward, of the images that a CPU is given at once: some seconds a step, and less than 3 GB of memory."""
+
+
+@dataclass(frozen=True)
+class StepSeconds:
+    """What a run takes here, in seconds."""
+
+    iteration: float
+    """One iteration: forward, backward and update, evaluation not counted."""
+    test_image: float
+    """One image of an evaluation."""
+
+
+def step_seconds(config: RunConfig, threads: int, multiply_adds: int) -> StepSeconds:
+    """Time some training steps and an evaluation of a run whose network takes `multiply_adds` an image, forward.
+
+    The steps are the run's own, by Lightning, on its device and with `threads` CPU threads where it does not say how
+    many; no data are read and nothing is written. A step is one micro-batch of `bn_batch` images and an update; where
+    these images are too many for a CPU to try, it is fewer but at least two. The time of an iteration is in proportion.
+
+    Raise `MemoryError` where the device has too little of it, and `UserError` where the device is not there.
+    """
+    gpu = accelerator_of(config) == "gpu"
+    images = config.bn_batch if gpu else min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // multiply_adds)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.trainer.threads or threads)
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if gpu else ()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are for those who train
+            with quiet_lightning():
+                step, evaluation = _timed(config, images)
+    except RuntimeError as error:
+        # So say torch.OutOfMemoryError and, as a bare RuntimeError, the allocator of the CPU.
+        if "allocate" not in str(error):
+            raise
+        raise MemoryError(str(error).splitlines()[0]) from error
+    finally:
+        torch.set_num_threads(before)
+        gc.collect()  # Lightning's objects hold each other, and the network
+    return StepSeconds(step * config.schedule.batch_size / images, evaluation / images)
+
+
+def _timed(config: RunConfig, images: int) -> tuple[float, float]:
+    """Seconds of a step over so many images (the median), and of testing as many."""
+    never = 10 * STEPS
+    schedule = {"batch_size": images, "iterations": never, "log_every": never, "evaluate_every": never}
+    config = config.model_copy(update={"bn_batch": images, "schedule": config.schedule.model_copy(update=schedule)})
+    ends: list[float] = []
+    evaluation = 0.0
+
+    def after_iteration(iteration: int) -> None:
+        nonlocal evaluation
+        ends.append(_now(module.device))
+        # The first step warms up.
+        if len(ends) > STEPS or ends[-1] - ends[0] > SECONDS:
+            module.evaluate()
+            evaluation = _now(module.device) - ends[-1]
+            trainer.should_stop = True
+
+    batches = _RandomImages(images, config.data.source.shape, config.data.source.classes)
+    module = TrainingModule(build_network(config), config, batches, lambda row: None, after_iteration)
+    trainer = lightning_trainer(config, never)
+    trainer.fit(module, train_dataloaders=range(never))
+    return statistics.median(end - start for start, end in pairwise(ends)), evaluation
+
+
+def _now(device: torch.device) -> float:
+    """The time when the device has done all that it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+@final
+class _RandomImages(Batches):
+    """The same noise again and again."""
+
+    top5 = False
+
+    def __init__(self, count: int, shape: tuple[int, int, int], classes: int) -> None:
+        self.images = torch.randn(count, *shape).permute(0, 3, 1, 2)
+        self.labels = torch.randint(classes, (count,))
+
+    def to(self, device: torch.device) -> Self:
+        self.images, self.labels = self.images.to(device), self.labels.to(device)
+        return self
+
+    def train(self, iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
+        return self.images, self.labels
+
+    def test(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield self.images, self.labels
+
+    def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:
+        return {}
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,61 @@
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Starter
+from sweeps import FOUR, HOW, Sweeps, another_file_system
+
+
+@pytest.fixture(scope="session")
+def starter() -> Iterator[Starter]:
+    """What all commands are started by."""
+    with Starter() as starting:
+        yield starting
+
+
+@pytest.fixture
+def sweeps_in(starter: Starter, tmp_path: Path) -> Iterator[Callable[..., Sweeps]]:
+    """Makes sweeps over the results in a folder of that name; what is still under way is ended."""
+    made: list[Sweeps] = []
+
+    def make(name: str = "a", *, fresh: bool = False) -> Sweeps:
+        place = tmp_path / name
+        place.mkdir()
+        made.append(Sweeps(starter, place, another_file_system(tmp_path), fresh))
+        return made[-1]
+
+    yield make
+    for sweeps in made:
+        for command in sweeps.started:
+            command.end()
+        shutil.rmtree(sweeps.temporary)
+
+
+@pytest.fixture
+def sweeps(sweeps_in: Callable[..., Sweeps]) -> Sweeps:
+    """Sweeps over one results folder."""
+    return sweeps_in()
+
+
+@pytest.fixture(scope="session")
+def left_by(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """What a sweep leaves if nothing happens."""
+
+    def left(*overrides: str) -> dict[str, Any]:
+        place = tmp_path_factory.mktemp("undisturbed")
+        sweeps = Sweeps(starter, place, another_file_system(place))
+        command = sweeps.run(*overrides, *HOW)
+        assert command.code == 0, command.said
+        assert sweeps.temporary_files() == set()
+        shutil.rmtree(sweeps.temporary)
+        return sweeps.outcome()
+
+    return left
+
+
+@pytest.fixture(scope="session")
+def undisturbed(left_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """What the four runs leave if nothing happens."""
+    return left_by(*FOUR)

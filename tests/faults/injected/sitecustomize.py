@@ -1,0 +1,68 @@
+"""Faults at an exact moment of a process: Python imports this by its name where it finds it on its path.
+
+`INJECTED` in the environment is a list of faults. Each names an operation on files below `under`: opening one to write,
+renaming or removing one whose name fits `name`; at the `nth` of them (0: all) in a process of the kind `of`, before it
+is done, it comes.
+"""
+
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, Literal
+
+Event = Literal["open", "os.rename", "os.remove", "any"]
+Do = Literal["kill", "tear", "stop", "fill"]
+
+
+class Fault:
+    """What happens, in which kind of process and when."""
+
+    def __init__(
+        self, under: str, event: Event, name: str, nth: int, of: Literal["run", "sweep"], do: Do, once: str | None
+    ) -> None:
+        self.under, self.event, self.name, self.nth, self.of, self.do, self.once = under, event, name, nth, of, do, once
+        self.count = 0
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """One operation of the process."""
+        if self.event not in (event, "any") or event not in ("open", "os.rename", "os.remove"):
+            return
+        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            return
+        place = arguments[1] if event == "os.rename" else arguments[0]
+        if isinstance(place, int) or not os.fsdecode(place).startswith(self.under):
+            return
+        path = Path(os.fsdecode(place))
+        if not fnmatch(path.name, self.name) or (multiprocessing.parent_process() is not None) != (self.of == "run"):
+            return
+        self.count += 1
+        if self.nth in (0, self.count) and self._first():
+            self._happen(event, path, arguments)
+
+    def _first(self) -> bool:
+        """Whether it has happened nowhere yet, where it is to happen once."""
+        if self.once is None:
+            return True
+        try:
+            os.close(os.open(self.once, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            return False
+        return True
+
+    def _happen(self, event: str, path: Path, arguments: tuple[Any, ...]) -> None:
+        if self.do == "fill":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        if self.do == "tear" and event == "os.rename":
+            os.truncate(arguments[0], Path(arguments[0]).stat().st_size // 2)
+        elif self.do == "tear" and event == "open" and not path.is_dir():
+            os.write(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), b'{"ho')
+        os.kill(os.getpid(), signal.SIGSTOP if self.do == "stop" else signal.SIGKILL)
+
+
+for injected in json.loads(os.environ.get("INJECTED", "[]")):
+    sys.addaudithook(Fault(**injected))

@@ -1,0 +1,143 @@
+"""A sweep of four small runs, and what it leaves."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from commands import HERE, ROOT, Command, Starter
+
+from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.results.states import State, state_of
+
+# Two shortcuts, one of which draws masks, and two seeds; half a second each, checkpoints and rows as often as can be.
+FOUR = (
+    "network.depth=8",
+    "shortcut=identity,dropout",
+    "seed=0,1",
+    "schedule.iterations=40",
+    "schedule.batch_size=16",
+    "bn_batch=8",
+    "schedule.log_every=1",
+    "schedule.evaluate_every=15",
+)
+ONE = (*FOUR[:1], "shortcut=dropout", "seed=0", *FOUR[3:])
+"""The third run of the four alone."""
+EVERY = 3
+"""Iterations from checkpoint to checkpoint."""
+HOW = ("trainer=cpu", f"trainer.checkpoint_iterations={EVERY}", "hydra.launcher.processes=2", "trainer.threads=1")
+
+
+def numbers(result: Result) -> dict[str, Any]:
+    """What may not depend on when and where a run was trained."""
+    return result.model_dump(exclude={"seconds", "images_per_second", "provenance"})
+
+
+@dataclass
+class Sweeps:
+    """Sweeps over one results folder, as a user types them; temporary files go to another file system."""
+
+    starter: Starter
+    place: Path
+    """Where the commands are given; results go to `results` in it."""
+    temporary: Path
+    fresh: bool = False
+    """Started as a user would, not from a Python that has imported everything."""
+    results: Path = field(init=False)
+    started: list[Command] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.results = self.place / "results"
+
+    def start(self, *overrides: str, faults: Sequence[Mapping[str, Any]] = (), output: Path | None = None) -> Command:
+        """`python -m resnet_ablations.train -m …`."""
+        return self._start("train", "-m", *overrides, faults=faults, output=output)
+
+    def _start(self, module: str, *arguments: str, faults: Sequence[Mapping[str, Any]], output: Path | None) -> Command:
+        injected = [{"under": str(self.results), "nth": 1, "of": "run", "once": None, **fault} for fault in faults]
+        command = Command(
+            self.starter,
+            *("-m", f"resnet_ablations.{module}", *arguments),
+            cwd=self.place,
+            output=output or self.place / "said.txt",
+            environment={
+                "RESNET_ABLATIONS_RESULTS": str(self.results),
+                "TMPDIR": str(self.temporary),
+                "PYTHONPATH": f"{ROOT / 'src'}:{HERE / 'injected'}",
+                "INJECTED": json.dumps(injected),
+            },
+            fresh=self.fresh,
+        )
+        self.started.append(command)
+        return command
+
+    def run(self, *overrides: str, faults: Sequence[Mapping[str, Any]] = ()) -> Command:
+        """The same, ended."""
+        command = self.start(*overrides, faults=faults)
+        command.wait()
+        return command
+
+    def told(self, module: str) -> Command:
+        """Another command about the results, ended."""
+        command = self._start(module, str(self.results), faults=(), output=None)
+        command.wait()
+        return command
+
+    @property
+    def runs(self) -> list[RunFolder]:
+        """The folders of the runs, by key."""
+        return [RunFolder(self.results, path.name) for path in sorted((self.results / "runs").glob("*"))]
+
+    @property
+    def states(self) -> dict[str, State]:
+        """How the runs are, by key."""
+        return {folder.key: state_of(folder) for folder in self.runs}
+
+    def run_of(self, part: str) -> RunFolder:
+        """The one whose key has this in it."""
+        (folder,) = (folder for folder in self.runs if part in folder.key)
+        return folder
+
+    def owners(self) -> dict[str, int]:
+        """The processes that train, by run."""
+        claims = {folder.key: Claim(folder.path).owner() for folder in self.runs}
+        return {key: owner.pid for key, owner in claims.items() if owner is not None}
+
+    def rows(self) -> int:
+        """The lines of all curves: how far the sweep is."""
+        return sum(max(0, folder.curve.read_bytes().count(b"\n") - 1) for folder in self.runs if folder.curve.exists())
+
+    def steps(self) -> int:
+        """How often an iteration was trained, over all attempts, as the logs tell."""
+        return sum(line.count("  train: loss ") for folder in self.runs for line in folder.log.read_text().splitlines())
+
+    def outcome(self) -> dict[str, Any]:
+        """All that finished runs leave: curves, numbers and tables, and the names of all other files."""
+        left: dict[str, Any] = {str(path.relative_to(self.results)): None for path in self.results.rglob("*")}
+        for table in (self.results / "report").glob("*.md"):
+            left[f"report/{table.name}"] = table.read_text().replace(str(self.results), "RESULTS")
+        for folder in self.runs:
+            result = folder.result()
+            left[f"runs/{folder.key}/result.json"] = None if result is None else numbers(result)
+            for path in (folder.curve, folder.responses):
+                left[str(path.relative_to(self.results))] = path.read_text() if path.exists() else None
+        return left
+
+    def temporary_files(self) -> set[str]:
+        """What lies about, but for an empty folder that torch makes as soon as it is imported."""
+        return {path.name for path in self.temporary.iterdir() if not path.name.startswith("torchinductor")}
+
+
+def part_of(outcome: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """What some of the runs left."""
+    return {path: what for path, what in outcome.items() if path == "runs" or path.split("/")[1] in keys}
+
+
+def another_file_system(place: Path) -> Path:
+    """A folder for temporary files, in memory where there is one."""
+    memory = Path("/dev/shm")
+    other = memory.is_dir() and memory.stat().st_dev != place.stat().st_dev
+    return Path(tempfile.mkdtemp(dir=memory if other else place, prefix="tmp"))
