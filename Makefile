@@ -51,7 +51,7 @@ status: setup ## every run: outcome, progress, speed, time left
 clean-runs: setup ## remove runs, after asking: RUNS="NAME or pattern …"
 	@set -f; $(RUN) resnet_ablations.clean "$(RESULTS)" $(RUNS)
 
-report: setup ## all tables and figures from RESULTS alone
+report: setup ## all tables and figures, and the page report/index.html, from RESULTS alone
 	@$(RUN) resnet_ablations.report "$(RESULTS)"
 
 publish: setup ## copy finished runs, text only, into results/reference and make its report
