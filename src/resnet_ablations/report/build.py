@@ -9,10 +9,11 @@ from rich.text import Text
 
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import load_experiment
-from resnet_ablations.report import faithfulness, figures, render, table
+from resnet_ablations.report import faithfulness, figures, render, table, verdicts
 from resnet_ablations.report.cells import cells_of
 from resnet_ablations.report.lines import Results
 from resnet_ablations.report.panels import KINDS
+from resnet_ablations.report.paper_claims import load_claims
 from resnet_ablations.report.plans import load_plans, runs_of
 from resnet_ablations.results.files import write_atomically
 from resnet_ablations.results.frames import load_curves, load_responses, load_results
@@ -20,9 +21,9 @@ from resnet_ablations.results.sweeps import SweepPlan
 
 
 def build(results: Path, sweep: str | None, console: Console) -> list[str]:
-    """Make and print the tables and figures of every sweep, or of that one; return what is damaged, in words.
+    """Make and print the tables and figures of every sweep and the verdicts on the claims, or the former of one sweep.
 
-    Raise `UserError` where there is no sweep at all, or none of that name.
+    Return what is damaged, in words. Raise `UserError` where there is no sweep at all, or none of that name.
     """
     plans, damaged = load_plans(results)
     if sweep is not None:
@@ -38,6 +39,11 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
     for plan in plans:
         try:
             written += _report(plan, results, Results(runs, curves, responses), console)
+        except UserError as error:
+            damaged += error.messages
+    if sweep is None:
+        try:
+            written += _verdicts(plans, results, Results(runs, curves, responses), console)
         except UserError as error:
             damaged += error.messages
     for path in written:
@@ -71,4 +77,22 @@ def _report(plan: SweepPlan, folder: Path, found: Results, console: Console) -> 
     files[f"{plan.name}.md"] = "\n".join(page)
     for file, data in files.items():
         write_atomically(folder / "report" / file, data)
+    return [folder / "report" / file for file in files]
+
+
+def _verdicts(plans: list[SweepPlan], folder: Path, found: Results, console: Console) -> list[Path]:
+    """The files of the claims, and their table on the console; none where no claims are declared."""
+    claims = load_claims()
+    if not claims:
+        return []
+    judged = verdicts.judge(plans, found, claims)
+    shown = verdicts.verdict_table(judged)
+    render.terminal(shown, console)
+    files = {
+        f"{shown.name}.md": f"## {shown.title}\n\n{render.markdown(shown)}",
+        f"{shown.name}.tex": render.latex(shown),
+        f"{shown.name}.csv": render.csv(verdicts.tidy(judged)),
+    }
+    for file, text in files.items():
+        write_atomically(folder / "report" / file, text)
     return [folder / "report" / file for file in files]
