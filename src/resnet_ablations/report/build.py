@@ -90,7 +90,7 @@ def _verdicts(plans: list[SweepPlan], folder: Path, found: Results, console: Con
     render.terminal(shown, console)
     files = {
         f"{shown.name}.md": f"## {shown.title}\n\n{render.markdown(shown)}",
-        f"{shown.name}.tex": render.latex(shown),
+        f"{shown.name}.tex": "\n".join(map(render.latex, verdicts.pages(shown))),
         f"{shown.name}.csv": render.csv(verdicts.tidy(judged)),
     }
     for file, text in files.items():

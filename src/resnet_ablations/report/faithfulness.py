@@ -136,8 +136,8 @@ def faithfulness_table(plan: SweepPlan, experiment: Experiment, comparisons: lis
             f"Training loss at an iteration, ours and the paper’s: geometric mean of the points within ±{window} "
             f"iterations (never past iteration {ends}), ours the median over the finished seeds. The "
             "paper’s is digitised from its figure (±5 %), so a ratio within 0.95–1.05 cannot be told from 1. Ours "
-            "leads where each seed’s ratio is below 0.95, lags where each is above 1.05, and follows otherwise; in all it "
-            "follows unless it leads or lags somewhere, and is mixed where it does both."
+            "leads where each seed’s ratio is below 0.95, lags where each is above 1.05, and follows otherwise; "
+            "in all it follows unless it leads or lags somewhere, and is mixed where it does both."
         ),
         columns=(
             Column("row"),

@@ -17,7 +17,7 @@ class Claim(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Annotated[str, Field(pattern=r"[a-z0-9_]+")]
+    id: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     sentence: str
     where: str
     experiment: str

@@ -85,6 +85,8 @@ class LowerThan(Relation):
         pairs = [
             _pair(sample, lower, (name, evidence.label(self.lower)), unit) for name, sample in named if sample.by_seed
         ]
+        if not pairs:
+            raise NotJudged(f"no run of {listed(dict.fromkeys(lacking))} has a result")
         # The claim is contradicted by any of its comparisons, so that each has to be surer of it.
         findings = [
             _higher(pair, LEVEL / len(named)) for pair in sorted(pairs, key=lambda pair: (pair.order, pair.difference))
@@ -150,7 +152,8 @@ class Fails(Relation):
             how = "fails" if failing else "does not fail" if training else "fails in some runs and not in others"
             sentence = f"{label} {how}: {runs(len(values))} at {span(values)}{only * (len(values) == 1)}"
             return Finding(outcome, medians, of_median(values), sentence)
-        sentence = f"{len(failing)} of {len(named)} configurations fail and {len(training)} do not ({medians})"
+        alone = ", one run each" if all(len(values) == 1 for _, values in ran) else ""
+        sentence = f"{len(failing)} of {len(named)} configurations fail and {len(training)} do not ({medians}{alone})"
         if against and len(self.of) > 1:
             sentence += f", against the claim {listed(dict.fromkeys(against))}"
         if len(ran) < len(named):

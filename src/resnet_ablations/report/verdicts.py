@@ -1,7 +1,7 @@
 """What the results say about each claim of the papers: reproduced, contradicted, inconclusive or not run."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
@@ -17,6 +17,8 @@ from resnet_ablations.results.sweeps import SweepPlan
 
 NAME = "claims"
 """The stem of the files."""
+ROWS_A_PAGE = 12
+"""Of the printed table, whose lines wrap several times."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,9 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
         caption=(
             "What our runs say of each claim at each scale; a scaled-down run speaks of its own scale alone. A "
             "difference of medians counts where the exact permutation test gives p ≤ 0.05, for which four seeds "
-            "against four are enough and three against three are not; “fails” is said of the runs there are. After an interval "
-            "stands its coverage; n = seeds with a result/planned. The method, and what it cannot say: "
-            "docs/statistics.md."
+            "against four are enough and three against three are not; “fails” is said of the runs there are. "
+            "After an interval stands its coverage; n = seeds with a result/planned. The method, and what it cannot "
+            "say: docs/statistics.md."
         ),
         columns=(
             Column("no.", right=True),
@@ -171,6 +173,21 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
         rows=tuple(lines),
         notes=tuple(notes),
     )
+
+
+def pages(table: Table) -> list[Table]:
+    """The table in parts that each fit a printed page, the first with the caption and the last with the notes."""
+    starts = range(0, max(len(table.rows), 1), ROWS_A_PAGE)
+    return [
+        replace(
+            table,
+            name=table.name if start == 0 else f"{table.name}-{number}",
+            caption=table.caption if start == 0 else f"{table.title}, continued.",
+            rows=table.rows[start : start + ROWS_A_PAGE],
+            notes=table.notes if start == starts[-1] else (),
+        )
+        for number, start in enumerate(starts, start=1)
+    ]
 
 
 def tidy(verdicts: Sequence[Verdict]) -> pd.DataFrame:
