@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from resnet_ablations.errors import UserError, mistakes_in_file
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+CLAIMS = "claims"
+"""The file among the experiments that is none: what the papers conclude from them."""
 SCALES = ("quick", "small", "early", "paper")
 
 METRICS = {
@@ -183,8 +185,8 @@ class Experiment(_Strict):
 
 
 def experiment_names() -> list[str]:
-    """The experiments there are, one for each file."""
-    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+    """The experiments there are, one for each file but that of the claims."""
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem != CLAIMS)
 
 
 def load_experiment(name: str) -> Experiment:

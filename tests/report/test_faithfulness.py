@@ -8,7 +8,7 @@ from made_up import Declare, MadeUp
 from resnet_ablations.report import faithfulness
 from resnet_ablations.report.cells import cells_of
 from resnet_ablations.report.curves import coarser, over_seeds, paper_loss, train_points
-from resnet_ablations.report.faithfulness import Comparison, compare, faithfulness_table, tidy
+from resnet_ablations.report.faithfulness import Comparison, compare, course, faithfulness_table, tidy
 from resnet_ablations.report.plans import runs_of
 from resnet_ablations.results.frames import load_curves, load_results
 from resnet_ablations.results.sweeps import SweepPlan
@@ -95,9 +95,11 @@ def test_cells_of_several_columns(declare: Declare) -> None:
     found = compare(plan, cells_of(plan, made_up.experiment, runs), runs, results)
     made = faithfulness_table(plan, made_up.experiment, found)
     assert [row[0] for row in made.rows] == [
-        *("BN after addition, ResNet-110", "", "", "full pre-activation, ResNet-164", "", ""),
+        *("BN after addition, ResNet-110", "", "", ""),
+        *("full pre-activation, ResNet-164", "", "", ""),
     ]
-    assert [row[2] for row in made.rows] == ["–", "0.500", "–", "0.750", "0.500", "1.50"]
+    assert [row[2] for row in made.rows] == ["–", "0.500", "–", "–", "0.750", "0.500", "1.50", "lags"]
+    assert [row[-1] for row in made.rows] == ["", "", "", "–", "", "", "", "lags"]
     frame = tidy(plan, found)
     assert list(zip(frame["row"], frame["column"], strict=True))[::4] == [("bn", "r110"), ("pre", "r164")]
 
@@ -107,10 +109,13 @@ def test_table_and_tidy_form(made_up: MadeUp) -> None:
     made_up.run("original", 40.0, scale="early", loss=lambda iteration: 2.01)
     found = list(comparisons(made_up, plan).values())
     made = faithfulness_table(plan, made_up.experiment, found)
-    assert [column.heading for column in made.columns] == ["row", "training loss", "500", "1,000", "1,500", "2,000"]
+    assert [column.heading for column in made.columns] == [
+        *("row", "training loss", "500", "1,000", "1,500", "2,000", "in all"),
+    ]
     assert made.rows[0][:3] == ("original", "ours", "2.01")
     assert made.rows[1][:3] == ("", "paper", "≥ 2.01")
     assert made.rows[2][:3] == ("", "ratio", "≤ 1.00")
+    assert made.rows[3][:3] == ("", "course", "–")
     assert "±100 iterations" in made.caption
     assert "±5 %" in made.caption
     frame = tidy(plan, found)
@@ -133,3 +138,69 @@ def test_coarser_curves_keep_the_mean() -> None:
 def test_median_and_band_over_seeds() -> None:
     curves = [pd.Series({1: low, 2: 1.0}) for low in (1.0, 5.0, 2.0)]
     assert over_seeds(curves).to_dict("index")[1] == {"low": 1.0, "median": 2.0, "high": 5.0}
+
+
+def of_seeds(made_up: MadeUp, *ratios: float, paper: float | None = 1.0, cut_off: bool = False) -> Comparison:
+    (cell, *_) = cells_of(made_up.plan("early"), made_up.experiment, pd.DataFrame(columns=["configuration"]))
+    return Comparison(cell, 500, tuple(sorted(ratios)), paper, cut_off)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ((1.0,), "follows"),
+        ((0.95,), "follows"),
+        ((0.949,), "leads"),
+        ((1.05,), "follows"),
+        ((1.051,), "lags"),
+        ((0.5, 0.7, 0.94), "leads"),
+        ((0.5, 0.7, 0.96), "follows"),
+        ((1.04, 1.5, 2.0), "follows"),
+        ((0.5, 2.0), "follows"),
+        ((1.06, 1.5), "lags"),
+        ((), None),
+    ],
+)
+def test_a_course_needs_every_seed_beyond_the_digitising_error(
+    made_up: MadeUp, ratios: tuple[float, ...], expected: str | None
+) -> None:
+    assert of_seeds(made_up, *ratios).course == expected
+
+
+def test_a_bound_can_tell_that_ours_leads_and_nothing_else(made_up: MadeUp) -> None:
+    assert of_seeds(made_up, 0.8, cut_off=True).course == "leads"
+    assert of_seeds(made_up, 1.0, cut_off=True).course is None
+    assert of_seeds(made_up, 2.0, cut_off=True).course is None
+    assert of_seeds(made_up, 1.0, paper=None).course is None
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ((1.0, 1.0), "follows"),
+        ((1.0, 0.5), "leads"),
+        ((2.0, 1.0), "lags"),
+        ((2.0, 0.5, 1.0), "mixed"),
+        ((), None),
+    ],
+)
+def test_the_course_in_all(made_up: MadeUp, ratios: tuple[float, ...], expected: str | None) -> None:
+    unknown = of_seeds(made_up)
+    assert course([unknown, *(of_seeds(made_up, ratio) for ratio in ratios)]) == expected
+
+
+@pytest.mark.usefixtures("known_paper")
+def test_the_spread_of_the_seeds(made_up: MadeUp) -> None:
+    plan = made_up.plan("early", seeds=(0, 1, 2))
+    for seed, factor in enumerate((1.2, 1.5, 4.0)):
+        made_up.run("original", 40.0, seed, scale="early", every=20, loss=lambda i, f=factor: f * falling(i))  # type: ignore[misc]
+    made_up.run("conv1x1", 40.0, scale="early", every=20, loss=falling)
+    found = list(comparisons(made_up, plan).values())
+    made = faithfulness_table(plan, made_up.experiment, found)
+    assert [row[1] for row in made.rows[:5]] == ["ours", "paper", "ratio", "seeds", "course"]
+    assert made.rows[3][2] == "1.20–4.00"
+    assert made.rows[4][2:] == ("lags",) * 5
+    frame = tidy(plan, found)
+    assert frame["lowest_ratio"].iloc[0] == pytest.approx(1.2, rel=0.03)
+    assert frame["highest_ratio"].iloc[0] == pytest.approx(4, rel=0.03)
+    assert frame["course"].iloc[0] == "lags"

@@ -15,6 +15,7 @@ from resnet_ablations.report.__main__ import main
 
 FILES = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-fig3.pdf", "-fig3.svg", "-fig3.png")}
 PAGE = {"index.html"}
+CLAIMS = {f"claims{end}" for end in (".md", ".tex", ".csv")}
 SOURCES = Path(resnet_ablations.__file__).parents[1]
 
 
@@ -27,10 +28,10 @@ def test_a_whole_sweep_becomes_files_and_a_table(made_up: MadeUp, capsys: pytest
     made_up.all_runs({"original": 4.0})
     assert main([str(made_up.path)]) == 0
     out = capsys.readouterr().out
-    assert set(contents(made_up.path)) == FILES | PAGE
+    assert set(contents(made_up.path)) == FILES | PAGE | CLAIMS
     assert "shortcut-only" in out
     assert "6 configurations)" in out
-    assert all(f"wrote {made_up.path}/report/{name}" in out for name in FILES | PAGE)
+    assert all(f"wrote {made_up.path}/report/{name}" in out for name in FILES | PAGE | CLAIMS)
     table = out.partition("wrote ")[0]
     assert max(map(len, table.splitlines())) <= 100
     assert "\x1b" not in out
@@ -48,10 +49,35 @@ def test_every_plan_or_only_one(made_up: MadeUp, capsys: pytest.CaptureFixture[s
     assert "scale early" not in capsys.readouterr().out
     assert main([str(made_up.path)]) == 0
     early = {name.replace("quick", "early") for name in FILES} | {"shortcuts-early-faithfulness.csv"}
-    assert set(contents(made_up.path)) == FILES | early | PAGE
+    assert set(contents(made_up.path)) == FILES | early | PAGE | CLAIMS
     out = capsys.readouterr().out
     assert "Faithfulness" in out
     assert "make sweep-shortcuts SCALE=early SEEDS=0" in out
+
+
+def test_the_claims_stand_at_the_end(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
+    made_up.plan()
+    made_up.run("dropout", 71.0)
+    assert main([str(made_up.path)]) == 0
+    out = capsys.readouterr().out
+    assert out.index("Shortcut connections") < out.index("The papers’ claims") < out.index("wrote ")
+    assert "The papers’ claims" in (made_up.path / "report" / "claims.md").read_text()
+    frame = pd.read_csv(made_up.path / "report" / "claims.csv").set_index("claim")
+    assert frame["outcome"]["dropout_fails"] == "reproduced"
+    assert frame["statement"]["dropout_fails"].startswith("At this scale: ")
+    assert frame["outcome"]["plain_110_fails"] == "not run"
+    assert main([str(made_up.path), "--sweep", "shortcuts-quick"]) == 0
+    assert "The papers’ claims" not in capsys.readouterr().out
+
+
+def test_broken_claims_leave_the_tables(declare: Declare, capsys: pytest.CaptureFixture[str]) -> None:
+    made_up = declare(declared.PLACEMENTS)
+    made_up.plan()
+    (experiments.EXPERIMENTS / "claims.yaml").write_text("claims: 1\n")
+    assert main([str(made_up.path)]) == 1
+    assert "claims.yaml: claims: " in capsys.readouterr().err
+    assert "declared-quick.md" in contents(made_up.path)
+    assert not CLAIMS & set(contents(made_up.path))
 
 
 def test_no_sweep_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +105,7 @@ def test_damage_is_named_after_the_rest_is_made(made_up: MadeUp, capsys: pytest.
     (made_up.path / "sweeps" / "shortcuts-small.json").write_text('{"name": 1}')
     assert main([str(made_up.path)]) == 1
     captured = capsys.readouterr()
-    assert set(contents(made_up.path)) == FILES | PAGE
+    assert set(contents(made_up.path)) == FILES | PAGE | CLAIMS
     assert f"{damaged.path}: damaged result, left out" in captured.err
     assert "shortcuts-small.json: damaged plan, left out" in captured.err
     assert "Traceback" not in captured.err

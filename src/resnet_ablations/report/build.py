@@ -1,18 +1,21 @@
 """Everything that the report makes from a results folder."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from resnet_ablations.errors import UserError
-from resnet_ablations.report import figures, render
+from resnet_ablations.report import figures, render, verdicts
 from resnet_ablations.report.contents import SweepReport, sweep_report
 from resnet_ablations.report.kinds import KINDS
 from resnet_ablations.report.lines import Results
 from resnet_ablations.report.page import page
+from resnet_ablations.report.paper_claims import load_claims
 from resnet_ablations.report.plans import load_plans
+from resnet_ablations.report.verdicts import Verdict
 from resnet_ablations.results.files import clear_half_written, locked, write_atomically
 from resnet_ablations.results.frames import load_curves, load_responses, load_results
 
@@ -22,8 +25,8 @@ PAGE = "index.html"
 def build(results: Path, sweep: str | None, console: Console) -> list[str]:
     """Make and print what the report has on every sweep, or on that one; return what is damaged, in words.
 
-    The page, which is about all sweeps, is made with all of them. Raise `UserError` where there is no sweep at all, or
-    none of that name.
+    The verdicts on the papers' claims and the page, which are about all sweeps, are made with all of them. Raise
+    `UserError` where there is no sweep at all, or none of that name.
     """
     plans, damaged = load_plans(results)
     if sweep is not None:
@@ -47,10 +50,12 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
             render.terminal(table, console)
         files |= _files(report)
     if sweep is None:
-        files[PAGE] = page(reports, found.curves, results, damaged)
+        judged = verdicts.judge(plans, found, load_claims())
+        files |= _claims(judged, console)
+        files[PAGE] = page(reports, found.curves, results, damaged, judged)
     place = results / "report"
     place.mkdir(exist_ok=True)
-    with locked(folder):
+    with locked(results):
         clear_half_written(place)
         for name, content in files.items():
             write_atomically(place / name, content)
@@ -72,3 +77,14 @@ def _files(report: SweepReport) -> dict[str, str | bytes]:
     if faithful is not None:
         text += [f"### {faithful.title}\n", render.markdown(faithful)]
     return {f"{name}.md": "\n".join(text), **files}
+
+
+def _claims(judged: Sequence[Verdict], console: Console) -> dict[str, str | bytes]:
+    """The files of the verdicts, and their table on the console."""
+    shown = verdicts.verdict_table(judged)
+    render.terminal(shown, console)
+    return {
+        f"{shown.name}.md": f"## {shown.title}\n\n{render.markdown(shown)}",
+        f"{shown.name}.tex": "\n".join(map(render.latex, verdicts.pages(shown))),
+        f"{shown.name}.csv": render.csv(verdicts.tidy(judged)),
+    }

@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import quote
 
 import pandas as pd
@@ -21,6 +20,7 @@ from resnet_ablations.report.page_runs import keys_in
 from resnet_ablations.report.page_runs import runs_in as runs_of_page
 from resnet_ablations.report.plots import CANVAS, COLOURS, MARKERS, Plot, anchor, plot, run_anchor
 from resnet_ablations.report.table import Table
+from resnet_ablations.report.verdicts import Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCALES = {
@@ -30,42 +30,6 @@ SCALES = {
     "paper": "the paper’s own setting",
 }
 OUTCOMES = ("reproduced", "contradicted", "inconclusive", "not run")
-
-
-class Claim(Protocol):
-    """What a paper says, and where."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def sentence(self) -> str: ...
-    @property
-    def where(self) -> str: ...
-    @property
-    def experiment(self) -> str: ...
-
-
-class Verdict(Protocol):
-    """What the runs of a sweep say about a claim."""
-
-    @property
-    def claim(self) -> Claim: ...
-    @property
-    def sweep(self) -> str: ...
-    @property
-    def scale(self) -> str: ...
-    @property
-    def outcome(self) -> str: ...
-    @property
-    def effect(self) -> str: ...
-    @property
-    def interval(self) -> str: ...
-    @property
-    def seeds(self) -> str: ...
-    @property
-    def statement(self) -> str: ...
-    @property
-    def flags(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
