@@ -50,8 +50,13 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
             render.terminal(table, console)
         files |= _files(report)
     if sweep is None:
-        judged = verdicts.judge(plans, found, load_claims())
-        files |= _claims(judged, console)
+        judged: list[Verdict] = []
+        try:
+            judged = verdicts.judge(plans, found, load_claims())
+        except UserError as error:
+            damaged += error.messages
+        if judged:
+            files |= _claims(judged, console)
         files[PAGE] = page(reports, found.curves, results, damaged, judged)
     place = results / "report"
     place.mkdir(exist_ok=True)
