@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Drawing
 from resnet_ablations.errors import UserError
 from resnet_ablations.report import figures
 from resnet_ablations.report.cells import cells_of
-from resnet_ablations.report.lines import Results, lines_of
+from resnet_ablations.report.lines import Results, figures_of, lines_of
 from resnet_ablations.report.plans import runs_of
 from resnet_ablations.results.frames import load_curves, load_responses, load_results
 from resnet_ablations.results.sweeps import SweepPlan
@@ -24,7 +24,8 @@ def draw(made_up: MadeUp, plan: SweepPlan, whole: str = "fig3") -> Drawing:
     results = results_of(made_up, plan)
     cells = cells_of(plan, made_up.experiment, results.runs)
     with matplotlib.style.context(figures.STYLE, after_reset=True):
-        figure = figures.draw(figures.wholes(made_up.experiment)[whole], plan, made_up.experiment, cells, results)
+        by_name = {figure.name: figure for figure in figures_of(plan, made_up.experiment, cells, results)}
+        figure = figures.draw(by_name[whole], plan)
         figure.draw_without_rendering()
     return figure
 
@@ -99,13 +100,16 @@ def curves(axes: Axes) -> list[tuple[str, float, list[float]]]:
 
 
 def test_panels_with_one_number_are_one_figure(made_up: MadeUp, declare: Declare) -> None:
-    assert list(figures.wholes(made_up.experiment)) == ["fig3"]
+    def panels_of(made_up: MadeUp) -> dict[str, list[str]]:
+        plan = made_up.plan()
+        results = results_of(made_up, plan)
+        cells = cells_of(plan, made_up.experiment, results.runs)
+        made = figures_of(plan, made_up.experiment, cells, results)
+        return {figure.name: [panel.id for panel in figure.panels] for figure in made}
+
+    assert panels_of(made_up) == {"fig3": ["fig3a", "fig3b", "fig3c", "fig3d"]}
     text = declared.PLACEMENTS + "  - {id: fig1, title: ResNet-1001, cells: [pre/r110]}\n"
-    wholes = figures.wholes(declare(text).experiment)
-    assert {name: [panel.id for panel in panels] for name, panels in wholes.items()} == {
-        "fig6": ["fig6left", "fig6right"],
-        "fig1": ["fig1"],
-    }
+    assert panels_of(declare(text)) == {"fig6": ["fig6left", "fig6right"], "fig1": ["fig1"]}
 
 
 def test_the_panels_of_one_figure_are_of_one_kind(declare: Declare) -> None:

@@ -1,28 +1,29 @@
 """Everything that the report makes from a results folder."""
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from resnet_ablations.errors import UserError
-from resnet_ablations.experiments import load_experiment
-from resnet_ablations.report import faithfulness, figures, render, table
-from resnet_ablations.report.cells import cells_of
+from resnet_ablations.report import figures, render
+from resnet_ablations.report.contents import SweepReport, sweep_report
+from resnet_ablations.report.kinds import KINDS
 from resnet_ablations.report.lines import Results
-from resnet_ablations.report.panels import KINDS
-from resnet_ablations.report.plans import load_plans, runs_of
+from resnet_ablations.report.page import page
+from resnet_ablations.report.plans import load_plans
 from resnet_ablations.results.files import write_atomically
 from resnet_ablations.results.frames import load_curves, load_responses, load_results
-from resnet_ablations.results.sweeps import SweepPlan
+
+PAGE = "index.html"
 
 
 def build(results: Path, sweep: str | None, console: Console) -> list[str]:
-    """Make and print the tables and figures of every sweep, or of that one; return what is damaged, in words.
+    """Make and print what the report has on every sweep, or on that one; return what is damaged, in words.
 
-    Raise `UserError` where there is no sweep at all, or none of that name.
+    The page, which is about all sweeps, is made with all of them. Raise `UserError` where there is no sweep at all, or
+    none of that name.
     """
     plans, damaged = load_plans(results)
     if sweep is not None:
@@ -31,44 +32,39 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
             raise UserError(f"--sweep={sweep}: no such sweep in {results}/sweeps; there: {', '.join(names) or 'none'}")
         plans = [plan for plan in plans if plan.name == sweep]
     with warnings.catch_warnings(action="ignore"):  # they are said again at the end, where they are seen
-        runs, curves, responses = load_results(results), load_curves(results), load_responses(results)
-    for frame in (runs, curves, responses):
+        found = Results(load_results(results), load_curves(results), load_responses(results))
+    for frame in (found.runs, found.curves, found.responses):
         damaged += frame.attrs["damaged"]
-    written: list[Path] = []
+    reports = []
     for plan in plans:
         try:
-            written += _report(plan, results, Results(runs, curves, responses), console)
+            reports.append(sweep_report(plan, found, results))
         except UserError as error:
             damaged += error.messages
-    for path in written:
+    files: dict[str, str | bytes] = {}
+    for report in reports:
+        for table in report.tables:
+            render.terminal(table, console)
+        files |= _files(report)
+    if sweep is None:
+        files[PAGE] = page(reports, found.curves, results, damaged)
+    for name, content in files.items():
+        path = results / "report" / name
+        write_atomically(path, content)
         console.print(Text(f"wrote {path}"), soft_wrap=True)
     return damaged
 
 
-def _report(plan: SweepPlan, folder: Path, found: Results, console: Console) -> list[Path]:
-    """One sweep's files, and its tables on the console."""
-    experiment = load_experiment(plan.experiment)
-    runs = runs_of(plan, found.runs, found.curves)
-    cells = cells_of(plan, experiment, runs)
-    comparison = table.comparison(plan, experiment, cells, runs, folder)
-    render.terminal(comparison, console)
-    page = [f"## {comparison.title}\n", render.markdown(comparison)]
-    files: dict[str, str | bytes] = {
-        f"{plan.name}.md": "",  # first of the list, filled last
-        f"{plan.name}.tex": render.latex(comparison),
-        f"{plan.name}.csv": render.csv(table.tidy(plan, experiment, cells)),
-    }
-    for whole, panels in figures.wholes(experiment).items():
-        name = f"{plan.name}-{whole}"
-        content = figures.render(panels, plan, experiment, cells, replace(found, runs=runs))
-        files |= {f"{name}.{suffix}": data for suffix, data in content.items()}
-        page.append(f"![{experiment.title}: {KINDS[panels[0].kind].shows}]({name}.png)\n")
-    if comparisons := faithfulness.compare(plan, cells, runs, found.curves):
-        faithful = faithfulness.faithfulness_table(plan, experiment, comparisons)
-        render.terminal(faithful, console)
-        page += [f"### {faithful.title}\n", render.markdown(faithful)]
-        files[f"{faithful.name}.csv"] = render.csv(faithfulness.tidy(plan, comparisons))
-    files[f"{plan.name}.md"] = "\n".join(page)
-    for file, data in files.items():
-        write_atomically(folder / "report" / file, data)
-    return [folder / "report" / file for file in files]
+def _files(report: SweepReport) -> dict[str, str | bytes]:
+    """One sweep's files by name, its Markdown first."""
+    comparison, faithful, name = report.comparison, report.faithfulness, report.plan.name
+    text = [f"## {comparison.title}\n", render.markdown(comparison)]
+    files: dict[str, str | bytes] = {f"{name}.tex": render.latex(comparison)}
+    files |= {f"{stem}.csv": render.csv(frame) for stem, frame in report.tidy.items()}
+    for figure in report.figures:
+        stem = f"{name}-{figure.name}"
+        files |= {f"{stem}.{suffix}": data for suffix, data in figures.render(figure, report.plan).items()}
+        text.append(f"![{report.experiment.title}: {KINDS[figure.panels[0].kind].shows}]({stem}.png)\n")
+    if faithful is not None:
+        text += [f"### {faithful.title}\n", render.markdown(faithful)]
+    return {f"{name}.md": "\n".join(text), **files}

@@ -11,16 +11,15 @@ import matplotlib.style
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from resnet_ablations.experiments import Experiment
 from resnet_ablations.experiments import Figure as Panel
-from resnet_ablations.report.cells import Cell
-from resnet_ablations.report.lines import Line, Results, lines_of
-from resnet_ablations.report.panels import GREYS, KINDS, draw_panel, line_colour, paper_colour
+from resnet_ablations.report.kinds import KINDS
+from resnet_ablations.report.lines import Figure, Line
+from resnet_ablations.report.panels import GREYS, draw_panel, line_colour, paper_colour
 from resnet_ablations.results.sweeps import SweepPlan
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
@@ -33,46 +32,38 @@ LETTERS = 21
 """Of a legend's names, that are an inch long."""
 
 
-def wholes(experiment: Experiment) -> dict[str, list[Panel]]:
-    """The panels of each figure by its name: `fig3` has fig3a … fig3d."""
-    names = dict.fromkeys(panel.whole for panel in experiment.figures)
-    return {name: [panel for panel in experiment.figures if panel.whole == name] for name in names}
-
-
-def render(
-    panels: Sequence[Panel], plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], results: Results
-) -> dict[str, bytes]:
-    """The panels of one figure as its file's content by format, the same bytes for the same data."""
+def render(figure: Figure, plan: SweepPlan) -> dict[str, bytes]:
+    """The figure as its file's content by format, the same bytes for the same data."""
     files = {}
     # After a reset: a reader's own matplotlibrc must not change the figures.
     with matplotlib.style.context(STYLE, after_reset=True):
-        figure = draw(panels, plan, experiment, cells, results)
+        drawing = draw(figure, plan)
         for suffix, metadata in FORMATS.items():
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix, metadata=metadata)
+            drawing.savefig(buffer, format=suffix, metadata=metadata)
             files[suffix] = buffer.getvalue()
     return files
 
 
-def draw(
-    panels: Sequence[Panel], plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], results: Results
-) -> Figure:
+def draw(figure: Figure, plan: SweepPlan) -> Drawing:
     """The panels in a grid of two columns.
 
     All have the same axes: the paper's at its own scale, otherwise such as fit everything drawn.
     """
+    panels, of_panels = figure.panels, figure.lines
     kind = KINDS[panels[0].kind]
-    of_panels = [lines_of(panel, plan, experiment, cells, results) for panel in panels]
+    axes_of_all = kind.axes_of([line for lines in of_panels for line in lines], plan.scale == "paper")
     columns = min(2, len(panels))
     height = math.ceil(len(panels) / columns)
-    names = [[_legend(line) for line in lines] for lines in of_panels]
+    names = [[line.legend for line in lines] for lines in of_panels]
     ncols = min((_fitting(some, PANEL_WIDTH + RIGHT, 6) for some in names if len(some) > 1), default=1)
     legend_rows = [math.ceil(len(some) / ncols) for some in names]
     key = _key(panels, plan, of_panels)
     key_columns = _fitting([str(handle.get_label()) for handle in key], columns * (PANEL_WIDTH + BETWEEN), 8)
-    figure, subplots = _grid(columns, height, max(legend_rows), math.ceil(len(key) / key_columns))
+    drawing, subplots = _grid(columns, height, max(legend_rows), math.ceil(len(key) / key_columns))
     for number, (panel, lines) in enumerate(zip(panels, of_panels, strict=True)):
-        left, *right = draw_panel(kind, figure.add_subplot(subplots[number]), lines, of_panels, plan.scale == "paper")
+        place = drawing.add_subplot(subplots[number])
+        left, *right = draw_panel(kind, place, lines, axes_of_all, max(map(len, of_panels)))
         letter = f"({chr(ord('a') + number)}) " if len(panels) > 1 else ""
         beside = legend_rows[number - number % columns :][:columns]
         left.set_title(_text(f"{letter}{panel.title}"), y=1, pad=17 + 10 * (max(beside) - 1))
@@ -86,11 +77,11 @@ def draw(
                 axes.set_ylabel("")
         if number + columns < len(panels):
             left.set_xlabel("")
-    figure.legend(handles=key, loc="lower center", ncols=key_columns, borderaxespad=0.3)
-    return figure
+    drawing.legend(handles=key, loc="lower center", ncols=key_columns, borderaxespad=0.3)
+    return drawing
 
 
-def _grid(columns: int, height: int, legend_rows: int, key_rows: int) -> tuple[Figure, GridSpec]:
+def _grid(columns: int, height: int, legend_rows: int, key_rows: int) -> tuple[Drawing, GridSpec]:
     """A figure with places for so many panels, with so many rows of names over each and under all."""
     top, under = (space + 0.14 * (legend_rows - 1) for space in (0.45, 0.75))
     bottom = 0.7 + 0.15 * (key_rows - 1)
@@ -105,13 +96,13 @@ def _grid(columns: int, height: int, legend_rows: int, key_rows: int) -> tuple[F
         wspace=BETWEEN / PANEL_WIDTH,
         hspace=under / PANEL_HEIGHT,
     )
-    return Figure(figsize=(width, whole)), grid
+    return Drawing(figsize=(width, whole)), grid
 
 
 def _name_lines(axes: Axes, lines: Sequence[Line], ncols: int) -> None:
     """The panel's own legend: outside the axes, where no curve can run through it."""
     handles = [
-        Line2D([], [], color=line_colour(index), linewidth=2.2, label=_text(_legend(line)))
+        Line2D([], [], color=line_colour(index), linewidth=2.2, label=_text(line.legend))
         for index, line in enumerate(lines)
     ]
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderpad": 0, "borderaxespad": 0.4}
@@ -119,15 +110,6 @@ def _name_lines(axes: Axes, lines: Sequence[Line], ncols: int) -> None:
     if not any(line.cell.n for line in lines):
         frame = {"facecolor": "white", "edgecolor": "0.6"}
         axes.text(0.5, 0.5, "no run yet", ha="center", va="center", transform=axes.transAxes, bbox=frame)
-
-
-def _legend(line: Line) -> str:
-    cell = line.cell
-    if cell.n:
-        return f"{line.label}, n = {cell.n}/{cell.planned}"
-    if cell.is_not_run:
-        return f"{line.label}: not at this scale"
-    return f"{line.label}: {'diverged' if cell.diverged else 'no run yet'}"
 
 
 def _fitting(names: Sequence[str], inches: float, handle: int) -> int:

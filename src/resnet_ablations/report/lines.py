@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import pandas as pd
@@ -28,18 +29,43 @@ SCALES_OF_THE_PAPER = ("early", "paper")
 """The scales that share the paper's setting, so that its curves may lie behind ours."""
 
 Quantity = Literal["train_loss", "train_error", "test_error", "response"]
+DRAWN: tuple[Quantity, ...] = ("train_loss", "train_error", "test_error")
+"""Of a curve."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One cell in a panel. Of each quantity ours as an `over_seeds` table and the paper's, where there is anything."""
+    """One cell in a panel: each quantity of its runs, by their keys, and the paper's, where there is anything."""
 
     cell: Cell
     label: str
     end: float
     """The last iteration that there may be."""
-    ours: dict[Quantity, pd.DataFrame]
+    runs: dict[Quantity, dict[str, pd.Series]]
     paper: dict[Quantity, pd.Series]
+
+    @cached_property
+    def ours(self) -> dict[Quantity, pd.DataFrame]:
+        """Each quantity `over_seeds`."""
+        return {quantity: over_seeds(of_runs.values()) for quantity, of_runs in self.runs.items()}
+
+    @property
+    def legend(self) -> str:
+        """Its name, and how many runs there are."""
+        if self.cell.n:
+            return f"{self.label}, n = {self.cell.n}/{self.cell.planned}"
+        if self.cell.is_not_run:
+            return f"{self.label}: not at this scale"
+        return f"{self.label}: {'diverged' if self.cell.diverged else 'no run yet'}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the paper's: its panels, `lines` those of each; `fig3` has fig3a … fig3d."""
+
+    name: str
+    panels: tuple[Panel, ...]
+    lines: tuple[tuple[Line, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -49,6 +75,19 @@ class Results:
     runs: pd.DataFrame
     curves: pd.DataFrame
     responses: pd.DataFrame
+
+
+def figures_of(
+    plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], results: Results
+) -> tuple[Figure, ...]:
+    """All figures of the experiment, from `runs_of` the plan."""
+    of_panels = [tuple(lines_of(panel, plan, experiment, cells, results)) for panel in experiment.figures]
+    drawn = list(zip(experiment.figures, of_panels, strict=True))
+    figures = []
+    for name in dict.fromkeys(panel.whole for panel in experiment.figures):
+        panels, lines = zip(*((panel, lines) for panel, lines in drawn if panel.whole == name), strict=True)
+        figures.append(Figure(name, panels, lines))
+    return tuple(figures)
 
 
 def lines_of(
@@ -66,13 +105,8 @@ def _curves(cell: Cell, label: str, panel: Panel, plan: SweepPlan, results: Resu
     configurations = [tally.configuration for tally in cell.tallies]
     end = max(iterations(plan, configurations), default=0)
     found = finished_curves(configurations, results.runs, results.curves)
-    found = [curve[curve["iteration"] <= end] for curve in found]
-    points: dict[Quantity, Callable[[pd.DataFrame], pd.Series]] = {
-        "train_loss": lambda curve: coarser(train_points(curve, "train_loss"), MOST_POINTS),
-        "train_error": lambda curve: coarser(train_points(curve, "train_error"), MOST_POINTS),
-        "test_error": error_points,
-    }
-    ours = {quantity: over_seeds(map(of, found)) for quantity, of in points.items() if found}
+    by_key = {curve["key"].iloc[0]: points_of(curve[curve["iteration"] <= end]) for curve in found}
+    runs = {name: {key: points[name] for key, points in by_key.items()} for name in DRAWN} if found else {}
     paper: dict[Quantity, pd.Series | None] = {}
     if cell.paper.curve is not None and plan.scale in SCALES_OF_THE_PAPER:
         paper["train_loss"] = paper_loss(cell.paper.curve)
@@ -80,7 +114,16 @@ def _curves(cell: Cell, label: str, panel: Panel, plan: SweepPlan, results: Resu
         paper["test_error"] = paper_curve(cell.paper.curve, "test_error")
     stop = end if plan.scale == "early" else None
     shown = {name: curve.loc[:stop] for name, curve in paper.items() if curve is not None}
-    return Line(cell, label, end, ours, {name: curve for name, curve in shown.items() if len(curve)})
+    return Line(cell, label, end, runs, {name: curve for name, curve in shown.items() if len(curve)})
+
+
+def points_of(curve: pd.DataFrame) -> dict[Quantity, pd.Series]:
+    """What is drawn of one run's curve."""
+    return {
+        "train_loss": coarser(train_points(curve, "train_loss"), MOST_POINTS),
+        "train_error": coarser(train_points(curve, "train_error"), MOST_POINTS),
+        "test_error": error_points(curve),
+    }
 
 
 def _responses(cell: Cell, label: str, panel: Panel, plan: SweepPlan, results: Results) -> Line:
@@ -88,8 +131,8 @@ def _responses(cell: Cell, label: str, panel: Panel, plan: SweepPlan, results: R
     runs = runs[runs["configuration"].isin([tally.configuration for tally in cell.tallies])]
     responses = results.responses[results.responses["key"].isin(runs["key"])]
     order: Callable[[pd.Series], pd.Series] = by_size if panel.sorted else pd.Series.sort_index
-    found = [order(of_run.set_index("layer")["std"]) for _, of_run in responses.groupby("key")]
-    ours: dict[Quantity, pd.DataFrame] = {"response": over_seeds(found)} if found else {}
+    found = {str(key): order(of_run.set_index("layer")["std"]) for key, of_run in responses.groupby("key")}
+    ours: dict[Quantity, dict[str, pd.Series]] = {"response": found} if found else {}
     paper = None
     if cell.paper.curve is not None and plan.scale == "paper":
         paper = paper_responses(cell.paper.curve)

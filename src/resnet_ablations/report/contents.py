@@ -1,0 +1,56 @@
+"""What the report says of one sweep, as data: made once, written in every format."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from resnet_ablations.experiments import Experiment, load_experiment
+from resnet_ablations.report import faithfulness, table
+from resnet_ablations.report.cells import Cell, cells_of
+from resnet_ablations.report.lines import Figure, Results, figures_of
+from resnet_ablations.report.plans import runs_of
+from resnet_ablations.report.table import Table
+from resnet_ablations.results.sweeps import SweepPlan
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """A sweep's tables and figures, and the cells and runs that they are made of; `tidy` is by the stem of its file."""
+
+    plan: SweepPlan
+    experiment: Experiment
+    cells: tuple[Cell, ...]
+    runs: pd.DataFrame
+    """As `runs_of` the plan."""
+    comparison: Table
+    figures: tuple[Figure, ...]
+    faithfulness: Table | None
+    tidy: dict[str, pd.DataFrame]
+
+    @property
+    def tables(self) -> list[Table]:
+        """Those there are."""
+        return [self.comparison] if self.faithfulness is None else [self.comparison, self.faithfulness]
+
+
+def sweep_report(plan: SweepPlan, found: Results, folder: Path) -> SweepReport:
+    """What the runs of a results folder come to in that sweep; raise `UserError` where its experiment is no more."""
+    experiment = load_experiment(plan.experiment)
+    runs = runs_of(plan, found.runs, found.curves)
+    cells = cells_of(plan, experiment, runs)
+    tidy = {plan.name: table.tidy(plan, experiment, cells)}
+    faithful = None
+    if comparisons := faithfulness.compare(plan, cells, runs, found.curves):
+        faithful = faithfulness.faithfulness_table(plan, experiment, comparisons)
+        tidy[faithful.name] = faithfulness.tidy(plan, comparisons)
+    return SweepReport(
+        plan,
+        experiment,
+        tuple(cells),
+        runs,
+        comparison=table.comparison(plan, experiment, cells, runs, folder),
+        figures=figures_of(plan, experiment, cells, replace(found, runs=runs)),
+        faithfulness=faithful,
+        tidy=tidy,
+    )
