@@ -31,7 +31,9 @@ def paper_loss(curve: str) -> pd.Series | None:
 
 def coarser(points: pd.Series, at_most: int) -> pd.Series:
     """The means of so many neighbouring points each that not more than `at_most` are left."""
-    together = -(-len(points) // at_most) or 1
+    if len(points) <= at_most:
+        return points
+    together = -(-len(points) // at_most)
     groups = pd.Series(range(len(points))) // together
     means = points.reset_index().groupby(groups).mean()
     return means.set_index(means.columns[0])[means.columns[1]]

@@ -77,9 +77,7 @@ class Results:
     responses: pd.DataFrame
 
 
-def figures_of(
-    plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], results: Results
-) -> tuple[Figure, ...]:
+def figures_of(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], results: Results) -> tuple[Figure, ...]:
     """All figures of the experiment, from `runs_of` the plan."""
     of_panels = [tuple(lines_of(panel, plan, experiment, cells, results)) for panel in experiment.figures]
     drawn = list(zip(experiment.figures, of_panels, strict=True))

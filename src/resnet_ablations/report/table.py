@@ -40,14 +40,17 @@ class Table:
     notes: tuple[str, ...] = ()
     command: str | None = None
     """The command that fills the gaps, if there are any."""
+    cells: tuple[tuple[Cell | None, ...], ...] = ()
+    """Of each text in the rows, the cell whose runs it is made of; empty where no text is."""
 
 
 @dataclass(frozen=True)
 class _Texts:
-    """A column with its texts, from top to bottom."""
+    """A column with its texts, from top to bottom, and the cells whose runs they are made of."""
 
     column: Column
     texts: list[str]
+    cells: Sequence[Cell | None] = ()
 
     @property
     def width(self) -> int:
@@ -89,6 +92,7 @@ def comparison(plan: SweepPlan, experiment: Experiment, cells: list[Cell], runs:
             *notes.provenance_notes(plan, experiment, cells, runs),
         ),
         command=notes.missing_command(plan, cells, results),
+        cells=tuple(zip(*(texts.cells or [None] * len(experiment.rows) for texts in made), strict=True)),
     )
 
 
@@ -157,17 +161,18 @@ def _numbers(column: PaperColumn, plan: SweepPlan, experiment: Experiment, cells
     says_fail = plan.scale == "paper" and captions.prints_fail(cells)
     baseline = next((label for cell in of_column if sole and (label := baseline_label(cell, experiment))), None)
     digits = _digits(cell.paper for cell in of_column)
+    of_rows = [by_row.get(row.id) for row in experiment.rows]
     paper, ours, differences = [], [], []
-    for cell in (by_row.get(row.id) for row in experiment.rows):
+    for cell in of_rows:
         order = ordering(cell) if cell else None
         mark = "" if order is None or order.agrees else f" {MARK}"
         paper.append(_paper(cell.paper, digits) if cell else "")
         ours.append(_ours(cell, says_fail) + mark * (baseline is None) if cell else "")
         differences.append(_difference(cell) + mark if cell else "")
     several = {1: 18 if len(experiment.headings) > 3 else 20, 2: 20, 3: 14}
-    made = [_Texts(Column(f"{led}ours", width=several.get(len(experiment.columns), 8)), ours)]
+    made = [_Texts(Column(f"{led}ours", width=several.get(len(experiment.columns), 8)), ours, of_rows)]
     if baseline:
-        made.append(_Texts(Column(f"vs {baseline}", right=True, width=11), differences))
+        made.append(_Texts(Column(f"vs {baseline}", right=True, width=11), differences, of_rows))
     if any(has_number(cell.paper) for cell in of_column):
         narrow = max(map(len, [*paper, *led.split()]))
         made.insert(0, _Texts(Column(f"{led}paper", right=True, width=narrow if led else None), paper))
