@@ -1,6 +1,5 @@
 """Everything that the report makes from a results folder."""
 
-import warnings
 from pathlib import Path
 
 from rich.console import Console
@@ -10,11 +9,11 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.report import figures, render
 from resnet_ablations.report.contents import SweepReport, sweep_report
 from resnet_ablations.report.kinds import KINDS
-from resnet_ablations.report.lines import Results
+from resnet_ablations.report.lines import load
 from resnet_ablations.report.page import page
 from resnet_ablations.report.plans import load_plans
+from resnet_ablations.report.published import load_published
 from resnet_ablations.results.files import write_atomically
-from resnet_ablations.results.frames import load_curves, load_responses, load_results
 
 PAGE = "index.html"
 
@@ -31,14 +30,12 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
         if sweep not in names:
             raise UserError(f"--sweep={sweep}: no such sweep in {results}/sweeps; there: {', '.join(names) or 'none'}")
         plans = [plan for plan in plans if plan.name == sweep]
-    with warnings.catch_warnings(action="ignore"):  # they are said again at the end, where they are seen
-        found = Results(load_results(results), load_curves(results), load_responses(results))
-    for frame in (found.runs, found.curves, found.responses):
-        damaged += frame.attrs["damaged"]
+    found, published = load(results), load_published(results, plans)
+    damaged += [*found.damaged, *(published.damaged if published else ())]
     reports = []
     for plan in plans:
         try:
-            reports.append(sweep_report(plan, found, results))
+            reports.append(sweep_report(plan, found, results, published))
         except UserError as error:
             damaged += error.messages
     files: dict[str, str | bytes] = {}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Literal
 
@@ -64,9 +65,14 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")
 def markdown(table: Table) -> str:
     """GitHub's Markdown: caption, table, notes, and the command as a code block."""
     lines = [_markdown(table.caption), ""]
-    lines.append(_markdown_line(column.heading for column in table.columns))
-    lines.append("| " + " | ".join("---:" if column.right else "---" for column in table.columns) + " |")
-    lines += [_markdown_line(row) for row in table.rows]
+    lines.append(_markdown_line(_markdown(column.heading) for column in table.columns))
+    lines.append(_markdown_line("---:" if column.right else "---" for column in table.columns))
+    for number, row in enumerate(table.rows):
+        texts = map(_markdown, row)
+        best = [(number, column) in table.best for column in range(len(row))]
+        lines.append(
+            _markdown_line(f"**{text}**" if is_best else text for text, is_best in zip(texts, best, strict=True))
+        )
     for note in table.notes:
         lines += ["", _markdown(note)]
     if table.command:
@@ -76,9 +82,10 @@ def markdown(table: Table) -> str:
 
 def latex(table: Table) -> str:
     """A `table` with a booktabs `tabular`, to be used with LaTeX's input command as it is."""
-    command = [f"% Runs are missing; this makes them: {table.command}"] if table.command else []
+    table, left_out = _narrow(table)
+    command = [f"% Runs are missing; this makes them: {_one_line(table.command)}"] if table.command else []
     columns = "".join(map(_latex_column, table.columns))
-    notes = [rf"\par\smallskip {_latex(note)}" for note in table.notes]
+    notes = [rf"\par\smallskip {_latex(note)}" for note in (*table.notes, *left_out)]
     return "\n".join(
         [
             *command,
@@ -88,13 +95,14 @@ def latex(table: Table) -> str:
             rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]', '-', table.name)}}}",
             r"\medskip",
             r"\footnotesize\setlength{\tabcolsep}{3pt}",
+            r"\makebox[\linewidth]{%",  # one that is wider than the text stands out on both sides
             rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
             r"\toprule",
-            _latex_line([column.heading for column in table.columns], table.columns),
+            _latex_line([_latex(column.heading) for column in table.columns], table.columns),
             r"\midrule",
-            *(_latex_line(row, table.columns) for row in table.rows),
+            *(_latex_row(table, number) for number in range(len(table.rows))),
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             *notes,
             r"\end{table}",
             "",
@@ -110,6 +118,7 @@ def csv(frame: pd.DataFrame) -> str:
 
 def terminal(table: Table, console: Console) -> None:
     """Print the table, not wider than `WIDTH`."""
+    table, left_out = _narrow(table)
     width = min(WIDTH, console.width)
     console.print(Text(table.title, style="bold"), width=width)
     console.print(Text(table.caption), width=width)
@@ -119,17 +128,35 @@ def terminal(table: Table, console: Console) -> None:
         justify: Literal["left", "right"] = "right" if column.right else "left"
         # Folded in a narrow terminal: rich would cut a number off.
         grid.add_column(Text(column.heading), justify=justify, max_width=column.width, overflow="fold")
-    for row in table.rows:
-        grid.add_row(*(Text(_broken(text, column)) for text, column in zip(row, table.columns, strict=True)))
+    for number, row in enumerate(table.rows):
+        styles = ["bold" if (number, column) in table.best else "" for column in range(len(row))]
+        texts = map(_broken, row, table.columns)
+        grid.add_row(*(Text(text, style) for text, style in zip(texts, styles, strict=True)))
     console.print()
     console.print(grid, width=width)
     console.print()
-    for note in table.notes:
+    for note in (*table.notes, *left_out):
         console.print(Text(note), width=width)
     if table.command:
         console.print(Text("Runs are missing; this makes them:"), width=width)
         console.print(Text(f"  {table.command}"), soft_wrap=True)
     console.print()
+
+
+def _narrow(table: Table) -> tuple[Table, list[str]]:
+    """The table without the columns that stand aside, and a note that says where they are, if there are any."""
+    kept = [number for number, column in enumerate(table.columns) if not column.is_aside]
+    if len(kept) == len(table.columns):
+        return table, []
+    narrow = replace(
+        table,
+        columns=tuple(table.columns[number] for number in kept),
+        rows=tuple(tuple(row[number] for number in kept) for row in table.rows),
+        best=frozenset((row, kept.index(column)) for row, column in table.best if column in kept),
+        cells=(),
+    )
+    headings = (column.heading for column in table.columns if column.is_aside)
+    return narrow, [f"For want of width not here but in {table.name}.md and {table.name}.csv: {'; '.join(headings)}."]
 
 
 def _broken(text: str, column: Column) -> str:
@@ -144,7 +171,7 @@ def _markdown(text: str) -> str:
 
 
 def _markdown_line(texts: Iterable[str]) -> str:
-    return "| " + " | ".join(map(_markdown, texts)) + " |"
+    return "| " + " | ".join(texts) + " |"
 
 
 def _latex(text: str) -> str:
@@ -160,9 +187,17 @@ def _latex_column(column: Column) -> str:
     return f"p{{{column.width / 2:g}em}}"
 
 
+def _latex_row(table: Table, number: int) -> str:
+    best = [(number, column) in table.best for column in range(len(table.columns))]
+    texts = map(_latex, table.rows[number])
+    return _latex_line(
+        [rf"\textbf{{{text}}}" if is_best else text for text, is_best in zip(texts, best, strict=True)], table.columns
+    )
+
+
 def _latex_line(texts: Sequence[str], columns: Sequence[Column]) -> str:
     flush = [(r"\raggedleft " if c.right else r"\raggedright ") if c.width else "" for c in columns]
-    cells = " & ".join(start + _latex(text) for start, text in zip(flush, texts, strict=True))
+    cells = " & ".join(start + text for start, text in zip(flush, texts, strict=True))
     return cells + r" \tabularnewline"  # not \\, which means something else after \raggedright
 
 
