@@ -1,13 +1,17 @@
 """Everything that the report makes from a results folder."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from matplotlib.figure import Figure as Drawing
 from rich.console import Console
 from rich.text import Text
 
 from resnet_ablations.errors import UserError
 from resnet_ablations.report import figures, render
 from resnet_ablations.report.contents import SweepReport, sweep_report
+from resnet_ablations.report.dots import draw_costs, draw_strip
 from resnet_ablations.report.kinds import KINDS
 from resnet_ablations.report.lines import load
 from resnet_ablations.report.page import page
@@ -58,10 +62,23 @@ def _files(report: SweepReport) -> dict[str, str | bytes]:
     text = [f"## {comparison.title}\n", render.markdown(comparison)]
     files: dict[str, str | bytes] = {f"{name}.tex": render.latex(comparison)}
     files |= {f"{stem}.csv": render.csv(frame) for stem, frame in report.tidy.items()}
-    for figure in report.figures:
-        stem = f"{name}-{figure.name}"
-        files |= {f"{stem}.{suffix}": data for suffix, data in figures.render(figure, report.plan).items()}
-        text.append(f"![{report.experiment.title}: {KINDS[figure.panels[0].kind].shows}]({stem}.png)\n")
+    for stem, (shows, draw) in _drawings(report).items():
+        files |= {f"{stem}.{suffix}": data for suffix, data in figures.render(draw).items()}
+        text.append(f"![{report.experiment.title}: {shows}]({stem}.png)\n")
     if faithful is not None:
         text += [f"### {faithful.title}\n", render.markdown(faithful)]
     return {f"{name}.md": "\n".join(text), **files}
+
+
+def _drawings(report: SweepReport) -> dict[str, tuple[str, Callable[[], Drawing]]]:
+    """One sweep's figures by the stem of their files: what they show, and how they are drawn."""
+    name, title, scale = report.plan.name, report.comparison.title, report.plan.scale
+    drawings: dict[str, tuple[str, Callable[[], Drawing]]] = {}
+    for figure in report.figures:
+        shows = KINDS[figure.panels[0].kind].shows
+        drawings[f"{name}-{figure.name}"] = (shows, partial(figures.draw, figure, report.plan))
+    if report.strip:
+        drawings[f"{name}-strip"] = ("final errors", partial(draw_strip, report.strip, title, scale))
+    if report.costs:
+        drawings[f"{name}-cost"] = ("final errors and what they cost", partial(draw_costs, report.costs, title, scale))
+    return drawings

@@ -8,6 +8,7 @@ import pandas as pd
 from resnet_ablations.experiments import Experiment, load_experiment
 from resnet_ablations.report import faithfulness
 from resnet_ablations.report.cells import Cell, cells_of
+from resnet_ablations.report.finals import Costs, Strip, costs_of, strip_of
 from resnet_ablations.report.lines import Figure, Results, figures_of
 from resnet_ablations.report.plans import runs_of
 from resnet_ablations.report.published import reference_of
@@ -29,6 +30,8 @@ class SweepReport:
     figures: tuple[Figure, ...]
     faithfulness: Table | None
     tidy: dict[str, pd.DataFrame]
+    strip: Strip | None = None
+    costs: Costs | None = None
 
     @property
     def tables(self) -> list[Table]:
@@ -62,4 +65,6 @@ def sweep_report(plan: SweepPlan, found: Results, folder: Path, published: Resul
         figures=figures_of(plan, experiment, cells, replace(found, runs=runs)),
         faithfulness=faithful,
         tidy=tidy,
+        strip=strip_of(experiment, cells),
+        costs=costs_of(experiment, cells, runs),
     )
