@@ -15,6 +15,8 @@ from resnet_ablations.report.panels import line_colour, symbols
 
 TICKS = (0, 1, 2, 5, 10, 20, 50, 100)
 """Of errors in %: logarithmic above 1, linear below, where runs end that make no mistake."""
+FINER = (0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
+"""Where fewer than four of those are in sight."""
 PAPER = "0.35"
 LINE = 0.2
 """Inches that a row of the strip is high."""
@@ -113,16 +115,19 @@ def _draw_point(axes: Axes, amount: float, point: CostPoint) -> None:
 def _set_errors(name: Literal["x", "y"], axes: Axes, errors: Sequence[float]) -> None:
     low = max(tick for tick in TICKS if tick <= min(errors))
     high = min((tick for tick in TICKS if tick >= max(errors)), default=TICKS[-1])
-    ticks = [tick for tick in TICKS if low <= tick <= max(high, low + 1)]
+    high = max(high, low + 1)
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    if len(ticks) < 4:
+        ticks = [tick for tick in FINER if low <= tick <= high]
     set_scale, set_ticks, set_limits = (
         (axes.set_xscale, axes.set_xticks, axes.set_xlim)
         if name == "x"
         else (axes.set_yscale, axes.set_yticks, axes.set_ylim)
     )
     set_scale("symlog", linthresh=1, linscale=0.5)
-    set_ticks(ticks, [str(tick) for tick in ticks])
+    set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     (axes.xaxis if name == "x" else axes.yaxis).set_minor_locator(NullLocator())
-    set_limits(low, ticks[-1])
+    set_limits(low, high)
 
 
 def _set_amounts(axes: Axes, amounts: Iterable[float], label: str) -> None:

@@ -56,9 +56,13 @@ LATEX = {
     "’": "'",
     "b_g": r"$b_g$",
 }
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a formula may begin with, in some spreadsheet: the wide signs do in a Chinese or Japanese one."""
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUPERSCRIPT = re.compile(r"\^\d+|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _LATEX_TOKEN = re.compile("|".join(map(re.escape, sorted(LATEX, key=len, reverse=True))))
+_UNKNOWN_TO_LATEX = re.compile("[^ -~À-ÏÑ-ÖØ-Ýß-ïñ-öø-ýÿ]")
+"""Beyond ASCII, pdfLaTeX has Latin letters without further packages."""
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")
 
 
@@ -111,8 +115,11 @@ def latex(table: Table) -> str:
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """Numbers to eight digits; a text that a spreadsheet would take for a formula is led by an apostrophe."""
-    safe = frame.map(lambda value: _defused(value) if isinstance(value, str) else value)
+    """Numbers to eight digits; a text that a spreadsheet would take for a formula is led by an apostrophe.
+
+    A heading or a name may be anything; a number, negative ones too, is left as it is.
+    """
+    safe = frame.rename(columns=_defused).map(lambda value: _defused(value) if isinstance(value, str) else value)
     return safe.to_csv(index=False, lineterminator="\n", float_format="%.8g")
 
 
@@ -175,10 +182,12 @@ def _markdown_line(texts: Iterable[str]) -> str:
 
 
 def _latex(text: str) -> str:
+    """With all that means something to LaTeX escaped; a character that it does not know becomes `[U+65E5]`."""
     paired = re.sub(r'"([^"]*)"', r"“\1”", _one_line(text))
     texts = (_LATEX_TOKEN.sub(lambda match: LATEX[match[0]], part) for part in _SUPERSCRIPT.split(paired))
     powers = (f"$^{{{power.strip('^').translate(SUPERSCRIPTS)}}}$" for power in _SUPERSCRIPT.findall(paired))
-    return "".join(text + power for text, power in zip_longest(texts, powers, fillvalue=""))
+    known = "".join(text + power for text, power in zip_longest(texts, powers, fillvalue=""))
+    return _UNKNOWN_TO_LATEX.sub(lambda match: f"{{[}}U+{ord(match[0]):04X}{{]}}", known)
 
 
 def _latex_column(column: Column) -> str:
@@ -206,4 +215,4 @@ def _one_line(text: str) -> str:
 
 
 def _defused(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.startswith(FORMULA) else text
