@@ -21,7 +21,7 @@ RUNS    ?=
 OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(if $(COLUMNS),columns=$(COLUMNS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plan networks status clean-runs report publish test lint format bench
+.PHONY: help setup plan networks status clean-runs report publish test test-faults lint format bench
 
 help: ## list the targets
 	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local|slurm] [WAIT=0] [ARGS=\"Hydra overrides\"]"
@@ -51,7 +51,7 @@ status: setup ## every run: outcome, progress, speed, time left
 clean-runs: setup ## remove runs, after asking: RUNS="NAME or pattern …"
 	@set -f; $(RUN) resnet_ablations.clean "$(RESULTS)" $(RUNS)
 
-report: setup ## all tables and figures from RESULTS alone
+report: setup ## all tables and figures, and the page report/index.html, from RESULTS alone
 	@$(RUN) resnet_ablations.report "$(RESULTS)"
 
 publish: setup ## copy finished runs, text only, into results/reference and make its report
@@ -59,6 +59,9 @@ publish: setup ## copy finished runs, text only, into results/reference and make
 
 test: setup ## the tests
 	@$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+
+test-faults: setup ## the tests of faults in their long form: some 20 minutes
+	@$(RUN) pytest tests/faults -m "" -rP
 
 lint: setup ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

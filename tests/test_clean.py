@@ -46,6 +46,14 @@ def test_without_a_yes_all_stays(cleaned: Callable[..., list[str]], answer: str)
     assert cleaned(answer, "*") == [*KEYS]
 
 
+def test_after_a_ctrl_c_all_stays(cleaned: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(question: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", pressed)
+    assert cleaned("", "*") == [*KEYS]
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -14,6 +14,7 @@ from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked, compose
 from resnet_ablations.report.build import build
 from resnet_ablations.results.claims import Claimed
+from resnet_ablations.results.files import room_in
 from resnet_ablations.sweep.plan import Plan, plan
 from resnet_ablations.training.run import Interrupted, train_run
 
@@ -53,8 +54,10 @@ def _sweep(overrides: list[str]) -> None:
 
 
 def _report(planned: Plan) -> None:
+    results = Path(planned.jobs[0].config.paths.results)
     if planned.record is not None:
-        build(Path(planned.jobs[0].config.paths.results), planned.record.name, standard_console())
+        with room_in(results):
+            build(results, planned.record.name, standard_console())
 
 
 def main() -> None:

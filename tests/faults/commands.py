@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-SECONDS = 120
+SECONDS = 60
 """That anything may take before a test gives up."""
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent

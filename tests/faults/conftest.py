@@ -40,12 +40,22 @@ def sweeps(sweeps_in: Callable[..., Sweeps]) -> Sweeps:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def left_by(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """What a sweep leaves if nothing happens."""
+
+    def left(*overrides: str) -> dict[str, Any]:
+        place = tmp_path_factory.mktemp("undisturbed")
+        sweeps = Sweeps(starter, place, another_file_system(place))
+        command = sweeps.run(*overrides, *HOW)
+        assert command.code == 0, command.said
+        assert sweeps.temporary_files() == set()
+        shutil.rmtree(sweeps.temporary)
+        return sweeps.outcome()
+
+    return left
+
+
+@pytest.fixture(scope="session")
+def undisturbed(left_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """What the four runs leave if nothing happens."""
-    place = tmp_path_factory.mktemp("undisturbed")
-    sweeps = Sweeps(starter, place, another_file_system(place))
-    command = sweeps.run(*FOUR, *HOW)
-    assert command.code == 0, command.said
-    assert sweeps.temporary_files() == set()
-    shutil.rmtree(sweeps.temporary)
-    return sweeps.outcome()
+    return left_by(*FOUR)

@@ -52,18 +52,19 @@ class Sweeps:
     def __post_init__(self) -> None:
         self.results = self.place / "results"
 
-    def start(
-        self, *overrides: str, faults: Sequence[Mapping[str, Any]] = (), output: Path | None = None, alone: bool = False
-    ) -> Command:
-        """`python -m resnet_ablations.train -m …`; `alone` without the -m."""
-        own = () if alone else (f"paths.results='{escaped(self.results)}'",)
+    def start(self, *overrides: str, faults: Sequence[Mapping[str, Any]] = (), output: Path | None = None) -> Command:
+        """`python -m resnet_ablations.train -m …`."""
+        return self._start("train", "-m", *overrides, faults=faults, output=output)
+
+    def _start(self, module: str, *arguments: str, faults: Sequence[Mapping[str, Any]], output: Path | None) -> Command:
         injected = [{"under": str(self.results), "nth": 1, "of": "run", "once": None, **fault} for fault in faults]
         command = Command(
             self.starter,
-            *("-m", "resnet_ablations.train", *(() if alone else ("-m",)), *overrides, *own),
+            *("-m", f"resnet_ablations.{module}", *arguments),
             cwd=self.place,
             output=output or self.place / "said.txt",
             environment={
+                "RESNET_ABLATIONS_RESULTS": str(self.results),
                 "TMPDIR": str(self.temporary),
                 "PYTHONPATH": f"{ROOT / 'src'}:{HERE / 'injected'}",
                 "INJECTED": json.dumps(injected),
@@ -73,9 +74,15 @@ class Sweeps:
         self.started.append(command)
         return command
 
-    def run(self, *overrides: str, faults: Sequence[Mapping[str, Any]] = (), alone: bool = False) -> Command:
+    def run(self, *overrides: str, faults: Sequence[Mapping[str, Any]] = ()) -> Command:
         """The same, ended."""
-        command = self.start(*overrides, faults=faults, alone=alone)
+        command = self.start(*overrides, faults=faults)
+        command.wait()
+        return command
+
+    def told(self, module: str) -> Command:
+        """Another command about the results, ended."""
+        command = self._start(module, str(self.results), faults=(), output=None)
         command.wait()
         return command
 
@@ -108,8 +115,10 @@ class Sweeps:
         return sum(line.count("  train: loss ") for folder in self.runs for line in folder.log.read_text().splitlines())
 
     def outcome(self) -> dict[str, Any]:
-        """All that finished runs leave: the numbers, and the names of all other files."""
+        """All that finished runs leave: curves, numbers and tables, and the names of all other files."""
         left: dict[str, Any] = {str(path.relative_to(self.results)): None for path in self.results.rglob("*")}
+        for table in (self.results / "report").glob("*.md"):
+            left[f"report/{table.name}"] = table.read_text().replace(str(self.results), "RESULTS")
         for folder in self.runs:
             result = folder.result()
             left[f"runs/{folder.key}/result.json"] = None if result is None else numbers(result)
@@ -122,9 +131,9 @@ class Sweeps:
         return {path.name for path in self.temporary.iterdir() if not path.name.startswith("torchinductor")}
 
 
-def escaped(path: Path) -> str:
-    """Within the single quotes of a Hydra override."""
-    return str(path).replace("\\", "\\\\").replace("'", "\\'")
+def part_of(outcome: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """What some of the runs left."""
+    return {path: what for path, what in outcome.items() if path == "runs" or path.split("/")[1] in keys}
 
 
 def another_file_system(place: Path) -> Path:

@@ -1,8 +1,8 @@
 """A Python that has imported torch, and forks to become the commands of the tests: seconds saved on each.
 
-Of a request a line on stdin it makes a process, and answers with a line. The process leads a session of its own, is what
-`python ARGUMENTS` would be, and the fork server of its sweep is forked too where Python would start anew; with `fresh`
-it is started as a user would.
+Of each line on stdin, a request, it makes a process, and answers with a line. The process leads a session of its own
+and is what `python ARGUMENTS` would be; the fork server of its sweep is forked too, where Python would start anew. With
+`fresh` it is started as a user would.
 """
 
 import atexit
@@ -13,6 +13,7 @@ import os
 import runpy
 import signal
 import sys
+import tempfile
 import termios
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,6 +63,7 @@ def become(arguments: list[str], cwd: str, environment: dict[str, str], output: 
     sys.stdout = open(1, "w", buffering=1 if terminal else -1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     multiprocessing.util.spawnv_passfds = forked
+    tempfile.tempdir = None  # torch has asked for it already
     runpy.run_path(str(INJECTED))
     assert arguments[0] == "-m"
     sys.argv = arguments[1:]

@@ -13,7 +13,9 @@ import resnet_ablations
 from resnet_ablations import experiments
 from resnet_ablations.report.__main__ import main
 
-FILES = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-fig3.pdf", "-fig3.svg", "-fig3.png")}
+DRAWN = {f"shortcuts-quick-{name}.{form}" for name in ("fig3", "strip") for form in ("pdf", "svg", "png")}
+FILES = DRAWN | {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-runs.csv")}
+PAGE = {"index.html"}
 SOURCES = Path(resnet_ablations.__file__).parents[1]
 
 
@@ -26,10 +28,10 @@ def test_a_whole_sweep_becomes_files_and_a_table(made_up: MadeUp, capsys: pytest
     made_up.all_runs({"original": 4.0})
     assert main([str(made_up.path)]) == 0
     out = capsys.readouterr().out
-    assert set(contents(made_up.path)) == FILES
+    assert set(contents(made_up.path)) == FILES | PAGE
     assert "shortcut-only" in out
     assert "6 configurations)" in out
-    assert all(f"wrote {made_up.path}/report/{name}" in out for name in FILES)
+    assert all(f"wrote {made_up.path}/report/{name}" in out for name in FILES | PAGE)
     table = out.partition("wrote ")[0]
     assert max(map(len, table.splitlines())) <= 100
     assert "\x1b" not in out
@@ -47,7 +49,7 @@ def test_every_plan_or_only_one(made_up: MadeUp, capsys: pytest.CaptureFixture[s
     assert "scale early" not in capsys.readouterr().out
     assert main([str(made_up.path)]) == 0
     early = {name.replace("quick", "early") for name in FILES} | {"shortcuts-early-faithfulness.csv"}
-    assert set(contents(made_up.path)) == FILES | early
+    assert set(contents(made_up.path)) == FILES | early | PAGE
     out = capsys.readouterr().out
     assert "Faithfulness" in out
     assert "make sweep-shortcuts SCALE=early SEEDS=0" in out
@@ -78,7 +80,7 @@ def test_damage_is_named_after_the_rest_is_made(made_up: MadeUp, capsys: pytest.
     (made_up.path / "sweeps" / "shortcuts-small.json").write_text('{"name": 1}')
     assert main([str(made_up.path)]) == 1
     captured = capsys.readouterr()
-    assert set(contents(made_up.path)) == FILES
+    assert set(contents(made_up.path)) == FILES | PAGE
     assert f"{damaged.path}: damaged result, left out" in captured.err
     assert "shortcuts-small.json: damaged plan, left out" in captured.err
     assert "Traceback" not in captured.err
@@ -101,7 +103,7 @@ def test_every_figure_of_an_experiment_has_its_file(declare: Declare) -> None:
     made_up.run("d20/plain", 9.5)
     assert main([str(made_up.path)]) == 0
     images = {f"declared-quick-{name}.{form}" for name in ("fig3", "fig6") for form in ("pdf", "svg", "png")}
-    assert set(contents(made_up.path)) == images | {f"declared-quick.{form}" for form in ("md", "tex", "csv")}
+    assert set(contents(made_up.path)) == PAGE | images | {f"declared-quick.{form}" for form in ("md", "tex", "csv")}
     page = (made_up.path / "report" / "declared-quick.md").read_text()
     assert "![A title: training error and test error](declared-quick-fig6.png)" in page
     assert "![A title: training loss and test error](declared-quick-fig3.png)" in page

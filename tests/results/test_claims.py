@@ -76,6 +76,7 @@ def test_a_job_that_is_over_has_no_processes(
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", own)
     owner = Owner.this_process().model_copy(update={"host": "elsewhere", "job": job})
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert owner.is_dead(time.time(), queue) is dead
 
 
@@ -112,3 +113,18 @@ def test_a_claim_that_cannot_be_read_is_nobodys(tmp_path: Path) -> None:
     (tmp_path / "claim.json").write_text("{")
     with Claim(tmp_path):
         assert Claim(tmp_path).owner() == Owner.this_process()
+
+
+def test_who_was_taken_for_dead_leaves_the_claim_of_the_next_alone(tmp_path: Path) -> None:
+    path = tmp_path / "claim.json"
+    with Claim(tmp_path):
+        path.write_text(Owner.of(os.getppid()).model_dump_json())
+    assert path.exists()
+
+
+def test_two_nodes_of_one_job_do_not_take_each_other_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    there = Owner.this_process().model_copy(update={"host": "other"})
+    assert not there.is_dead(time.time())
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert there.is_dead(time.time())

@@ -2,11 +2,13 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from resnet_ablations.results.claims import Owner
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 
 KEY = "resnet8-identity-digits-1a2b3c4d-s3"
@@ -161,3 +163,21 @@ def test_a_run_that_starts_again_forgets_the_responses_of_before(folder: RunFold
     folder.write_responses([("stem", 1.0)])
     folder.start({"seed": 3})
     assert not folder.responses.exists()
+
+
+def test_nobody_clears_away_what_another_process_is_writing(folder: RunFolder) -> None:
+    """Two sweeps started at the same moment: the second may have looked before the first had its claim."""
+    half_written = folder.path / ".checkpoint-00000002-0123.pt.x1y2"
+    half_written.write_bytes(b"half")
+    configuration = folder.config.read_text()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
+        started = int(Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        owner = Owner.this_process().model_copy(update={"pid": other.pid, "started": started})
+        (folder.path / "claim.json").write_text(owner.model_dump_json())
+        folder.freeze({"seed": 4})
+        assert half_written.exists()
+        assert folder.config.read_text() == configuration
+        other.communicate()
+    folder.freeze({"seed": 4})
+    assert not half_written.exists()
+    assert folder.config.read_text() != configuration

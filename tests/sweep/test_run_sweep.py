@@ -13,7 +13,7 @@ from resnet_ablations.results.claims import Owner
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps
 from resnet_ablations.sweep.plan import Plan
-from resnet_ablations.sweep.run import result_of, run_sweep
+from resnet_ablations.sweep.run import Submitted, result_of, run_sweep
 
 Planned = Callable[..., Plan]
 
@@ -283,3 +283,13 @@ def test_the_configuration_of_a_run_that_is_being_trained_is_left_alone(planned:
     with pytest.raises(SystemExit):
         run_sweep(plan, lambda jobs: None)
     assert folder.config.read_text() == "as: it was\n"
+
+
+def test_submitted_runs_are_nobodys_to_wait_for(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    def submitting(jobs: list[list[str]]) -> None:
+        raise Submitted("as job 12")
+
+    with pytest.raises(SystemExit) as end:
+        run_sweep(planned("experiment=tiny"), submitting)
+    assert end.value.code == 0
+    assert capsys.readouterr().out.endswith("3 to train\nas job 12\n")

@@ -1,20 +1,14 @@
 """Sweeps from the command line to the table, with real processes and every launcher that comes with Hydra."""
 
-import contextlib
 import json
-import os
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from resnet_ablations.overrides import compose
 from resnet_ablations.results.frames import load_curves, load_results
 from resnet_ablations.results.run_folder import RunFolder
 
@@ -118,97 +112,3 @@ def test_the_second_time_nothing_is_trained(swept: tuple[Path, str], python: Pyt
     assert ended.returncode == 0, ended.stderr
     assert "16 runs, 16 finished, 0 to train" in ended.stdout
     assert {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")} == after
-
-
-KILLED = '''
-
-@final
-class Killed(Shortcut):
-    """Ends its process at the first step, as the system does when memory runs out."""
-
-    def __init__(self, unit: UnitShape) -> None:
-        super().__init__()
-
-    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        import os, signal
-        os.kill(os.getpid(), signal.SIGKILL)
-'''
-
-
-def test_a_run_that_is_killed_or_fails_does_not_touch_the_others(python: Python, tmp_path: Path) -> None:
-    """One run takes its own life, one finds a folder in the place of its curve, and two are well."""
-    copy = tmp_path / "copy"
-    for folder in ("src", "conf", "experiments"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    with (copy / "src/resnet_ablations/network/shortcuts.py").open("a", encoding="utf-8") as file:
-        file.write(KILLED)
-    (copy / "conf/shortcut/killed.yaml").write_text("_target_: resnet_ablations.network.shortcuts.Killed\n")
-    blocked = compose([*TINY, "shortcut=dropout"])
-    (tmp_path / "results" / "runs" / blocked.key / "curve.csv").mkdir(parents=True)
-    sweep = (*TRAIN, *TINY, "shortcut=killed,dropout,identity,conv1x1")
-    ended = python(*sweep, cwd=tmp_path, PYTHONPATH=str(copy / "src"))
-    assert ended.returncode == 1, ended.stdout + ended.stderr
-    assert "2 of 4 runs left no result" in ended.stdout
-    folders = {path.name.split("-")[1]: RunFolder(tmp_path / "results", path.name) for path in runs_in(tmp_path)}
-    assert {name for name, folder in folders.items() if folder.result() is not None} == {"identity", "conv1x1"}
-    for name, reason in (("killed", "killed by signal 9"), ("dropout", "IsADirectoryError")):
-        status = folders[name].status()
-        assert status is not None
-        assert status.outcome == "failed"
-        assert reason in status.reason
-        assert f"{folders[name].key}: failed: {status.reason}" in ended.stdout
-    assert "Traceback" in folders["dropout"].log.read_text()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "sigterm"])
-def test_a_sweep_that_is_stopped_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
-    """Two sweeps would otherwise write to the same folders when the command is given again."""
-    long = ("network.depth=8", "schedule.iterations=1000000", "schedule.log_every=1", "trainer=cpu", "seed=0,1,2")
-    said = tmp_path / "said.txt"
-    with said.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, *TRAIN, *long],
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        wait_until(lambda: any(len(path.read_text()) > 200 for path in tmp_path.glob("results/runs/*/curve.csv")))
-        # A terminal's Ctrl-C goes to the whole group; a scheduler's SIGTERM to the process that it started.
-        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-        assert process.wait(timeout=30) == 128 + number
-        statuses = [RunFolder(tmp_path / "results", path.name).status() for path in runs_in(tmp_path)]
-        assert statuses
-        assert all(status is None or status.outcome == "interrupted" for status in statuses), statuses
-        curves = {path: path.stat().st_size for path in tmp_path.glob("results/runs/*/curve.csv")}
-        time.sleep(1)
-        assert {path: path.stat().st_size for path in curves} == curves, "nothing trains on"
-        assert "Traceback" not in said.read_text()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-
-
-@pytest.mark.parametrize(("launcher", "shortcuts"), [("basic", ["dropout", "identity"]), ("joblib", ["identity"])])
-def test_any_of_hydras_launchers_will_do(python: Python, tmp_path: Path, launcher: str, shortcuts: list[str]) -> None:
-    if launcher == "joblib":
-        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    tiny = ("network.depth=8", "schedule.iterations=2", "trainer=cpu", "trainer.threads=1")
-    ended = python(*TRAIN, *tiny, f"shortcut={','.join(shortcuts)}", f"hydra/launcher={launcher}", cwd=tmp_path)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert sorted(load_results(tmp_path / "results")["shortcut"]) == shortcuts
-    assert {path.name for path in tmp_path.iterdir()} == {"results"}
-    assert {path.name for path in (tmp_path / "results").iterdir()} == {"runs"}
-
-
-def runs_in(folder: Path) -> list[Path]:
-    return list((folder / "results" / "runs").iterdir())

@@ -17,7 +17,7 @@ from resnet_ablations.report.lines import load
 from resnet_ablations.report.page import page
 from resnet_ablations.report.plans import load_plans
 from resnet_ablations.report.published import load_published
-from resnet_ablations.results.files import write_atomically
+from resnet_ablations.results.files import clear_half_written, locked, write_atomically
 
 PAGE = "index.html"
 
@@ -49,10 +49,14 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
         files |= _files(report)
     if sweep is None:
         files[PAGE] = page(reports, found.curves, results, damaged)
-    for name, content in files.items():
-        path = results / "report" / name
-        write_atomically(path, content)
-        console.print(Text(f"wrote {path}"), soft_wrap=True)
+    place = results / "report"
+    place.mkdir(exist_ok=True)
+    with locked(place):
+        clear_half_written(place)
+        for name, content in files.items():
+            write_atomically(place / name, content)
+    for name in files:
+        console.print(Text(f"wrote {place / name}"), soft_wrap=True)
     return damaged
 
 

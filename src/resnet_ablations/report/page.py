@@ -19,7 +19,7 @@ from resnet_ablations.report.labels import cell_label
 from resnet_ablations.report.lines import Figure
 from resnet_ablations.report.page_runs import keys_in
 from resnet_ablations.report.page_runs import runs_in as runs_of_page
-from resnet_ablations.report.plots import MARKERS, Plot, anchor, plot, run_anchor
+from resnet_ablations.report.plots import CANVAS, COLOURS, MARKERS, Plot, anchor, plot, run_anchor
 from resnet_ablations.report.table import Table
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -33,18 +33,20 @@ OUTCOMES = ("reproduced", "contradicted", "inconclusive", "not run")
 
 
 class Claim(Protocol):
-    """What a paper says."""
+    """What a paper says, and where."""
 
     @property
     def id(self) -> str: ...
     @property
     def sentence(self) -> str: ...
     @property
-    def source(self) -> str: ...
+    def where(self) -> str: ...
+    @property
+    def experiment(self) -> str: ...
 
 
 class Verdict(Protocol):
-    """What the results of a sweep say about a claim."""
+    """What the runs of a sweep say about a claim."""
 
     @property
     def claim(self) -> Claim: ...
@@ -54,6 +56,12 @@ class Verdict(Protocol):
     def scale(self) -> str: ...
     @property
     def outcome(self) -> str: ...
+    @property
+    def effect(self) -> str: ...
+    @property
+    def interval(self) -> str: ...
+    @property
+    def seeds(self) -> str: ...
     @property
     def statement(self) -> str: ...
     @property
@@ -133,6 +141,7 @@ def page(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
+    environment.globals |= {"anchor": anchor, "canvas": CANVAS, "markers": MARKERS, "colours": COLOURS}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     by_claim: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
@@ -147,11 +156,9 @@ def page(
         scales={scale: SCALES[scale] for scale in scales},
         claims=list(by_claim.values()),
         outcomes={outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES},
-        experiment_of={report.plan.name: report.plan.experiment for report in reports},
+        sweeps={report.plan.name for report in reports},
         runs=runs_of_page(reports, curves, results),
         damaged=damaged,
-        anchor=anchor,
-        markers=MARKERS,
     )
 
 
@@ -208,7 +215,7 @@ def _runs_behind(cell: Cell, keys: dict[tuple[str, int], str]) -> dict[str, str]
     unit = " %" if is_error(cell.metric) else ""
     behind: dict[str, str] = {}
     for tally in cell.tallies:
-        texts = {seed: f"{value:.2f}{unit}" for seed, value in tally.values.items()}
+        texts = {seed: f"{value:.2f}{unit}" for seed, value in dict(tally.values).items()}
         texts |= dict.fromkeys(tally.diverged, "diverged")
         found = (seed for seed in sorted(tally.seeds) if (tally.configuration, seed) in keys)
         behind |= {keys[tally.configuration, seed]: texts.get(seed, "–") for seed in found}

@@ -12,9 +12,20 @@ from resnet_ablations.report.kinds import Axes, Axis, Kind, Stroke
 from resnet_ablations.report.lines import MOST_POINTS, Line, Quantity
 from resnet_ablations.report.panels import GREYS
 
-WIDTH, HEIGHT = 480, 300
-LEFT, TOP, RIGHT, BOTTOM = 56.0, 10.0, 424.0, 250.0
-"""The box in which the curves lie."""
+
+@dataclass(frozen=True)
+class Canvas:
+    """The picture, and the box in it where the curves lie."""
+
+    width: float = 480
+    height: float = 300
+    left: float = 56
+    top: float = 10
+    right: float = 424
+    bottom: float = 250
+
+
+CANVAS = Canvas()
 COLOURS = 6
 """That the style sheet has for lines."""
 MARKERS = (
@@ -93,12 +104,13 @@ def plot(name: str, title: str, kind: Kind, axes: Axes, lines: Sequence[Line], m
         description=" ".join(_described(line, kind, axes) for line in lines),
         legend=tuple(line.legend for line in lines),
         labels={"x": axes.x.label} | {side: axis.label for side, axis in sides.items()},
-        ticks={"x": _ticks(axes.x, LEFT, RIGHT)} | {side: _ticks(axis, BOTTOM, TOP) for side, axis in sides.items()},
+        ticks={"x": _ticks(axes.x, CANVAS.left, CANVAS.right)}
+        | {side: _ticks(axis, CANVAS.bottom, CANVAS.top) for side, axis in sides.items()},
         # The paper's curves lie behind ours.
         curves=tuple(sorted(drawn, key=lambda curve: not curve.is_paper)),
         is_grey=most <= len(GREYS),
         points={
-            "box": [LEFT, TOP, RIGHT, BOTTOM],
+            "box": [CANVAS.left, CANVAS.top, CANVAS.right, CANVAS.bottom],
             "x": [axes.x.low, axes.x.high],
             "at": "layer" if axes.x.label.startswith("layer") else "iteration",
             "curves": [points for line in lines for points in _points(line, kind, axes)],
@@ -122,7 +134,7 @@ def _curves(index: int, line: Line, quantity: Quantity, stroke: Stroke, axes: Ax
 def _placed(points: pd.Series, x: Axis, y: Axis) -> list[tuple[float, float] | None]:
     """In the picture's units; None where there is nothing to draw."""
     return [
-        (_place(at, x, LEFT, RIGHT), _place(value, y, BOTTOM, TOP))
+        (_place(at, x, CANVAS.left, CANVAS.right), _place(value, y, CANVAS.bottom, CANVAS.top))
         if math.isfinite(value) and not (y.is_log and value <= 0)
         else None
         for at, value in zip(points.index.astype(float), points.astype(float), strict=True)
@@ -146,7 +158,7 @@ def _path(points: Sequence[tuple[float, float] | None]) -> str:
 
 def _markers(points: Sequence[tuple[float, float] | None], index: int) -> str:
     """The line's shape at some of its points, not the same ones as its neighbours'."""
-    inside = [point for point in points if point is not None and TOP <= point[1] <= BOTTOM]
+    inside = [point for point in points if point is not None and CANVAS.top <= point[1] <= CANVAS.bottom]
     step = -(-len(inside) // MOST_MARKERS) or 1
     shape = MARKERS[index % len(MARKERS)]
     # From the end, where the result is.

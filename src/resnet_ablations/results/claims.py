@@ -31,6 +31,8 @@ class Owner(BaseModel):
     """In clock ticks since the machine's start."""
     job: str = ""
     """The SLURM job it belongs to."""
+    restart: str = ""
+    """How often SLURM has requeued that, where it has."""
 
     @classmethod
     def this_process(cls) -> Self:
@@ -40,7 +42,7 @@ class Owner(BaseModel):
     @classmethod
     def of(cls, pid: int) -> Self:
         """A process of this machine, and of this job where there is one."""
-        return cls(host=_host(), boot=_boot(), pid=pid, started=_started(pid) or 0, job=slurm_job())
+        return cls(host=_host(), boot=_boot(), pid=pid, started=_started(pid) or 0, job=slurm_job(), restart=_restart())
 
     def is_dead(self, last_beat: float, jobs: Container[str] | None = None) -> bool:
         """Whether it is known to be gone.
@@ -49,8 +51,10 @@ class Owner(BaseModel):
         """
         if self.host == _host():
             return self.boot != _boot() or _started(self.pid) != self.started
-        if self.job and (self.job == slurm_job() or (jobs is not None and self.job not in jobs)):
+        if self.job and self.job == slurm_job() and self.restart != _restart():
             # SLURM runs a job once at a time: the one before this, requeued, is over.
+            return True
+        if self.job and jobs is not None and self.job not in jobs:
             return True
         return time.time() - last_beat > DEAD_AFTER_SECONDS
 
@@ -99,7 +103,8 @@ class Claim:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._released.set()
-        self._path.unlink(missing_ok=True)
+        if self.owner() == Owner.this_process():  # and not one that took this for dead
+            self._path.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove what a killed owner left."""
@@ -118,6 +123,10 @@ def slurm_job() -> str:
     """The SLURM job that this process belongs to, as `squeue` writes it: `12`, `12_3`; empty outside SLURM."""
     array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
+
+
+def _restart() -> str:
+    return os.environ.get("SLURM_RESTART_COUNT", "")
 
 
 def _host() -> str:

@@ -1,11 +1,33 @@
 """Writing files so that a reader finds the old content or the new one, never a part."""
 
+import errno
 import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from resnet_ablations.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a disk with no space left."""
+
+
+def no_space(place: str | Path) -> str:
+    """What a person is told when `place` cannot be written to for want of space."""
+    return f"{place}: no space left; make room, and the same command goes on from the last checkpoint"
+
+
+@contextmanager
+def room_in(place: str | Path) -> Iterator[None]:
+    """Raise `UserError` where the disk turns out to be full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise UserError(no_space(place)) from None
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -29,6 +51,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def clear_half_written(folder: Path) -> None:
+    """Remove what processes that were killed in `write_atomically` left; the folder is locked by the caller."""
+    for half_written in folder.glob(".*.*"):
+        half_written.unlink()
 
 
 @contextmanager

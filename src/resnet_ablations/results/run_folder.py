@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from resnet_ablations.results.claims import Claim, Owner
-from resnet_ablations.results.files import locked, write_atomically
+from resnet_ablations.results.files import clear_half_written, locked, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +97,7 @@ class RunFolder:
         with locked(self.path):
             if Claim(self.path).owner() not in (None, Owner.this_process()):
                 return
-            for half_written in self.path.glob(".*"):
-                half_written.unlink()
+            clear_half_written(self.path)
             write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def start(self, config: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from resnet_ablations.errors import UserError, mistakes_in_file
-from resnet_ablations.results.files import locked, write_atomically
+from resnet_ablations.results.files import clear_half_written, locked, write_atomically
 
 
 class PlannedConfiguration(BaseModel):
@@ -50,8 +50,7 @@ def save_sweep(results: str | Path, plan: SweepPlan) -> None:
     path = sweep_path(results, plan.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent):
-        for half_written in path.parent.glob(".*"):
-            half_written.unlink()
+        clear_half_written(path.parent)
         if path.exists():
             earlier = _read(path)
             if earlier.cells == plan.cells:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.util import get_temp_dir
 
 import torch
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import Status
@@ -35,7 +38,9 @@ class Slots:
 
 
 def slots_for(runs: Sequence[RunConfig], processes: int | None) -> Slots:
-    """As many as `processes` says, by default one a GPU or a core."""
+    """As many as `processes` says, by default one a GPU or a core; raise `UserError` where it is no number of them."""
+    if processes is not None and not (isinstance(processes, int) and processes >= 1):
+        raise UserError(f"hydra.launcher.processes={processes}: must be a whole number from 1 on, or null")
     gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
     count = processes or gpus or usable_cores()
     # Not by how many runs are left: the number of threads can change a run's last digits.
@@ -64,7 +69,11 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
         with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
             stopping = failed = False
             while pool.runs or (waiting and not stopping):
-                while not stopping and pool.has_room and (free := _first_free(waiting)) is not None:
+                while not stopping and pool.has_room and waiting:
+                    if (free := _first_free(waiting)) is None:
+                        for run in waiting:
+                            progress.postponed(run.folder)
+                        break
                     run = waiting.pop(free)
                     if run.folder.result() is not None:
                         progress.ended(run.folder)
@@ -104,6 +113,7 @@ class _Pool:
         self._slots = slots
         # Read when the fork server, which imports torch once for all runs, starts.
         os.environ["OMP_NUM_THREADS"] = str(slots.threads)
+        os.environ[worker.SOCKETS] = get_temp_dir()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([worker.__name__])
         self.runs: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
@@ -140,8 +150,10 @@ class _Pool:
             process.terminate()
 
     def kill(self) -> None:
+        """At once, and as the last thing that this process does."""
         for process in self.runs:
             process.kill()
+        shutil.rmtree(get_temp_dir(), ignore_errors=True)
 
 
 def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:

@@ -1,5 +1,6 @@
 """What a person sees of runs under way: a table, live on a terminal, plain lines elsewhere."""
 
+import os
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,7 @@ class Progress:
         self._runs, self._ended = len(folders), 0
         self._logs = folders[0].log.parent.with_name("RUN") / folders[0].log.name
         self._active: dict[str, RunFolder] = {}
+        self._postponed: set[str] = set()
         self._began = self._spoken = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -75,16 +77,20 @@ class Progress:
 
     def close(self) -> None:
         """Give the terminal back, whatever is going on."""
-        self._console.show_cursor(True)
+        if self._console.is_terminal:
+            # In a signal's handler what the console is told may stay in a buffer that is being filled.
+            os.write(self._console.file.fileno(), b"\x1b[?25h")
 
     def started(self, folder: RunFolder) -> None:
         """A run begins."""
         self._active[folder.key] = folder
 
     def postponed(self, folder: RunFolder) -> None:
-        """A run turned out to be another sweep's."""
+        """A run turned out to be another sweep's; said once."""
         self._active.pop(folder.key, None)
-        self.say(f"{folder.key}: another sweep trains it; waiting for that")
+        if folder.key not in self._postponed:
+            self._postponed.add(folder.key)
+            self.say(f"{folder.key}: another sweep trains it; waiting for that")
 
     def ended(self, folder: RunFolder) -> None:
         """A run has ended, one way or another."""

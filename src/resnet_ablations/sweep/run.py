@@ -6,6 +6,7 @@ from typing import Any
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import frozen
+from resnet_ablations.results.files import room_in
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import save_sweep
@@ -21,7 +22,7 @@ class Submitted(Exception):
 
 
 def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]], int] = len) -> None:
-    """Train the plan's missing runs; raise `SystemExit(1)` if one of them left no result.
+    """Train the plan's missing runs; raise `SystemExit`: 1 if one of them left no result, 0 if nobody waits for them.
 
     `at_once` says how many of some runs the launcher trains at the same time. Those that died without a reason of
     their own are launched again, as often as the plan says.
@@ -33,8 +34,10 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     check_room(results, configs, at_once(configs) if configs else 0)
     for source in {job.config.data.model_dump_json(): job.config.data.source for job in plan.jobs}.values():
         source.prepare()
-    if plan.record is not None:
-        save_sweep(results, plan.record)
+    with room_in(results):
+        if plan.record is not None:
+            save_sweep(results, plan.record)
+        starts = {job.config.key: _startable(job) for job in missing}
     print(
         f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True
     )
@@ -42,12 +45,12 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     again, tries = missing, 1 + plan.settings.retries
     while again and tries and stopped is None:
         try:
-            launch([_startable(job) for job in again])
+            launch([starts[job.config.key] for job in again])
         except SystemExit as end:
             stopped = end
         except Submitted as submitted:
             print(submitted)
-            return
+            raise SystemExit(0) from None
         again, tries = _to_retry(again, plan.settings.fail_fast), tries - 1
         if again and tries and stopped is None:
             died = ", ".join(job.config.key for job in again)

@@ -35,6 +35,7 @@ class SlurmRun(Checkpointable):
 
     def __init__(self, run: RunConfig, threads: int) -> None:
         self.frozen = run.plain()
+        self.folder = run.folder
         self.threads = threads
 
     def __call__(self) -> None:
@@ -45,7 +46,14 @@ class SlurmRun(Checkpointable):
         """
         stop = StopRequest(signal.SIGUSR2, signal.SIGTERM, at_once=lambda number: None)
         try:
-            train_logged(validate(self.frozen), self.threads, stop)
+            run = validate(self.frozen)
+        except UserError as error:  # such as a data set that only the login node has
+            steps = self.frozen["schedule"]["iterations"]
+            failed = Status(outcome="failed", iteration=0, iterations=steps, reason=error.messages[0], job=slurm_job())
+            self.folder.set_status(failed)
+            raise
+        try:
+            train_logged(run, self.threads, stop)
         except SystemExit:
             if stop.signal == signal.SIGUSR2:
                 slurm("scontrol", "requeue", slurm_job())
@@ -73,7 +81,7 @@ def train_on_slurm(
     if not wait:
         raise Submitted(f"{told}; make status tells how far they are")
     print(told, flush=True)
-    _wait(runs, array, fail_fast)
+    _wait(runs, free, array, fail_fast)
 
 
 def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Path, queue: Mapping[str, str]) -> str:
@@ -95,13 +103,21 @@ def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Pat
         step, steps = run.folder.resumable_from() or 0, run.schedule.iterations
         run.folder.set_status(Status(outcome="queued", iteration=step, iterations=steps, job=job.job_id))
     array = jobs[0].job_id.partition("_")[0]
-    slurm("scontrol", "release", array)
+    try:
+        slurm("scontrol", "release", array)
+    except (OSError, subprocess.SubprocessError):
+        raise UserError(
+            f"hydra/launcher=slurm: job {array} is submitted, but SLURM did not let it go: scontrol release {array}"
+        ) from None
     return array
 
 
-def _wait(runs: Sequence[RunConfig], array: str | None, fail_fast: bool) -> None:
-    """Until each run has a result or will not get one from the jobs that there are."""
-    under_way = list(runs)
+def _wait(runs: Sequence[RunConfig], own: Sequence[RunConfig], array: str | None, fail_fast: bool) -> None:
+    """Until each run has a result or will not get one from the jobs that there are.
+
+    `own` are the runs of this command's `array`: a stop cancels them, and waits for no others.
+    """
+    under_way, stoppable = list(runs), {run.key for run in own}
     with Progress([run.folder for run in runs]) as progress:
 
         def at_once(number: int) -> None:
@@ -127,6 +143,7 @@ def _wait(runs: Sequence[RunConfig], array: str | None, fail_fast: bool) -> None
                     if array is not None:
                         with suppress(subprocess.SubprocessError):  # all may have ended by themselves
                             slurm("scancel", array)
+                    under_way = [run for run in under_way if run.key in stoppable]
                 progress.update()
                 if under_way and (stop.signal is None or stopping):
                     time.sleep(POLL_SECONDS)

@@ -1,7 +1,9 @@
 """What happens in the process of one run of a sweep."""
 
+import atexit
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -18,6 +20,12 @@ from resnet_ablations.training.stopping import StopRequest
 
 CLAIMED = 75
 """The exit code of a process whose run another one has: EX_TEMPFAIL of sysexits.h."""
+
+
+SOCKETS = "RESNET_ABLATIONS_SOCKETS"
+"""Names, to the fork server, the temporary folder of its socket, which a sweep that is killed leaves behind."""
+if SOCKETS in os.environ:
+    atexit.register(shutil.rmtree, os.environ[SOCKETS], ignore_errors=True)
 
 
 def work(frozen: dict[str, Any], threads: int, slot: int) -> None:

@@ -1,6 +1,5 @@
 """One run: train a configuration and leave its result in its folder."""
 
-import errno
 import logging
 import signal
 import time
@@ -24,6 +23,7 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.claims import Claim, slurm_job
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
+from resnet_ablations.results.files import FULL, no_space, room_in
 from resnet_ablations.results.provenance import now, provenance, usable_cores
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
@@ -53,32 +53,20 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result:
         folder.tidy()
         return result
     accelerator_of(config)
-    try:
-        with Claim(folder.path):
-            # The one who had the claim before may have finished it.
-            return folder.result() or _train_claimed(config, folder, stop or StopRequest(signal.SIGINT, signal.SIGTERM))
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise UserError(_no_space(folder)) from None
-
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def _no_space(folder: RunFolder) -> str:
-    return f"{folder.path}: no space left; make room, and the same command goes on from the last checkpoint"
+    with room_in(folder.path), Claim(folder.path):
+        # The one who had the claim before may have finished it.
+        return folder.result() or _train_claimed(config, folder, stop or StopRequest(signal.SIGINT, signal.SIGTERM))
 
 
 def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result:
-    folder.start(config.plain())
     status = Status(outcome="running", iteration=0, iterations=config.schedule.iterations, job=slurm_job())
-    folder.set_status(status)
     handler = logging.FileHandler(folder.log, encoding="utf-8")
     package_log = logging.getLogger("resnet_ablations")
     package_log.addHandler(handler)
     package_log.setLevel(logging.INFO)
     try:
+        folder.start(config.plain())
+        folder.set_status(status)
         with stop:
             result = _train(config, folder, status, stop)
         folder.finish(result)
@@ -101,7 +89,7 @@ def _note_failure(folder: RunFolder, status: Status, error: BaseException) -> No
     if isinstance(error, UserError):  # such as a file that cannot be read
         reason = error.messages[0]
     elif isinstance(error, OSError) and error.errno in FULL:
-        reason = _no_space(folder)
+        reason = no_space(folder.path)
     else:
         log.exception("%s failed", folder.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0]

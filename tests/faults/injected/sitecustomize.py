@@ -58,8 +58,8 @@ class Fault:
         if self.do == "fill":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         if self.do == "tear" and event == "os.rename":
-            os.truncate(arguments[0], os.stat(arguments[0]).st_size // 2)
-        elif self.do == "tear" and event == "open":
+            os.truncate(arguments[0], Path(arguments[0]).stat().st_size // 2)
+        elif self.do == "tear" and event == "open" and not path.is_dir():
             os.write(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), b'{"ho')
         os.kill(os.getpid(), signal.SIGSTOP if self.do == "stop" else signal.SIGKILL)
 

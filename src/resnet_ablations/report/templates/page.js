@@ -81,6 +81,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const tip = byId("tip");
 for (const plot of all("[data-plot]")) {
   const { box: [left, top, right, bottom], x: [from, to], at: unit, curves } = JSON.parse(plot.dataset.plot);
+  const { width: across } = plot.viewBox.baseVal;
   const share = (value, low, high, log) =>
     (log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
   for (const curve of curves) {
@@ -124,7 +125,7 @@ for (const plot of all("[data-plot]")) {
     }));
     tip.hidden = false;
     const place = plot.getBoundingClientRect();
-    const scale = place.width / 480;
+    const scale = place.width / across;
     const [x, y] = [place.left + point.x * scale, place.top + point.y * scale];
     const { width, height } = tip.getBoundingClientRect();
     const beside = x + 14 + width < document.documentElement.clientWidth - 8 ? x + 14 : Math.max(8, x - 14 - width);
@@ -141,7 +142,7 @@ for (const plot of all("[data-plot]")) {
 
   const follow = (event) => {
     const place = plot.getBoundingClientRect();
-    const [x, y] = [event.clientX - place.left, event.clientY - place.top].map((pixels) => pixels * 480 / place.width);
+    const [x, y] = [event.clientX - place.left, event.clientY - place.top].map((pixels) => pixels * across / place.width);
     const point = nearest(drawn.flatMap((curve) => curve.points), (candidate) => Math.hypot(candidate.x - x, candidate.y - y));
     if (Math.hypot(point.x - x, point.y - y) < 40) show(point);
     else hide();
@@ -164,15 +165,15 @@ for (const plot of all("[data-plot]")) {
   plot.setAttribute("aria-describedby", `${plot.getAttribute("aria-describedby")} keys`);
   plot.addEventListener("keydown", (event) => {
     const along = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const across = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    const over = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (event.key === "Enter" && current && current.curve.to) location.hash = current.curve.to;
-    else if (along || across) {
+    else if (along || over) {
       if (!current) show(drawn[0].points.at(-1), true);
       else if (along) {
         const { points } = current.curve;
         show(points[Math.max(0, Math.min(points.length - 1, points.indexOf(current) + along))], true);
       } else {
-        const { points } = drawn[(drawn.indexOf(current.curve) + across + drawn.length) % drawn.length];
+        const { points } = drawn[(drawn.indexOf(current.curve) + over + drawn.length) % drawn.length];
         const { at } = current;
         show(nearest(points, (point) => Math.abs(point.at - at)), true);
       }

@@ -1,0 +1,28 @@
+"""Two sweeps over the same results: one owner a run."""
+
+import os
+import signal
+from typing import Any
+
+from commands import stopped
+from sweeps import FOUR, HOW, Sweeps
+
+
+def test_started_at_the_same_moment_each_run_is_trained_exactly_once(
+    sweeps: Sweeps, undisturbed: dict[str, Any]
+) -> None:
+    at_the_start = {"event": "any", "name": "*", "of": "sweep", "do": "stop"}
+    both = [
+        sweeps.start(*FOUR, *HOW, faults=[at_the_start], output=sweeps.place / f"said{number}.txt")
+        for number in range(2)
+    ]
+    for command in both:
+        assert command.reached(lambda command=command: stopped(command.pid) != [])  # type: ignore[misc]
+    for command in both:
+        os.kill(command.pid, signal.SIGCONT)
+    for command in both:
+        assert command.wait() == 0, command.said
+        assert "sweep: 4 finished" in command.said
+    assert any("trains it; waiting for that" in command.said for command in both)
+    assert [run.log.read_text().count("from step ") for run in sweeps.runs] == [1, 1, 1, 1]
+    assert sweeps.outcome() == undisturbed

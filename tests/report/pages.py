@@ -1,0 +1,43 @@
+"""Pages of made-up results folders, without the files beside them."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_ablations.report.contents import sweep_report
+from resnet_ablations.report.lines import Results
+from resnet_ablations.report.page import page
+from resnet_ablations.report.plans import load_plans
+from resnet_ablations.results.frames import load_curves, load_responses, load_results
+
+
+@dataclass(frozen=True)
+class Claimed:
+    id: str = "identity"
+    sentence: str = "The identity is best"
+    where: str = "v2, Table 1"
+    experiment: str = "shortcuts"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict as the page needs it."""
+
+    outcome: str = "reproduced"
+    sweep: str = "shortcuts-quick"
+    scale: str = "quick"
+    effect: str = "+1.50 points"
+    interval: str = "–"
+    seeds: str = "n = 1/1"
+    statement: str = "At this scale: it is."
+    flags: tuple[str, ...] = ()
+    claim: Claimed = Claimed()
+
+
+def page_of(results: Path, damaged: Sequence[str] = (), verdicts: Sequence[Judged] = ()) -> str:
+    with warnings.catch_warnings(action="ignore"):  # of damaged runs
+        found = Results(load_results(results), load_curves(results), load_responses(results))
+    plans, _ = load_plans(results)
+    reports = [sweep_report(plan, found, results) for plan in plans]
+    return page(reports, found.curves, results, damaged, verdicts)

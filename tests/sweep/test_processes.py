@@ -1,0 +1,37 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations.errors import UserError
+from resnet_ablations.overrides import compose
+from resnet_ablations.results.claims import Owner
+from resnet_ablations.sweep import processes
+from resnet_ablations.sweep.processes import Slots, slots_for, train_in_processes
+
+
+@pytest.mark.parametrize("count", [0, -1, "abc"])
+def test_a_number_of_processes_that_is_none(count: int) -> None:
+    with pytest.raises(UserError, match=f"hydra.launcher.processes={count}: must be"):
+        slots_for([compose(["trainer=cpu"])], count)
+
+
+def test_who_waits_for_another_sweep_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = compose(["network.depth=8", "trainer=cpu", f"paths.results={tmp_path}"])
+    run.folder.path.mkdir(parents=True)
+    claim = run.folder.path / "claim.json"
+    claim.write_text(Owner.of(os.getppid()).model_dump_json())
+    waits = []
+
+    def wait(pool: object) -> None:
+        waits.append(1)
+        if len(waits) == 2:
+            claim.unlink()
+            raise TimeoutError
+
+    monkeypatch.setattr(processes._Pool, "wait", wait)
+    with pytest.raises(TimeoutError):
+        train_in_processes([run], Slots(1, 1), fail_fast=False)
+    assert capsys.readouterr().out.count("another sweep trains it; waiting for that") == 1

@@ -1,0 +1,69 @@
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
+from resnet_ablations.overrides import compose
+from resnet_ablations.results.run_folder import Status
+from resnet_ablations.sweep import slurm
+from resnet_ablations.sweep.slurm import SlurmRun, submit, train_on_slurm
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunConfig:
+    made = compose(["network.depth=8", "trainer=cpu", f"paths.results={tmp_path}"])
+    made.folder.path.mkdir(parents=True)
+    return made
+
+
+def test_a_stop_does_not_wait_for_jobs_that_another_command_submitted(
+    run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.folder.set_status(Status(outcome="queued", iteration=0, iterations=9, job="7_0"))
+    asked = []
+
+    def queue() -> dict[str, str]:
+        asked.append(1)
+        assert len(asked) < 9, "it waits on"
+        if len(asked) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return {"7_0": "PENDING (JobHeldAdmin)"}
+
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0)
+    monkeypatch.setattr(slurm, "jobs_in_queue", queue)
+    with pytest.raises(SystemExit) as end:
+        train_on_slurm([run], {}, wait=True, fail_fast=False, folder=tmp_path / "slurm")
+    assert end.value.code == 130
+
+
+def test_a_job_that_finds_no_data_on_its_node_has_failed(run: RunConfig) -> None:
+    job = SlurmRun(run, threads=1)
+    job.frozen["data"] = job.frozen["data"] | {"held_out": -1}
+    with pytest.raises(UserError):
+        job()
+    status = run.folder.status()
+    assert status is not None
+    assert status.outcome == "failed"
+    assert "data.held_out=-1" in status.reason
+
+
+def test_a_job_that_cannot_be_released_is_named(
+    run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, does in (("sbatch", "echo Submitted batch job 7"), ("srun", "true")):
+        (programs / name).write_text(f"#!/bin/sh\n{does}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+
+    def refused(*command: str) -> str:
+        raise subprocess.CalledProcessError(1, command)
+
+    monkeypatch.setattr(slurm, "slurm", refused)
+    with pytest.raises(UserError, match="scontrol release 7"):
+        submit([run], {}, tmp_path / "slurm", {})
