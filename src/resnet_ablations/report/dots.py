@@ -116,9 +116,9 @@ def _set_errors(name: Literal["x", "y"], axes: Axes, errors: Sequence[float]) ->
     low = max(tick for tick in TICKS if tick <= min(errors))
     high = min((tick for tick in TICKS if tick >= max(errors)), default=TICKS[-1])
     high = max(high, low + 1)
-    ticks = [tick for tick in TICKS if low <= tick <= high]
+    ticks = _between(TICKS, low, high)
     if len(ticks) < 4:
-        ticks = [tick for tick in FINER if low <= tick <= high]
+        ticks = _between(FINER, low, high)
     set_scale, set_ticks, set_limits = (
         (axes.set_xscale, axes.set_xticks, axes.set_xlim)
         if name == "x"
@@ -130,13 +130,17 @@ def _set_errors(name: Literal["x", "y"], axes: Axes, errors: Sequence[float]) ->
     set_limits(low, high)
 
 
+def _between(ticks: Sequence[float], low: float, high: float) -> list[float]:
+    return [tick for tick in ticks if low <= tick <= high]
+
+
 def _set_amounts(axes: Axes, amounts: Iterable[float], label: str) -> None:
     """A logarithmic axis with ticks at 1, 2 and 5 times powers of ten, of which two at least are in sight."""
     amounts = list(amounts)
     steps = sorted(digit * 10.0**power for power in range(-3, 9) for digit in (1, 2, 5))
     low = max(step for step in steps if step <= min(amounts))
     high = min(step for step in steps if step >= max(amounts) and step > low)
-    ticks = [step for step in steps if low <= step <= high]
+    ticks = _between(steps, low, high)
     if math.log10(high / low) > 2:
         ticks = [tick for tick in ticks if f"{tick:e}"[0] != "5"]
     axes.set_xscale("log")
