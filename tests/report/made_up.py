@@ -103,6 +103,9 @@ class MadeUp:
         responses: Iterable[float] = (),
         commit: str | None = "c0ffee0123456789",
         dirty: bool | None = False,
+        machine: dict[str, Any] | None = None,
+        parameters: int = 1_727_962,
+        seconds: float = 40.0,
     ) -> RunFolder:
         """A run with made-up numbers; `responses` are the standard deviations of its layers, the first one first."""
         configuration = self.configuration(scale, cell_id, index)
@@ -133,10 +136,10 @@ class MadeUp:
                 iterations=iterations,
                 **dict(zip(("train_loss", "train_error", "test_loss", "test_error"), final, strict=True)),
                 metrics=metrics or {},
-                parameters=1_727_962,
-                seconds=40.0,
+                parameters=parameters,
+                seconds=seconds,
                 images_per_second=1500.0,
-                provenance={"commit": commit, "dirty": dirty, "versions": {}, "machine": {}},
+                provenance={"commit": commit, "dirty": dirty, "versions": {}, "machine": machine or {}},
             )
         )
         return folder

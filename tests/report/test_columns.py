@@ -13,7 +13,8 @@ from resnet_ablations.console import WIDTH
 from resnet_ablations.report.cells import Cell, cells_of
 from resnet_ablations.report.plans import runs_of
 from resnet_ablations.report.render import latex, markdown, terminal
-from resnet_ablations.report.table import Table, comparison, tidy
+from resnet_ablations.report.table import Table, comparison
+from resnet_ablations.report.tidy import tidy_cells
 from resnet_ablations.results.frames import load_curves, load_results
 from resnet_ablations.results.sweeps import SweepPlan
 
@@ -70,7 +71,7 @@ def test_against_the_first_column(declare: Declare) -> None:
     )
     assert "compare with “baseline unit” of this table" in made.caption
     assert "ResNet-110 (basic)/ResNet-110 (1 layer)/ResNet-1001 on CIFAR-10/CIFAR-100" in made.caption
-    frame = tidy(plan, made_up.experiment, list(cells(made_up, plan).values())).set_index(["row", "column"])
+    frame = tidy_cells(plan, made_up.experiment, list(cells(made_up, plan).values())).set_index(["row", "column"])
     assert frame.loc[("c10_1layer", "new"), "vs_baseline"] == 1.0
     assert math.isnan(frame.loc[("c10_1layer", "old"), "vs_baseline"])
 
@@ -138,7 +139,7 @@ def test_digitised_numbers_and_columns_without_any(declare: Declare) -> None:
     caption = table(made_up, plan).caption
     assert "Shown: test error (%); training error (%). The numbers are the final iteration’s; n = " in caption
     assert "5 networks on digits" in caption
-    frame = tidy(plan, made_up.experiment, list(cells(made_up, plan).values()))
+    frame = tidy_cells(plan, made_up.experiment, list(cells(made_up, plan).values()))
     first, second = frame.iloc[0].to_dict(), frame.iloc[1].to_dict()
     assert (first["column"], first["metric"], first["digitised"], first["median"]) == ("plain", "test_error", 9.69, 9.5)
     assert (second["metric"], second["digitised"], second["median"]) == ("train_error", 1.3, 1.25)

@@ -52,6 +52,12 @@ def test_latex_is_escaped_and_plain_ascii() -> None:
     assert re.sub(r"\\\$", "", text.partition("\n")[2]).count("$") % 2 == 0
 
 
+def test_what_latex_does_not_know_is_named() -> None:
+    text = latex(Table("n", "t", "é ß 日 Ω\x1b", (Column("x"),), (), command="make x\n\\evil"))
+    assert r"\caption{é ß {[}U+65E5{]} {[}U+03A9{]}{[}U+001B{]}}" in text
+    assert text.splitlines()[0] == r"% Runs are missing; this makes them: make x \evil"
+
+
 def test_powers_in_latex() -> None:
     table = Table("n", "t", "λ^27 = 6·10⁻¹⁷ ≈ 0", (Column("λ^54"),), (("2·10⁵ (a^b)",),))
     text = latex(table)
@@ -62,9 +68,11 @@ def test_powers_in_latex() -> None:
 
 def test_csv_defuses_formulas_and_leaves_numbers() -> None:
     frame = pd.DataFrame({"text": ["=1+1", "+a", "-b", "@c", "−6", "plain"], "number": [-1.5, 2, None, -0.25, 1e-9, 3]})
+    frame = frame.assign(**{"=x": ["\t=1", "\n=1", "＝1", " =1", "1=1", -7]})
     rows = list(standard_csv.reader(io.StringIO(csv(frame))))
     assert [row[0] for row in rows] == ["text", "'=1+1", "'+a", "'-b", "'@c", "−6", "plain"]
     assert [row[1] for row in rows] == ["number", "-1.5", "2", "", "-0.25", "1e-09", "3"]
+    assert [row[2] for row in rows] == ["'=x", "'\t=1", "'\n=1", "'＝1", " =1", "1=1", "-7"]
 
 
 def test_the_terminal_gets_plain_text_of_limited_width() -> None:

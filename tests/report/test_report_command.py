@@ -13,7 +13,10 @@ import resnet_ablations
 from resnet_ablations import experiments
 from resnet_ablations.report.__main__ import main
 
-FILES = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-fig3.pdf", "-fig3.svg", "-fig3.png")}
+TEXTS = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-runs.csv")}
+FILES = TEXTS | {f"shortcuts-quick-fig3.{form}" for form in ("pdf", "svg", "png")}
+STRIP = {f"shortcuts-quick-strip.{form}" for form in ("pdf", "svg", "png")}
+"""Where there are runs."""
 PAGE = {"index.html"}
 CLAIMS = {f"claims{end}" for end in (".md", ".tex", ".csv")}
 SOURCES = Path(resnet_ablations.__file__).parents[1]
@@ -28,10 +31,10 @@ def test_a_whole_sweep_becomes_files_and_a_table(made_up: MadeUp, capsys: pytest
     made_up.all_runs({"original": 4.0})
     assert main([str(made_up.path)]) == 0
     out = capsys.readouterr().out
-    assert set(contents(made_up.path)) == FILES | PAGE | CLAIMS
+    assert set(contents(made_up.path)) == FILES | STRIP | PAGE | CLAIMS
     assert "shortcut-only" in out
     assert "6 configurations)" in out
-    assert all(f"wrote {made_up.path}/report/{name}" in out for name in FILES | PAGE | CLAIMS)
+    assert all(f"wrote {made_up.path}/report/{name}" in out for name in FILES | STRIP | PAGE | CLAIMS)
     table = out.partition("wrote ")[0]
     assert max(map(len, table.splitlines())) <= 100
     assert "\x1b" not in out
@@ -39,6 +42,7 @@ def test_a_whole_sweep_becomes_files_and_a_table(made_up: MadeUp, capsys: pytest
     assert len(frame) == 16
     page = (made_up.path / "report" / "shortcuts-quick.md").read_text()
     assert "](shortcuts-quick-fig3.png)" in page
+    assert "![Shortcut connections (v2, Table 1): final errors](shortcuts-quick-strip.png)" in page
 
 
 def test_every_plan_or_only_one(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +109,7 @@ def test_damage_is_named_after_the_rest_is_made(made_up: MadeUp, capsys: pytest.
     (made_up.path / "sweeps" / "shortcuts-small.json").write_text('{"name": 1}')
     assert main([str(made_up.path)]) == 1
     captured = capsys.readouterr()
-    assert set(contents(made_up.path)) == FILES | PAGE | CLAIMS
+    assert set(contents(made_up.path)) == FILES | STRIP | PAGE | CLAIMS
     assert f"{damaged.path}: damaged result, left out" in captured.err
     assert "shortcuts-small.json: damaged plan, left out" in captured.err
     assert "Traceback" not in captured.err
@@ -128,7 +132,9 @@ def test_every_figure_of_an_experiment_has_its_file(declare: Declare) -> None:
     made_up.run("d20/plain", 9.5)
     assert main([str(made_up.path)]) == 0
     images = {f"declared-quick-{name}.{form}" for name in ("fig3", "fig6") for form in ("pdf", "svg", "png")}
-    assert set(contents(made_up.path)) == PAGE | images | {f"declared-quick.{form}" for form in ("md", "tex", "csv")}
+    assert set(contents(made_up.path)) == PAGE | images | {
+        f"declared-quick{end}" for end in (".md", ".tex", ".csv", "-runs.csv")
+    }
     page = (made_up.path / "report" / "declared-quick.md").read_text()
     assert "![A title: training error and test error](declared-quick-fig6.png)" in page
     assert "![A title: training loss and test error](declared-quick-fig3.png)" in page
@@ -136,10 +142,12 @@ def test_every_figure_of_an_experiment_has_its_file(declare: Declare) -> None:
 
 def test_the_same_results_give_the_same_bytes_without_torch(made_up: MadeUp) -> None:
     made_up.plan("early", seeds=(0, 1))
+    made_up.run("shortcut_only_gating_0", 60.0, scale="early", parameters=1_800_000)
     for seed in (0, 1):
         made_up.run("original", 40.0 + seed, seed, scale="early", error_at=lambda iteration: 50.0)
         made_up.run("conv1x1", 70.0 + seed, seed, scale="paper", error_at=lambda iteration: 60.0)
     assert main([str(made_up.path)]) == 0
+    assert {"shortcuts-early-strip.svg", "shortcuts-early-cost.svg"} <= set(contents(made_up.path))
     _built_again_is_the_same(made_up)
 
 

@@ -5,7 +5,8 @@ from made_up import MadeUp
 
 from resnet_ablations.report.cells import cells_of
 from resnet_ablations.report.plans import runs_of
-from resnet_ablations.report.table import Table, comparison, tidy
+from resnet_ablations.report.table import Table, comparison
+from resnet_ablations.report.tidy import tidy_cells
 from resnet_ablations.results.frames import load_curves, load_results
 from resnet_ablations.results.sweeps import SweepPlan
 
@@ -174,7 +175,7 @@ def test_tidy_has_a_line_a_configuration(made_up: MadeUp) -> None:
     made_up.all_runs({"original": 4.0}, seeds=(0,), scale="small")
     made_up.run("original", 5.0, seed=1, scale="small")
     runs = runs_of(plan, load_results(made_up.path), load_curves(made_up.path))
-    frame = tidy(plan, made_up.experiment, cells_of(plan, made_up.experiment, runs))
+    frame = tidy_cells(plan, made_up.experiment, cells_of(plan, made_up.experiment, runs))
     assert len(frame) == 16
     original = frame.iloc[0].to_dict()
     assert (original["row"], original["printed"], original["scale"]) == ("original", 6.61, "small")

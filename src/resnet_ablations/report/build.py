@@ -1,23 +1,25 @@
 """Everything that the report makes from a results folder."""
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from matplotlib.figure import Figure as Drawing
 from rich.console import Console
 from rich.text import Text
 
 from resnet_ablations.errors import UserError
 from resnet_ablations.report import figures, render, verdicts
 from resnet_ablations.report.contents import SweepReport, sweep_report
+from resnet_ablations.report.dots import draw_costs, draw_strip
 from resnet_ablations.report.kinds import KINDS
-from resnet_ablations.report.lines import Results
+from resnet_ablations.report.lines import load
 from resnet_ablations.report.page import page
 from resnet_ablations.report.paper_claims import load_claims
 from resnet_ablations.report.plans import load_plans
+from resnet_ablations.report.published import load_published
 from resnet_ablations.report.verdicts import Verdict
 from resnet_ablations.results.files import clear_half_written, locked, write_atomically
-from resnet_ablations.results.frames import load_curves, load_responses, load_results
 
 PAGE = "index.html"
 
@@ -34,14 +36,12 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
         if sweep not in names:
             raise UserError(f"--sweep={sweep}: no such sweep in {results}/sweeps; there: {', '.join(names) or 'none'}")
         plans = [plan for plan in plans if plan.name == sweep]
-    with warnings.catch_warnings(action="ignore"):  # they are said again at the end, where they are seen
-        found = Results(load_results(results), load_curves(results), load_responses(results))
-    for frame in (found.runs, found.curves, found.responses):
-        damaged += frame.attrs["damaged"]
+    found, published = load(results), load_published(results, plans)
+    damaged += [*found.damaged, *(published.damaged if published else ())]
     reports = []
     for plan in plans:
         try:
-            reports.append(sweep_report(plan, found, results))
+            reports.append(sweep_report(plan, found, results, published))
         except UserError as error:
             damaged += error.messages
     files: dict[str, str | bytes] = {}
@@ -75,10 +75,9 @@ def _files(report: SweepReport) -> dict[str, str | bytes]:
     text = [f"## {comparison.title}\n", render.markdown(comparison)]
     files: dict[str, str | bytes] = {f"{name}.tex": render.latex(comparison)}
     files |= {f"{stem}.csv": render.csv(frame) for stem, frame in report.tidy.items()}
-    for figure in report.figures:
-        stem = f"{name}-{figure.name}"
-        files |= {f"{stem}.{suffix}": data for suffix, data in figures.render(figure, report.plan).items()}
-        text.append(f"![{report.experiment.title}: {KINDS[figure.panels[0].kind].shows}]({stem}.png)\n")
+    for stem, (shows, draw) in _drawings(report).items():
+        files |= {f"{stem}.{suffix}": data for suffix, data in figures.render(draw).items()}
+        text.append(f"![{report.experiment.title}: {shows}]({stem}.png)\n")
     if faithful is not None:
         text += [f"### {faithful.title}\n", render.markdown(faithful)]
     return {f"{name}.md": "\n".join(text), **files}
@@ -93,3 +92,17 @@ def _claims(judged: Sequence[Verdict], console: Console) -> dict[str, str | byte
         f"{shown.name}.tex": "\n".join(map(render.latex, verdicts.pages(shown))),
         f"{shown.name}.csv": render.csv(verdicts.tidy(judged)),
     }
+
+
+def _drawings(report: SweepReport) -> dict[str, tuple[str, Callable[[], Drawing]]]:
+    """One sweep's figures by the stem of their files: what they show, and how they are drawn."""
+    name, title, scale = report.plan.name, report.comparison.title, report.plan.scale
+    drawings: dict[str, tuple[str, Callable[[], Drawing]]] = {}
+    for figure in report.figures:
+        shows = KINDS[figure.panels[0].kind].shows
+        drawings[f"{name}-{figure.name}"] = (shows, partial(figures.draw, figure, report.plan))
+    if report.strip:
+        drawings[f"{name}-strip"] = ("final errors", partial(draw_strip, report.strip, title, scale))
+    if report.costs:
+        drawings[f"{name}-cost"] = ("final errors and what they cost", partial(draw_costs, report.costs, title, scale))
+    return drawings

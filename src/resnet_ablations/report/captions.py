@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from resnet_ablations.experiments import METRICS, Experiment
+from resnet_ablations.report.best import best_cells
 from resnet_ablations.report.cells import FAIL, Cell, has_number
 from resnet_ablations.report.labels import baseline_label
 from resnet_ablations.report.plans import distinct, iterations
@@ -34,6 +35,8 @@ def caption(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell]) -> s
     ]
     if any(has_number(cell.paper) for cell in cells):
         sentences += _comparable(plan, experiment, cells)
+    if best_cells(plan, cells, says_fail(plan, cells)):
+        sentences.append("Bold: our lowest error of a column, among rows of one configuration with all seeds finished.")
     return " ".join(sentences)
 
 
@@ -55,6 +58,11 @@ def _comparable(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell]) 
 def prints_fail(cells: Sequence[Cell]) -> bool:
     """Whether the paper uses its word "fail" in this table."""
     return any(cell.paper.printed == "fail" for cell in cells)
+
+
+def says_fail(plan: SweepPlan, cells: Sequence[Cell]) -> bool:
+    """Whether our own numbers are called so: at the paper's scale, where the paper does it."""
+    return plan.scale == "paper" and prints_fail(cells)
 
 
 def setting(plan: SweepPlan) -> str:

@@ -6,11 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from resnet_ablations.experiments import Experiment, load_experiment
-from resnet_ablations.report import faithfulness, table
+from resnet_ablations.report import faithfulness
 from resnet_ablations.report.cells import Cell, cells_of
+from resnet_ablations.report.finals import Costs, Strip, costs_of, strip_of
 from resnet_ablations.report.lines import Figure, Results, figures_of
 from resnet_ablations.report.plans import runs_of
-from resnet_ablations.report.table import Table
+from resnet_ablations.report.published import reference_of
+from resnet_ablations.report.table import Table, comparison
+from resnet_ablations.report.tidy import tidy_cells, tidy_runs
 from resnet_ablations.results.sweeps import SweepPlan
 
 
@@ -27,6 +30,8 @@ class SweepReport:
     figures: tuple[Figure, ...]
     faithfulness: Table | None
     tidy: dict[str, pd.DataFrame]
+    strip: Strip | None = None
+    costs: Costs | None = None
 
     @property
     def tables(self) -> list[Table]:
@@ -34,12 +39,19 @@ class SweepReport:
         return [self.comparison] if self.faithfulness is None else [self.comparison, self.faithfulness]
 
 
-def sweep_report(plan: SweepPlan, found: Results, folder: Path) -> SweepReport:
-    """What the runs of a results folder come to in that sweep; raise `UserError` where its experiment is no more."""
+def sweep_report(plan: SweepPlan, found: Results, folder: Path, published: Results | None = None) -> SweepReport:
+    """What the runs of a results folder come to in that sweep, beside the published ones.
+
+    Raise `UserError` where its experiment is no more.
+    """
     experiment = load_experiment(plan.experiment)
     runs = runs_of(plan, found.runs, found.curves)
     cells = cells_of(plan, experiment, runs)
-    tidy = {plan.name: table.tidy(plan, experiment, cells)}
+    reference = reference_of(plan, experiment, published)
+    tidy = {
+        plan.name: tidy_cells(plan, experiment, cells, reference),
+        f"{plan.name}-runs": tidy_runs(plan, cells, runs),
+    }
     faithful = None
     if comparisons := faithfulness.compare(plan, cells, runs, found.curves):
         faithful = faithfulness.faithfulness_table(plan, experiment, comparisons)
@@ -49,8 +61,10 @@ def sweep_report(plan: SweepPlan, found: Results, folder: Path) -> SweepReport:
         experiment,
         tuple(cells),
         runs,
-        comparison=table.comparison(plan, experiment, cells, runs, folder),
+        comparison=comparison(plan, experiment, cells, runs, folder, reference),
         figures=figures_of(plan, experiment, cells, replace(found, runs=runs)),
         faithfulness=faithful,
         tidy=tidy,
+        strip=strip_of(experiment, cells),
+        costs=costs_of(experiment, cells, runs),
     )

@@ -2,8 +2,7 @@
 
 import io
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from matplotlib.patches import Patch
 from resnet_ablations.experiments import Figure as Panel
 from resnet_ablations.report.kinds import KINDS
 from resnet_ablations.report.lines import Figure, Line
-from resnet_ablations.report.panels import GREYS, draw_panel, line_colour, paper_colour
+from resnet_ablations.report.panels import GREYS, draw_panel, line_colour, line_marker, paper_colour, symbols
 from resnet_ablations.results.sweeps import SweepPlan
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
@@ -32,12 +31,12 @@ LETTERS = 21
 """Of a legend's names, that are an inch long."""
 
 
-def render(figure: Figure, plan: SweepPlan) -> dict[str, bytes]:
-    """The figure as its file's content by format, the same bytes for the same data."""
+def render(draw: Callable[[], Drawing]) -> dict[str, bytes]:
+    """What `draw` makes as its files' content by format, the same bytes for the same data."""
     files = {}
     # After a reset: a reader's own matplotlibrc must not change the figures.
     with matplotlib.style.context(STYLE, after_reset=True):
-        drawing = draw(figure, plan)
+        drawing = draw()
         for suffix, metadata in FORMATS.items():
             buffer = io.BytesIO()
             drawing.savefig(buffer, format=suffix, metadata=metadata)
@@ -66,7 +65,7 @@ def draw(figure: Figure, plan: SweepPlan) -> Drawing:
         left, *right = draw_panel(kind, place, lines, axes_of_all, max(map(len, of_panels)))
         letter = f"({chr(ord('a') + number)}) " if len(panels) > 1 else ""
         beside = legend_rows[number - number % columns :][:columns]
-        left.set_title(_text(f"{letter}{panel.title}"), y=1, pad=17 + 10 * (max(beside) - 1))
+        left.set_title(symbols(f"{letter}{panel.title}"), y=1, pad=17 + 10 * (max(beside) - 1))
         if panel.sorted:
             left.set_xlabel(f"{left.get_xlabel()} (sorted by magnitude)")
         _name_lines(left, lines, ncols)
@@ -102,11 +101,13 @@ def _grid(columns: int, height: int, legend_rows: int, key_rows: int) -> tuple[D
 def _name_lines(axes: Axes, lines: Sequence[Line], ncols: int) -> None:
     """The panel's own legend: outside the axes, where no curve can run through it."""
     handles = [
-        Line2D([], [], color=line_colour(index), linewidth=2.2, label=_text(line.legend))
+        Line2D([], [], color=line_colour(index), marker=line_marker(index), label=symbols(line.legend))
         for index, line in enumerate(lines)
     ]
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderpad": 0, "borderaxespad": 0.4}
-    axes.legend(handles=handles, ncols=ncols, handlelength=1.2, handletextpad=0.6, labelspacing=0.3, **place)
+    for handle in handles:
+        handle.set(linewidth=2.2, markersize=4.5)
+    axes.legend(handles=handles, ncols=ncols, handlelength=1.6, handletextpad=0.6, labelspacing=0.3, **place)
     if not any(line.cell.n for line in lines):
         frame = {"facecolor": "white", "edgecolor": "0.6"}
         axes.text(0.5, 0.5, "no run yet", ha="center", va="center", transform=axes.transAxes, bbox=frame)
@@ -138,12 +139,7 @@ def _key(panels: Sequence[Panel], plan: SweepPlan, of_panels: Sequence[Sequence[
             names = {lines[index].label for lines in of_panels if len(lines) > index}
             name = names.pop() if len(names) == 1 else ("baseline", "variant")[index]
             grey = paper_colour(index, most)
-            handles.append(Line2D([], [], color=grey, linewidth=0.8, label=_text(f"the paper’s {name}")))
+            handles.append(Line2D([], [], color=grey, linewidth=0.8, label=symbols(f"the paper’s {name}")))
     if len(plan.seeds) > 1:
         handles.append(Patch(color="0.5", alpha=0.35, linewidth=0, label="all seeds"))
     return handles
-
-
-def _text(text: str) -> str:
-    """For matplotlib: `b_g` as a symbol, everything else as it stands."""
-    return re.sub("b_g", r"$b_g$", text.replace("$", r"\$"))

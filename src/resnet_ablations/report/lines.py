@@ -1,8 +1,10 @@
 """What is drawn of a cell: its runs' curves over their seeds, and the paper's."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -21,6 +23,7 @@ from resnet_ablations.report.curves import (
 )
 from resnet_ablations.report.labels import line_labels
 from resnet_ablations.report.plans import is_served, iterations
+from resnet_ablations.results.frames import load_curves, load_responses, load_results
 from resnet_ablations.results.sweeps import SweepPlan
 
 MOST_POINTS = 120
@@ -75,6 +78,15 @@ class Results:
     runs: pd.DataFrame
     curves: pd.DataFrame
     responses: pd.DataFrame
+    damaged: tuple[str, ...] = ()
+    """What of the folder could not be read and is left out, in words."""
+
+
+def load(folder: Path) -> Results:
+    """The whole results folder, without a warning of what is damaged."""
+    with warnings.catch_warnings(action="ignore"):
+        frames = load_results(folder), load_curves(folder), load_responses(folder)
+    return Results(*frames, damaged=tuple(line for frame in frames for line in frame.attrs["damaged"]))
 
 
 def figures_of(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], results: Results) -> tuple[Figure, ...]:

@@ -10,6 +10,7 @@ from resnet_ablations.experiments import METRICS, Experiment
 from resnet_ablations.report.cells import Cell, ordering
 from resnet_ablations.report.labels import baseline_label, cell_label, row_label
 from resnet_ablations.report.plans import is_served, iterations
+from resnet_ablations.report.published import Reference
 from resnet_ablations.results.sweeps import SweepPlan
 
 MARK = "†"
@@ -91,12 +92,30 @@ def provenance_notes(plan: SweepPlan, experiment: Experiment, cells: Sequence[Ce
         ends = _listed([f"{end:,}" for end in iterations(plan, served["configuration"])])
         longer = f"{len(served)} of {len(runs)} runs are longer ones, of the paper scale"
         notes.append(f"{longer}, read at iteration {ends}.")
-    commits = sorted({str(commit)[:10] if isinstance(commit, str) else "unknown" for commit in runs["commit"]})
+    commits = _commits(runs)
     if len(commits) > 1:
         notes.append(f"These runs come from {len(commits)} versions of the code: commits {', '.join(commits)}.")
     if dirty := int(sum(value is True for value in runs["dirty"])):
         notes.append(f"{dirty} of {len(runs)} runs come from code with uncommitted changes.")
     return notes
+
+
+def reference_notes(reference: Reference | None) -> list[str]:
+    """What the column of published numbers is, and from which code and machine."""
+    if reference is None:
+        return []
+    published = reference.runs
+    machines = sorted({machine if isinstance(machine, str) else "unknown" for machine in published["machine"]})
+    commits = _commits(published)
+    dirty = " with uncommitted changes" if any(value is True for value in published["dirty"]) else ""
+    return [
+        f"reference: the median of the published runs of the same configurations and seeds, {len(published)} runs from "
+        f"{'commit' if len(commits) == 1 else 'commits'} {_listed(commits)}{dirty} on {_listed(machines)}."
+    ]
+
+
+def _commits(runs: pd.DataFrame) -> list[str]:
+    return sorted({commit[:10] if isinstance(commit, str) else "unknown" for commit in runs["commit"]})
 
 
 def _listed(texts: Sequence[str], most: int = 3) -> str:

@@ -1,5 +1,6 @@
 """A panel drawn by matplotlib."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,8 +14,12 @@ from resnet_ablations.report.lines import Line
 COLOURS = ("#003f7d", "#e08214", "#35978f", "#b2479a", "#7a5230", "#5aa9e6")
 """One a line of a panel: told apart by colour-blind readers, and the first two by their lightness alone."""
 GREYS = ("0.45", "0.68")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+"""One a line of a panel: they tell lines apart without colour."""
+MARKS = 6
+"""Of a line; one of fewer points is marked at each of them."""
 FEW_POINTS = 5
-"""Up to so many are marked one by one."""
+"""Up to so many are marked one by one, and larger."""
 
 
 def draw_panel(kind: kinds.Kind, axes: Axes, lines: Sequence[Line], made: kinds.Axes, most: int) -> list[Axes]:
@@ -42,7 +47,8 @@ def draw_panel(kind: kinds.Kind, axes: Axes, lines: Sequence[Line], made: kinds.
             if ours is not None:
                 few = len(ours) <= FEW_POINTS
                 (drawn,) = place.plot(ours.index, ours["median"], color=colour, linestyle=stroke.style)
-                drawn.set(linewidth=stroke.width, marker="o" if few else "", markersize=3, clip_on=not few)
+                drawn.set(linewidth=stroke.width, marker=line_marker(index), markersize=3.5 if few else 2.8)
+                drawn.set(markevery=_marked(len(ours), index, most), clip_on=not few)
                 place.fill_between(ours.index, ours["low"], ours["high"], color=colour, alpha=0.25, linewidth=0)
     return list(places.values())
 
@@ -50,6 +56,22 @@ def draw_panel(kind: kinds.Kind, axes: Axes, lines: Sequence[Line], made: kinds.
 def line_colour(index: int) -> str:
     """Of our line of that index in its panel."""
     return COLOURS[index % len(COLOURS)]
+
+
+def line_marker(index: int) -> str:
+    """Of our line of that index in its panel."""
+    return MARKERS[index % len(MARKERS)]
+
+
+def _marked(points: int, index: int, most: int) -> tuple[int, int]:
+    """The first point of a line that is marked, and every which one: elsewhere than those of the panel's others."""
+    every = -(-points // MARKS) or 1
+    return index * every // most, every
+
+
+def symbols(text: str) -> str:
+    """For matplotlib: `b_g` as a symbol, everything else as it stands."""
+    return re.sub("b_g", r"$b_g$", text.replace("$", r"\$"))
 
 
 def paper_colour(index: int, most: int) -> str:

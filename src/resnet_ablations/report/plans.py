@@ -12,7 +12,10 @@ from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.experiments import METRICS, SCALES
 from resnet_ablations.results.sweeps import SweepPlan
 
-RUN_COLUMNS = ["configuration", "seed", "key", "outcome", *METRICS, "seconds", "commit", "dirty"]
+RUN_COLUMNS = [
+    *("configuration", "seed", "key", "outcome", "iterations", *METRICS),
+    *("parameters", "seconds", "images_per_second", "commit", "dirty", "machine"),
+]
 
 
 def load_plans(results: Path) -> tuple[list[SweepPlan], list[str]]:

@@ -32,6 +32,7 @@ RESULT_COLUMNS = {
     "images_per_second": "float64",
     "commit": "object",
     "dirty": "object",
+    "machine": "object",
     "path": "str",
 }
 CONFIG_COLUMNS = {
@@ -137,7 +138,16 @@ def _read_run(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ValueError("config.yaml is no mapping")
     provenance = {name: result.provenance.get(name) for name in ("commit", "dirty")}
-    return {**result.metrics, **_flat(config), **values, **provenance, "path": str(folder)}
+    machine = _machine(result.provenance.get("machine"))
+    return {**result.metrics, **_flat(config), **values, **provenance, "machine": machine, "path": str(folder)}
+
+
+def _machine(machine: Any) -> str | None:
+    """What trained, in words: `Xeon, 2 cores`, or the GPU's name; None where that is not known."""
+    if not isinstance(machine, dict) or not machine.get("device"):
+        return None
+    on_cpu = machine["device"] == "cpu"
+    return f"{machine.get('cpu')}, {machine.get('cores')} cores" if on_cpu else str(machine["device"])
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
