@@ -21,7 +21,7 @@ RUNS    ?=
 OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(if $(COLUMNS),columns=$(COLUMNS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plan networks status clean-runs report publish test test-faults lint format bench
+.PHONY: help setup plan networks status clean-runs report publish notebooks test test-faults lint format bench
 
 help: ## list the targets
 	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local|slurm] [WAIT=0] [ARGS=\"Hydra overrides\"]"
@@ -56,6 +56,9 @@ report: setup ## all tables and figures, and the page report/index.html, from RE
 
 publish: setup ## copy finished runs, text only, into results/reference and make its report
 	@$(RUN) resnet_ablations.publish "$(RESULTS)"
+
+notebooks: setup ## execute notebooks/ and write their outputs
+	@$(BIN)/python notebooks/execute.py
 
 test: setup ## the tests
 	@$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadgroup

@@ -18,6 +18,7 @@ import sys
 import resnet_ablations as ra
 assert not {"torch", "hydra", "pandas"} & set(sys.modules), "on import"
 ra.load_results("results"), ra.load_curves("results"), ra.load_responses("results"), ra.UserError
+ra.load_cells("results"), ra.load_paper("shortcuts")
 assert not {"torch", "torchvision", "pytorch_lightning", "hydra"} & set(sys.modules), "on reading"
 """
     ended = python("-c", code, cwd=tmp_path)
@@ -30,7 +31,9 @@ def test_the_names() -> None:
         "UserError",
         "build_network",
         "compose",
+        "load_cells",
         "load_curves",
+        "load_paper",
         "load_responses",
         "load_results",
     }

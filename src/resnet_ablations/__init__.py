@@ -6,6 +6,8 @@ network = ra.build_network(config)
 runs = ra.load_results("results")
 curves = ra.load_curves("results")
 responses = ra.load_responses("results")
+cells = ra.load_cells("results")
+paper = ra.load_paper("shortcuts")
 """
 
 import importlib
@@ -14,16 +16,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resnet_ablations.build import build_network
     from resnet_ablations.errors import UserError
+    from resnet_ablations.experiments import load_paper
     from resnet_ablations.overrides import compose
-    from resnet_ablations.results.frames import load_curves, load_responses, load_results
+    from resnet_ablations.results.frames import load_cells, load_curves, load_responses, load_results
 
-__all__ = ["UserError", "build_network", "compose", "load_curves", "load_responses", "load_results"]
+__all__ = [
+    "UserError",
+    "build_network",
+    "compose",
+    "load_cells",
+    "load_curves",
+    "load_paper",
+    "load_responses",
+    "load_results",
+]
 
 _HOMES = {
     "UserError": "errors",
     "build_network": "build",
     "compose": "overrides",
+    "load_cells": "results.frames",
     "load_curves": "results.frames",
+    "load_paper": "experiments",
     "load_responses": "results.frames",
     "load_results": "results.frames",
 }

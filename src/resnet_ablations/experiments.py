@@ -1,5 +1,6 @@
 """What the papers claim: the schema of `experiments/NAME.yaml` and the papers' digitised curves."""
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -200,6 +201,30 @@ def load_experiment(name: str) -> Experiment:
         raise UserError(f"{path}: not a valid YAML mapping: {error}") from None
     except ValidationError as error:
         raise UserError(*(f"{path}: {mistake}" for mistake in mistakes_in_file(error))) from None
+
+
+def load_paper(experiment: str) -> pd.DataFrame:
+    """One row a cell of an experiment, by `row` and `column`: what the paper has there.
+
+    The row's texts are columns of the table's headings; then `metric` (which number of a run it is), `printed` (a
+    number or "fail"), `digitised` (a number, from a figure), `curve` and the row's `remark`, NaN where there is none.
+    Raise `UserError` for an unknown name or a broken file.
+    """
+    table = load_experiment(experiment)
+    cells = list(table.cells())
+    rows = [
+        {
+            **dict(zip(table.headings, row.labels, strict=True)),
+            "metric": cell.metric or column.metric,
+            "printed": cell.printed,
+            "digitised": cell.digitised,
+            "curve": cell.curve,
+            "remark": row.remark,
+        }
+        for row, column, cell in cells
+    ]
+    index = pd.MultiIndex.from_tuples([(row.id, column.id) for row, column, _ in cells], names=["row", "column"])
+    return pd.DataFrame(rows, index).fillna(math.nan).astype({"digitised": "float64"})
 
 
 Quantity = Literal["train_loss", "train_error", "test_error"]
