@@ -86,6 +86,7 @@ def test_nothing_of_this_machine_is_published(published: Path) -> None:
     files = [path for path in published.rglob("*") if path.is_file()]
     assert [path for path in files if "secret" in path.read_text(encoding="utf-8")] == []
     assert {path.name for path in files} == {
+        ".lock",
         "config.yaml",
         "curve.csv",
         "layer_responses.csv",

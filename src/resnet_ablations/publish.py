@@ -31,11 +31,14 @@ def main() -> None:
 
 
 def publish(results: Path, reference: Path) -> None:
-    """Copy what the plans of `results` speak of and is finished; leave out whatever tells of this machine's folders."""
+    """Copy what the plans of `results` speak of and is finished; leave out whatever tells of this machine's folders.
+
+    Of the published folder itself only the report is made anew.
+    """
     plans = load_sweeps(results)
     if not plans:
         raise UserError(f"{results}: no sweep to publish; run one first: make sweep-shortcuts")
-    for plan in plans:
+    for plan in plans if results.resolve() != reference.resolve() else []:
         copied = sum(_copy_run(results, reference, key) for key in _keys(plan))
         save_sweep(reference, _without_locations(plan))
         print(f"{plan.name}: {copied} runs published")
@@ -43,12 +46,13 @@ def publish(results: Path, reference: Path) -> None:
 
 
 def show(tables: Sequence[Path], readme: Path) -> None:
-    """Put the pages of the tables that are there between the README's markers, headings and figures as seen from it."""
-    pages = [
-        table.read_text(encoding="utf-8").replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### ")
-        for table in tables
-        if table.exists()
-    ]
+    """Put the tables that are there, each with its first figure, between the README's markers, links as from there."""
+    pages = []
+    for table in tables:
+        if table.exists():
+            text, *figures = table.read_text(encoding="utf-8").split("\n![")
+            shown = "\n![".join([text, *figures[:1]])
+            pages.append(shown.replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### "))
     if pages:
         text = readme.read_text(encoding="utf-8")
         head, rest = text.split(BEGIN)

@@ -1,0 +1,46 @@
+"""What is committed under results/reference, and shown in the README, is what the committed runs give."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations import publish as publishing
+from resnet_ablations.console import standard_console
+from resnet_ablations.report import published
+from resnet_ablations.report.build import build
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = Path("results/reference")
+BY_FONTS = {".pdf", ".png"}
+"""Their bytes depend on libraries that draw; the same figures are compared as SVG."""
+
+
+@pytest.fixture(scope="module")
+def anew(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the report was made again from the committed runs, and the README written."""
+    folder = tmp_path_factory.mktemp("anew")
+    for part in ("runs", "sweeps"):
+        shutil.copytree(ROOT / REFERENCE / part, folder / REFERENCE / part)
+    shutil.copy(ROOT / "README.md", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(published, "PUBLISHED", folder / REFERENCE)
+        assert build(REFERENCE, None, standard_console()) == []
+        publishing.show([REFERENCE / "report" / f"{name}.md" for name in publishing.SHOWN], publishing.README)
+    return folder
+
+
+def test_the_report_is_the_committed_one(anew: Path) -> None:
+    made, committed = anew / REFERENCE / "report", ROOT / REFERENCE / "report"
+    assert {path.name for path in made.iterdir()} == {path.name for path in committed.iterdir()}
+    differing = [
+        path.name
+        for path in made.iterdir()
+        if path.suffix not in BY_FONTS and path.read_bytes() != (committed / path.name).read_bytes()
+    ]
+    assert differing == [], "make publish RESULTS=results/reference"
+
+
+def test_the_readme_shows_it(anew: Path) -> None:
+    assert (anew / "README.md").read_text() == (ROOT / "README.md").read_text(), "make publish"
