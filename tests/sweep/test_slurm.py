@@ -9,6 +9,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.run_folder import Status
+from resnet_ablations.results.states import State
 from resnet_ablations.sweep import slurm
 from resnet_ablations.sweep.slurm import SlurmRun, submit, train_on_slurm
 
@@ -67,3 +68,13 @@ def test_a_job_that_cannot_be_released_is_named(
     monkeypatch.setattr(slurm, "slurm", refused)
     with pytest.raises(UserError, match="scontrol release 7"):
         submit([run], {}, tmp_path / "slurm", {})
+
+
+def test_a_run_that_has_ended_meanwhile_is_not_submitted(
+    run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between the plan and the submission another command's job may have finished it."""
+    monkeypatch.setattr(slurm, "jobs_in_queue", dict)
+    monkeypatch.setattr(slurm, "state_of", lambda folder, queue: State("finished", 9, 9))
+    train_on_slurm([run], {}, wait=True, fail_fast=False, folder=tmp_path / "slurm")
+    assert "nothing to submit" in capsys.readouterr().out

@@ -88,8 +88,10 @@ def train_on_slurm(
     # Locked, for two commands at the same moment would both find a run free.
     with locked(folder.parent):
         queue = checked_queue()
-        free = [run for run in runs if Claim(run.folder.path).owner(queue) is None]
-        free = [run for run in free if state_of(run.folder, queue).outcome != "queued"]
+        states = {run.key: state_of(run.folder, queue) for run in runs}
+        free = [
+            run for run in runs if not states[run.key].done and states[run.key].outcome not in ("running", "queued")
+        ]
         array = submit(free, parameters, folder, queue) if free else None
     told = "nothing to submit" if array is None else f"submitted as SLURM job {array}: {len(free)}"
     if others := len(runs) - len(free):
@@ -98,6 +100,12 @@ def train_on_slurm(
         raise Submitted(f"{told}; make status tells how far they are")
     print(told, flush=True)
     _wait(runs, free, array, fail_fast, folder)
+
+
+def _is_free(run: RunConfig, queue: Mapping[str, str]) -> bool:
+    """Whether nobody trains the run, no job waits for it, and it has not ended meanwhile."""
+    state = state_of(run.folder, queue)
+    return not state.done and state.outcome != "queued" and Claim(run.folder.path).owner(queue) is None
 
 
 def checked_queue() -> dict[str, str]:
