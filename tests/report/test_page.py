@@ -297,3 +297,8 @@ def test_rows_of_one_case_are_one_group(made_up: MadeUp) -> None:
 def test_anchors_of_different_names_differ(other: tuple[str, ...]) -> None:
     assert anchor("a", "b:c") != anchor(*other)
     assert not re.search(r"\s", anchor(*other))
+
+
+def test_the_best_of_a_column_is_bold(full: MadeUp) -> None:
+    root = parsed(page_of(full.path))
+    assert {text_of(strong) for section in with_class(root, "sweep") for strong in section.iter("strong")} == {"4.00"}

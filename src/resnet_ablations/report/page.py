@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -40,6 +40,8 @@ class Entry:
     right: bool
     to: str = ""
     title: str = ""
+    is_best: bool = False
+    """Of its column."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ def _section(report: SweepReport) -> Section:
     finished, planned = runs_in(report.cells)
     files = {"Markdown": f"{name}.md", "LaTeX": f"{name}.tex"}
     files |= {f"{stem.removeprefix(name).strip('-')} CSV".strip(): f"{stem}.csv" for stem in report.tidy}
-    files |= {f"{figure.name} PDF": f"{name}-{figure.name}.pdf" for figure in report.figures}
+    drawn = [figure.name for figure in report.figures]
+    drawn += ["strip"] * bool(report.strip) + ["cost"] * bool(report.costs)
+    files |= {f"{figure} PDF": f"{name}-{figure}.pdf" for figure in drawn}
     return Section(
         anchor("sweep", name),
         report,
@@ -153,10 +157,10 @@ def _section(report: SweepReport) -> Section:
 def _table(table: Table, report: SweepReport, keys: dict[tuple[str, int], str]) -> PageTable:
     groups: list[list[tuple[Entry, ...]]] = []
     of_rows = table.cells or [(None,) * len(table.columns)] * len(table.rows)
-    for texts, cells in zip(table.rows, of_rows, strict=True):
+    for number, (texts, cells) in enumerate(zip(table.rows, of_rows, strict=True)):
         row = tuple(
-            _entry(text, column.right, cell, report, keys)
-            for text, column, cell in zip(texts, table.columns, cells, strict=True)
+            replace(_entry(text, column.right, cell, report, keys), is_best=(number, place) in table.best)
+            for place, (text, column, cell) in enumerate(zip(texts, table.columns, cells, strict=True))
         )
         if texts[0] or not groups:
             groups.append([])
