@@ -26,6 +26,11 @@ TINY = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that one worker has to run one after the other come first, so that no other waits for them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Callable[..., RunConfig]:
     """Composes a run of ResNet-8, six iterations of the digits, its results in `tmp_path/results`, with overrides."""

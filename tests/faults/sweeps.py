@@ -133,7 +133,7 @@ class Sweeps:
 
 def part_of(outcome: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     """What some of the runs left."""
-    return {path: what for path, what in outcome.items() if path == "runs" or path.split("/")[1] in keys}
+    return {path: what for path, what in outcome.items() if path in ("runs", ".lock") or path.split("/")[1] in keys}
 
 
 def another_file_system(place: Path) -> Path:

@@ -63,7 +63,7 @@ def test_the_first_that_fails_stops_the_others_if_that_is_wanted(sweeps: Sweeps,
     assert sweeps.states[other.key].outcome == "interrupted"
     assert sweeps.states[other.key].resumable_from == 10, "it made one step more"
     assert [sweeps.states[run.key].outcome for run in later] == ["missing", "missing"]
-    assert "sweep: 1 failed, 1 interrupted, 2 missing" in command.said
+    assert "sweep: 1 failed, 1 interrupted, 2 not started" in command.said
 
 
 def test_a_loss_that_is_no_number_is_a_result_and_no_average(sweeps: Sweeps) -> None:

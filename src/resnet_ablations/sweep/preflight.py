@@ -1,5 +1,6 @@
 """Before the first run starts: is there a place for what they leave, and room for it?"""
 
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -7,7 +8,6 @@ from pathlib import Path
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.files import locked
 from resnet_ablations.sweep.cost import checkpoint_bytes
 
 KEPT = 3
@@ -24,7 +24,8 @@ def check_room(results: str, runs: Sequence[RunConfig], at_once: int) -> None:
         raise UserError(f"paths.results={results}: {folder.absolute().parent} is not there; make it, or mount it")
     try:
         folder.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder), locked(folder):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             free = shutil.disk_usage(folder).free
     except OSError as error:
         raise UserError(f"paths.results={results}: cannot be written: {error.strerror}") from None

@@ -110,7 +110,6 @@ class _Pool:
         self._slots = slots
         # Read when the fork server, which imports torch once for all runs, starts.
         os.environ["OMP_NUM_THREADS"] = str(slots.threads)
-        os.environ[worker.SOCKETS] = get_temp_dir()
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([worker.__name__])
         self.runs: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
@@ -123,10 +122,14 @@ class _Pool:
         """Whether its process began: not where the fork server was killed, which starts anew for the next."""
         slot = min(set(range(self._slots.count)) - {slot for _, slot in self.runs.values()})
         process = self._context.Process(target=worker.work, args=(run.plain(), self._slots.threads, slot))
+        # For the fork server alone, which may start here: nobody else is to remove the folder.
+        os.environ[worker.SOCKETS] = get_temp_dir()
         try:
             process.start()
         except (EOFError, ConnectionError):
             return False
+        finally:
+            del os.environ[worker.SOCKETS]
         self.runs[process] = run, slot
         return True
 

@@ -33,6 +33,8 @@ def work(frozen: dict[str, Any], threads: int, slot: int) -> None:
 
     0, `CLAIMED`, 2 for what a person can mend, 128 + a signal's number; what it came to is in the run's folder.
     """
+    # Of its own, for the sweep's temporary folder, where sockets lie, goes with the sweep.
+    multiprocessing.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
     # A terminal's Ctrl-C reaches all processes; the sweep's own passes it on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_stop_with_the_sweep, daemon=True).start()
