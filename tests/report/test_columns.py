@@ -43,7 +43,7 @@ def test_two_columns_each_with_the_papers_and_ours(declare: Declare) -> None:
     found = lines(made_up, plan)
     assert found["bn"] == {
         **{"case": "BN after addition", "Fig.": "4b", "ResNet-110 paper": "8.17", "ResNet-110 ours": "8.00"},
-        **{"ResNet-164 paper": "6.50", "ResNet-164 ours": "5.50 †", "n": "2/2"},
+        **{"ResNet-164 paper": "6.50", "ResNet-164 ours": "5.50 †", "n": "1/1"},
     }
     made = table(made_up, plan)
     assert made.notes[0] == (
@@ -88,7 +88,7 @@ def test_rows_of_other_authors_and_empty_cells(declare: Declare) -> None:
     assert list(found["nin"].values()) == ["NIN", "8.81", "–", "35.68", "–", "–", ""]
     assert list(found["lsuv"].values()) == ["FitResNet-LSUV", "5.84", "–", "", "", "–", "no other"]
     assert list(found["r164"].values()) == ["ResNet-164", "", "", "25.16", "24.50", "1/1", ""]
-    assert list(found["r1001"].values()) == ["ResNet-1001", "4.92", "5.00", "22.71", "missing", "1/2", ""]
+    assert list(found["r1001"].values()) == ["ResNet-1001", "4.92", "5.00", "22.71", "missing", "1/1, 0/1", ""]
     made = table(made_up, plan)
     assert "nothing compares with the paper’s numbers" in made.caption
     assert made.notes == ()
@@ -133,7 +133,7 @@ def test_digitised_numbers_and_columns_without_any(declare: Declare) -> None:
     assert twenty == {
         **{"depth": "20", "plain test paper": "≈ 9.69", "plain test ours": "9.50"},
         **{"plain train paper": "≈ 1.3", "plain train ours": "1.25"},
-        **{"ResNet test paper": "8.75", "ResNet test ours": "8.50", "ResNet train ours": "0.50", "n": "2/2"},
+        **{"ResNet test paper": "8.75", "ResNet test ours": "8.50", "ResNet train ours": "0.50", "n": "1/1"},
         "remark": "the paper has more to say",
     }
     caption = table(made_up, plan).caption

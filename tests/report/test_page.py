@@ -278,6 +278,19 @@ def test_verdicts_stand_on_top_by_claim(made_up: MadeUp) -> None:
     assert text_of(with_class(claims, "tally")[0]) == "✓ reproduced 1 ✗ contradicted 1 ≈ inconclusive 0 – not run 1"
 
 
+def test_a_sweep_that_stops_too_early_for_any_claim_is_named_once(made_up: MadeUp) -> None:
+    made_up.plan()
+    made_up.plan("early")
+    early = [
+        Judged("not run", sweep="shortcuts-early", scale="early", claim=claim)
+        for claim in (Claimed(), Claimed("gates", "Gates are worse"))
+    ]
+    claims = by_id(parsed(page_of(made_up.path, verdicts=[Judged(), *early])))["claims"]
+    assert text_of(claims).count("shortcuts-early") == links(claims).count("#sweep:shortcuts-early") == 1
+    assert len(with_class(claims, "verdict")) == 1
+    assert text_of(with_class(claims, "tally")[0]).endswith("not run 0")
+
+
 def test_rows_of_one_case_are_one_group(made_up: MadeUp) -> None:
     made_up.plan()
     table = next(parsed(page_of(made_up.path)).iter("table"))

@@ -120,10 +120,20 @@ def test_damage_is_named_after_the_rest_is_made(made_up: MadeUp, capsys: pytest.
 def test_a_plan_of_an_experiment_that_is_gone(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
     path = made_up.path / "sweeps" / "shortcuts-quick.json"
     made_up.plan()
-    path.with_name("gone-quick.json").write_text(path.read_text().replace('"shortcuts"', '"gone"'))
+    gone = path.read_text().replace('"shortcuts"', '"gone"').replace('"shortcuts-quick"', '"gone-quick"')
+    path.with_name("gone-quick.json").write_text(gone)
     assert main([str(made_up.path)]) == 1
     assert "gone: no such experiment" in capsys.readouterr().err
     assert set(contents(made_up.path)) >= FILES
+
+
+def test_a_plan_names_no_place_outside_the_report(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
+    path = made_up.path / "sweeps" / "shortcuts-quick.json"
+    made_up.plan()
+    path.with_name("shortcuts-small.json").write_text(path.read_text().replace('"shortcuts-quick"', '"../../outside"'))
+    assert main([str(made_up.path)]) == 1
+    assert "name: must be that of the file, shortcuts-small" in capsys.readouterr().err
+    assert not list(made_up.path.parent.glob("outside*"))
 
 
 def test_every_figure_of_an_experiment_has_its_file(declare: Declare) -> None:

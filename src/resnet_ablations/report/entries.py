@@ -23,9 +23,10 @@ def paper(cell: PaperCell, digits: int) -> str:
 
 
 def n(cells: Sequence[Cell]) -> str:
-    """Finished of planned runs: `3/5`."""
-    finished, planned = runs_in(cells)
-    return f"{finished}/{planned}" if planned else "–"
+    """Finished of planned runs of each cell: `3/5`, or `3/5, 5/5` where the cells of a row differ."""
+    counts = [runs_in([cell]) for cell in cells]
+    texts = [f"{finished}/{planned}" for finished, planned in counts if planned]
+    return ", ".join(texts if len(set(texts)) > 1 else texts[:1]) or "–"
 
 
 def reference(cell: Cell, says_fail: bool) -> str:

