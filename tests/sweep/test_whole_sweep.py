@@ -87,9 +87,10 @@ def test_the_report_alone_shows_every_row(swept: tuple[Path, str], python: Pytho
     ended = python("-m", "resnet_ablations.report", "mine", cwd=folder)
     assert ended.returncode == 0, ended.stderr
     assert all(row in ended.stdout for row in ROWS)
-    of_runs, of_cells = sorted((folder / "mine" / "report").glob("*.csv"), key=lambda path: "-runs" not in path.name)
+    tables = (folder / "mine" / "report").glob("shortcuts-*.csv")
+    of_runs, of_cells = sorted(tables, key=lambda path: "-runs" not in path.name)
     assert len(pd.read_csv(of_cells)) == len(pd.read_csv(of_runs)) == 16
-    (markdown,) = (folder / "mine" / "report").glob("*.md")
+    (markdown,) = (folder / "mine" / "report").glob("shortcuts-*.md")
     errors = load_results(folder / "mine").query("shortcut in ('identity', 'dropout', 'conv1x1')")["test_error"]
     assert all(f"{error:.2f}" in markdown.read_text() for error in errors)
 
