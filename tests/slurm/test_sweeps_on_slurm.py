@@ -98,13 +98,13 @@ class Cluster:
 
 def ended(process: subprocess.Popen[str], code: int) -> str:
     """What it said; its exit code must be that."""
-    said, _ = process.communicate(timeout=240)
+    said, _ = process.communicate(timeout=480)
     assert process.returncode == code, said
     assert "Traceback" not in said
     return said
 
 
-def until(happened: Callable[[], object], seconds: float = 120) -> None:
+def until(happened: Callable[[], object], seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen"
@@ -174,9 +174,9 @@ def test_a_table_as_one_job_array(cluster: Cluster) -> None:
 
 
 def test_a_requeue_and_a_time_out_change_no_number(cluster: Cluster, tmp_path: Path) -> None:
-    """Seed 0 is requeued by hand, then preempted again; seed 1 runs into the limit of its job, one minute."""
+    """Seed 0 is requeued by hand, then preempted again; seed 1 runs into the limit of its job, two minutes."""
     # SLURM looks at limits twice a minute; told any earlier, a job might not have Python there yet to listen.
-    sweep = cluster.sweep("seed=0,1", "hydra.launcher.time=1", "hydra.launcher.signal_delay_s=30")
+    sweep = cluster.sweep("seed=0,1", "hydra.launcher.time=2", "hydra.launcher.signal_delay_s=75")
     requeued, late = cluster.runs(2)
     until(under_way(requeued))
     until(under_way(late))
