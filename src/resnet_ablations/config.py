@@ -28,7 +28,7 @@ from resnet_ablations.network.dimensions import DimensionChange
 from resnet_ablations.network.resnet import equal_stages
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.network.units import Activation
-from resnet_ablations.results.keys import configuration_name, without_locations
+from resnet_ablations.results.keys import configuration_name, run_key, without_locations
 from resnet_ablations.results.run_folder import RunFolder
 
 NO_SUCH_KEY = "no such key here"
@@ -261,7 +261,7 @@ class RunConfig(Settings):
     @property
     def key(self) -> str:
         """The run's key: its configuration and its seed."""
-        return f"{self.configuration}-s{self.seed}"
+        return run_key(self.configuration, self.seed)
 
     @property
     def folder(self) -> RunFolder:

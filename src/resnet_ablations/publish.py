@@ -39,7 +39,7 @@ def publish(results: Path, reference: Path) -> None:
     if not plans:
         raise UserError(f"{results}: no sweep to publish; run one first: make sweep-shortcuts")
     for plan in plans if results.resolve() != reference.resolve() else []:
-        copied = sum(_copy_run(results, reference, key) for key in _keys(plan))
+        copied = sum(_copy_run(results, reference, key) for key in plan.run_keys)
         save_sweep(reference, _without_locations(plan))
         print(f"{plan.name}: {copied} runs published")
     build(reference, None, standard_console())
@@ -68,13 +68,6 @@ def _without_locations(plan: SweepPlan) -> SweepPlan:
         for name, planned in plan.configurations.items()
     }
     return plan.model_copy(update={"overrides": elsewhere(plan.overrides), "configurations": configurations})
-
-
-def _keys(plan: SweepPlan) -> list[str]:
-    names = dict.fromkeys(
-        name for configuration, planned in plan.configurations.items() for name in (configuration, *planned.served_by)
-    )
-    return [f"{name}-s{seed}" for name in names for seed in plan.seeds]
 
 
 def _copy_run(results: Path, reference: Path, key: str) -> bool:

@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-SECONDS = 60
-"""That anything may take before a test gives up."""
+from observing import wait_until
+
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 
@@ -89,14 +88,6 @@ class Command:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.wait()
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    """Return as soon as it has happened."""
-    end = time.monotonic() + SECONDS
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def processes(group: int) -> Iterator[tuple[int, int, str]]:

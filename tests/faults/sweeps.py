@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from commands import HERE, ROOT, Command, Starter
+from observing import numbers
 
 from resnet_ablations.results.claims import Claim
-from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 
 # Two shortcuts, one of which draws masks, and two seeds; half a second each, checkpoints and rows as often as can be.
@@ -29,11 +30,6 @@ ONE = (*FOUR[:1], "shortcut=dropout", "seed=0", *FOUR[3:])
 EVERY = 3
 """Iterations from checkpoint to checkpoint."""
 HOW = ("trainer=cpu", f"trainer.checkpoint_iterations={EVERY}", "hydra.launcher.processes=2", "trainer.threads=1")
-
-
-def numbers(result: Result) -> dict[str, Any]:
-    """What may not depend on when and where a run was trained."""
-    return result.model_dump(exclude={"seconds", "images_per_second", "provenance"})
 
 
 @dataclass

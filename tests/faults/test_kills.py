@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from commands import Command, processes, stopped, wait_until
+from commands import Command, processes, stopped
+from observing import wait_until
 from sweeps import EVERY, FOUR, HOW, ONE, Sweeps, part_of
 
 WRITES = ("checkpoint-*", "curve.csv", "result.json", "status.json", "config.yaml", "layer_responses.csv")

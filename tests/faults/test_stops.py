@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Command, has_pending, processes, stopped, wait_until
+from commands import Command, has_pending, processes, stopped
+from observing import wait_until
 from sweeps import HOW, ONE, Sweeps
 
 from resnet_ablations.results.run_folder import RunFolder

@@ -1,15 +1,13 @@
 """Pages of made-up results folders, without the files beside them."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_ablations.report.contents import sweep_report
-from resnet_ablations.report.lines import Results
+from resnet_ablations.report.lines import load
 from resnet_ablations.report.page import page
 from resnet_ablations.report.plans import load_plans
-from resnet_ablations.results.frames import load_curves, load_responses, load_results
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,7 @@ class Judged:
 
 
 def page_of(results: Path, damaged: Sequence[str] = (), verdicts: Sequence[Judged] = ()) -> str:
-    with warnings.catch_warnings(action="ignore"):  # of damaged runs
-        found = Results(load_results(results), load_curves(results), load_responses(results))
+    found = load(results)
     plans, _ = load_plans(results)
     reports = [sweep_report(plan, found, results) for plan in plans]
-    return page(reports, found.curves, results, damaged, verdicts)
+    return page(reports, found.curves_by_run, results, damaged, verdicts)

@@ -7,12 +7,14 @@ import pytest
 from made_up import Declare, MadeUp
 from rich.console import Console
 
+from resnet_ablations.experiments import load_experiment
 from resnet_ablations.report import render
-from resnet_ablations.report.lines import Results
+from resnet_ablations.report.cells import cells_of
+from resnet_ablations.report.evidence import Evidence
+from resnet_ablations.report.lines import load
 from resnet_ablations.report.paper_claims import Claim, load_claims
-from resnet_ablations.report.plans import load_plans
+from resnet_ablations.report.plans import load_plans, runs_of
 from resnet_ablations.report.verdicts import Verdict, judge, pages, tidy, verdict_table
-from resnet_ablations.results.frames import load_curves, load_responses, load_results
 
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -31,9 +33,12 @@ def fails(*of: str, never: bool = False, experiment: str = "shortcuts") -> Claim
 
 
 def verdicts(made_up: MadeUp, *claims: Claim) -> list[Verdict]:
-    path = made_up.path
-    found = Results(load_results(path), load_curves(path), load_responses(path))
-    return judge(load_plans(path)[0], found, claims)
+    found = load(made_up.path)
+    sweeps = []
+    for plan in load_plans(made_up.path)[0]:
+        experiment, runs = load_experiment(plan.experiment), runs_of(plan, found.runs, found.curves)
+        sweeps.append(Evidence(plan, experiment, runs, cells_of(plan, experiment, runs), found.curves_by_run))
+    return judge(sweeps, claims)
 
 
 def verdict(made_up: MadeUp, claim: Claim) -> Verdict:

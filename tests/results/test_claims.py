@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from observing import wait_until
 
 from resnet_ablations.results import claims
 from resnet_ablations.results.claims import Claim, Claimed, Owner
@@ -32,18 +33,12 @@ def test_the_claim_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     assert owner.pid == process.pid
 
     process.kill()
-    wait_until_dead(tmp_path / "runs" / "run")  # dead, though nobody has waited for it: a zombie
+    # Dead, though nobody has waited for it: a zombie.
+    wait_until(lambda: Claim(tmp_path / "runs" / "run").owner() is None, seconds=10)
     with Claim(tmp_path / "runs" / "run"):
         taken = Claim(tmp_path / "runs" / "run").owner()
     process.wait()
     assert taken == Owner.this_process()
-
-
-def wait_until_dead(folder: Path) -> None:
-    end = time.monotonic() + 10
-    while Claim(folder).owner() is not None:
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from observing import numbers, wait_until
 from one_node import OneNode
 
 from resnet_ablations.overrides import compose
@@ -104,11 +104,7 @@ def ended(process: subprocess.Popen[str], code: int) -> str:
     return said
 
 
-def until(happened: Callable[[], object], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
+until = partial(wait_until, seconds=240)
 
 
 def under_way(run: RunFolder, iteration: int = 3) -> Callable[[], bool]:
@@ -139,12 +135,6 @@ def undisturbed(tmp_path: Path, seed: int) -> RunFolder:
     return run.folder
 
 
-def numbers(run: RunFolder) -> dict[str, Any]:
-    result = run.result()
-    assert result is not None
-    return result.model_dump(exclude={"seconds", "images_per_second", "provenance"})
-
-
 def starts(run: RunFolder) -> list[int]:
     """From which step it began, each time that it did."""
     lines = run.log.read_text().splitlines() if run.log.exists() else []
@@ -152,7 +142,7 @@ def starts(run: RunFolder) -> list[int]:
 
 
 def assert_same(run: RunFolder, other: RunFolder) -> None:
-    assert numbers(run) == numbers(other)
+    assert numbers(run.result()) == numbers(other.result())
     for name in ("curve", "responses"):
         assert getattr(run, name).read_bytes() == getattr(other, name).read_bytes()
     assert not list(run.path.glob("checkpoint*"))

@@ -8,9 +8,11 @@ import pytest
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
+from resnet_ablations.results.claims import Owner
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import State
 from resnet_ablations.sweep import slurm
+from resnet_ablations.sweep.run import Submitted
 from resnet_ablations.sweep.slurm import SlurmRun, submit, train_on_slurm
 
 
@@ -78,3 +80,13 @@ def test_a_run_that_has_ended_meanwhile_is_not_submitted(
     monkeypatch.setattr(slurm, "state_of", lambda folder, queue: State("finished", 9, 9))
     train_on_slurm([run], {}, wait=True, fail_fast=False, folder=tmp_path / "slurm")
     assert "nothing to submit" in capsys.readouterr().out
+
+
+def test_a_run_that_somebody_has_just_claimed_is_not_submitted(
+    run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder does not say yet that it is running."""
+    (run.folder.path / "claim.json").write_text(Owner.of(os.getppid()).model_dump_json())
+    monkeypatch.setattr(slurm, "jobs_in_queue", dict)
+    with pytest.raises(Submitted, match="nothing to submit; under way or in the queue already: 1"):
+        train_on_slurm([run], {}, wait=False, fail_fast=False, folder=tmp_path / "slurm")

@@ -7,14 +7,14 @@ import pickle
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from observing import numbers
 from torch import Tensor
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import Interrupted, train_run
 
@@ -34,10 +34,6 @@ RUN = (
 
 def folder(run: RunConfig) -> RunFolder:
     return RunFolder(run.paths.results, run.key)
-
-
-def numbers(result: Result) -> dict[str, Any]:
-    return result.model_dump(exclude={"seconds", "images_per_second", "provenance"})
 
 
 def stopped_at(monkeypatch: pytest.MonkeyPatch, run: RunConfig, micro_batch: int) -> None:

@@ -12,6 +12,7 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.report import figures, render, verdicts
 from resnet_ablations.report.contents import SweepReport, sweep_report
 from resnet_ablations.report.dots import draw_costs, draw_strip
+from resnet_ablations.report.evidence import Evidence
 from resnet_ablations.report.kinds import KINDS
 from resnet_ablations.report.lines import load
 from resnet_ablations.report.page import page
@@ -52,12 +53,14 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
     if sweep is None:
         judged: list[Verdict] = []
         try:
-            judged = verdicts.judge(plans, found, load_claims())
+            curves = found.curves_by_run
+            sweeps = [Evidence(r.plan, r.experiment, r.runs, r.cells, curves) for r in reports]
+            judged = verdicts.judge(sweeps, load_claims())
         except UserError as error:
             damaged += error.messages
         if judged:
             files |= _claims(judged, console)
-        files[PAGE] = page(reports, found.curves, results, damaged, judged)
+        files[PAGE] = page(reports, found.curves_by_run, results, damaged, judged)
     place = results / "report"
     place.mkdir(exist_ok=True)
     with locked(results):

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -10,9 +10,10 @@ from typing import Literal
 import pandas as pd
 
 from resnet_ablations.experiments import Experiment
-from resnet_ablations.report.cells import Cell, Tally, cells_of, is_error
+from resnet_ablations.report.cells import Cell, Tally, is_error
 from resnet_ablations.report.curves import train_points
 from resnet_ablations.report.labels import cell_label
+from resnet_ablations.results.keys import run_key
 from resnet_ablations.results.sweeps import SweepPlan
 
 END_OF_TRAINING = 0.9
@@ -41,19 +42,20 @@ class Sample:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A sweep's plan and the runs that fill it; cells by `ROW/COLUMN`."""
+    """A sweep's plan, the runs that fill it, and the cells that these come to."""
 
     plan: SweepPlan
     experiment: Experiment
     runs: pd.DataFrame
     """As `runs_of` the plan."""
+    cells: Sequence[Cell]
+    """Every cell of the experiment."""
     curves: Mapping[str, pd.DataFrame]
     """By run."""
 
     @cached_property
-    def cells(self) -> dict[str, Cell]:
-        """Every cell of the experiment."""
-        return {f"{c.row.id}/{c.column.id}": c for c in cells_of(self.plan, self.experiment, self.runs)}
+    def _by_name(self) -> dict[str, Cell]:
+        return {f"{cell.row.id}/{cell.column.id}": cell for cell in self.cells}
 
     @property
     def is_papers_setting(self) -> bool:
@@ -68,7 +70,7 @@ class Evidence:
 
     def cell(self, cell_id: str) -> Cell:
         """A cell that a claim names; a sole column need not be named."""
-        return self.cells[self.experiment.full_cell_id(cell_id)]
+        return self._by_name[self.experiment.full_cell_id(cell_id)]
 
     def label(self, cell_id: str) -> str:
         """What a cell is called in a sentence, in quotation marks."""
@@ -111,7 +113,7 @@ class Evidence:
         start = END_OF_TRAINING * self.plan.configurations[tally.configuration].iterations
         losses = {}
         for seed in tally.train_errors:
-            curve = self.curves.get(f"{tally.configuration}-s{seed}")
+            curve = self.curves.get(run_key(tally.configuration, seed))
             points = None if curve is None else train_points(curve, "train_loss")[lambda of: of.index >= start]
             if points is not None and len(points) and points.min() > 0:
                 losses[seed] = statistics.geometric_mean(points)

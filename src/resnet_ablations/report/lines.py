@@ -81,6 +81,11 @@ class Results:
     damaged: tuple[str, ...] = ()
     """What of the folder could not be read and is left out, in words."""
 
+    @cached_property
+    def curves_by_run(self) -> dict[str, pd.DataFrame]:
+        """Each run's curve, by its key."""
+        return {str(key): curve for key, curve in self.curves.groupby("key", sort=False)}
+
 
 def load(folder: Path) -> Results:
     """The whole results folder, without a warning of what is damaged."""

@@ -11,6 +11,7 @@ from resnet_ablations.report.cells import Cell, ordering
 from resnet_ablations.report.labels import baseline_label, cell_label, row_label
 from resnet_ablations.report.plans import is_served, iterations
 from resnet_ablations.report.published import Reference
+from resnet_ablations.results.keys import run_key
 from resnet_ablations.results.sweeps import SweepPlan
 
 MARK = "†"
@@ -82,7 +83,7 @@ def provenance_notes(plan: SweepPlan, experiment: Experiment, cells: Sequence[Ce
     lacking: dict[str, set[str]] = {}
     for cell in cells:
         for tally in cell.tallies:
-            lacking.setdefault(cell.metric, set()).update(f"{tally.configuration}-s{seed}" for seed in tally.lacking)
+            lacking.setdefault(cell.metric, set()).update(run_key(tally.configuration, seed) for seed in tally.lacking)
     for metric, keys in lacking.items():
         if keys:
             are = f"{len(keys)} finished {'run has' if len(keys) == 1 else 'runs have'} no {metric}"

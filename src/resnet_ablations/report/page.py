@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -93,12 +93,12 @@ class Section:
 
 def page(
     reports: Sequence[SweepReport],
-    curves: pd.DataFrame,
+    curves: Mapping[str, pd.DataFrame],
     results: Path,
     damaged: Sequence[str] = (),
     verdicts: Sequence[Verdict] = (),
 ) -> str:
-    """The page on all sweeps of a results folder, whose `curves` are given, and what was left out as damaged."""
+    """The page on all sweeps of a results folder, whose `curves` are given by run, and what was left out as damaged."""
     environment = Environment(
         loader=PackageLoader("resnet_ablations.report"),
         autoescape=True,

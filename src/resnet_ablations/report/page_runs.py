@@ -1,6 +1,6 @@
 """The runs that the page's tables speak of: what each came to, how it was made, and where its files are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,8 @@ def keys_in(report: SweepReport) -> dict[tuple[str, int], str]:
     return {(str(configuration), int(seed)): str(key) for configuration, seed, key in rows}
 
 
-def runs_in(reports: Sequence[SweepReport], curves: pd.DataFrame, results: Path) -> list[Run]:
-    """Every run of a cell of theirs, by key."""
+def runs_in(reports: Sequence[SweepReport], curves: Mapping[str, pd.DataFrame], results: Path) -> list[Run]:
+    """Every run of a cell of theirs, by key; `curves` are by run."""
     uses: dict[str, list[Use]] = {}
     cells: dict[str, Cell] = {}
     for report in reports:
@@ -68,12 +68,11 @@ def runs_in(reports: Sequence[SweepReport], curves: pd.DataFrame, results: Path)
                     if key is not None:
                         uses.setdefault(key, []).append(Use(anchor("sweep", report.plan.name), label))
                         cells.setdefault(key, cell)
-    by_key = {str(key): curve for key, curve in curves[curves["key"].isin(uses)].groupby("key")}
     runs = []
     for key in sorted(uses):
         folder = RunFolder(results, key)
         if (result := folder.result()) is not None:
-            drawn = _plot(result, cells[key], by_key.get(key))
+            drawn = _plot(result, cells[key], curves.get(key))
             runs.append(_run(folder, result, drawn, tuple(dict.fromkeys(uses[key]))))
     return runs
 

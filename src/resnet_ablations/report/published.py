@@ -33,13 +33,7 @@ def load_published(results: Path, plans: Sequence[SweepPlan]) -> Results | None:
     """The published results; None for the published folder itself, and where it has no run of these plans."""
     if results.resolve() == PUBLISHED.resolve():
         return None
-    wanted = (
-        f"{name}-s{seed}"
-        for plan in plans
-        for configuration, planned in plan.configurations.items()
-        for name in (configuration, *planned.served_by)
-        for seed in plan.seeds
-    )
+    wanted = (key for plan in plans for key in plan.run_keys)
     return load(PUBLISHED) if any((PUBLISHED / "runs" / key).exists() for key in wanted) else None
 
 

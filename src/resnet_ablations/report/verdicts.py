@@ -5,15 +5,12 @@ from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
-from resnet_ablations.experiments import load_experiment
 from resnet_ablations.report.evidence import Evidence, NotJudged
 from resnet_ablations.report.findings import Finding, Outcome, listed, runs
-from resnet_ablations.report.lines import Results
 from resnet_ablations.report.notes import MARK
 from resnet_ablations.report.paper_claims import Claim
-from resnet_ablations.report.plans import distinct, is_served, runs_of
+from resnet_ablations.report.plans import distinct, is_served
 from resnet_ablations.report.table import Column, Table
-from resnet_ablations.results.sweeps import SweepPlan
 
 NAME = "claims"
 """The stem of the files."""
@@ -41,18 +38,11 @@ class Verdict:
     """What a reader has to know of the runs: mixed, dirty, missing or diverged ones."""
 
 
-def judge(plans: Iterable[SweepPlan], found: Results, claims: Sequence[Claim]) -> list[Verdict]:
+def judge(sweeps: Sequence[Evidence], claims: Sequence[Claim]) -> list[Verdict]:
     """A verdict on each claim from each sweep of its experiment, in the order of the claims."""
-    asked = {claim.experiment for claim in claims}
-    by_run = {str(key): curve for key, curve in found.curves.groupby("key", sort=False)}
-    sweeps: dict[str, list[Evidence]] = {}
-    for plan in plans:
-        if plan.experiment in asked:
-            experiment, own = load_experiment(plan.experiment), runs_of(plan, found.runs, found.curves)
-            sweeps.setdefault(plan.experiment, []).append(Evidence(plan, experiment, own, by_run))
     verdicts = []
     for claim in claims:
-        of_claim = [_verdict(claim, evidence) for evidence in sweeps.get(claim.experiment, [])]
+        of_claim = [_verdict(claim, sweep) for sweep in sweeps if sweep.plan.experiment == claim.experiment]
         verdicts += of_claim or [_no_sweep(claim)]
     return verdicts
 

@@ -42,6 +42,11 @@ def configuration_name(scientific: dict[str, Any]) -> str:
     return "-".join(part for part in parts if part)
 
 
+def run_key(configuration: str, seed: int) -> str:
+    """The name of a run: its configuration's and its seed."""
+    return f"{configuration}-s{seed}"
+
+
 def _canonical(value: Any) -> Any:
     if isinstance(value, list):
         return [_canonical(item) for item in value]

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.results.files import clear_half_written, locked, write_atomically
+from resnet_ablations.results.keys import run_key
 
 
 class PlannedConfiguration(BaseModel):
@@ -38,6 +39,16 @@ class SweepPlan(BaseModel):
     cells: dict[str, dict[str, list[str]]]
     """The configurations of each cell, by row and column; none where the cell is not run at this scale."""
     configurations: dict[str, PlannedConfiguration]
+
+    @property
+    def run_keys(self) -> list[str]:
+        """Every run that it may draw on: its own, and longer ones that serve."""
+        names = dict.fromkeys(
+            name
+            for configuration, planned in self.configurations.items()
+            for name in (configuration, *planned.served_by)
+        )
+        return [run_key(name, seed) for name in names for seed in self.seeds]
 
 
 def sweep_path(results: str | Path, name: str) -> Path:

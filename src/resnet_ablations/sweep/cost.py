@@ -17,6 +17,9 @@ from resnet_ablations.training.timing import StepSeconds, step_seconds
 GPU_FLOPS = 5e12
 """Operations a second that one GPU is taken to sustain on these networks: an assumption, not measured."""
 
+KEPT = 3
+"""Checkpoints of a run that lie on the disk at once: two, and the next while it is written."""
+
 TENSOR_BYTES = 290
 """What a checkpoint takes for each tensor beside its numbers: its name, its shape, its entry in the archive."""
 
@@ -79,8 +82,12 @@ def time_left(
 
 def disk_bytes(runs: Sequence[RunConfig], processes: int | None = None) -> int:
     """The most that the runs take at a time: all results, and of the largest at once two checkpoints and a new one."""
-    checkpoints = sorted((3 * checkpoint_bytes(run) for run in runs), reverse=True)
-    return sum(map(_result_bytes, runs)) + sum(checkpoints[: runs_at_once(runs, processes)])
+    return sum(map(_result_bytes, runs)) + checkpoints_bytes(runs, runs_at_once(runs, processes))
+
+
+def checkpoints_bytes(runs: Sequence[RunConfig], at_once: int) -> int:
+    """The most that checkpoints take while so many of the runs are trained at once, whichever these are."""
+    return KEPT * sum(sorted(map(checkpoint_bytes, runs), reverse=True)[:at_once])
 
 
 def checkpoint_bytes(run: RunConfig) -> int:

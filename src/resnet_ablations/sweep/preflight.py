@@ -8,10 +8,7 @@ from pathlib import Path
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
-from resnet_ablations.sweep.cost import checkpoint_bytes
-
-KEPT = 3
-"""Checkpoints of a run that lie on the disk at once: two, and the next while it is written."""
+from resnet_ablations.sweep.cost import checkpoints_bytes
 
 
 def check_room(results: str, runs: Sequence[RunConfig], at_once: int) -> None:
@@ -29,11 +26,10 @@ def check_room(results: str, runs: Sequence[RunConfig], at_once: int) -> None:
             free = shutil.disk_usage(folder).free
     except OSError as error:
         raise UserError(f"paths.results={results}: cannot be written: {error.strerror}") from None
-    largest = sorted((checkpoint_bytes(run) for run in runs), reverse=True)[:at_once]
-    if (needed := KEPT * sum(largest)) > free:
+    if (needed := checkpoints_bytes(runs, at_once)) > free:
         raise UserError(
-            f"paths.results={results}: {_megabytes(free)} free, but checkpoints of {len(largest)} runs at once need "
-            f"{_megabytes(needed)}; make room, or choose another folder"
+            f"paths.results={results}: {_megabytes(free)} free, but checkpoints of {min(at_once, len(runs))} runs at "
+            f"once need {_megabytes(needed)}; make room, or choose another folder"
         )
 
 

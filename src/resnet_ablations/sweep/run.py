@@ -58,10 +58,10 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     for job in plan.jobs:
         if job.config.folder.result() is not None:
             job.config.folder.tidy()
-    _summarise(name, missing)
+    without = _summarise(name, missing)
     if stopped is not None:
         raise stopped
-    if any(result_of(job) is None for job in missing):
+    if without:
         raise SystemExit(1)
 
 
@@ -81,20 +81,27 @@ def _to_retry(jobs: Sequence[Job], fail_fast: bool) -> list[Job]:
     return [job for job in jobs if job.config.key in died]
 
 
-def _summarise(name: str, jobs: Sequence[Job]) -> None:
-    """How the runs ended, and of each that began and left no result why, and where its log is."""
+def _summarise(name: str, jobs: Sequence[Job]) -> int:
+    """Say how the runs ended, and of each that began in vain why, and where its log is; how many left no result."""
     outcomes: Counter[str] = Counter()
+    without = 0
     for job in jobs:
-        folder, result = job.config.folder, result_of(job)
+        if (result := result_of(job)) is not None:
+            outcomes[result.outcome] += 1
+            continue
+        without += 1
+        folder = job.config.folder
         state = state_of(folder)
-        started = state.outcome != "missing"
-        outcomes[result.outcome if result is not None else state.outcome if started else "not started"] += 1
-        if result is None and started:
-            print(f"{folder.key}: {state.outcome}: {state.reason}".rstrip(": ") + f"; see {folder.log}")
+        if state.outcome == "missing":
+            outcomes["not started"] += 1
+            continue
+        outcomes[state.outcome] += 1
+        print(f"{folder.key}: {state.outcome}: {state.reason}".rstrip(": ") + f"; see {folder.log}")
     if jobs:
         print(f"{name}: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
-    if without := sum(result_of(job) is None for job in jobs):
+    if without:
         print(f"{name}: {without} of {len(jobs)} runs left no result; the same command goes on with them")
+    return without
 
 
 def result_of(job: Job) -> Result | None:

@@ -88,10 +88,7 @@ def train_on_slurm(
     # Locked, for two commands at the same moment would both find a run free.
     with locked(folder.parent):
         queue = checked_queue()
-        states = {run.key: state_of(run.folder, queue) for run in runs}
-        free = [
-            run for run in runs if not states[run.key].done and states[run.key].outcome not in ("running", "queued")
-        ]
+        free = [run for run in runs if _is_free(run, queue)]
         array = submit(free, parameters, folder, queue) if free else None
     told = "nothing to submit" if array is None else f"submitted as SLURM job {array}: {len(free)}"
     if others := len(runs) - len(free):

@@ -1,0 +1,21 @@
+"""What tests of runs in other processes look at, and how they wait for it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from resnet_ablations.results.run_folder import Result
+
+
+def numbers(result: Result | None) -> dict[str, Any]:
+    """What may not depend on when and where a run was trained."""
+    assert result is not None
+    return result.model_dump(exclude={"seconds", "images_per_second", "provenance"})
+
+
+def wait_until(happened: Callable[[], object], seconds: float = 60) -> None:
+    """Return as soon as it has happened."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
