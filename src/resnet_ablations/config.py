@@ -211,14 +211,21 @@ class ScheduleSettings(Settings):
 
 
 class TrainerSettings(Settings):
-    """conf/trainer: the device, the CPU threads of a run and of its decoding, saved memory, and checkpoints."""
+    """conf/trainer: the devices, the CPU threads of a run and of its decoding, saved memory, and checkpoints."""
 
     accelerator: Literal["auto", "cpu", "gpu"]
+    devices: Positive
+    nodes: Positive
     threads: Positive | None
     workers: Positive | None
     recompute: bool
     checkpoint_minutes: Annotated[float, Gt(0), Le(10)]
     checkpoint_iterations: Positive | None
+
+    @property
+    def ranks(self) -> int:
+        """The processes that train a run together, one a device."""
+        return self.devices * self.nodes
 
 
 class Paths(Settings):
@@ -247,6 +254,26 @@ class RunConfig(Settings):
         if self.schedule.batch_size % self.bn_batch:
             raise ValueError(f"bn_batch={self.bn_batch}: must divide schedule.batch_size={self.schedule.batch_size}")
         return self
+
+    @model_validator(mode="after")
+    def _devices_share_equally(self) -> Self:
+        batch, groups, ranks = self.schedule.batch_size, self.groups, self.trainer.ranks
+        if groups % ranks:
+            nodes = f" on trainer.nodes={self.trainer.nodes}" if self.trainer.nodes > 1 else ""
+            works = ", ".join(str(count) for count in range(1, groups + 1) if groups % count == 0)
+            told = (
+                f"trainer.devices={self.trainer.devices}{nodes}: schedule.batch_size={batch} is {groups} groups of "
+                f"bn_batch={self.bn_batch} images, which {ranks} devices cannot share equally; allowed: {works} in all"
+            )
+            if batch % ranks == 0:
+                told += f", or another study with bn_batch={batch // ranks}"
+            raise ValueError(told)
+        return self
+
+    @property
+    def groups(self) -> int:
+        """The micro-batches of `bn_batch` images that make up an iteration."""
+        return self.schedule.batch_size // self.bn_batch
 
     @property
     def scientific(self) -> dict[str, Any]:
