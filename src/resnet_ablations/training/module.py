@@ -17,6 +17,7 @@ from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.probe.responses import Response, recorded_responses, summary
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.training.checkpoint import Checkpoint
+from resnet_ablations.training.compute import forget_gradients, in_memory_format, training_pass
 from resnet_ablations.training.sgd import set_learning_rate
 
 
@@ -38,7 +39,9 @@ class TrainingModule(pl.LightningModule):
         start: Checkpoint | None = None,
     ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = in_memory_format(network, config.trainer.channels_last)
+        self.compile_mode = config.trainer.compile
+        self.training_pass = training_pass(self.network, self.compile_mode)
         self.schedule = config.schedule
         self.seed = config.seed
         self.parts = config.schedule.batch_size // config.bn_batch
@@ -107,10 +110,13 @@ class TrainingModule(pl.LightningModule):
         # Dropout's masks, too, are a function of (seed, t); torch's CPU generator takes 32 bits of a seed.
         torch.manual_seed(int(counter_generator(self.seed, DROPOUT, micro_batch).integers(2**32)))
         images, labels = self.batches.train(self.iteration, part, self.parts)
-        logits = self.network(images)
+        logits = self.training_pass(images)
         loss = F.cross_entropy(logits, labels)
         self.sums += _loss_and_errors(logits.detach(), labels)
         return loss
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        forget_gradients(optimizer, self.compile_mode)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         set_learning_rate(optimizer, self.schedule.learning_rate_at(self.iteration))

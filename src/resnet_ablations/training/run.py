@@ -27,6 +27,7 @@ from resnet_ablations.results.files import FULL, no_space, room_in
 from resnet_ablations.results.provenance import now, provenance, usable_cores
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
+from resnet_ablations.training.compute import check_compute, set_float32_precision
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.stopping import StopRequest
 
@@ -171,8 +172,6 @@ def lightning_trainer(config: RunConfig, iterations: int, *callbacks: pl.Callbac
     """Lightning's trainer for so many iterations of a run, and torch's global settings that go with it."""
     # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
     torch.backends.cudnn.benchmark = False
-    # float32 is to mean float32 on every GPU.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     # Filling memory that nobody reads costs some 8 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return pl.Trainer(
@@ -180,7 +179,7 @@ def lightning_trainer(config: RunConfig, iterations: int, *callbacks: pl.Callbac
         devices=1,
         # Under SLURM, Lightning would count the job's tasks and requeue the job in its own way.
         plugins=[LightningEnvironment()],
-        precision=config.precision,
+        precision=set_float32_precision(config.precision),
         max_steps=iterations,
         accumulate_grad_batches=config.schedule.batch_size // config.bn_batch,
         callbacks=list(callbacks),
@@ -251,9 +250,11 @@ def accelerator_of(config: RunConfig) -> str:
     gpu = torch.cuda.is_available()
     if config.trainer.accelerator == "gpu" and not gpu:
         raise UserError("trainer.accelerator=gpu: there is no CUDA GPU here; allowed: auto, cpu")
-    if config.trainer.accelerator == "auto":
-        return "gpu" if gpu else "cpu"
-    return config.trainer.accelerator
+    accelerator = config.trainer.accelerator
+    if accelerator == "auto":
+        accelerator = "gpu" if gpu else "cpu"
+    check_compute(config, accelerator)
+    return accelerator
 
 
 def _device(trainer: pl.Trainer) -> str:
