@@ -13,6 +13,7 @@ from resnet_ablations.overrides import compose
 from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.sweep import cost
+from resnet_ablations.sweep.counts import counted
 from resnet_ablations.training.timing import StepSeconds
 
 TINY = ("network.depth=8", "schedule.iterations=6")
@@ -68,7 +69,7 @@ def test_a_plan_lists_its_runs_and_how_far_they_are(says: Callable[..., tuple[st
 def test_a_plan_says_what_the_missing_runs_cost(
     says: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resnet_ablations.sweep.processes.usable_cores", lambda: 2)
+    monkeypatch.setattr("resnet_ablations.sweep.slots.usable_cores", lambda: 2)
     settings = ("network.depth=8", "schedule.iterations=810")
     runs = [compose([*settings, f"seed={seed}"]) for seed in (0, 1, 2)]
     finish(runs[0], Path("results"))
@@ -76,7 +77,7 @@ def test_a_plan_says_what_the_missing_runs_cost(
     runs[1].folder.write_checkpoint(10, b"weights")
     said, told = says(plan.main, *settings, "seed=0,1,2")
     # Forward and twice as much backward, batches of 32; 800 iterations are left of one run, 810 of the other.
-    multiply_adds = cost._counted(runs[0]).multiply_adds * 3 * 32 * (800 + 810)
+    multiply_adds = counted(runs[0]).multiply_adds * 3 * 32 * (800 + 810)
     exponent = len(str(multiply_adds)) - 1
     assert f" {multiply_adds / 10**exponent:.1f}e{exponent} multiply-adds" in line(said, "to train: 2 runs")
     assert "GPU-hours at 5 TFLOP/s, assumed" in line(said, "to train: 2 runs")

@@ -3,17 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.claims import Owner
 from resnet_ablations.sweep import processes
-from resnet_ablations.sweep.processes import Slots, slots_for, train_in_processes
-
-
-@pytest.mark.parametrize("count", [0, -1, "abc"])
-def test_a_number_of_processes_that_is_none(count: int) -> None:
-    with pytest.raises(UserError, match=f"hydra.launcher.processes={count}: must be"):
-        slots_for([compose(["trainer=cpu"])], count)
+from resnet_ablations.sweep.processes import train_in_processes
+from resnet_ablations.sweep.slots import Slots
 
 
 def test_who_waits_for_another_sweep_says_so_once(
