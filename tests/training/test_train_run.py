@@ -19,7 +19,8 @@ from resnet_ablations.network.recomputation import recomputed
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.run import Interrupted, initialised_network, load_batches, train_run
+from resnet_ablations.training.run import initialised_network, load_batches, train_run
+from resnet_ablations.training.stopping import Interrupted
 
 Config = Callable[..., RunConfig]
 Step = Callable[[TrainingModule, int], Tensor]

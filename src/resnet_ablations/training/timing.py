@@ -16,6 +16,7 @@ from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
 from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.ranks import ALONE
 from resnet_ablations.training.run import accelerator_of, lightning_trainer, quiet_lightning
 
 SECONDS: Final = 1.0
@@ -48,7 +49,7 @@ def step_seconds(config: RunConfig, threads: int, multiply_adds: int) -> StepSec
     gpu = accelerator_of(config) == "gpu"
     images = config.bn_batch if gpu else min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // multiply_adds)))
     before = torch.get_num_threads()
-    torch.set_num_threads(config.trainer.threads or threads)
+    torch.set_num_threads(max(1, (config.trainer.threads or threads) // config.trainer.devices))
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if gpu else ()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are for those who train
@@ -62,7 +63,8 @@ def step_seconds(config: RunConfig, threads: int, multiply_adds: int) -> StepSec
     finally:
         torch.set_num_threads(before)
         gc.collect()  # Lightning's objects hold each other, and the network
-    return StepSeconds(step * config.schedule.batch_size / images, evaluation / images)
+    ranks = config.trainer.ranks
+    return StepSeconds(step * config.schedule.batch_size / images / ranks, evaluation / images / ranks)
 
 
 def _timed(config: RunConfig, images: int) -> tuple[float, float]:
@@ -84,7 +86,7 @@ def _timed(config: RunConfig, images: int) -> tuple[float, float]:
 
     batches = _RandomImages(images, config.data.source.shape, config.data.source.classes)
     module = TrainingModule(build_network(config), config, batches, lambda row: None, after_iteration)
-    trainer = lightning_trainer(config, never)
+    trainer = lightning_trainer(config, never, ALONE)
     trainer.fit(module, train_dataloaders=range(never))
     return statistics.median(end - start for start, end in pairwise(ends)), evaluation
 
