@@ -81,7 +81,7 @@ def three_steps(frozen: dict[str, Any], stop: StopRequest) -> Seen:
         trainer = training.lightning_trainer(config, 3, ranks)
         with training.quiet_lightning():
             trainer.fit(module, train_dataloaders=range(3 * module.parts))
-        with module.whole_network():
+        with module.gathered():
             seen.state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
         everything: list[Any] = [seen]
         if ranks.count > 1:
@@ -183,7 +183,7 @@ def test_shares_of_the_running_statistics_add_up_to_those_of_one_device(count: i
 def falls(how: str, stop: StopRequest) -> None:
     """The second rank ends in that way; the first waits for it."""
     with joined(2, gpu=False) as ranks:
-        ranks.any(False)
+        ranks.highest(0)
         if not ranks.is_first:
             match how:
                 case "killed":
@@ -192,7 +192,7 @@ def falls(how: str, stop: StopRequest) -> None:
                     raise UserError("image.png: cannot be read")
                 case "wrong":
                     raise ValueError("no such thing")
-        ranks.any(False)
+        ranks.highest(0)
 
 
 @pytest.mark.parametrize(

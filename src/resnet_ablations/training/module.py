@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -220,13 +220,18 @@ class TrainingModule(pl.LightningModule):
     @contextmanager
     def _evaluation(self) -> Iterator[None]:
         self.network.eval()
-        with self.whole_network(), torch.no_grad(), self.trainer.precision_plugin.forward_context():
+        with self.gathered(), torch.no_grad(), self.trainer.precision_plugin.forward_context():
             yield
         self.network.train()
 
-    def whole_network(self) -> AbstractContextManager[None]:
-        """Inside, every rank's network has the running statistics of one that saw all micro-batches in order."""
-        return self.statistics.gathered()
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Inside, every rank has the running statistics and the curve's sums of one that saw all micro-batches."""
+        self.ranks.add_up(self.sums)
+        with self.statistics.gathered():
+            yield
+        if not self.ranks.is_first:
+            self.sums.zero_()
 
 
 def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:

@@ -59,11 +59,12 @@ class Ranks:
             for tensor in tensors:
                 dist.all_reduce(tensor)
 
-    def any(self, *flags: bool) -> list[bool]:
-        """Of each flag, whether some rank has raised it."""
-        raised = torch.tensor(flags, dtype=torch.int32)  # on the CPU, lest a GPU be waited for
-        self.add_up(raised)
-        return [bool(count) for count in raised.tolist()]
+    def highest(self, *numbers: int) -> list[int]:
+        """Of each number, the highest that a rank has."""
+        numbers_of_all = torch.tensor(numbers)  # on the CPU, lest a GPU be waited for
+        if self.count > 1:
+            dist.all_reduce(numbers_of_all, dist.ReduceOp.MAX)
+        return numbers_of_all.tolist()
 
     def from_first(self, make: Callable[[], T]) -> T:
         """What the first rank makes, for all."""

@@ -5,7 +5,7 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import pytorch_lightning as pl
@@ -51,8 +51,10 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
         return result
     check_devices(config)
     if outer_rank(config.trainer.ranks):
-        with _logged(folder):
-            return _train(config, stop)
+        # The first says how it ended, when it has written what there is to write.
+        with _logged(folder), suppress(Interrupted):
+            _train(config, stop)
+        return None
     with room_in(folder.path), Claim(folder.path), _logged(folder):
         # The one who had the claim before may have finished it.
         return folder.result() or _train_claimed(config, folder, stop)
@@ -137,7 +139,7 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
     began -= 0.0 if start is None else start.elapsed
     iterations = config.schedule.iterations
     status = Status(outcome="running", iteration=done, iterations=iterations, job=slurm_job())
-    stopped = False
+    stopped = 0
     with ExitStack() as stack:
         stack.enter_context(quiet_lightning())
         batches = stack.enter_context(closing(load_batches(config, ranks.share)))
@@ -170,14 +172,15 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
                 folder.set_status(status)
             if iteration == iterations or module.diverged:
                 return  # from a checkpoint of the end, nothing could be trained to make the curve's last row
-            due = ranks.is_first and _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved)
-            stopped, due = ranks.any(stop.signal is not None, due)
+            due = int(ranks.is_first and _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved))
+            stopped, due = ranks.highest(stop.signal or 0, due)
             if stopped or due:
-                with module.whole_network():
+                with module.gathered():
                     if curve is not None:
                         save_checkpoint(folder, module.checkpoint(config.key, curve.text, time.monotonic() - began))
                 saved = time.monotonic()
             if stopped:
+                stop.signal = stopped  # which may have come to another rank
                 trainer.should_stop = True
                 if ranks.is_first:
                     folder.set_status(status)
@@ -185,7 +188,7 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
         module = TrainingModule(network, config, batches, record, after_iteration, start, ranks)
         trainer.fit(module, train_dataloaders=range(done * module.parts, iterations * module.parts))
     if stopped:
-        raise Interrupted(stop.signal or signal.SIGTERM)
+        raise Interrupted(stopped)
     if not ranks.is_first:
         return None
     folder.write_responses((response.layer, response.std) for response in module.responses)
@@ -230,7 +233,7 @@ def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks, *callbac
     accelerator = accelerator_of(config)
     return pl.Trainer(
         accelerator=accelerator,
-        devices=[ranks.local_rank] if accelerator == "gpu" else 1,
+        devices=[ranks.local_rank % torch.cuda.device_count()] if accelerator == "gpu" else 1,
         # Under SLURM, Lightning would count the job's tasks and requeue the job in its own way.
         plugins=[LightningEnvironment()],
         precision=config.precision,
@@ -314,10 +317,12 @@ def accelerator_of(config: RunConfig) -> str:
 
 def check_devices(config: RunConfig) -> None:
     """Raise `UserError` if the devices that a run is to be trained on are not there."""
-    wanted, ranks = config.trainer.devices, config.trainer.ranks
-    if accelerator_of(config) == "gpu" and wanted > (there := torch.cuda.device_count()):
+    wanted, is_started = config.trainer.devices, outer_rank(config.trainer.ranks) is not None
+    # SLURM may show each process one GPU of its own.
+    enough = (wanted, 1) if is_started else (wanted,)
+    if accelerator_of(config) == "gpu" and (there := torch.cuda.device_count()) < wanted and there not in enough:
         raise UserError(f"trainer.devices={wanted}: there are {there} CUDA GPUs here; or trainer.accelerator=cpu")
-    if config.trainer.nodes > 1 and outer_rank(ranks) is None:
+    if config.trainer.nodes > 1 and not is_started:
         raise UserError(
             f"trainer.nodes={config.trainer.nodes}: only SLURM (hydra/launcher=slurm) or torchrun starts a run on "
             "several machines; allowed here: 1"
