@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch import nn
 
-from resnet_ablations.build import build_network
+from resnet_ablations.build import build_network, multiply_adds
 from resnet_ablations.config import RunConfig, TrainerSettings
 from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import Batches
@@ -156,6 +156,7 @@ def _train(config: RunConfig, folder: RunFolder, status: Status, stop: StopReque
         metrics={name: float(f"{value:.6g}") for name, value in module.metrics.items()},
         weights=weights_digest(network),
         parameters=parameter_count(network),
+        multiply_adds=multiply_adds(config),
         seconds=round(time.monotonic() - began, 2),
         images_per_second=round(last.iteration * config.schedule.batch_size / module.training_seconds, 1),
         provenance=origin | {"finished": now()},

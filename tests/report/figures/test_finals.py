@@ -1,5 +1,7 @@
 """The strip of final errors, and what they cost."""
 
+from typing import Any
+
 import declared
 import matplotlib.style
 import numpy as np
@@ -11,6 +13,7 @@ from resnet_ablations.report.cells.folder import load
 from resnet_ablations.report.contents import SweepReport, sweep_report
 from resnet_ablations.report.figures.dots import draw_costs, draw_strip
 from resnet_ablations.report.figures.files import STYLE
+from resnet_ablations.report.figures.finals import Costs
 from resnet_ablations.results.sweeps import SweepPlan
 
 
@@ -83,27 +86,37 @@ def test_a_strip_is_of_one_column_of_printed_errors(declare: Declare) -> None:
     assert report(placements, placements.plan()).strip is None
 
 
+def costs(made_up: MadeUp, plan: SweepPlan) -> Costs:
+    made = report(made_up, plan).costs
+    assert made is not None
+    return made
+
+
+def draw(made: Costs) -> Drawing:
+    with matplotlib.style.context(STYLE, after_reset=True):
+        drawing = draw_costs(made, "A title", "quick")
+        drawing.draw_without_rendering()
+    return drawing
+
+
 def test_the_cost_of_each_configuration(declare: Declare) -> None:
     made_up = declare(declared.DEPTHS)
     plan = made_up.plan(seeds=(0, 1, 2))
     for seed, (error, seconds) in enumerate(((8.0, 50.0), (9.0, 40.0), (12.0, 60.0))):
-        made_up.run("d20/plain", error, seed, seconds=seconds, parameters=270_000)
-    made_up.run("d20/resnet", 7.0, seconds=100.0, parameters=270_000)
-    made_up.run("d110/resnet", 6.0, seconds=300.0, parameters=1_700_000)
-    made_up.run("d44/resnet", outcome="diverged", stop=100, parameters=600_000)
-    made = report(made_up, plan).costs
-    assert made is not None
+        made_up.run("d20/plain", error, seed, seconds=seconds, multiply_adds=41_000_000)
+    made_up.run("d20/resnet", 7.0, seconds=100.0, multiply_adds=41_000_000)
+    made_up.run("d110/resnet", 6.0, seconds=300.0, multiply_adds=253_000_000)
+    made_up.run("d44/resnet", outcome="diverged", stop=100, multiply_adds=1)
+    made = costs(made_up, plan)
     assert made.names == ("depth = 20, plain test", "depth = 20, ResNet test", "depth = 110, ResNet test")
     plain, *_ = made.points
     assert (plain.number, plain.column, plain.error, plain.low, plain.high) == (1, 0, 9.0, 8.0, 12.0)
-    assert (plain.seconds, plain.parameters) == (50.0, 270_000)
+    assert (plain.seconds, plain.multiply_adds) == (50.0, 41_000_000)
     assert [(point.number, point.column) for point in made.points] == [(1, 0), (2, 2), (3, 2)]
-    with matplotlib.style.context(STYLE, after_reset=True):
-        drawing = draw_costs(made, "A title", "quick")
-        drawing.draw_without_rendering()
+    drawing = draw(made)
     assert marks(drawing, "o") == [([50.0], [9.0])], "one column, one mark"
     assert marks(drawing, "D") == [([100.0], [7.0]), ([300.0], [6.0])]
-    assert marks(drawing, "D", axes=1) == [([0.27], [7.0]), ([1.7], [6.0])]
+    assert marks(drawing, "D", axes=1) == [([41.0], [7.0]), ([253.0], [6.0])]
     assert [axes.get_xscale() for axes in drawing.axes] == ["log", "log"]
     texts = {text.get_text(): text.get_window_extent() for text in drawing.texts}
     assert {"1", "2", "3", *made.names} == texts.keys()
@@ -112,17 +125,50 @@ def test_the_cost_of_each_configuration(declare: Declare) -> None:
 
 def test_a_run_that_several_cells_share_costs_once(declare: Declare) -> None:
     made_up = declare(declared.DEPTHS.replace("network.depth=32", "network.depth=20"))
-    made_up.run("d20/plain", parameters=1)
-    made_up.run("d44/plain", parameters=2)
-    made = report(made_up, made_up.plan()).costs
-    assert made is not None
-    assert made.names == ("depth = 20, plain test", "depth = 44, plain test")
+    made_up.run("d20/plain", multiply_adds=1)
+    made_up.run("d44/plain", multiply_adds=2)
+    assert costs(made_up, made_up.plan()).names == ("depth = 20, plain test", "depth = 44, plain test")
+
+
+@pytest.mark.parametrize(
+    ("of_plain", "of_resnet", "amounts"),
+    [
+        ({"seconds": 10.0}, {"seconds": 20.0}, ("seconds",)),
+        ({"multiply_adds": 1_000_000}, {"multiply_adds": 2_000_000}, ("multiply_adds",)),
+        ({"seconds": 10.0, "multiply_adds": None}, {"seconds": 20.0, "multiply_adds": None}, ("seconds",)),
+        (
+            {"seconds": 10.0, "multiply_adds": 1_000_000, "machine": {"device": "A100"}},
+            {"seconds": 20.0, "multiply_adds": 2_000_000, "machine": {"device": "H100"}},
+            ("multiply_adds",),
+        ),
+    ],
+)
+def test_only_what_can_be_compared_is_drawn(
+    declare: Declare, of_plain: dict[str, Any], of_resnet: dict[str, Any], amounts: tuple[str, ...]
+) -> None:
+    made_up = declare(declared.DEPTHS)
+    made_up.run("d20/plain", **of_plain)
+    made_up.run("d20/resnet", **of_resnet)
+    made = costs(made_up, made_up.plan())
+    assert made.amounts == amounts
+    assert len(draw(made).axes) == len(amounts)
+
+
+def test_a_run_of_before_multiply_adds_were_counted_is_left_out_where_they_are_shown(declare: Declare) -> None:
+    made_up = declare(declared.DEPTHS)
+    made_up.run("d20/plain", 8.0, seconds=10.0, multiply_adds=None)
+    made_up.run("d20/resnet", 7.0, seconds=20.0, multiply_adds=1_000_000)
+    made_up.run("d110/resnet", 6.0, seconds=30.0, multiply_adds=2_000_000)
+    drawing = draw(costs(made_up, made_up.plan()))
+    assert len(marks(drawing, "o")) == 1
+    assert marks(drawing, "o", axes=1) == []
+    assert len(marks(drawing, "D", axes=1)) == 2
 
 
 @pytest.mark.parametrize("scale", ["quick", "early"])
 def test_no_costs_of_networks_alike_or_of_a_longer_run(declare: Declare, scale: str) -> None:
     made_up = declare(declared.DEPTHS)
-    made_up.run("d20/plain", 9.0, parameters=1, scale=scale)
-    made_up.run("d20/resnet", 9.0, parameters=1, scale=scale)
-    made_up.run("d32/plain", 9.0, parameters=2, scale="paper", error_at=lambda iteration: 50.0)
+    made_up.run("d20/plain", 9.0, scale=scale)
+    made_up.run("d20/resnet", 9.0, scale=scale)
+    made_up.run("d32/plain", 9.0, multiply_adds=2, scale="paper", error_at=lambda iteration: 50.0)
     assert report(made_up, made_up.plan(scale)).costs is None

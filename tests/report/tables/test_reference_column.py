@@ -132,7 +132,7 @@ def test_every_run_is_a_line(made_up: MadeUp) -> None:
     frame = report(made_up, plan).tidy["shortcuts-early-runs"]
     assert list(frame) == [
         *("key", "configuration", "seed", "outcome", "iterations", "test_error", "train_error", "run_iterations"),
-        *("seconds", "images_per_second", "parameters", "commit", "dirty", "overrides"),
+        *("seconds", "images_per_second", "parameters", "multiply_adds", "commit", "dirty", "overrides"),
     ]
     by_overrides = frame.set_index("overrides")
     own, served, diverged = (

@@ -14,7 +14,7 @@ from resnet_ablations.results.sweeps import SweepPlan
 
 RUN_COLUMNS = [
     *("configuration", "seed", "key", "outcome", "iterations", *METRICS),
-    *("parameters", "seconds", "images_per_second", "commit", "dirty", "machine"),
+    *("parameters", "multiply_adds", "seconds", "images_per_second", "commit", "dirty", "machine"),
 ]
 
 
@@ -82,7 +82,7 @@ def runs_of(plan: SweepPlan, results: pd.DataFrame, curves: pd.DataFrame) -> pd.
                 run = next(filter(None, parts), None)
             if run is not None:
                 found.append({**run, "configuration": name})
-    return pd.DataFrame(found, columns=RUN_COLUMNS)
+    return pd.DataFrame(found, columns=RUN_COLUMNS).astype({"multiply_adds": "Int64"})
 
 
 def is_served(runs: pd.DataFrame) -> pd.Series:

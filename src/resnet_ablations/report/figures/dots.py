@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from resnet_ablations.experiments import METRICS
-from resnet_ablations.report.figures.finals import CostPoint, Costs, Strip
+from resnet_ablations.report.figures.finals import Amount, CostPoint, Costs, Strip
 from resnet_ablations.report.figures.panels import line_colour, symbols
 
 TICKS = (0, 1, 2, 5, 10, 20, 50, 100)
@@ -26,6 +26,19 @@ HOLDERS = ("o", "s", "D", "h")
 """Marks that hold a number, one a column of the table."""
 KEY_LINE = 0.145
 """Inches that a line of the key is high."""
+
+
+AMOUNTS: dict[Amount, str] = {
+    "seconds": "seconds of training",
+    "multiply_adds": "multiply-adds an image, millions",
+}
+
+
+def amount_of(point: CostPoint, amount: Amount) -> float | None:
+    """In the unit of `AMOUNTS`."""
+    if amount == "seconds":
+        return point.seconds
+    return None if point.multiply_adds is None else point.multiply_adds / 1e6
 
 
 def draw_strip(strip: Strip, title: str, scale: str) -> Drawing:
@@ -75,31 +88,33 @@ def _strip_key(strip: Strip) -> list[Line2D]:
 
 
 def draw_costs(costs: Costs, title: str, scale: str) -> Drawing:
-    """Final error against seconds of training and against parameters, a numbered point a configuration."""
+    """Final error against each amount that can be compared, a numbered point a configuration."""
     key = max(map(len, costs.names)) / LETTERS + 0.35
-    width, height = 5.95 + key, max(2.9, KEY_LINE * len(costs.names) + 0.75)
+    left, wide, between, right = 0.5, 2.4, 0.4, 0.25
+    panels = left + len(costs.amounts) * (wide + between) - between + right
+    width, height = panels + key, max(2.9, KEY_LINE * len(costs.names) + 0.75)
     drawing = Drawing(figsize=(width, height))
     bottom, tall = 0.42 / height, (height - 0.75) / height
-    of_seconds = drawing.add_axes((0.5 / width, bottom, 2.4 / width, tall))
-    of_parameters = drawing.add_axes((3.3 / width, bottom, 2.4 / width, tall))
     errors = [error for point in costs.points for error in (point.low, point.high)]
-    for axes in (of_seconds, of_parameters):
+    for number, amount in enumerate(costs.amounts):
+        axes = drawing.add_axes(((left + number * (wide + between)) / width, bottom, wide / width, tall))
+        shown = [(point, value) for point in costs.points if (value := amount_of(point, amount)) is not None]
         _set_errors("y", axes, errors)
+        _set_amounts(axes, [value for _, value in shown], AMOUNTS[amount])
         axes.grid(True)
-    _set_amounts(of_seconds, [point.seconds for point in costs.points], "seconds of training")
-    _set_amounts(of_parameters, [point.parameters / 1e6 for point in costs.points], "parameters, millions")
-    for point in costs.points:
-        _draw_point(of_seconds, point.seconds, point)
-        _draw_point(of_parameters, point.parameters / 1e6, point)
-    of_seconds.set_ylabel(f"{METRICS[costs.metric]}, scale {scale}")
-    of_parameters.set_yticklabels([])
-    of_seconds.set_title(symbols(title))
+        for point, value in shown:
+            _draw_point(axes, value, point)
+        if number:
+            axes.set_yticklabels([])
+        else:
+            axes.set_ylabel(f"{METRICS[costs.metric]}, scale {scale}")
+            axes.set_title(symbols(title))
     columns = {point.number: point.column for point in costs.points}
     for number, name in enumerate(costs.names, start=1):
         colour = line_colour(columns[number])
         place = 1 - (0.33 + KEY_LINE * (number - 0.5)) / height
-        drawing.text(6.05 / width, place, str(number), size=7, ha="right", va="center", color=colour)
-        drawing.text(6.12 / width, place, symbols(name), size=7, va="center")
+        drawing.text((panels + 0.1) / width, place, str(number), size=7, ha="right", va="center", color=colour)
+        drawing.text((panels + 0.17) / width, place, symbols(name), size=7, va="center")
     return drawing
 
 

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -32,6 +33,10 @@ class Strip:
     rows: tuple[StripRow, ...]
 
 
+Amount = Literal["seconds", "multiply_adds"]
+"""What a network costs: of training, and of one image forward."""
+
+
 @dataclass(frozen=True)
 class CostPoint:
     """One configuration: the median final error (%) over its seeds, the least and the largest, and what it cost."""
@@ -44,7 +49,8 @@ class CostPoint:
     high: float
     seconds: float
     """Of training, the median over the seeds."""
-    parameters: int
+    multiply_adds: int | None
+    """Of one image forward; None where no run says."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Costs:
     metric: str
     names: tuple[str, ...]
     points: tuple[CostPoint, ...]
+    amounts: tuple[Amount, ...]
+    """Those that tell the configurations apart."""
 
 
 def strip_of(experiment: Experiment, cells: Sequence[Cell]) -> Strip | None:
@@ -75,9 +83,10 @@ def _strip_row(cell: Cell, experiment: Experiment) -> StripRow:
 
 
 def costs_of(experiment: Experiment, cells: Sequence[Cell], runs: pd.DataFrame) -> Costs | None:
-    """What the networks cost that are trained for the table, from `runs_of` its plan; None where they do not differ.
+    """What the networks cost that are trained for the table, from `runs_of` its plan; None where nothing of it differs.
 
     The error is the one that the experiment shows first, on test images. A longer run that serves has other costs.
+    Seconds are compared where all the runs are of one machine.
     """
     metric = next((cell.metric for cell in cells if is_error(cell.metric) and cell.metric != "train_error"), None)
     own = runs[~is_served(runs) & (runs["outcome"] == "finished")]
@@ -99,11 +108,14 @@ def costs_of(experiment: Experiment, cells: Sequence[Cell], runs: pd.DataFrame) 
                 columns.index(cell.column.id),
                 *(statistics.median(errors), min(errors), max(errors)),
                 seconds=float(of_tally["seconds"].median()),
-                parameters=int(of_tally["parameters"].iloc[0]),
+                multiply_adds=next(map(int, of_tally["multiply_adds"].dropna()), None),
             )
         if made:
             names.append(cell_label(cell, experiment))
             points |= made
-    if metric is None or len({point.parameters for point in points.values()}) < 2:
-        return None
-    return Costs(metric, tuple(names), tuple(points.values()))
+    amounts: dict[Amount, set[float]] = {
+        "seconds": {point.seconds for point in points.values()} if len(set(own["machine"])) == 1 else set(),
+        "multiply_adds": {point.multiply_adds for point in points.values() if point.multiply_adds is not None},
+    }
+    compared = tuple(name for name, values in amounts.items() if len(values) > 1)
+    return Costs(metric, tuple(names), tuple(points.values()), compared) if metric is not None and compared else None

@@ -88,6 +88,7 @@ def _run(folder: RunFolder, result: Result, drawn: Plot | None, uses: tuple[Use,
     cost = {
         "iterations": f"{result.iterations:,}",
         "parameters": f"{result.parameters:,}",
+        "multiply-adds an image": "" if result.multiply_adds is None else f"{result.multiply_adds:,}",
         "training time": f"{result.seconds:,.0f} s ({result.images_per_second:,.0f} images/s)",
     }
     there = {

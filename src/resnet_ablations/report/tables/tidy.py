@@ -66,7 +66,8 @@ def tidy_runs(plan: SweepPlan, cells: list[Cell], runs: pd.DataFrame) -> pd.Data
             "iterations": [one.iterations for one in planned],
             **{metric: runs[metric] for metric in METRICS if metric in shown},
             "run_iterations": runs["iterations"],
-            **{name: runs[name] for name in ("seconds", "images_per_second", "parameters", "commit", "dirty")},
+            **{name: runs[name] for name in ("seconds", "images_per_second", "parameters", "multiply_adds")},
+            **{name: runs[name] for name in ("commit", "dirty")},
             "overrides": [" ".join(one.overrides) for one in planned],
         }
     )
