@@ -102,13 +102,13 @@ def _claims(judged: Sequence[Verdict], console: Console) -> dict[str, str | byte
 
 def _drawings(report: SweepReport) -> dict[str, tuple[str, Callable[[], Drawing]]]:
     """One sweep's figures by the stem of their files: what they show, and how they are drawn."""
-    name, title, scale = report.plan.name, report.comparison.title, report.plan.scale
+    name, title = report.plan.name, report.comparison.title
     drawings: dict[str, tuple[str, Callable[[], Drawing]]] = {}
     for figure in report.figures:
         shows = KINDS[figure.panels[0].kind].shows
         drawings[f"{name}-{figure.name}"] = (shows, partial(layout.draw, figure, report.plan))
     if report.strip:
-        drawings[f"{name}-strip"] = ("final errors", partial(draw_strip, report.strip, title, scale))
+        drawings[f"{name}-strip"] = ("final errors", partial(draw_strip, report.strip, title))
     if report.costs:
-        drawings[f"{name}-cost"] = ("final errors and what they cost", partial(draw_costs, report.costs, title, scale))
+        drawings[f"{name}-cost"] = ("final errors and what they cost", partial(draw_costs, report.costs, title))
     return drawings

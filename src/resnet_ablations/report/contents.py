@@ -67,6 +67,6 @@ def sweep_report(plan: SweepPlan, found: Results, folder: Path, published: Resul
         figures=figures_of(plan, experiment, cells, replace(found, runs=runs)),
         faithfulness=faithful,
         tidy=tidy,
-        strip=strip_of(experiment, cells),
-        costs=costs_of(experiment, cells, runs),
+        strip=strip_of(plan, experiment, cells),
+        costs=costs_of(plan, experiment, cells, runs),
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_ablations.report.cells.cell import Cell
 from resnet_ablations.report.cells.folder import load
 from resnet_ablations.report.cells.plans import load_plans
 from resnet_ablations.report.contents import sweep_report
@@ -30,6 +31,7 @@ class Judged:
     seeds: str = "n = 1/1"
     statement: str = "At this scale: it is."
     flags: tuple[str, ...] = ()
+    cells: tuple[Cell, ...] = ()
     claim: Claimed = Claimed()
 
 
@@ -38,3 +40,10 @@ def page_of(results: Path, damaged: Sequence[str] = (), verdicts: Sequence[Judge
     plans, _ = load_plans(results)
     reports = [sweep_report(plan, found, results) for plan in plans]
     return page(reports, found.curves_by_run, results, damaged, verdicts)
+
+
+def cells_in(results: Path, sweep: str, rows: Sequence[str]) -> tuple[Cell, ...]:
+    """The cells of rows of a sweep, as a verdict has them."""
+    plans, _ = load_plans(results)
+    (plan,) = (plan for plan in plans if plan.name == sweep)
+    return tuple(cell for cell in sweep_report(plan, load(results), results).cells if cell.row.id in rows)

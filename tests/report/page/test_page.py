@@ -13,7 +13,7 @@ from made_up import Declare, MadeUp
 from pages import Claimed, Judged, page_of
 
 from resnet_ablations.report.__main__ import main
-from resnet_ablations.report.page.plots import anchor, run_anchor
+from resnet_ablations.report.page.links import anchor, run_anchor
 
 SCRIPT, FORMULA = "<script>alert(1)</script>", '=HYPERLINK("http://x.example","x")'
 IMAGE = "<img src=x onerror=alert(1)>"

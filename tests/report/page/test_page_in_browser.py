@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from made_up import MadeUp
-from pages import Judged, page_of
+from pages import Judged, cells_in, page_of
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -42,11 +42,17 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shortcuts.all_runs({"original": 4.0})
     shortcuts.run("dropout", outcome="diverged")
     shortcuts.plan("early", seeds=(0, 1))
+    shortcuts.run("constant_scaling_0.5_1", 50.0, seconds=80.0, multiply_adds=300_000_000)
     for seed in (0, 1):
         shortcuts.run("original", 40.0 + seed, seed, scale="early", error_at=lambda iteration: 50.0)
     activations.plan("quick")
     activations.run("original/resnet110", 5.0)
-    verdicts = [Judged(flags=("one seed",)), Judged("contradicted"), Judged("not run", sweep="", scale="", effect="–")]
+    cells = cells_in(folder, "shortcuts-quick", rows=("original", "dropout"))
+    verdicts = [
+        Judged(flags=("one seed",), cells=cells),
+        Judged("contradicted"),
+        Judged("not run", sweep="", scale="", effect="–"),
+    ]
     (folder / "report").mkdir()
     path = folder / "report" / "index.html"
     path.write_text(page_of(folder, ["runs/x: damaged"], verdicts), encoding="utf-8")
@@ -167,9 +173,17 @@ def test_no_width_scrolls_sideways(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 740})
     page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    runs = page.locator(".every-run .scroll").first
+    assert runs.evaluate("element => element.scrollWidth <= element.clientWidth || element.tabIndex === 0")
     if width <= 360:
-        table = page.locator("[id='sweep:shortcuts-quick'] .scroll").first
-        assert table.evaluate("element => element.scrollWidth > element.clientWidth && element.tabIndex === 0")
+        # Rows are stacked, so that no number of ours has to be scrolled to.
+        table = page.locator("[id='sweep:shortcuts-quick'] .numbers-table").first
+        ours = table.locator("td[data-heading=ours]")
+        assert ours.count() == 11
+        for box in (cell.bounding_box() for cell in ours.all()):
+            assert 0 < box["x"] < box["x"] + box["width"] <= width
+        content = ours.first.evaluate("element => getComputedStyle(element, '::before').content")
+        assert "ours" in content
 
 
 def test_by_keyboard_alone(page: Page) -> None:
@@ -199,6 +213,56 @@ def test_by_keyboard_alone(page: Page) -> None:
     page.wait_for_function("document.activeElement?.matches('details.run[open] > summary')")
 
 
+def test_a_dot_says_its_run_and_leads_to_it(page: Page) -> None:
+    strip = page.locator("[id='strip:shortcuts-quick']")
+    dot = strip.locator("a", has=page.locator("circle")).first
+    key = str(dot.get_attribute("href")).removeprefix("#run:")
+    dot.hover()
+    assert page.locator(TIP).inner_text().splitlines() == ["original", key, "4.00 %"]
+    page.mouse.move(0, 0)
+    assert page.locator(TIP).is_hidden()
+    dot.click()
+    page.locator(f"[id='run:{key}']").wait_for(state="visible")
+
+
+def test_dots_by_keyboard(page: Page) -> None:
+    dots = page.locator("[id='strip:shortcuts-quick'] [data-dots] a")
+    assert page.locator("[id='strip:shortcuts-quick'] a[tabindex='0']").count() == 1
+    dots.first.focus()
+    assert page.locator(TIP).inner_text().startswith("original")
+    page.keyboard.press("ArrowRight")
+    second = dots.nth(1)
+    assert second.evaluate("element => element === document.activeElement")
+    assert second.get_attribute("tabindex") == "0"
+    assert page.locator(TIP).inner_text().startswith("constant scaling (0, 1)")
+    page.keyboard.press("Escape")
+    assert page.locator(TIP).is_hidden()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement?.matches('details.run[open] > summary')")
+
+
+def test_a_cost_leads_to_its_run_at_each_amount(page: Page) -> None:
+    plots = page.locator("[id='cost:shortcuts-quick'] .plot")
+    assert plots.count() == 2
+    for index, amount in enumerate(("seconds of training", "million multiply-adds an image")):
+        dot = plots.nth(index).locator("a[aria-label^='3 constant scaling']")
+        dot.hover()
+        lines = page.locator(TIP).inner_text().splitlines()
+        assert lines[0] == "3 constant scaling (0.5, 1)"
+        assert lines[-1].endswith(amount)
+        assert lines[1] == str(dot.get_attribute("href")).removeprefix("#run:")
+
+
+def test_a_verdicts_number_leads_to_the_runs_it_rests_on(page: Page) -> None:
+    basis = page.locator("[id='basis:identity:shortcuts-quick']")
+    assert basis.get_attribute("open") is None
+    page.get_by_role("link", name="+1.50 points").first.click()
+    basis.locator("ul").wait_for(state="visible")
+    key = key_of(page, "original")
+    basis.locator(f"a[href='#run:{key}']").click()
+    page.locator(f"[id='run:{key}']").wait_for(state="visible")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
@@ -218,6 +282,7 @@ def test_everything_reads_without_a_script(browser: Any, file: Path) -> None:
     assert plot.get_attribute("role") == "img"
     assert plot.locator("path.line").count() == 4
     assert plot.locator("path.line").first.bounding_box()["width"] > 100
+    page.locator("[id='strip:shortcuts-quick'] a[href^='#run:']").first.focus()
     page.locator("[id='sweep:shortcuts-quick'] table a[href^='#run:']").first.click()
     page.locator("details.run[open]").wait_for()
     context.close()

@@ -29,6 +29,8 @@ class Tally:
     """Without a result, or with one that lacks the metric."""
     lacking: tuple[int, ...]
     """Those of the missing ones that have finished."""
+    keys: dict[int, str]
+    """The run that each seed's result comes from."""
     seconds: float
     """Training time of all its results together."""
 
@@ -135,6 +137,7 @@ def _tally(configuration: str, metric: str, seeds: Sequence[int], runs: pd.DataF
         diverged=tuple(seed for seed in seeds if seed in rows and seed not in finished),
         missing=tuple(seed for seed in seeds if seed not in rows or seed in finished.keys() - values.keys()),
         lacking=tuple(seed for seed in finished if seed not in values),
+        keys={seed: str(rows[seed]["key"]) for seed in seeds if seed in rows},
         seconds=float(sum(run["seconds"] for run in rows.values())),
     )
 

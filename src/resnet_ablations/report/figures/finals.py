@@ -1,88 +1,114 @@
 """Beyond the papers' figures: the final errors of all rows beside one another, and what they cost."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
-from resnet_ablations.experiments import Experiment
-from resnet_ablations.report.cells.cell import FAIL, Cell, has_number, is_error
+from resnet_ablations.experiments import METRICS, Experiment
+from resnet_ablations.report.cells.cell import FAIL, Cell, Tally, has_number, is_error
 from resnet_ablations.report.cells.labels import cell_label, row_label
 from resnet_ablations.report.cells.plans import is_served
+from resnet_ablations.report.figures.axes import Axis, amounts_axis, final_errors_axis
+from resnet_ablations.results.sweeps import SweepPlan
 
 
 @dataclass(frozen=True)
 class StripRow:
     """A row's final errors (%), one a seed and configuration, and the paper's."""
 
+    cell: Cell
     label: str
-    errors: tuple[float, ...]
-    diverged: int
     paper: float | None
     """What it prints or shows; where it prints "fail", the least that this means."""
-    paper_fails: bool
+
+    @property
+    def runs(self) -> dict[str, float]:
+        """What each finished run came to, by key."""
+        return {
+            tally.keys[seed]: error
+            for tally in self.cell.tallies
+            for seed, error in tally.values.items()  # noqa: PD011
+        }
+
+    @property
+    def diverged(self) -> list[str]:
+        """The keys of the diverged runs."""
+        return [tally.keys[seed] for tally in self.cell.tallies for seed in tally.diverged]
+
+    @property
+    def paper_fails(self) -> bool:
+        """The paper's number is at least `paper`."""
+        return self.paper is not None and self.cell.paper.printed == "fail"
 
 
 @dataclass(frozen=True)
 class Strip:
     """Every final error of a table's sole column."""
 
-    metric: str
+    axis: Axis
     rows: tuple[StripRow, ...]
-
-
-Amount = Literal["seconds", "multiply_adds"]
-"""What a network costs: of training, and of one image forward."""
 
 
 @dataclass(frozen=True)
 class CostPoint:
-    """One configuration: the median final error (%) over its seeds, the least and the largest, and what it cost."""
+    """One configuration: the median final error (%) over its seeds, the least and the largest."""
 
     number: int
     """Of its cell, as in the key."""
     column: int
+    cell: Cell
+    keys: tuple[str, ...]
+    """Of its runs."""
     error: float
     low: float
     high: float
-    seconds: float
-    """Of training, the median over the seeds."""
-    multiply_adds: int | None
-    """Of one image forward; None where no run says."""
+
+
+@dataclass(frozen=True)
+class CostPanel:
+    """The configurations against one amount of what they cost, for those that say."""
+
+    axis: Axis
+    points: tuple[tuple[float, CostPoint], ...]
 
 
 @dataclass(frozen=True)
 class Costs:
-    """The configurations of a table, and the names of their cells, numbered from 1."""
+    """The configurations of a table against what they cost, and the names of their cells, numbered from 1."""
 
-    metric: str
+    axis: Axis
+    """Of the errors."""
     names: tuple[str, ...]
     points: tuple[CostPoint, ...]
-    amounts: tuple[Amount, ...]
-    """Those that tell the configurations apart."""
+    panels: tuple[CostPanel, ...]
+    """Not empty: those amounts that tell the configurations apart."""
 
 
-def strip_of(experiment: Experiment, cells: Sequence[Cell]) -> Strip | None:
-    """The strip of an experiment with one column of errors that the paper prints; None without a run."""
+def strip_of(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell]) -> Strip | None:
+    """The strip of an experiment with one column of errors that the paper prints; None without a run.
+
+    At scale `early` without the paper's numbers, which are those at the end of training.
+    """
     metrics = {cell.metric for cell in cells}
     if len(experiment.columns) > 1 or len(metrics) > 1 or not is_error(min(metrics)):
         return None
     if not any(has_number(cell.paper) for cell in cells) or not any(cell.n + cell.diverged for cell in cells):
         return None
-    return Strip(min(metrics), tuple(_strip_row(cell, experiment) for cell in cells))
+    compared = plan.scale != "early"
+    rows = [StripRow(cell, row_label(cell.row, experiment), _printed(cell) if compared else None) for cell in cells]
+    numbers = [*(row.paper for row in rows if row.paper is not None), *(e for row in rows for e in row.runs.values())]
+    axis = final_errors_axis(f"{METRICS[min(metrics)]}, ours at scale {plan.scale}", numbers or [FAIL])
+    return Strip(axis, tuple(rows))
 
 
-def _strip_row(cell: Cell, experiment: Experiment) -> StripRow:
-    errors = tuple(error for tally in cell.tallies for error in tally.values.values())  # noqa: PD011
-    fails = cell.paper.printed == "fail"
+def _printed(cell: Cell) -> float | None:
     printed = cell.paper.digitised if cell.paper.printed is None else cell.paper.printed
-    paper = FAIL if printed == "fail" else printed
-    return StripRow(row_label(cell.row, experiment), errors, cell.diverged, paper, fails)
+    return FAIL if printed == "fail" else printed
 
 
-def costs_of(experiment: Experiment, cells: Sequence[Cell], runs: pd.DataFrame) -> Costs | None:
+def costs_of(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], runs: pd.DataFrame) -> Costs | None:
     """What the networks cost that are trained for the table, from `runs_of` its plan; None where nothing of it differs.
 
     The error is the one that the experiment shows first, on test images. A longer run that serves has other costs.
@@ -94,28 +120,42 @@ def costs_of(experiment: Experiment, cells: Sequence[Cell], runs: pd.DataFrame) 
     names: list[str] = []
     points: dict[str, CostPoint] = {}
     for cell in cells:
-        new = [tally for tally in cell.tallies if tally.configuration not in points]
         if cell.metric != metric:
             continue
-        made = {}
-        for tally in new:
-            of_tally = own[(own["configuration"] == tally.configuration) & own["seed"].isin(list(tally.values))]
-            if of_tally.empty:
-                continue
-            errors = [tally.values[seed] for seed in of_tally["seed"]]  # noqa: PD011
-            made[tally.configuration] = CostPoint(
-                len(names) + 1,
-                columns.index(cell.column.id),
-                *(statistics.median(errors), min(errors), max(errors)),
-                seconds=float(of_tally["seconds"].median()),
-                multiply_adds=next(map(int, of_tally["multiply_adds"].dropna()), None),
-            )
+        new = [tally for tally in cell.tallies if tally.configuration not in points]
+        place = len(names) + 1, columns.index(cell.column.id)
+        made = {tally.configuration: point for tally in new if (point := _point(*place, cell, tally, own))}
         if made:
             names.append(cell_label(cell, experiment))
             points |= made
-    amounts: dict[Amount, set[float]] = {
-        "seconds": {point.seconds for point in points.values()} if len(set(own["machine"])) == 1 else set(),
-        "multiply_adds": {point.multiply_adds for point in points.values() if point.multiply_adds is not None},
-    }
-    compared = tuple(name for name, values in amounts.items() if len(values) > 1)
-    return Costs(metric, tuple(names), tuple(points.values()), compared) if metric is not None and compared else None
+    medians = own.groupby("configuration")[["seconds", "multiply_adds"]].median()
+    seconds = medians["seconds"] if len(set(own["machine"])) == 1 else medians["seconds"].head(0)
+    panels = [
+        _panel("seconds of training", seconds, points),
+        _panel("million multiply-adds an image", medians["multiply_adds"].dropna() / 1e6, points),
+    ]
+    if metric is None or not any(panels):
+        return None
+    axis = final_errors_axis(f"{METRICS[metric]}, scale {plan.scale}", _ends(points.values()))
+    return Costs(axis, tuple(names), tuple(points.values()), tuple(filter(None, panels)))
+
+
+def _point(number: int, column: int, cell: Cell, tally: Tally, own: pd.DataFrame) -> CostPoint | None:
+    of_tally = own[(own["configuration"] == tally.configuration) & own["seed"].isin(list(tally.values))]
+    errors = [tally.values[seed] for seed in of_tally["seed"]]  # noqa: PD011
+    if not errors:
+        return None
+    keys = tuple(of_tally["key"].astype(str))
+    return CostPoint(number, column, cell, keys, statistics.median(errors), min(errors), max(errors))
+
+
+def _panel(label: str, amounts: pd.Series, points: dict[str, CostPoint]) -> CostPanel | None:
+    """The points whose configuration has an amount; None where that is the same for all."""
+    there = [(float(amounts[name]), point) for name, point in points.items() if name in amounts]
+    if len({amount for amount, _ in there}) < 2:
+        return None
+    return CostPanel(amounts_axis(label, [amount for amount, _ in there]), tuple(there))
+
+
+def _ends(points: Iterable[CostPoint]) -> list[float]:
+    return [end for point in points for end in (point.low, point.high)]

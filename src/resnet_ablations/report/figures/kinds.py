@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
+from resnet_ablations.report.figures.axes import Axis, alike, linear_axis, log_axis, ticks_of
 from resnet_ablations.report.figures.lines import Line, Quantity
 
 PAPER_LOSS_AXIS, PAPER_ERROR_AXIS = (0.002, 2.0), (0.0, 20.0)
 """Of v2's figures."""
-STEPS = (1, 2, 2.5, 5, 10)
-"""Between the ticks of an axis, times a power of ten."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +22,6 @@ class Stroke:
     name: str
     style: Literal["-", "--"]
     width: float
-
-
-@dataclass(frozen=True)
-class Axis:
-    """From where to where an axis goes, and what stands along it."""
-
-    label: str
-    low: float
-    high: float
-    ticks: tuple[float, ...]
-    texts: tuple[str, ...]
-    is_log: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +54,7 @@ def _loss_and_error_axes(lines: Sequence[Line], as_printed: bool) -> Axes:
     as_printed = as_printed or loss.empty
     low, high = PAPER_LOSS_AXIS if as_printed else (float(loss.min()) / 1.15, float(loss.max()) * 1.15)
     errors = PAPER_ERROR_AXIS if as_printed else (0, _top(_values(lines, "test_error")))
-    return Axes(_iterations(lines), _log("training loss", low, high), _linear("test error (%)", *errors))
+    return Axes(_iterations(lines), log_axis("training loss", low, high), linear_axis("test error (%)", *errors))
 
 
 def _errors_axes(lines: Sequence[Line], as_printed: bool) -> Axes:
@@ -78,48 +65,26 @@ def _errors_axes(lines: Sequence[Line], as_printed: bool) -> Axes:
         printed = pd.concat(paper)
         # A digitised curve may run a little over the edge.
         low, high = 10 * math.floor((printed.min() + 1) / 10), 10 * math.ceil((printed.max() - 1) / 10)
-    return Axes(_iterations(lines), _linear("error (%)", low, high))
+    return Axes(_iterations(lines), linear_axis("error (%)", low, high))
 
 
 def _responses_axes(lines: Sequence[Line], _: bool) -> Axes:
     """v1, Fig. 7: the standard deviation of the response of each layer."""
     values = _values(lines, "response")
     last = 1 + max(values.index, default=1)
-    layers = _ticks(MaxNLocator(5, integer=True), 0, last)
+    layers = ticks_of(MaxNLocator(5, integer=True), 0, last)
     top = 1 if values.empty else float(values.max()) * 1.05
     return Axes(
-        Axis("layer index", 0, last, layers, _alike(layers)),
-        _linear("standard deviation", 0, top, steps=(1, 2, 5, 10)),
+        Axis("layer index", 0, last, layers, alike(layers)),
+        linear_axis("standard deviation", 0, top, steps=(1, 2, 5, 10)),
     )
 
 
 def _iterations(lines: Sequence[Line]) -> Axis:
     ends = [line.end for line in lines] + [float(curve.index.max()) for line in lines for curve in line.paper.values()]
     last = max([1, *ends])
-    ticks = _ticks(MaxNLocator(5, steps=[1, 2, 5, 10]), 0, last)
+    ticks = ticks_of(MaxNLocator(5, steps=[1, 2, 5, 10]), 0, last)
     return Axis("iterations", 0, last, ticks, tuple(f"{tick:,.0f}" for tick in ticks))
-
-
-def _linear(label: str, low: float, high: float, steps: Sequence[float] = STEPS) -> Axis:
-    ticks = _ticks(MaxNLocator(5, steps=steps), low, high)
-    return Axis(label, low, high, ticks, _alike(ticks))
-
-
-def _log(label: str, low: float, high: float) -> Axis:
-    decades = math.log10(high / low)
-    digits = (1, 1.5, 2, 3, 4, 5, 7) if decades < 1 else (1, 2, 5) if decades < 3.2 else (1,)
-    ticks = _ticks(LogLocator(subs=digits), low, high)
-    return Axis(label, low, high, ticks, tuple(f"{tick:g}" for tick in ticks), is_log=True)
-
-
-def _ticks(locator: MaxNLocator | LogLocator, low: float, high: float) -> tuple[float, ...]:
-    return tuple(round(float(tick), 12) for tick in locator.tick_values(low, high) if low <= tick <= high)
-
-
-def _alike(ticks: Sequence[float]) -> tuple[str, ...]:
-    """All with as many digits after the point."""
-    digits = max((len(f"{tick:g}".partition(".")[2]) for tick in ticks), default=0)
-    return tuple(f"{tick:.{digits}f}" for tick in ticks)
 
 
 def _top(errors: pd.Series) -> float:

@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.ticker import NullLocator
 
 from resnet_ablations.report.figures import kinds
+from resnet_ablations.report.figures.axes import LINEAR_BELOW, LINEAR_DECADES, Axis
 from resnet_ablations.report.figures.lines import Line
 
 COLOURS = ("#003f7d", "#e08214", "#35978f", "#b2479a", "#7a5230", "#5aa9e6")
@@ -25,13 +26,13 @@ FEW_POINTS = 5
 def draw_panel(kind: kinds.Kind, axes: Axes, lines: Sequence[Line], made: kinds.Axes, most: int) -> list[Axes]:
     """Draw the lines of a panel, of which none has more than `most`; return the axes, the left one first."""
     places = {id(made.left): axes}
-    _set("x", axes, made.x)
-    _set("y", axes, made.left)
+    set_axis("x", axes, made.x)
+    set_axis("y", axes, made.left)
     if made.right is None:
         axes.yaxis.grid(True)
     else:
         places[id(made.right)] = right = axes.twinx()
-        _set("y", right, made.right)
+        set_axis("y", right, made.right)
         right.yaxis.grid(True)
         # Both curves over the grid: the axes of the loss lie on top, and let those of the error through.
         axes.set_zorder(right.get_zorder() + 1)
@@ -82,8 +83,11 @@ def paper_colour(index: int, most: int) -> str:
     return to_hex((red, green, blue))
 
 
-def _set(name: Literal["x", "y"], axes: Axes, axis: kinds.Axis) -> None:
-    axes.set(**{f"{name}scale": "log" if axis.is_log else "linear", f"{name}label": axis.label})
+def set_axis(name: Literal["x", "y"], axes: Axes, axis: Axis) -> None:
+    """Make one of matplotlib's axes such."""
+    near_zero = {"linthresh": LINEAR_BELOW, "linscale": LINEAR_DECADES} if axis.scale == "symlog" else {}
+    (axes.set_xscale if name == "x" else axes.set_yscale)(axis.scale, **near_zero)
+    axes.set(**{f"{name}label": axis.label})
     drawn = axes.xaxis if name == "x" else axes.yaxis
     drawn.set_ticks(axis.ticks, labels=axis.texts)
     drawn.set_minor_locator(NullLocator())

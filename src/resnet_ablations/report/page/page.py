@@ -11,14 +11,16 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from resnet_ablations.report.cells.cell import Cell, is_error, runs_in
+from resnet_ablations.report.cells.cell import Cell, runs_in
 from resnet_ablations.report.cells.labels import cell_label
 from resnet_ablations.report.contents import SweepReport
 from resnet_ablations.report.figures.kinds import KINDS, Kind
 from resnet_ablations.report.figures.lines import Figure
-from resnet_ablations.report.page.plots import CANVAS, COLOURS, MARKERS, Plot, anchor, plot, run_anchor
-from resnet_ablations.report.page.runs import keys_in
+from resnet_ablations.report.page.dots import HOLDERS, TRACK, CostFigure, StripPlot, cost_figure, strip_plot
+from resnet_ablations.report.page.links import anchor, cell_anchor, link_to, run_anchor, runs_behind
+from resnet_ablations.report.page.plots import CANVAS, COLOURS, MARKERS, Plot, plot
 from resnet_ablations.report.page.runs import runs_in as runs_of_page
+from resnet_ablations.report.page.verdicts import by_claim
 from resnet_ablations.report.tables.table import Table
 from resnet_ablations.report.verdicts.judging import Verdict
 
@@ -87,6 +89,8 @@ class Section:
     comparison: PageTable
     faithfulness: PageTable | None
     figures: tuple[DrawnFigure, ...]
+    strip: StripPlot | None
+    costs: CostFigure | None
     runs: tuple[SeedRun, ...]
     files: dict[str, str]
 
@@ -108,12 +112,10 @@ def page(
         undefined=StrictUndefined,
     )
     environment.globals |= {"anchor": anchor, "canvas": CANVAS, "markers": MARKERS, "colours": COLOURS}
+    environment.globals |= {"track": TRACK, "holders": HOLDERS}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    by_claim: dict[str, list[Verdict]] = {}
     early = sorted({verdict.sweep for verdict in verdicts if verdict.scale == "early"})
     shown = [verdict for verdict in verdicts if verdict.scale != "early"]
-    for verdict in shown:
-        by_claim.setdefault(verdict.claim.id, []).append(verdict)
     scales = [scale for scale in SCALES if any(report.plan.scale == scale for report in reports)]
     return environment.get_template("page.html").render(
         style=Markup(style),
@@ -122,7 +124,7 @@ def page(
         sections=[_section(report) for report in reports],
         experiments={report.plan.experiment: report.experiment.title for report in reports},
         scales={scale: SCALES[scale] for scale in scales},
-        claims=list(by_claim.values()),
+        claims=by_claim(shown, {report.plan.name: report for report in reports}),
         outcomes={outcome: sum(verdict.outcome == outcome for verdict in shown) for outcome in OUTCOMES},
         early=early,
         sweeps={report.plan.name for report in reports},
@@ -137,7 +139,7 @@ def _digest(text: str) -> str:
 
 
 def _section(report: SweepReport) -> Section:
-    name, keys = report.plan.name, keys_in(report)
+    name = report.plan.name
     finished, planned = runs_in(report.cells)
     files = {"Markdown": f"{name}.md", "LaTeX": f"{name}.tex"}
     files |= {f"{stem.removeprefix(name).strip('-')} CSV".strip(): f"{stem}.csv" for stem in report.tidy}
@@ -149,20 +151,22 @@ def _section(report: SweepReport) -> Section:
         report,
         finished,
         planned,
-        _table(report.comparison, report, keys),
-        _table(report.faithfulness, report, keys) if report.faithfulness else None,
+        _table(report.comparison, report),
+        _table(report.faithfulness, report) if report.faithfulness else None,
         figures=tuple(_figure(figure, report) for figure in report.figures),
-        runs=tuple(run for cell in report.cells for run in _seed_runs(cell, report, keys)),
+        strip=strip_plot(anchor("strip", name), report.strip) if report.strip else None,
+        costs=cost_figure(anchor("cost", name), name, report.costs) if report.costs else None,
+        runs=tuple(run for cell in report.cells for run in _seed_runs(cell, report)),
         files={what: quote(file) for what, file in files.items()},
     )
 
 
-def _table(table: Table, report: SweepReport, keys: dict[tuple[str, int], str]) -> PageTable:
+def _table(table: Table, report: SweepReport) -> PageTable:
     groups: list[list[tuple[Entry, ...]]] = []
     of_rows = table.cells or [(None,) * len(table.columns)] * len(table.rows)
     for number, (texts, cells) in enumerate(zip(table.rows, of_rows, strict=True)):
         row = tuple(
-            replace(_entry(text, column.right, cell, report, keys), is_best=(number, place) in table.best)
+            replace(_entry(text, column.right, cell, report), is_best=(number, place) in table.best)
             for place, (text, column, cell) in enumerate(zip(texts, table.columns, cells, strict=True))
         )
         if texts[0] or not groups:
@@ -171,37 +175,20 @@ def _table(table: Table, report: SweepReport, keys: dict[tuple[str, int], str]) 
     return PageTable(anchor("table", table.name), table, tuple(map(tuple, groups)))
 
 
-def _entry(text: str, right: bool, cell: Cell | None, report: SweepReport, keys: dict[tuple[str, int], str]) -> Entry:
+def _entry(text: str, right: bool, cell: Cell | None, report: SweepReport) -> Entry:
     """A number leads to its run, or to the list of them if there are several."""
-    runs = list(_runs_behind(cell, keys)) if cell else []
+    runs = list(runs_behind(cell)) if cell else []
     if cell is None or not runs or not any(map(str.isdigit, text)):
         return Entry(text, right)
-    if len(runs) == 1:
-        return Entry(text, right, f"#{run_anchor(runs[0])}", runs[0])
-    return Entry(text, right, f"#{_cell_anchor(cell, report)}", f"{len(runs)} runs")
+    link = link_to(runs, report.plan.name, cell)
+    return Entry(text, right, link.to, link.text)
 
 
-def _runs_behind(cell: Cell, keys: dict[tuple[str, int], str]) -> dict[str, str]:
-    """What each of its runs came to, by key."""
-    unit = " %" if is_error(cell.metric) else ""
-    behind: dict[str, str] = {}
-    for tally in cell.tallies:
-        texts = {seed: f"{value:.2f}{unit}" for seed, value in dict(tally.values).items()}
-        texts |= dict.fromkeys(tally.diverged, "diverged")
-        found = (seed for seed in sorted(tally.seeds) if (tally.configuration, seed) in keys)
-        behind |= {keys[tally.configuration, seed]: texts.get(seed, "–") for seed in found}
-    return behind
-
-
-def _cell_anchor(cell: Cell, report: SweepReport) -> str:
-    return anchor("cell", report.plan.name, cell.row.id, cell.column.id)
-
-
-def _seed_runs(cell: Cell, report: SweepReport, keys: dict[tuple[str, int], str]) -> list[SeedRun]:
-    label, first = cell_label(cell, report.experiment), _cell_anchor(cell, report)
+def _seed_runs(cell: Cell, report: SweepReport) -> list[SeedRun]:
+    label, first = cell_label(cell, report.experiment), cell_anchor(report.plan.name, cell)
     return [
         SeedRun("" if number else first, label, key, f"#{run_anchor(key)}", value)
-        for number, (key, value) in enumerate(_runs_behind(cell, keys).items())
+        for number, (key, value) in enumerate(runs_behind(cell).items())
     ]
 
 

@@ -1,16 +1,17 @@
 """A panel as the page draws it: shapes in the units of its picture, and the values that stand behind them."""
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from resnet_ablations.report.figures.kinds import Axes, Axis, Kind, Stroke
+from resnet_ablations.report.figures.axes import Axis
+from resnet_ablations.report.figures.kinds import Axes, Kind, Stroke
 from resnet_ablations.report.figures.lines import MOST_POINTS, Line, Quantity
 from resnet_ablations.report.figures.panels import GREYS
+from resnet_ablations.report.page.links import run_anchor
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,6 @@ class Plot:
     points: dict[str, Any]
 
 
-def anchor(what: str, *names: str) -> str:
-    """An id of the page made of names that may contain anything; those of different names are different."""
-    return ":".join([what, *(re.sub(r"[^A-Za-z0-9_.-]", lambda sign: f"~{ord(sign[0]):x}~", name) for name in names)])
-
-
 def plot(name: str, title: str, kind: Kind, axes: Axes, lines: Sequence[Line], most: int) -> Plot:
     """The lines of a panel on these axes; no panel of its figure has more than `most`."""
     drawn = [
@@ -104,8 +100,8 @@ def plot(name: str, title: str, kind: Kind, axes: Axes, lines: Sequence[Line], m
         description=" ".join(_described(line, kind, axes) for line in lines),
         legend=tuple(line.legend for line in lines),
         labels={"x": axes.x.label} | {side: axis.label for side, axis in sides.items()},
-        ticks={"x": _ticks(axes.x, CANVAS.left, CANVAS.right)}
-        | {side: _ticks(axis, CANVAS.bottom, CANVAS.top) for side, axis in sides.items()},
+        ticks={"x": ticks(axes.x, CANVAS.left, CANVAS.right)}
+        | {side: ticks(axis, CANVAS.bottom, CANVAS.top) for side, axis in sides.items()},
         # The paper's curves lie behind ours.
         curves=tuple(sorted(drawn, key=lambda curve: not curve.is_paper)),
         is_grey=most <= len(GREYS),
@@ -115,6 +111,18 @@ def plot(name: str, title: str, kind: Kind, axes: Axes, lines: Sequence[Line], m
             "at": "layer" if axes.x.label.startswith("layer") else "iteration",
             "curves": [points for line in lines for points in _points(line, kind, axes)],
         },
+    )
+
+
+def placed(value: float, axis: Axis, start: float, end: float) -> float:
+    """Where a value lies on an axis drawn from one place of the picture to another."""
+    return start + (end - start) * axis.share(value)
+
+
+def ticks(axis: Axis, start: float, end: float) -> tuple[Tick, ...]:
+    """The texts along an axis drawn from one place of the picture to another."""
+    return tuple(
+        Tick(f"{placed(tick, axis, start, end):.1f}", text) for tick, text in zip(axis.ticks, axis.texts, strict=True)
     )
 
 
@@ -134,16 +142,11 @@ def _curves(index: int, line: Line, quantity: Quantity, stroke: Stroke, axes: Ax
 def _placed(points: pd.Series, x: Axis, y: Axis) -> list[tuple[float, float] | None]:
     """In the picture's units; None where there is nothing to draw."""
     return [
-        (_place(at, x, CANVAS.left, CANVAS.right), _place(value, y, CANVAS.bottom, CANVAS.top))
-        if math.isfinite(value) and not (y.is_log and value <= 0)
+        (placed(at, x, CANVAS.left, CANVAS.right), placed(value, y, CANVAS.bottom, CANVAS.top))
+        if math.isfinite(value) and not (y.scale == "log" and value <= 0)
         else None
         for at, value in zip(points.index.astype(float), points.astype(float), strict=True)
     ]
-
-
-def _place(value: float, axis: Axis, start: float, end: float) -> float:
-    low, high, value = (math.log(number) if axis.is_log else number for number in (axis.low, axis.high, value))
-    return start + (end - start) * (value - low) / (high - low)
 
 
 def _path(points: Sequence[tuple[float, float] | None]) -> str:
@@ -163,12 +166,6 @@ def _markers(points: Sequence[tuple[float, float] | None], index: int) -> str:
     shape = MARKERS[index % len(MARKERS)]
     # From the end, where the result is.
     return "".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in inside[::-1][index % step :: step])
-
-
-def _ticks(axis: Axis, start: float, end: float) -> tuple[Tick, ...]:
-    return tuple(
-        Tick(f"{_place(tick, axis, start, end):.1f}", text) for tick, text in zip(axis.ticks, axis.texts, strict=True)
-    )
 
 
 def _described(line: Line, kind: Kind, axes: Axes) -> str:
@@ -198,17 +195,12 @@ def _points(line: Line, kind: Kind, axes: Axes) -> Iterable[dict[str, Any]]:
                 "label": label,
                 "shows": NAMES[quantity],
                 "unit": _unit(quantity),
-                "y": [axis.low, axis.high, int(axis.is_log)],
+                "y": [axis.low, axis.high, int(axis.scale == "log")],
                 "at": [round(float(at), 1) for at in shown.index],
                 "values": [
                     round(value, 2) if _unit(quantity) else float(f"{value:.4g}") for value in map(float, shown)
                 ],
             }
-
-
-def run_anchor(key: str) -> str:
-    """Where the page has a run."""
-    return anchor("run", key)
 
 
 def _unit(quantity: Quantity) -> str:

@@ -14,7 +14,8 @@ from resnet_ablations.report.cells.labels import cell_label
 from resnet_ablations.report.contents import SweepReport
 from resnet_ablations.report.figures.kinds import KINDS
 from resnet_ablations.report.figures.lines import Line, points_of
-from resnet_ablations.report.page.plots import Plot, anchor, plot, run_anchor
+from resnet_ablations.report.page.links import anchor, run_anchor
+from resnet_ablations.report.page.plots import Plot, plot
 from resnet_ablations.results.run_folder import Result, RunFolder
 
 
@@ -49,25 +50,17 @@ class Run:
         return list(dict.fromkeys(use.sweep for use in self.uses))
 
 
-def keys_in(report: SweepReport) -> dict[tuple[str, int], str]:
-    """The runs behind a sweep's numbers, by configuration and seed."""
-    rows = report.runs[["configuration", "seed", "key"]].itertuples(index=False)
-    return {(str(configuration), int(seed)): str(key) for configuration, seed, key in rows}
-
-
 def runs_in(reports: Sequence[SweepReport], curves: Mapping[str, pd.DataFrame], results: Path) -> list[Run]:
     """Every run of a cell of theirs, by key; `curves` are by run."""
     uses: dict[str, list[Use]] = {}
     cells: dict[str, Cell] = {}
     for report in reports:
-        keys = keys_in(report)
         for cell in report.cells:
             label = f"{report.comparison.title}: {cell_label(cell, report.experiment)}"
             for tally in cell.tallies:
-                for key in (keys.get((tally.configuration, seed)) for seed in tally.seeds):
-                    if key is not None:
-                        uses.setdefault(key, []).append(Use(anchor("sweep", report.plan.name), label))
-                        cells.setdefault(key, cell)
+                for key in tally.keys.values():
+                    uses.setdefault(key, []).append(Use(anchor("sweep", report.plan.name), label))
+                    cells.setdefault(key, cell)
     runs = []
     for key in sorted(uses):
         folder = RunFolder(results, key)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from resnet_ablations.report.cells.cell import Cell
 from resnet_ablations.report.cells.plans import distinct, is_served
 from resnet_ablations.report.verdicts.claims import Claim
 from resnet_ablations.report.verdicts.evidence import Evidence, NotJudged
@@ -27,6 +28,8 @@ class Verdict:
     """One sentence."""
     flags: tuple[str, ...]
     """What a reader has to know of the runs: mixed, dirty, missing or diverged ones."""
+    cells: tuple[Cell, ...]
+    """Those that the claim speaks of."""
 
 
 def judge(sweeps: Sequence[Evidence], claims: Sequence[Claim]) -> list[Verdict]:
@@ -40,7 +43,7 @@ def judge(sweeps: Sequence[Evidence], claims: Sequence[Claim]) -> list[Verdict]:
 
 def _no_sweep(claim: Claim) -> Verdict:
     statement = f"Not judged: {claim.experiment} has no sweep yet; make sweep-{claim.experiment} makes one."
-    return Verdict(claim, "", "", "not run", "–", "–", "–", statement, ())
+    return Verdict(claim, "", "", "not run", "–", "–", "–", statement, (), ())
 
 
 def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
@@ -65,6 +68,7 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
         _seeds(claim, evidence),
         f"{beginning}{sentence}.",
         tuple(_flags(claim, evidence)),
+        tuple(map(evidence.cell, dict.fromkeys(claim.relation.cells))),
     )
 
 

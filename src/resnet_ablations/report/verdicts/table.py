@@ -1,7 +1,7 @@
 """The verdicts as a table."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pandas as pd
 
@@ -11,6 +11,8 @@ from resnet_ablations.report.verdicts.judging import Verdict
 
 NAME = "claims"
 """The stem of the files."""
+FOUND = ("sweep", "scale", "outcome", "effect", "interval", "seeds", "statement")
+"""Of a verdict, as its tidy columns."""
 ROWS_A_PAGE = 12
 """Of the printed table, whose lines wrap several times."""
 
@@ -87,6 +89,6 @@ def tidy(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     for verdict in verdicts:
         claim = verdict.claim
         said = {"claim": claim.id, "sentence": claim.sentence, "where": claim.where, "experiment": claim.experiment}
-        found = {name: value for name, value in asdict(verdict).items() if name not in ("claim", "flags")}
+        found = {name: getattr(verdict, name) for name in FOUND}
         lines.append({**said, **found, "flags": "; ".join(verdict.flags)})
     return pd.DataFrame(lines)

@@ -79,6 +79,18 @@ reveal();
 /* Values under the pointer and by arrow keys. */
 const SVG = "http://www.w3.org/2000/svg";
 const tip = byId("tip");
+function showTip(lines, x, y) {
+  tip.replaceChildren(...lines.map((line, index) => {
+    const element = document.createElement(index ? "span" : "b");
+    element.textContent = line;
+    return element;
+  }));
+  tip.hidden = false;
+  const { width, height } = tip.getBoundingClientRect();
+  const beside = x + 14 + width < document.documentElement.clientWidth - 8 ? x + 14 : Math.max(8, x - 14 - width);
+  tip.style.left = `${scrollX + Math.max(8, Math.min(beside, document.documentElement.clientWidth - width - 8))}px`;
+  tip.style.top = `${scrollY + (y - height - 14 > 0 ? y - height - 14 : y + 14)}px`;
+}
 for (const plot of all("[data-plot]")) {
   const { box: [left, top, right, bottom], x: [from, to], at: unit, curves } = JSON.parse(plot.dataset.plot);
   const { width: across } = plot.viewBox.baseVal;
@@ -118,19 +130,9 @@ for (const plot of all("[data-plot]")) {
     spot.setAttribute("cy", point.y);
     spot.setAttribute("visibility", "visible");
     const lines = said(point);
-    tip.replaceChildren(...lines.map((line, index) => {
-      const element = document.createElement(index ? "span" : "b");
-      element.textContent = line;
-      return element;
-    }));
-    tip.hidden = false;
     const place = plot.getBoundingClientRect();
     const scale = place.width / across;
-    const [x, y] = [place.left + point.x * scale, place.top + point.y * scale];
-    const { width, height } = tip.getBoundingClientRect();
-    const beside = x + 14 + width < document.documentElement.clientWidth - 8 ? x + 14 : Math.max(8, x - 14 - width);
-    tip.style.left = `${scrollX + Math.max(8, Math.min(beside, document.documentElement.clientWidth - width - 8))}px`;
-    tip.style.top = `${scrollY + (y - height - 14 > 0 ? y - height - 14 : y + 14)}px`;
+    showTip(lines, place.left + point.x * scale, place.top + point.y * scale);
     if (aloud) byId("said").textContent = lines.join(", ");
   };
   const hide = () => {
@@ -178,6 +180,32 @@ for (const plot of all("[data-plot]")) {
         show(nearest(points, (point) => Math.abs(point.at - at)), true);
       }
     } else return;
+    event.preventDefault();
+  });
+}
+
+/* Dots are links that say what they stand for; the Tab key stops once at all of a picture's. */
+for (const plot of all("[data-dots]")) {
+  const dots = all("a", plot);
+  if (!dots.length) continue;
+  const stop = (dot) => dots.forEach((other) => other.setAttribute("tabindex", other === dot ? "0" : "-1"));
+  stop(dots[0]);
+  plot.setAttribute("aria-describedby", "dot-keys");
+  const show = (event) => {
+    const dot = event.target.closest("a");
+    if (!dot) return;
+    const { left, top, width, height } = dot.lastElementChild.getBoundingClientRect();
+    showTip(dot.getAttribute("aria-label").split("; "), left + width / 2, top + height / 2);
+  };
+  const hide = () => { tip.hidden = true; };
+  for (const name of ["pointerover", "focusin"]) plot.addEventListener(name, show);
+  for (const name of ["pointerout", "focusout"]) plot.addEventListener(name, hide);
+  plot.addEventListener("focusin", (event) => stop(event.target.closest("a")));
+  plot.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (event.key === "Escape") hide();
+    if (!by) return;
+    dots[Math.max(0, Math.min(dots.length - 1, dots.indexOf(event.target.closest("a")) + by))].focus();
     event.preventDefault();
   });
 }
