@@ -7,8 +7,8 @@ import pytest
 
 from resnet_ablations import publish as publishing
 from resnet_ablations.console import standard_console
-from resnet_ablations.report import published
 from resnet_ablations.report.build import build
+from resnet_ablations.report.cells import published
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path("results/reference")

@@ -38,6 +38,8 @@ class Result(BaseModel):
     weights: str | None = None
     """SHA-256 of the final weights and running statistics."""
     parameters: int
+    multiply_adds: int | None = None
+    """Of one image forward; None in results of before it was counted."""
     seconds: float
     images_per_second: float
     provenance: dict[str, Any]

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from heapq import heapify, heapreplace
 
-import torch
-
-from resnet_ablations.build import build_network
+from resnet_ablations.build import meta_network, multiply_adds
 from resnet_ablations.config import DataSettings, RunConfig
-from resnet_ablations.network.cost import cost
 from resnet_ablations.sweep.processes import slots_for
 from resnet_ablations.training.timing import StepSeconds, step_seconds
 
@@ -108,13 +105,11 @@ _counts: dict[str, _Counted] = {}
 def _counted(run: RunConfig) -> _Counted:
     """What the network of a run has; counted once for each network and size of images."""
     if (network := _network(run)) not in _counts:
-        height, width, channels = run.data.source.shape
-        with torch.device("meta"):
-            built = build_network(run)
+        built = meta_network(run)
         state, momentum = list(built.state_dict().values()), list(built.parameters())
         numbers = sum(tensor.nbytes for tensor in (*state, *momentum))
         _counts[network] = _Counted(
-            multiply_adds=cost(built, (2, channels, height, width)).multiply_adds,
+            multiply_adds=multiply_adds(run, built),
             checkpoint_bytes=numbers + TENSOR_BYTES * len([*state, *momentum]),
         )
     return _counts[network]

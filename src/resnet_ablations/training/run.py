@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch import nn
 
-from resnet_ablations.build import build_network
+from resnet_ablations.build import build_network, multiply_adds
 from resnet_ablations.config import RunConfig, TrainerSettings, validate
 from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import WHOLE, Batches, Share
@@ -207,6 +207,7 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
         metrics={name: float(f"{value:.6g}") for name, value in module.metrics.items()},
         weights=weights_digest(network),
         parameters=parameter_count(network),
+        multiply_adds=multiply_adds(config),
         seconds=round(time.monotonic() - began, 2),
         images_per_second=round(last.iteration * config.schedule.batch_size / module.training_seconds, 1),
         provenance=origin | {"finished": now()},
