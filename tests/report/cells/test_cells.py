@@ -15,7 +15,7 @@ def cells(made_up: MadeUp, plan: SweepPlan) -> dict[str, Cell]:
 
 
 def tally(*errors: float) -> Tally:
-    return Tally("c", dict(enumerate(errors)), {}, (), (), (), 0.0)
+    return Tally("c", dict(enumerate(errors)), {}, (), (), (), {}, 0.0)
 
 
 def test_statistics_by_hand() -> None:
