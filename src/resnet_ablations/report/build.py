@@ -1,6 +1,7 @@
 """Everything that the report makes from a results folder."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from resnet_ablations.errors import UserError
+from resnet_ablations.experiments import SCALES
 from resnet_ablations.report.cells.folder import load
 from resnet_ablations.report.cells.plans import load_plans
 from resnet_ablations.report.cells.published import load_published
@@ -26,6 +28,11 @@ from resnet_ablations.report.verdicts.table import pages, tidy, verdict_table
 from resnet_ablations.results.files import clear_half_written, locked, write_atomically
 
 PAGE = "index.html"
+OF_A_SWEEP = re.compile(
+    rf"\w+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
+    r"(\.(md|tex|csv)|-(runs|faithfulness)\.csv|-(strip|cost|fig\d+)\.(pdf|svg|png))"
+)
+"""What the report calls its files on one sweep, or has called them."""
 
 
 def build(results: Path, sweep: str | None, console: Console) -> list[str]:
@@ -70,9 +77,18 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
         clear_half_written(place)
         for name, content in files.items():
             write_atomically(place / name, content)
+        if sweep is None and not damaged:  # all that there is to say is said
+            _remove_others(place, files)
     for name in files:
         console.print(Text(f"wrote {place / name}"), soft_wrap=True)
     return damaged
+
+
+def _remove_others(place: Path, files: Collection[str]) -> None:
+    """Of the report's own files on sweeps, those that it makes no more, for the sweep or its runs are gone."""
+    for path in place.iterdir():
+        if OF_A_SWEEP.fullmatch(path.name) and path.name not in files:
+            path.unlink()
 
 
 def _files(report: SweepReport) -> dict[str, str | bytes]:
@@ -81,9 +97,9 @@ def _files(report: SweepReport) -> dict[str, str | bytes]:
     text = [f"## {comparison.title}\n", render.markdown(comparison)]
     files: dict[str, str | bytes] = {f"{name}.tex": render.latex(comparison)}
     files |= {f"{stem}.csv": render.csv(frame) for stem, frame in report.tidy.items()}
-    for stem, (shows, draw) in _drawings(report).items():
-        files |= {f"{stem}.{suffix}": data for suffix, data in figure_files(draw).items()}
-        text.append(f"![{report.experiment.title}: {shows}]({stem}.png)\n")
+    drawings = _drawings(report)
+    files |= figure_files({stem: draw for stem, (_, draw) in drawings.items()})
+    text += [f"![{report.experiment.title}: {shows}]({stem}.svg)\n" for stem, (shows, _) in drawings.items()]
     if faithful is not None:
         text += [f"### {faithful.title}\n", render.markdown(faithful)]
     return {f"{name}.md": "\n".join(text), **files}

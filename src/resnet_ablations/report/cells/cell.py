@@ -2,8 +2,9 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +16,9 @@ FAIL = 20.0
 """The paper's word "fail": a finished run whose test error (%) is above this."""
 CLEAR = 1.0
 """Percentage points: where the paper's rows are this far apart, ours must be too, to have come out as in the paper."""
+
+Run = dict[Any, Any]
+"""A row of `runs_of` a plan."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,9 @@ class Cell:
 
 def cells_of(plan: SweepPlan, experiment: Experiment, runs: pd.DataFrame) -> list[Cell]:
     """The cells of the experiment in the paper's order, from `runs_of` the plan."""
-    by_configuration = {name: runs[runs["configuration"] == name] for name in plan.configurations}
+    by_configuration: dict[str, dict[int, Run]] = {name: {} for name in plan.configurations}
+    for run in runs.to_dict("records"):
+        by_configuration[run["configuration"]][int(run["seed"])] = run
     cells: dict[tuple[str, str], Cell] = {}
     for row, column, paper in experiment.cells():
         metric = paper.metric or column.metric
@@ -126,8 +132,7 @@ def cells_of(plan: SweepPlan, experiment: Experiment, runs: pd.DataFrame) -> lis
     return list(cells.values())
 
 
-def _tally(configuration: str, metric: str, seeds: Sequence[int], runs: pd.DataFrame) -> Tally:
-    rows = {int(run["seed"]): run for run in runs.to_dict("records")}
+def _tally(configuration: str, metric: str, seeds: Sequence[int], rows: Mapping[int, Run]) -> Tally:
     finished = {seed: rows[seed] for seed in seeds if seed in rows and rows[seed]["outcome"] == "finished"}
     values = {seed: float(run[metric]) for seed, run in finished.items() if not math.isnan(run[metric])}
     return Tally(

@@ -40,7 +40,7 @@ def load_claims() -> list[Claim]:
     if not path.exists():
         return []
     try:
-        claims = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).claims
+        claims = _File.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)).claims
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
     except ValidationError as error:
