@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from falling import falls
 from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig, validate
@@ -223,21 +224,6 @@ def test_processes_that_others_started_on_two_machines_train_one_run(tmp_path: P
     assert second == ""
     (folder,) = (tmp_path / "results" / "runs").iterdir()
     assert (folder / "result.json").exists()
-
-
-def falls(how: str, stop: StopRequest) -> None:
-    """The second rank ends in that way; the first waits for it."""
-    with joined(2, gpu=False) as ranks:
-        ranks.highest(0)
-        if not ranks.is_first:
-            match how:
-                case "killed":
-                    os.kill(os.getpid(), 9)
-                case "mistaken":
-                    raise UserError("image.png: cannot be read")
-                case "wrong":
-                    raise ValueError("no such thing")
-        ranks.highest(0)
 
 
 @pytest.mark.parametrize(
