@@ -1,16 +1,22 @@
 """Several ranks train as one device does: against that device, which sees all their micro-batches in order."""
 
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from falling import falls
 from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig, validate
@@ -32,10 +38,10 @@ FOUR_GROUPS = (
     "shortcut=dropout",
     "schedule.batch_size=32",
     "bn_batch=8",
-    "schedule.iterations=3",
-    "schedule.milestones=[]",
+    "schedule.iterations=30",
+    "schedule.milestones=[20]",
     "schedule.log_every=1",
-    "schedule.evaluate_every=3",
+    "schedule.evaluate_every=30",
 )
 
 
@@ -49,9 +55,10 @@ class Seen:
     """What the first batch normalisation took off them."""
     rows: list[CurveRow] = field(default_factory=list)
     state: dict[str, np.ndarray] = field(default_factory=dict)
+    """Weights and running statistics after three steps."""
 
 
-def three_steps(frozen: dict[str, Any], stop: StopRequest) -> Seen:
+def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
     """Train as one of the run's ranks; the first returns what all of them saw."""
     torch.set_num_threads(1)
     config = validate(frozen)
@@ -77,12 +84,17 @@ def three_steps(frozen: dict[str, Any], stop: StopRequest) -> Seen:
                 seen.means[here] = inputs[0].detach().mean((0, 2, 3)).numpy()
 
         layer.register_forward_hook(averaged)
-        module = TrainingModule(network, config, batches, seen.rows.append, lambda iteration: None, None, ranks)
-        trainer = training.lightning_trainer(config, 3, ranks)
+
+        def after_iteration(iteration: int) -> None:
+            if iteration == 3:
+                with module.gathered():
+                    seen.state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
+
+        module = TrainingModule(network, config, batches, seen.rows.append, after_iteration, None, ranks)
+        iterations = config.schedule.iterations
+        trainer = training.lightning_trainer(config, iterations, ranks)
         with training.quiet_lightning():
-            trainer.fit(module, train_dataloaders=range(3 * module.parts))
-        with module.gathered():
-            seen.state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
+            trainer.fit(module, train_dataloaders=range(iterations * module.parts))
         everything: list[Any] = [seen]
         if ranks.count > 1:
             everything = [None] * ranks.count
@@ -98,31 +110,32 @@ def three_steps(frozen: dict[str, Any], stop: StopRequest) -> Seen:
 
 
 def in_ranks(config: RunConfig) -> Seen:
-    return train_in_ranks(config.trainer.devices, three_steps, (config.plain(),), StopRequest())
+    return train_in_ranks(config.trainer.devices, watched_training, (config.plain(),), StopRequest())
 
 
 def test_two_and_four_ranks_train_what_one_device_does(config: Config) -> None:
-    alone = three_steps(config(*FOUR_GROUPS).plain(), StopRequest())
-    assert len(alone.batches) == 12
+    alone = watched_training(config(*FOUR_GROUPS).plain(), StopRequest())
+    assert len(alone.batches) == 4 * 30
     for devices in (2, 4):
         shared = in_ranks(config(*FOUR_GROUPS, f"trainer.devices={devices}"))
 
         assert shared.batches == alone.batches
-        for place, mean in alone.means.items():
-            np.testing.assert_allclose(shared.means[place], mean, rtol=1e-5, atol=1e-6)
-        for row, expected in zip(shared.rows, alone.rows, strict=True):
+        for iteration, group in product(range(3), range(4)):
+            mean, expected = shared.means[iteration, group], alone.means[iteration, group]
+            np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6)
+        for row, expected in zip(shared.rows[:3], alone.rows[:3], strict=True):
             assert row.train_loss == pytest.approx(expected.train_loss, rel=1e-6)
             assert row.train_error == expected.train_error
-        assert shared.rows[-1].test_loss == pytest.approx(alone.rows[-1].test_loss, rel=1e-6)
-        assert shared.rows[-1].test_error == alone.rows[-1].test_error
         for name, value in alone.state.items():
             np.testing.assert_allclose(shared.state[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+        # Later, where the rounding of one sum may have changed the sign of an activation: to one image.
+        assert shared.rows[-1].test_error == pytest.approx(alone.rows[-1].test_error, abs=100 / 360 + 1e-6)
 
 
 def test_the_papers_two_groups_on_two_devices_are_the_same_numbers_to_the_last_bit(config: Config) -> None:
     """Halves are exact in binary, and a sum of two has one order."""
     two = (*FOUR_GROUPS, "bn_batch=16")
-    alone = three_steps(config(*two).plain(), StopRequest())
+    alone = watched_training(config(*two).plain(), StopRequest())
     shared = in_ranks(config(*two, "trainer.devices=2"))
 
     assert [row.train_loss for row in shared.rows] == [row.train_loss for row in alone.rows]
@@ -180,19 +193,37 @@ def test_shares_of_the_running_statistics_add_up_to_those_of_one_device(count: i
             torch.testing.assert_close(total, value, rtol=1e-5, atol=1e-6)
 
 
-def falls(how: str, stop: StopRequest) -> None:
-    """The second rank ends in that way; the first waits for it."""
-    with joined(2, gpu=False) as ranks:
-        ranks.highest(0)
-        if not ranks.is_first:
-            match how:
-                case "killed":
-                    os.kill(os.getpid(), 9)
-                case "mistaken":
-                    raise UserError("image.png: cannot be read")
-                case "wrong":
-                    raise ValueError("no such thing")
-        ranks.highest(0)
+def test_processes_that_others_started_on_two_machines_train_one_run(tmp_path: Path) -> None:
+    """As `torchrun` and SLURM start them: each is told who it is by variables."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    overrides = [*FOUR_GROUPS, "network.depth=8", "schedule.iterations=5", "trainer=cpu", "trainer.nodes=2"]
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "resnet_ablations.train", *overrides],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "RANK": str(rank),
+                "WORLD_SIZE": "2",
+                "LOCAL_RANK": "0",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    first, second = (rank.communicate(timeout=120)[0] for rank in ranks)
+
+    assert [rank.returncode for rank in ranks] == [0, 0]
+    assert "on 2 × cpu" in first
+    assert "test error" in first.splitlines()[-1]
+    assert second == ""
+    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    assert (folder / "result.json").exists()
 
 
 @pytest.mark.parametrize(

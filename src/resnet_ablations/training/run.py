@@ -117,6 +117,7 @@ def _train(config: RunConfig, stop: StopRequest) -> Result | None:
 @contextmanager
 def _logged(folder: RunFolder) -> Iterator[None]:
     """Whatever this package says goes to the run's log, too."""
+    folder.path.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(folder.log, encoding="utf-8")
     package_log = logging.getLogger("resnet_ablations")
     package_log.addHandler(handler)
