@@ -28,6 +28,8 @@ def _train(config: DictConfig) -> float | None:
     with exit_on_user_error():
         try:
             run = checked(config)
+            if run.folder.result() is None:
+                run.logger.build().check()
             result = train_run(run)
         except Claimed as claimed:
             print(f"{run.key}: {claimed}; nothing is left to do here")

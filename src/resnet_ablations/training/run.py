@@ -21,6 +21,7 @@ from resnet_ablations.data.batches import WHOLE, Batches, Share
 from resnet_ablations.data.file_batches import FileBatches
 from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
+from resnet_ablations.loggers.following import shown
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.claims import Claim, slurm_job
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
@@ -55,7 +56,8 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
         with _logged(folder), suppress(Interrupted):
             _train(config, stop)
         return None
-    with room_in(folder.path), Claim(folder.path), _logged(folder):
+    # Outermost after the claim: a logger is done when the folder says how the run ended, and before another goes on.
+    with room_in(folder.path), Claim(folder.path), _logged(folder), shown(folder, config.logger.build()):
         # The one who had the claim before may have finished it.
         return folder.result() or _train_claimed(config, folder, stop)
 
