@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_ablations import experiments, plan, status
 from resnet_ablations.config import RunConfig
@@ -13,6 +14,8 @@ from resnet_ablations.overrides import compose
 from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.sweep import cost
+from resnet_ablations.sweep.counts import counted
+from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training.timing import StepSeconds
 
 TINY = ("network.depth=8", "schedule.iterations=6")
@@ -68,7 +71,7 @@ def test_a_plan_lists_its_runs_and_how_far_they_are(says: Callable[..., tuple[st
 def test_a_plan_says_what_the_missing_runs_cost(
     says: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resnet_ablations.sweep.processes.usable_cores", lambda: 2)
+    monkeypatch.setattr("resnet_ablations.sweep.slots.usable_cores", lambda: 2)
     settings = ("network.depth=8", "schedule.iterations=810")
     runs = [compose([*settings, f"seed={seed}"]) for seed in (0, 1, 2)]
     finish(runs[0], Path("results"))
@@ -76,7 +79,7 @@ def test_a_plan_says_what_the_missing_runs_cost(
     runs[1].folder.write_checkpoint(10, b"weights")
     said, told = says(plan.main, *settings, "seed=0,1,2")
     # Forward and twice as much backward, batches of 32; 800 iterations are left of one run, 810 of the other.
-    multiply_adds = cost._counted(runs[0]).multiply_adds * 3 * 32 * (800 + 810)
+    multiply_adds = counted(runs[0]).multiply_adds * 3 * 32 * (800 + 810)
     exponent = len(str(multiply_adds)) - 1
     assert f" {multiply_adds / 10**exponent:.1f}e{exponent} multiply-adds" in line(said, "to train: 2 runs")
     assert "GPU-hours at 5 TFLOP/s, assumed" in line(said, "to train: 2 runs")
@@ -88,6 +91,36 @@ def test_a_plan_says_what_the_missing_runs_cost(
         finish(run, Path("results"))
     said, _ = says(plan.main, *settings, "seed=0,1,2")
     assert said.splitlines()[-1] == "3 runs, 3 finished, 0 to train"
+
+
+def test_a_plan_follows_the_launchers_setting(
+    says: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnet_ablations.sweep.slots.usable_cores", lambda: 8)
+    settings = (*TINY, "trainer=auto", "seed=0,1,2,3")
+    said, _ = says(plan.main, *settings)
+    assert "about 3 s, 4 runs at once" in line(said, "on this machine")
+    said, _ = says(plan.main, *settings, "hydra.launcher.runs_per_device=1")
+    assert "about 12 s, 1 runs at once" in line(said, "on this machine")
+    assert "as alone" not in said
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    said, _ = says(plan.main, *settings, "hydra.launcher.runs_per_device=2")
+    assert "about 3 s, 4 runs at once" in line(said, "on this machine")
+    assert "each as fast as alone on its GPU, which 2 at once are not" in said
+    monkeypatch.setattr(plan, "slots_for", lambda runs, given: Slots(4, 1, ("0", "1"), slowdown=1.5))
+    said, _ = says(plan.main, *settings)
+    assert "about 4.5 s, 4 runs at once" in line(said, "on this machine")
+    assert "as alone" not in said, "it was measured"
+
+
+@pytest.mark.parametrize("wrong", ["hydra.launcher.runs_per_device=0", "hydra.launcher.processes=2"])
+def test_a_plan_for_a_launcher_that_there_is_not(
+    says: Callable[..., tuple[str, str]], capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        says(plan.main, *TINY, wrong)
+    assert ended.value.code == 2
+    assert wrong in capsys.readouterr().err
 
 
 def test_a_plan_goes_on_where_a_network_cannot_be_timed(

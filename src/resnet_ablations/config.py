@@ -36,6 +36,7 @@ NO_SUCH_KEY = "no such key here"
 
 Positive = Annotated[int, Ge(1)]
 NotNegative = Annotated[float, Ge(0)]
+CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
 
 def _odd(size: int) -> int:
@@ -212,7 +213,7 @@ class ScheduleSettings(Settings):
 
 
 class TrainerSettings(Settings):
-    """conf/trainer: the devices, the CPU threads of a run and of its decoding, saved memory, and checkpoints."""
+    """conf/trainer: the devices, the CPU threads of a run and of its decoding, memory, compilation, checkpoints."""
 
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: Positive
@@ -220,6 +221,8 @@ class TrainerSettings(Settings):
     threads: Positive | None
     workers: Positive | None
     recompute: bool
+    channels_last: bool
+    compile: CompileMode | None
     checkpoint_minutes: Annotated[float, Gt(0), Le(10)]
     checkpoint_iterations: Positive | None
 
@@ -247,7 +250,7 @@ class RunConfig(Settings):
     activation: PlacementSettings
     data: DataSettings
     schedule: ScheduleSettings
-    precision: Literal["32-true", "bf16-mixed"]
+    precision: Literal["32-true", "bf16-mixed", "tf32"]
     bn_batch: Positive
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     trainer: TrainerSettings

@@ -146,8 +146,11 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def check_options(overrides: Sequence[str]) -> None:
-    """Raise `UserError` for options of `hydra/launcher` and the like, and settings of a launcher, that do not exist."""
+def check_options(overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings of the launcher.
+
+    Raise `UserError` for options of `hydra/launcher` and the like, and settings of a launcher, that do not exist.
+    """
     with initialize_config_dir(str(CONF), version_base="1.3"):
         parsed = _parse([line for line in overrides if line.lstrip("+~").startswith("hydra/")])
         if mistakes := [mistake for override in parsed if (mistake := _wrong_option(override))]:
@@ -160,9 +163,11 @@ def check_options(overrides: Sequence[str]) -> None:
         if wrong := [line for line, name in names.items() if name not in allowed]:
             raise UserError(*(f"{line}: this launcher has no such setting; {_allowed(allowed)}" for line in wrong))
         try:
-            hydra_compose("train", [*groups, *given], return_hydra_config=True)
+            composed = hydra_compose("train", [*groups, *given], return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(_first_line(error)) from None
+    settings: Any = OmegaConf.to_container(composed.hydra.launcher)
+    return cast(dict[str, Any], settings)
 
 
 def _allowed(names: Sequence[str]) -> str:

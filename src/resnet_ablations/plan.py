@@ -9,6 +9,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.console import standard_console
 from resnet_ablations.data.progress import Progress
 from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.overrides import check_options
 from resnet_ablations.results.provenance import same_code
 from resnet_ablations.results.states import State
 from resnet_ablations.results.sweeps import SweepPlan
@@ -17,11 +18,11 @@ from resnet_ablations.sweep.cost import (
     disk_bytes,
     hours_at_assumed_rate,
     multiply_adds_left,
-    runs_at_once,
     time_left,
 )
 from resnet_ablations.sweep.plan import Job, plan
 from resnet_ablations.sweep.run import result_of
+from resnet_ablations.sweep.slots import checked_runs_per_device, slots_for
 from resnet_ablations.sweep.squeue import states_of
 
 
@@ -29,6 +30,7 @@ def main() -> None:
     """Print a line a run for the Hydra overrides of a sweep."""
     with exit_on_user_error():
         planned = plan(sys.argv[1:])
+        runs_per_device = checked_runs_per_device(check_options(sys.argv[1:]).get("runs_per_device"))
     cells = {} if planned.record is None else cells_of(planned.record)
     table = Table(box=None)
     for column in ("cell", "run", "iterations", "state"):
@@ -43,7 +45,7 @@ def main() -> None:
     missing = [job.config for job in planned.jobs if result_of(job) is None]
     print(f"{len(planned.jobs)} runs, {len(planned.jobs) - len(missing)} finished, {len(missing)} to train")
     if missing:
-        print_cost(missing)
+        print_cost(missing, runs_per_device)
 
 
 def cells_of(record: SweepPlan) -> dict[str, list[str]]:
@@ -70,23 +72,27 @@ def said_of(job: Job, state: State) -> str:
     return f"{state.outcome}, resumable from step {state.resumable_from:,}"
 
 
-def print_cost(runs: list[RunConfig]) -> None:
+def print_cost(runs: list[RunConfig], runs_per_device: int | None) -> None:
     """What is left to train of the runs: multiply-adds, and time and disk on this machine."""
     multiply_adds = multiply_adds_left(runs)
     rate = f"at {GPU_FLOPS / 1e12:g} TFLOP/s, assumed"
     hours = rounded(hours_at_assumed_rate(multiply_adds))
     counted = f"{multiply_adds:.1e}".replace("e+", "e")
     print(f"to train: {len(runs)} runs, {counted} multiply-adds (about {hours} GPU-hours {rate})")
-    print(f"disk: up to {decimal(disk_bytes(runs))} while they train")
     progress = Progress("timing steps")
     try:
-        time = time_left(runs, timed=lambda done, of: progress.at(done, of, "networks"))
+        slots = slots_for(runs, runs_per_device)
+        print(f"disk: up to {decimal(disk_bytes(runs, slots.count))} while they train")
+        time = time_left(runs, slots, timed=lambda done, of: progress.at(done, of, "networks"))
     except UserError as error:  # such as a GPU that only the cluster has
         print(f"on this machine: {error}")
         return
     if time.networks:
         timed = f"from a few timed steps of each of {time.networks} networks, on random images"
-        print(f"on this machine: about {duration(time.seconds)}, {runs_at_once(runs)} runs at once ({timed})")
+        if runs_per_device is not None and runs_per_device > 1 and slots.gpus:
+            timed += f"; each as fast as alone on its GPU, which {runs_per_device} at once are not"
+        at_once = min(slots.count, len(runs))
+        print(f"on this machine: about {duration(time.seconds)}, {at_once} runs at once ({timed})")
     for configuration in time.too_large:
         print(f"{configuration}: this machine has too little memory to time its steps; not counted in")
 

@@ -29,7 +29,7 @@ ONE = (*FOUR[:1], "shortcut=dropout", "seed=0", *FOUR[3:])
 """The third run of the four alone."""
 EVERY = 3
 """Iterations from checkpoint to checkpoint."""
-HOW = ("trainer=cpu", f"trainer.checkpoint_iterations={EVERY}", "hydra.launcher.processes=2", "trainer.threads=1")
+HOW = ("trainer=cpu", f"trainer.checkpoint_iterations={EVERY}", "hydra.launcher.runs_per_device=2", "trainer.threads=1")
 
 
 @dataclass

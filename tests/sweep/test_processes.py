@@ -1,19 +1,15 @@
+import multiprocessing
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.claims import Owner
-from resnet_ablations.sweep import processes
-from resnet_ablations.sweep.processes import Slots, slots_for, train_in_processes
-
-
-@pytest.mark.parametrize("count", [0, -1, "abc"])
-def test_a_number_of_processes_that_is_none(count: int) -> None:
-    with pytest.raises(UserError, match=f"hydra.launcher.processes={count}: must be"):
-        slots_for([compose(["trainer=cpu"])], count)
+from resnet_ablations.sweep import processes, worker
+from resnet_ablations.sweep.processes import train_in_processes
+from resnet_ablations.sweep.slots import Slots
 
 
 def test_who_waits_for_another_sweep_says_so_once(
@@ -45,3 +41,49 @@ def test_the_folder_of_the_fork_servers_socket_is_no_other_processs_to_remove(
     train_in_processes([run], Slots(1, 1), fail_fast=False)
     assert run.folder.result() is not None
     assert processes.worker.SOCKETS not in os.environ
+
+
+def test_each_run_is_told_the_gpus_of_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that comes later gets the place that has become free."""
+    pool = processes._Pool(Slots(4, 2, ("0,1", "2,3")))
+    told: list[tuple[int, str | None]] = []
+
+    class Process:
+        sentinel, exitcode, alive = 0, 0, True
+
+        def __init__(self, target: object, args: tuple[Any, int, str | None]) -> None:
+            told.append(args[1:])
+
+        def start(self) -> None:
+            pass
+
+        def is_alive(self) -> bool:
+            return self.alive
+
+    monkeypatch.setattr(pool._context, "Process", Process)
+    run = compose(["network.depth=8", "trainer=cpu"])
+    for _ in range(4):
+        assert pool.has_room
+        assert pool.start(run)
+    assert told == [(2, "0,1"), (2, "2,3"), (2, "0,1"), (2, "2,3")]
+    assert not pool.has_room
+    list(pool.runs)[1].alive = False  # type: ignore[attr-defined]
+    assert len(pool.ended()) == 1
+    pool.start(run)
+    assert told[4] == (2, "2,3")
+
+
+@pytest.mark.parametrize(("gpus", "seen"), [("2,3", "2,3"), (None, "unset")])
+def test_a_run_sees_its_gpus_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: str | None, seen: str
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    said = tmp_path / "said"
+    monkeypatch.setattr(
+        worker, "train_logged", lambda *_: said.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "unset"))
+    )
+    run = compose(["network.depth=8", "trainer=cpu"])
+    process = multiprocessing.get_context("fork").Process(target=worker.work, args=(run.plain(), 1, gpus))
+    process.start()
+    process.join(60)
+    assert (process.exitcode, said.read_text()) == (0, seen)

@@ -76,9 +76,9 @@ def test_all_that_is_missing_is_launched_in_one_go(planned: Planned, capsys: pyt
 def test_the_second_time_nothing_is_launched(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
     plan = planned("experiment=tiny")
     run_sweep(plan, Launcher())
-    again = Launcher()
-    run_sweep(plan, again)
-    assert again.launched == []
+    again, asked = Launcher(), []
+    run_sweep(plan, again, asked.append)
+    assert again.launched == asked == [], "nor is it measured how many could be trained at once"
     assert "3 runs, 3 finished, 0 to train" in capsys.readouterr().out
 
 

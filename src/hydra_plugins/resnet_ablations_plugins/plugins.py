@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 if TYPE_CHECKING:
     from resnet_ablations.config import RunConfig
+    from resnet_ablations.sweep.slots import Slots
 
 
 class ExperimentSweeper(Sweeper):
@@ -62,23 +63,31 @@ class RunLauncher(Launcher):
 
 
 class LocalLauncher(RunLauncher):
-    """Runs in parallel processes on this machine; `processes` at once, by default one a core or a GPU."""
+    """Runs in parallel processes on this machine: `runs_per_device` at once on each GPU, or on the CPU as a whole."""
 
-    def __init__(self, processes: int | None) -> None:
-        self.processes = processes
+    def __init__(self, runs_per_device: int | None) -> None:
+        self.runs_per_device = runs_per_device
+        self._slots: Slots | None = None
 
     def train(self, runs: "Sequence[RunConfig]") -> None:
-        from resnet_ablations.sweep.processes import slots_for, train_in_processes
+        from resnet_ablations.sweep.processes import train_in_processes
 
-        train_in_processes(runs, slots_for(runs, self.processes), fail_fast=self.config.sweep.fail_fast)
+        train_in_processes(runs, self._slots_for(runs), fail_fast=self.config.sweep.fail_fast)
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
-        from resnet_ablations.sweep.processes import slots_for
         from resnet_ablations.training.run import accelerator_of
 
         for run in runs:
             accelerator_of(run)
-        return slots_for(runs, self.processes).count
+        return self._slots_for(runs).count
+
+    def _slots_for(self, runs: "Sequence[RunConfig]") -> "Slots":
+        """Found once: what is tried again has the place that it had."""
+        from resnet_ablations.sweep.slots import slots_for
+
+        if self._slots is None:
+            self._slots = slots_for(runs, self.runs_per_device)
+        return self._slots
 
 
 class SlurmLauncher(RunLauncher):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -17,7 +18,11 @@ def recomputed(units: nn.Sequential, x: Tensor) -> Tensor:
     size = math.ceil(math.sqrt(len(units)))
     for start in range(0, len(units), size):
         segment = units[start : start + size]
-        x = checkpoint(segment, x, use_reentrant=False, context_fn=partial(_contexts, segment))
+        if torch.compiler.is_compiling():
+            # A compiled pass moves BN's running statistics once, however often it computes a segment.
+            x = checkpoint(segment, x, use_reentrant=False)
+        else:
+            x = checkpoint(segment, x, use_reentrant=False, context_fn=partial(_contexts, segment))
     return x
 
 

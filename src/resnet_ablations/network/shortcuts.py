@@ -200,4 +200,6 @@ class Dropout(Shortcut):
         self.scale = 1.0 if inverted else 1 - rate
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        return self.scale * self.dropout(self.match(x)) + residual
+        # Masks are drawn in the order of memory: channels last, so that they are the same whatever x's order is.
+        kept = self.dropout(self.match(x).contiguous(memory_format=torch.channels_last))
+        return self.scale * kept + residual

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from heapq import heapify, heapreplace
 
-from resnet_ablations.build import meta_network, multiply_adds
 from resnet_ablations.config import DataSettings, RunConfig
-from resnet_ablations.sweep.processes import slots_for
+from resnet_ablations.sweep.counts import counted, network_of
+from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training.timing import StepSeconds, step_seconds
 
 GPU_FLOPS = 5e12
@@ -16,9 +16,6 @@ GPU_FLOPS = 5e12
 
 KEPT = 3
 """Checkpoints of a run that lie on the disk at once: two, and the next while it is written."""
-
-TENSOR_BYTES = 290
-"""What a checkpoint takes for each tensor beside its numbers: its name, its shape, its entry in the archive."""
 
 
 def gpu_hours(runs: Iterable[RunConfig]) -> float:
@@ -36,11 +33,6 @@ def hours_at_assumed_rate(multiply_adds: int) -> float:
     return 2 * multiply_adds / GPU_FLOPS / 3600
 
 
-def runs_at_once(runs: Sequence[RunConfig], processes: int | None = None) -> int:
-    """How many of the runs the local launcher trains at the same time."""
-    return min(len(runs), slots_for(runs, processes).count)
-
-
 @dataclass(frozen=True)
 class TimeLeft:
     """How long a sweep takes on this machine."""
@@ -54,32 +46,31 @@ class TimeLeft:
 
 
 def time_left(
-    runs: Sequence[RunConfig], processes: int | None = None, timed: Callable[[int, int], object] = lambda done, of: None
+    runs: Sequence[RunConfig], slots: Slots, timed: Callable[[int, int], object] = lambda done, of: None
 ) -> TimeLeft:
     """The time until the local launcher has trained the runs, from a few steps of each distinct network.
 
     `timed` is told after each network how many of how many are done. Raise `UserError` where a run's device is not
     there. Not counted: starting processes, decoding image files, and testing in the further ways that these have.
     """
-    slots = slots_for(runs, processes)
     networks = {_timed_alike(run): run for run in runs}
     seconds: dict[str, StepSeconds] = {}
     for done, (name, run) in enumerate(networks.items(), start=1):
         with suppress(MemoryError):
-            seconds[name] = step_seconds(run, slots.threads, _counted(run).multiply_adds)
+            seconds[name] = step_seconds(run, slots.threads, counted(run).multiply_adds)
         timed(done, len(networks))
     ends = [0.0] * slots.count
     heapify(ends)
     for run in runs:
         if (step := seconds.get(_timed_alike(run))) is not None:
-            heapreplace(ends, ends[0] + _seconds_left(run, step))
+            heapreplace(ends, ends[0] + slots.slowdown * _seconds_left(run, step))
     too_large = (run.configuration for run in runs if _timed_alike(run) not in seconds)
     return TimeLeft(max(ends), len(seconds), tuple(dict.fromkeys(too_large)))
 
 
-def disk_bytes(runs: Sequence[RunConfig], processes: int | None = None) -> int:
+def disk_bytes(runs: Sequence[RunConfig], at_once: int) -> int:
     """The most that the runs take at a time: all results, and of the largest at once two checkpoints and a new one."""
-    return sum(map(_result_bytes, runs)) + checkpoints_bytes(runs, runs_at_once(runs, processes))
+    return sum(map(_result_bytes, runs)) + checkpoints_bytes(runs, at_once)
 
 
 def checkpoints_bytes(runs: Sequence[RunConfig], at_once: int) -> int:
@@ -89,45 +80,18 @@ def checkpoints_bytes(runs: Sequence[RunConfig], at_once: int) -> int:
 
 def checkpoint_bytes(run: RunConfig) -> int:
     """The size of one checkpoint of a run, to within two percent: weights, running statistics, momentum."""
-    return _counted(run).checkpoint_bytes
-
-
-@dataclass(frozen=True)
-class _Counted:
-    multiply_adds: int
-    """Of one image forward."""
-    checkpoint_bytes: int
-
-
-_counts: dict[str, _Counted] = {}
-
-
-def _counted(run: RunConfig) -> _Counted:
-    """What the network of a run has; counted once for each network and size of images."""
-    if (network := _network(run)) not in _counts:
-        built = meta_network(run)
-        state, momentum = list(built.state_dict().values()), list(built.parameters())
-        numbers = sum(tensor.nbytes for tensor in (*state, *momentum))
-        _counts[network] = _Counted(
-            multiply_adds=multiply_adds(run, built),
-            checkpoint_bytes=numbers + TENSOR_BYTES * len([*state, *momentum]),
-        )
-    return _counts[network]
-
-
-def _network(run: RunConfig) -> str:
-    return f"{run.network} {run.shortcut} {run.activation} {run.data.source.shape} {run.data.source.classes}"
+    return counted(run).checkpoint_bytes
 
 
 def _timed_alike(run: RunConfig) -> str:
     """What two runs have in common whose steps take as long."""
     batches = f"{run.schedule.batch_size} {run.bn_batch} {run.precision}"
-    trainer = f"{run.trainer.accelerator} {run.trainer.threads} {run.trainer.recompute}"
-    return f"{_network(run)} {batches} {trainer}"
+    trainer = run.trainer.model_dump(exclude={"workers", "checkpoint_minutes", "checkpoint_iterations"})
+    return f"{network_of(run)} {batches} {trainer}"
 
 
 def _multiply_adds(run: RunConfig, iterations: int) -> int:
-    return 3 * _counted(run).multiply_adds * run.schedule.batch_size * iterations
+    return 3 * counted(run).multiply_adds * run.schedule.batch_size * iterations
 
 
 def _iterations_left(run: RunConfig) -> int:

@@ -7,43 +7,21 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.util import get_temp_dir
 
-import torch
-
 from resnet_ablations.config import RunConfig
-from resnet_ablations.errors import UserError
 from resnet_ablations.results.claims import Claim
-from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import worker
 from resnet_ablations.sweep.progress import Progress
+from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training.stopping import StopRequest
 
 NO_FORK_SERVER = 255
 """Multiprocessing's exit code of a process whose fork server was killed, so that nobody knows it."""
-
-
-@dataclass(frozen=True)
-class Slots:
-    """How many runs are trained at once on this machine, and in how many threads each."""
-
-    count: int
-    threads: int
-
-
-def slots_for(runs: Sequence[RunConfig], processes: int | None) -> Slots:
-    """As many as `processes` says, by default one a GPU or a core; raise `UserError` where it is no number of them."""
-    if processes is not None and not (isinstance(processes, int) and processes >= 1):
-        raise UserError(f"hydra.launcher.processes={processes}: must be a whole number from 1 on, or null")
-    gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
-    count = processes or gpus or usable_cores()
-    # Not by how many runs are left: the number of threads can change a run's last digits.
-    return Slots(count, max(1, usable_cores() // count))
 
 
 def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bool) -> None:
@@ -121,7 +99,9 @@ class _Pool:
     def start(self, run: RunConfig) -> bool:
         """Whether its process began: not where the fork server was killed, which starts anew for the next."""
         slot = min(set(range(self._slots.count)) - {slot for _, slot in self.runs.values()})
-        process = self._context.Process(target=worker.work, args=(run.plain(), self._slots.threads, slot))
+        process = self._context.Process(
+            target=worker.work, args=(run.plain(), self._slots.threads, self._slots.gpus_of(slot))
+        )
         # For the fork server alone, which may start here: nobody else is to remove the folder.
         os.environ[worker.SOCKETS] = get_temp_dir()
         try:

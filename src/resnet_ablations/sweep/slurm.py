@@ -66,7 +66,7 @@ class SlurmRun(Checkpointable):
             if run.trainer.nodes == 1:  # whatever its name resolves to
                 os.environ["MASTER_ADDR"] = "127.0.0.1"
         try:
-            train_logged(run, self.threads * run.trainer.devices, stop)
+            train_logged(run, self.threads, stop)
         except SystemExit:  # in the first task: the others end without a word
             if stop.signal == signal.SIGUSR2:
                 _requeue()

@@ -10,8 +10,6 @@ import threading
 from multiprocessing.connection import wait
 from typing import Any
 
-import torch
-
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.claims import Claimed
@@ -28,8 +26,8 @@ if SOCKETS in os.environ:
     atexit.register(shutil.rmtree, os.environ[SOCKETS], ignore_errors=True)
 
 
-def work(frozen: dict[str, Any], threads: int, slot: int) -> None:
-    """Train the run of a frozen configuration, on the GPU of the slot where there are any; ends in an exit code.
+def work(frozen: dict[str, Any], threads: int, gpus: str | None) -> None:
+    """Train the run of a frozen configuration, on the GPUs that are named, if any; ends in an exit code.
 
     0, `CLAIMED`, 2 for what a person can mend, 128 + a signal's number; what it came to is in the run's folder.
     """
@@ -38,9 +36,8 @@ def work(frozen: dict[str, Any], threads: int, slot: int) -> None:
     # A terminal's Ctrl-C reaches all processes; the sweep's own passes it on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_stop_with_the_sweep, daemon=True).start()
-    if (gpus := torch.cuda.device_count()) > 0:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[slot % gpus]
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     with exit_on_user_error():
         train_logged(validate(frozen), threads, StopRequest(signal.SIGTERM))
 

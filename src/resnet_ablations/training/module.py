@@ -19,6 +19,7 @@ from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.probe.responses import Response, recorded_responses, summary
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.training.checkpoint import Checkpoint
+from resnet_ablations.training.compute import forget_gradients, in_memory_format, training_pass
 from resnet_ablations.training.ranks import ALONE, Ranks
 from resnet_ablations.training.running_statistics import RunningStatistics
 from resnet_ablations.training.sgd import set_learning_rate
@@ -44,7 +45,9 @@ class TrainingModule(pl.LightningModule):
         ranks: Ranks = ALONE,
     ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = in_memory_format(network, config.trainer.channels_last)
+        self.compile_mode = config.trainer.compile
+        self.training_pass = training_pass(self.network, self.compile_mode)
         self.ranks = ranks
         self.schedule = config.schedule
         self.seed = config.seed
@@ -84,7 +87,8 @@ class TrainingModule(pl.LightningModule):
             devices = [self.device] if self.device.type == "cuda" else None
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # the argument's new name is younger than torch 2.6
-                self.parallel = DistributedDataParallel(self.network, device_ids=devices, broadcast_buffers=False)
+                network = _Passed(self.network, self.training_pass)
+                self.parallel = DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
         self.statistics = RunningStatistics(self.network, self.ranks, self.groups)
         self.resumed_at = time.perf_counter()
 
@@ -132,9 +136,12 @@ class TrainingModule(pl.LightningModule):
     def _logits(self, images: Tensor, is_last: bool) -> Tensor:
         """What the network says of a part; in the backward pass of the last, the ranks average their gradients."""
         if self.ranks.count == 1:
-            return self.network(images)
+            return self.training_pass(images)
         with nullcontext() if is_last else self.parallel.no_sync():
             return self.parallel(images)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        forget_gradients(optimizer, self.compile_mode)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         set_learning_rate(optimizer, self.schedule.learning_rate_at(self.iteration))
@@ -232,6 +239,18 @@ class TrainingModule(pl.LightningModule):
             yield
         if not self.ranks.is_first:
             self.sums.zero_()
+
+
+class _Passed(nn.Module):
+    """A network as a module whose forward pass is another one's, such as its compiled one."""
+
+    def __init__(self, network: nn.Module, training_pass: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        self._pass = training_pass
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._pass(images)
 
 
 def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:

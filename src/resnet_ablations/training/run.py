@@ -29,6 +29,7 @@ from resnet_ablations.results.files import FULL, no_space, room_in
 from resnet_ablations.results.provenance import now, provenance, usable_cores
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
+from resnet_ablations.training.compute import check_compute, set_float32_precision
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank, train_in_ranks
 from resnet_ablations.training.stopping import Interrupted, StopRequest
@@ -133,8 +134,7 @@ def _logged(folder: RunFolder) -> Iterator[None]:
 
 def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
     began = time.monotonic()
-    threads = config.trainer.threads or usable_cores()
-    threads = max(1, threads // config.trainer.devices)
+    threads = config.trainer.threads or max(1, usable_cores() // config.trainer.devices)
     torch.set_num_threads(threads)
     network = initialised_network(config)
     start = ranks.from_first(lambda: load_checkpoint(folder))
@@ -230,8 +230,6 @@ def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks, *callbac
     """
     # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
     torch.backends.cudnn.benchmark = False
-    # float32 is to mean float32 on every GPU.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     # Filling memory that nobody reads costs some 8 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     accelerator = accelerator_of(config)
@@ -240,7 +238,7 @@ def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks, *callbac
         devices=[ranks.local_rank % torch.cuda.device_count()] if accelerator == "gpu" else 1,
         # Under SLURM, Lightning would count the job's tasks and requeue the job in its own way.
         plugins=[LightningEnvironment()],
-        precision=config.precision,
+        precision=set_float32_precision(config.precision),
         max_steps=iterations,
         accumulate_grad_batches=config.groups // ranks.count,
         callbacks=list(callbacks),
@@ -261,7 +259,7 @@ def initialised_network(config: RunConfig) -> nn.Module:
 def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
     """The batches of a run: of arrays where the data set lies in memory, else of files decoded while it trains."""
     data, schedule = config.data, config.schedule
-    workers = config.trainer.workers or config.trainer.threads or usable_cores()
+    threads = config.trainer.threads or max(1, usable_cores() // config.trainer.devices)
     match data.load():
         case Images() as images:
             return ArrayBatches(
@@ -279,7 +277,7 @@ def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
                 batch_size=schedule.batch_size,
                 seed=config.seed,
                 iterations=schedule.iterations,
-                workers=max(1, workers // config.trainer.devices),
+                workers=config.trainer.workers or threads,
                 share=share,
             )
 
@@ -314,9 +312,11 @@ def accelerator_of(config: RunConfig) -> str:
     gpu = torch.cuda.is_available()
     if config.trainer.accelerator == "gpu" and not gpu:
         raise UserError("trainer.accelerator=gpu: there is no CUDA GPU here; allowed: auto, cpu")
-    if config.trainer.accelerator == "auto":
-        return "gpu" if gpu else "cpu"
-    return config.trainer.accelerator
+    accelerator = config.trainer.accelerator
+    if accelerator == "auto":
+        accelerator = "gpu" if gpu else "cpu"
+    check_compute(config, accelerator)
+    return accelerator
 
 
 def check_devices(config: RunConfig) -> None:

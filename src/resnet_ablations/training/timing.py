@@ -15,6 +15,7 @@ from torch import Tensor
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
+from resnet_ablations.training.compute import CUDA_GRAPHS
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.ranks import ALONE
 from resnet_ablations.training.run import accelerator_of, lightning_trainer, quiet_lightning
@@ -37,24 +38,32 @@ class StepSeconds:
     """One image of an evaluation."""
 
 
-def step_seconds(config: RunConfig, threads: int, multiply_adds: int) -> StepSeconds:
+def step_seconds(
+    config: RunConfig,
+    threads: int,
+    multiply_adds: int,
+    *,
+    ready: Callable[[], object] = lambda: None,
+    steps: int = STEPS,
+) -> StepSeconds:
     """Time some training steps and an evaluation of a run whose network takes `multiply_adds` an image, forward.
 
     The steps are the run's own, by Lightning, on its device and with `threads` CPU threads where it does not say how
     many; no data are read and nothing is written. A step is one micro-batch of `bn_batch` images and an update; where
     these images are too many for a CPU to try, it is fewer but at least two. The time of an iteration is in proportion.
+    After a warm-up `ready` is called, and may wait for others; then up to `steps` steps are timed.
 
     Raise `MemoryError` where the device has too little of it, and `UserError` where the device is not there.
     """
     gpu = accelerator_of(config) == "gpu"
     images = config.bn_batch if gpu else min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // multiply_adds)))
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, (config.trainer.threads or threads) // config.trainer.devices))
+    torch.set_num_threads(config.trainer.threads or threads)
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if gpu else ()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are for those who train
             with quiet_lightning():
-                step, evaluation = _timed(config, images)
+                step, evaluation = _timed(config, images, ready, steps)
     except RuntimeError as error:
         # So say torch.OutOfMemoryError and, as a bare RuntimeError, the allocator of the CPU.
         if "allocate" not in str(error):
@@ -67,9 +76,11 @@ def step_seconds(config: RunConfig, threads: int, multiply_adds: int) -> StepSec
     return StepSeconds(step * config.schedule.batch_size / images / ranks, evaluation / images / ranks)
 
 
-def _timed(config: RunConfig, images: int) -> tuple[float, float]:
+def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: int) -> tuple[float, float]:
     """Seconds of a step over so many images (the median), and of testing as many."""
-    never = 10 * STEPS
+    # CUDA graphs are recorded in the second step, and replayed from the third on.
+    warm_up = 3 if config.trainer.compile in CUDA_GRAPHS else 1
+    never = 10 * steps
     schedule = {"batch_size": images, "iterations": never, "log_every": never, "evaluate_every": never}
     config = config.model_copy(update={"bn_batch": images, "schedule": config.schedule.model_copy(update=schedule)})
     ends: list[float] = []
@@ -77,9 +88,12 @@ def _timed(config: RunConfig, images: int) -> tuple[float, float]:
 
     def after_iteration(iteration: int) -> None:
         nonlocal evaluation
+        if iteration < warm_up:
+            return
+        if iteration == warm_up:
+            ready()
         ends.append(_now(module.device))
-        # The first step warms up.
-        if len(ends) > STEPS or ends[-1] - ends[0] > SECONDS:
+        if len(ends) > steps or ends[-1] - ends[0] > SECONDS:
             module.evaluate()
             evaluation = _now(module.device) - ends[-1]
             trainer.should_stop = True

@@ -1,0 +1,64 @@
+"""Two runs of the same seed, compared: their losses, and how far their weights are apart."""
+
+import io
+import shutil
+from dataclasses import dataclass
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.training.run import initialised_network, train_run
+
+SMALL = ("network.depth=4", "network.units=[1]", "network.widths=[8]", "network.stem.width=8", "bn_batch=16")
+"""One unit, which compiles in seconds, and two micro-batches a step."""
+
+# Where these come from: docs/performance.md.
+LOSSES, WEIGHTS = 1e-4, 0.01
+"""How far rounding may take losses, relatively, and `distance_of_weights`."""
+BF16_LOSSES, BF16_WEIGHTS = 2e-3, 0.1
+"""How far bf16 may take them from float32."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What two runs of the same key are compared by."""
+
+    losses: list[float]
+    """Of training and, at the end, of testing."""
+    before: dict[str, Tensor]
+    """The weights and running statistics that the seed gives."""
+    weights: dict[str, Tensor]
+    """The same after the last step but one."""
+    result: Result
+
+
+def trained(run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Train a run and keep its weights, where it has not been trained before."""
+    contents: list[bytes] = []
+    checkpointing = run.trainer.model_copy(update={"checkpoint_iterations": run.schedule.iterations - 1})
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "write_checkpoint", lambda self, iteration, content: contents.append(content))
+        result = train_run(run.model_copy(update={"trainer": checkpointing}))
+    curve = pd.read_csv(run.folder.curve)
+    shutil.rmtree(run.folder.path)
+    return Trained(
+        losses=[*curve["train_loss"], curve["test_loss"].iloc[-1]],
+        before=initialised_network(run).state_dict(),
+        weights=torch.load(io.BytesIO(contents[-1]), weights_only=True)["network"],
+        result=result,
+    )
+
+
+def distance_of_weights(one: Trained, other: Trained) -> float:
+    """How far the weights are apart, as a share of how far training has moved them: 0 the same, 1 unrelated."""
+    assert list(one.weights) == list(other.weights) == list(one.before)
+
+    def distance(some: dict[str, Tensor], others: dict[str, Tensor]) -> float:
+        learnt = [name for name in one.weights if "running" not in name and "num_batches" not in name]
+        return torch.stack([(some[name] - others[name]).square().sum() for name in learnt]).sum().sqrt().item()
+
+    return distance(one.weights, other.weights) / distance(other.weights, other.before)

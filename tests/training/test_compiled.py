@@ -1,0 +1,156 @@
+"""A compiled network trains as the same network does without, goes on from its checkpoints, and has its names."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from comparing import BF16_LOSSES, BF16_WEIGHTS, LOSSES, SMALL, WEIGHTS, Trained, distance_of_weights, trained
+from observing import numbers
+from torch import Tensor, nn
+from torch._dynamo.utils import counters
+
+from resnet_ablations.config import CompileMode, RunConfig
+from resnet_ablations.results.run_folder import Result
+from resnet_ablations.training import compute, module
+from resnet_ablations.training.compute import check_compute
+from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.run import Interrupted, train_run
+
+Config = Callable[..., RunConfig]
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler"),
+    pytest.mark.xdist_group("compiler"),
+]
+
+RUN = (*SMALL, "shortcut=dropout", "schedule.log_every=1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_code(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compiled in this session and kept for its tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        yield
+
+
+@pytest.fixture
+def float32(config: Config, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """The run without compilation."""
+    return trained(config(*RUN), monkeypatch)
+
+
+def test_it_is_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:
+    """Its dropout masks too; compiled once, whatever batches it is tested on; its layers' responses are measured."""
+    check_compute(config(*RUN, "trainer.compile=default"), "cpu")  # compiles something itself
+    counters.clear()
+    compiled = trained(config(*RUN, "trainer.compile=default"), monkeypatch)
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+    assert not torch.equal(compiled.weights["stem.0.weight"], float32.weights["stem.0.weight"]), "it is other code"
+    assert compiled.losses == pytest.approx(float32.losses, rel=LOSSES)
+    assert distance_of_weights(compiled, float32) < WEIGHTS
+    assert compiled.result.key == float32.result.key
+    assert compiled.result.metrics == pytest.approx(float32.result.metrics, rel=LOSSES)
+
+
+def test_in_bf16_too(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:
+    compiled = trained(config(*RUN, "trainer.compile=default", "precision=bf16-mixed"), monkeypatch)
+    assert compiled.losses == pytest.approx(float32.losses, rel=BF16_LOSSES)
+    assert WEIGHTS < distance_of_weights(compiled, float32) < BF16_WEIGHTS
+
+
+def kept_bytes(config: Config, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> int:
+    """What the first forward pass of a compiled run keeps for the backward pass."""
+    kept: list[int] = []
+
+    def spying(network: nn.Module, mode: CompileMode | None) -> Callable[[Tensor], Tensor]:
+        forward = compute.training_pass(network, mode)
+
+        def spied(images: Tensor) -> Tensor:
+            logits = forward(images)
+            kept.append(sum(tensor.nbytes for tensor in logits.grad_fn.saved_tensors))  # type: ignore[union-attr]
+            return logits
+
+        return spied
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "training_pass", spying)
+        run = config(*RUN, "trainer.compile=default", *overrides)
+        train_run(run)
+    shutil.rmtree(run.folder.path)
+    return kept[0]
+
+
+def test_recomputing_too(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:
+    """BN's running statistics are moved once, although the layers before them are computed twice."""
+    recompute = "trainer.recompute=true"
+    assert kept_bytes(config, monkeypatch, recompute) < 0.8 * kept_bytes(config, monkeypatch)
+    compiled = trained(config(*RUN, "trainer.compile=default", recompute), monkeypatch)
+    assert compiled.losses == pytest.approx(float32.losses, rel=LOSSES)
+    assert distance_of_weights(compiled, float32) < WEIGHTS
+    running = [name for name in compiled.weights if "running" in name or "num_batches" in name]
+    for name in running:
+        torch.testing.assert_close(compiled.weights[name], float32.weights[name], rtol=1e-3, atol=1e-4)
+    assert running
+
+
+def stopped_at(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
+    """Train until a signal comes in the step that makes `iteration`."""
+    step: Callable[[TrainingModule, int], Tensor] = TrainingModule.training_step
+
+    def signalled(self: TrainingModule, number: int) -> Tensor:
+        if number == (iteration - 1) * self.parts:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingModule, "training_step", signalled)
+        with pytest.raises(Interrupted):
+            train_run(run)
+
+
+def close(result: Result, expected: Result) -> bool:
+    return result.test_loss == pytest.approx(expected.test_loss, rel=LOSSES)
+
+
+def test_it_goes_on_from_a_checkpoint_without_and_the_other_way_round(
+    config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained
+) -> None:
+    run, compiled = config(*RUN), config(*RUN, "trainer.compile=default")
+    for first, second, third in ((run, compiled, run), (compiled, run, compiled)):
+        stopped_at(monkeypatch, first, 2)
+        stopped_at(monkeypatch, second, 4)
+        assert close(train_run(third), float32.result)
+        assert "not used" not in run.folder.log.read_text()
+        shutil.rmtree(run.folder.path)
+
+
+def test_resumed_equals_uninterrupted(config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """To the last digit."""
+    straight, run = (
+        config(*RUN, "trainer.compile=default", f"paths.results={tmp_path}/{place}") for place in ("a", "b")
+    )
+    expected = train_run(straight)
+    stopped_at(monkeypatch, run, 3)
+    assert numbers(train_run(run)) == numbers(expected)
+    assert run.folder.curve.read_bytes() == straight.folder.curve.read_bytes()
+
+
+def test_without_a_compiler_a_sweep_is_refused(
+    python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """In one line, before anything is written."""
+    settings = (*SMALL, "trainer=cpu", "trainer.compile=default", "paths.results=mine")
+    environment = {"CXX": "/no/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    ended = python("-m", "resnet_ablations.train", "-m", *settings, cwd=tmp_path, **environment)
+    assert ended.returncode == 2
+    (line,) = [line for line in ended.stderr.splitlines() if "cpp_extension" not in line]  # CUDA's, where there is none
+    assert line.startswith("error: trainer.compile=default: torch.compile does not work here: ")
+    assert "/no/compiler" in line
+    assert not (tmp_path / "mine").exists()
