@@ -73,6 +73,36 @@ def test_no_more_steps_than_a_second_or_a_few(
     assert sum(training for training, _, _ in forwards) == 1 + steps
 
 
+def test_others_are_waited_for_after_the_warm_up(
+    config: Config, forwards: list[Forward], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait is not timed."""
+    now = [0.0]
+    monkeypatch.setattr(timing, "_now", lambda device: now[0] + 2 * len(forwards))
+    at: list[int] = []
+
+    def ready() -> None:
+        at.append(len(forwards))
+        now[0] += 1000
+
+    seconds = step_seconds(config("bn_batch=32"), 1, 1, ready=ready)
+    assert at == [1]
+    assert seconds.iteration == pytest.approx(2)
+
+
+@pytest.mark.parametrize(("mode", "warm_up"), [("default", 1), ("reduce-overhead", 3), ("max-autotune", 3)])
+def test_cuda_graphs_are_recorded_before_steps_are_timed(
+    config: Config, forwards: list[Forward], monkeypatch: pytest.MonkeyPatch, mode: str, warm_up: int
+) -> None:
+    monkeypatch.setattr("resnet_ablations.training.run.check_compute", lambda run, accelerator: None)
+    monkeypatch.setattr("resnet_ablations.training.module.training_pass", lambda network, mode: network.__call__)
+    clock(monkeypatch, every(0.001))
+    at: list[int] = []
+    step_seconds(config(f"trainer.compile={mode}"), 1, 1, ready=lambda: at.append(len(forwards)), steps=25)
+    assert at == [warm_up]
+    assert sum(training for training, _, _ in forwards) == warm_up + 25
+
+
 def test_the_median_without_the_warm_up_counts(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     # The end of the warm-up, of three steps (0.2, 0.7 and 0.4 s), and of the evaluation.
     clock(monkeypatch, iter([100.0, 100.2, 100.9, 101.3, 102.9]))
