@@ -21,7 +21,7 @@ RUNS    ?=
 OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(if $(COLUMNS),columns=$(COLUMNS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plan networks status clean-runs report publish notebooks test test-faults lint format bench
+.PHONY: help setup plan networks status clean-runs wandb-sync report publish notebooks test test-faults lint format bench
 
 help: ## list the targets
 	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local|slurm] [WAIT=0] [ARGS=\"Hydra overrides\"]"
@@ -50,6 +50,9 @@ status: setup ## every run: outcome, progress, speed, time left
 
 clean-runs: setup ## remove runs, after asking: RUNS="NAME or pattern …"
 	@set -f; $(RUN) resnet_ablations.clean "$(RESULTS)" $(RUNS)
+
+wandb-sync: setup ## send runs of logger=wandb to its server, each once and whole: RUNS="…" for others
+	@set -f; $(RUN) resnet_ablations.wandb_sync "$(RESULTS)" $(RUNS)
 
 report: setup ## all tables and figures, and the page report/index.html, from RESULTS alone
 	@$(RUN) resnet_ablations.report "$(RESULTS)"

@@ -1,8 +1,10 @@
 """From a configuration to its network."""
 
+import torch
 from torch import nn
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.network.cost import cost
 from resnet_ablations.network.resnet import ResNet, Stem
 from resnet_ablations.network.units import Branch, Placement
 
@@ -34,3 +36,15 @@ def network_for(config: RunConfig, *, channels: int, classes: int) -> nn.Module:
         classes=classes,
         recompute=config.trainer.recompute,
     )
+
+
+def meta_network(config: RunConfig) -> nn.Module:
+    """The network of a configuration on the meta device, where it takes no memory and computes nothing."""
+    with torch.device("meta"):
+        return build_network(config)
+
+
+def multiply_adds(config: RunConfig, built: nn.Module | None = None) -> int:
+    """What the network of a configuration does with one of its images forward; `built` is its `meta_network`."""
+    height, width, channels = config.data.source.shape
+    return cost(built or meta_network(config), (2, channels, height, width)).multiply_adds

@@ -1,7 +1,6 @@
 """Remove runs from a results folder: those that are named, after asking."""
 
 import argparse
-import fnmatch
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.results.claims import Claim, Claimed
-from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.results.states import State
 from resnet_ablations.sweep.progress import state_table
 from resnet_ablations.sweep.squeue import states_of
@@ -28,7 +27,7 @@ def main() -> None:
             raise UserError(*(f"{key}: {_busy(states[key])}" for key in busy))
     console = standard_console()
     console.print(state_table(states, console.width))
-    size = sum(path.stat().st_size for folder in folders for path in folder.path.rglob("*"))
+    size = sum(path.lstat().st_size for folder in folders for path in folder.path.rglob("*"))
     if not _agreed(f"remove these, {size / 1e6:.1f} MB? [y/N] "):
         print("nothing removed")
         return
@@ -42,11 +41,7 @@ def named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
     """The runs whose names fit; raise `UserError` for a pattern that none fits, and where there is no pattern."""
     if not patterns:
         raise UserError("name the runs to remove: make clean-runs RUNS='resnet56-dropout-*'; make status lists them")
-    keys = sorted(path.name for path in results.glob("runs/*") if path.is_dir())
-    fitting = {pattern: fnmatch.filter(keys, pattern) for pattern in patterns}
-    if absent := [pattern for pattern, found in fitting.items() if not found]:
-        raise UserError(*(f"{pattern}: no such run in {results}" for pattern in absent))
-    return [RunFolder(results, key) for key in keys if any(key in found for found in fitting.values())]
+    return folders_named(results, patterns)
 
 
 def remove(folder: RunFolder) -> None:

@@ -1,7 +1,7 @@
 """The configuration of one run: its schema, and what is allowed in it.
 
-A group whose class is open to extension (`shortcut`, `data`) names the class in `_target_`; its schema is derived
-from the keyword-only parameters of that class's constructor, so that a new class needs no entry here.
+A group whose class is open to extension (`shortcut`, `data`, `logger`) names the class in `_target_`; its schema is
+derived from the keyword-only parameters of that class's constructor, so that a new class needs no entry here.
 """
 
 import re
@@ -24,6 +24,7 @@ from resnet_ablations.components import parameters_of, resolve
 from resnet_ablations.data.images import ImageFiles, Images, check_held_out
 from resnet_ablations.data.sources import Source
 from resnet_ablations.errors import UserError
+from resnet_ablations.loggers.logger import Logger, NoLogger
 from resnet_ablations.network.dimensions import DimensionChange
 from resnet_ablations.network.resnet import equal_stages
 from resnet_ablations.network.shortcuts import Shortcut
@@ -231,6 +232,9 @@ class TrainerSettings(Settings):
         return self.devices * self.nodes
 
 
+NO_LOGGER = ComponentSettings(_target_=f"{NoLogger.__module__}.{NoLogger.__qualname__}")
+
+
 class Paths(Settings):
     """Where results go and data lie."""
 
@@ -250,6 +254,8 @@ class RunConfig(Settings):
     bn_batch: Positive
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     trainer: TrainerSettings
+    logger: ComponentSettings = NO_LOGGER
+    """conf/logger: a `resnet_ablations.loggers.logger.Logger`; none where the run was frozen before there were any."""
     paths: Paths
 
     @model_validator(mode="after")
@@ -280,7 +286,7 @@ class RunConfig(Settings):
 
     @property
     def scientific(self) -> dict[str, Any]:
-        """What can change the run's numbers, as plain Python: all but the trainer, the paths and where data lie."""
+        """What can change the run's numbers, as plain Python: all but trainer, logger, paths and where data lie."""
         return without_locations(self.plain())
 
     @property
@@ -311,7 +317,13 @@ def validate(tree: dict[str, Any]) -> RunConfig:
     """Check a resolved configuration and the presence of its data; raise one `UserError` with every mistake."""
     mistakes = []
     fields: dict[str, Any] = {}
-    for group, interface, base in (("shortcut", Shortcut, ComponentSettings), ("data", Source, DataSettings)):
+    for group, interface, base in (
+        ("shortcut", Shortcut, ComponentSettings),
+        ("data", Source, DataSettings),
+        ("logger", Logger, ComponentSettings),
+    ):
+        if group == "logger" and group not in tree:
+            continue
         target = (tree.get(group) or {}).get("_target_")
         try:
             fields[group] = (_schema(resolve(str(target), interface), base), ...)

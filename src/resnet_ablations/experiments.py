@@ -196,7 +196,7 @@ def load_experiment(name: str) -> Experiment:
     if name not in experiment_names():
         raise UserError(f"experiment={name}: no such experiment; allowed: {', '.join(experiment_names())}")
     try:
-        return Experiment(name=name, **yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Experiment(name=name, **yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
     except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a valid YAML mapping: {error}") from None
     except ValidationError as error:

@@ -17,7 +17,8 @@ from resnet_ablations.results.claims import Claimed
 from resnet_ablations.results.files import room_in
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep.plan import Plan, plan
-from resnet_ablations.training.run import Interrupted, train_run
+from resnet_ablations.training.run import train_run
+from resnet_ablations.training.stopping import Interrupted
 
 
 @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
@@ -27,6 +28,8 @@ def _train(config: DictConfig) -> float | None:
     with exit_on_user_error():
         try:
             run = checked(config)
+            if run.folder.result() is None:
+                run.logger.build().check()
             result = train_run(run)
         except Claimed as claimed:
             print(f"{run.key}: {claimed}; nothing is left to do here")
@@ -35,6 +38,8 @@ def _train(config: DictConfig) -> float | None:
             state = state_of(run.folder)
             print(f"{run.key}: interrupted after step {state.iteration}; the same command goes on from there")
             raise SystemExit(128 + end.signal) from None
+    if result is None:  # the first of the run's ranks has it
+        return None
     print(result.summary())
     return result.test_error
 

@@ -105,6 +105,7 @@ class MadeUp:
         dirty: bool | None = False,
         machine: dict[str, Any] | None = None,
         parameters: int = 1_727_962,
+        multiply_adds: int | None = 252_887_680,
         seconds: float = 40.0,
     ) -> RunFolder:
         """A run with made-up numbers; `responses` are the standard deviations of its layers, the first one first."""
@@ -137,6 +138,7 @@ class MadeUp:
                 **dict(zip(("train_loss", "train_error", "test_loss", "test_error"), final, strict=True)),
                 metrics=metrics or {},
                 parameters=parameters,
+                multiply_adds=multiply_adds,
                 seconds=seconds,
                 images_per_second=1500.0,
                 provenance={"commit": commit, "dirty": dirty, "versions": {}, "machine": machine or {}},

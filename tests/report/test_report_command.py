@@ -14,8 +14,8 @@ from resnet_ablations import experiments
 from resnet_ablations.report.__main__ import main
 
 TEXTS = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-runs.csv")}
-FILES = TEXTS | {f"shortcuts-quick-fig3.{form}" for form in ("pdf", "svg", "png")}
-STRIP = {f"shortcuts-quick-strip.{form}" for form in ("pdf", "svg", "png")}
+FILES = TEXTS | {f"shortcuts-quick-fig3.{form}" for form in ("pdf", "svg")}
+STRIP = {f"shortcuts-quick-strip.{form}" for form in ("pdf", "svg")}
 """Where there are runs."""
 PAGE = {"index.html"}
 CLAIMS = {f"claims{end}" for end in (".md", ".tex", ".csv")}
@@ -41,8 +41,8 @@ def test_a_whole_sweep_becomes_files_and_a_table(made_up: MadeUp, capsys: pytest
     frame = pd.read_csv(made_up.path / "report" / "shortcuts-quick.csv")
     assert len(frame) == 16
     page = (made_up.path / "report" / "shortcuts-quick.md").read_text()
-    assert "](shortcuts-quick-fig3.png)" in page
-    assert "![Shortcut connections (v2, Table 1): final errors](shortcuts-quick-strip.png)" in page
+    assert "](shortcuts-quick-fig3.svg)" in page
+    assert "![Shortcut connections (v2, Table 1): final errors](shortcuts-quick-strip.svg)" in page
 
 
 def test_every_plan_or_only_one(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,18 +141,18 @@ def test_every_figure_of_an_experiment_has_its_file(declare: Declare) -> None:
     made_up.plan()
     made_up.run("d20/plain", 9.5)
     assert main([str(made_up.path)]) == 0
-    images = {f"declared-quick-{name}.{form}" for name in ("fig3", "fig6") for form in ("pdf", "svg", "png")}
+    images = {f"declared-quick-{name}.{form}" for name in ("fig3", "fig6") for form in ("pdf", "svg")}
     assert set(contents(made_up.path)) == PAGE | images | {
         f"declared-quick{end}" for end in (".md", ".tex", ".csv", "-runs.csv")
     }
     page = (made_up.path / "report" / "declared-quick.md").read_text()
-    assert "![A title: training error and test error](declared-quick-fig6.png)" in page
-    assert "![A title: training loss and test error](declared-quick-fig3.png)" in page
+    assert "![A title: training error and test error](declared-quick-fig6.svg)" in page
+    assert "![A title: training loss and test error](declared-quick-fig3.svg)" in page
 
 
 def test_the_same_results_give_the_same_bytes_without_torch(made_up: MadeUp) -> None:
     made_up.plan("early", seeds=(0, 1))
-    made_up.run("shortcut_only_gating_0", 60.0, scale="early", parameters=1_800_000)
+    made_up.run("shortcut_only_gating_0", 60.0, scale="early", multiply_adds=300_000_000)
     for seed in (0, 1):
         made_up.run("original", 40.0 + seed, seed, scale="early", error_at=lambda iteration: 50.0)
         made_up.run("conv1x1", 70.0 + seed, seed, scale="paper", error_at=lambda iteration: 60.0)
@@ -195,3 +195,30 @@ def _built_again_is_the_same(made_up: MadeUp) -> None:
     second = contents(made_up.path)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_what_the_report_makes_no_more_goes(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
+    made_up.plan("quick")
+    made_up.plan("early")
+    made_up.run("original", 5.0)
+    assert main([str(made_up.path)]) == 0
+    place = made_up.path / "report"
+    own = ["notes.md", "shortcuts-quick-notes.md", "shortcuts-quick-talk.pdf", "my-early-figures.csv", "figure.svg"]
+    gone = ["shortcuts-quick-fig3.png", "depth-small-0a1b2c.csv", "depth-small-0a1b2c-faithfulness.csv"]
+    for name in (*own, *gone):
+        (place / name).write_text("")
+    (made_up.path / "sweeps" / "shortcuts-early.json").unlink()
+    assert main([str(made_up.path), "--sweep", "shortcuts-quick"]) == 0
+    assert (place / "shortcuts-early.md").exists(), "a report on one sweep knows nothing of others"
+    assert main([str(made_up.path)]) == 0
+    assert set(contents(made_up.path)) == FILES | STRIP | PAGE | CLAIMS | set(own)
+
+
+def test_nothing_goes_while_something_is_damaged(made_up: MadeUp) -> None:
+    made_up.plan("quick")
+    made_up.plan("early")
+    assert main([str(made_up.path)]) == 0
+    before = set(contents(made_up.path))
+    (made_up.path / "sweeps" / "shortcuts-early.json").write_text("{")
+    assert main([str(made_up.path)]) == 1
+    assert set(contents(made_up.path)) == before

@@ -1,6 +1,9 @@
+from contextlib import closing
 from pathlib import Path
 
-from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
+import pytest
+
+from resnet_ablations.results.curve import HEADER, CurveFile, CurveReader, CurveRow
 
 
 def test_a_curve(tmp_path: Path) -> None:
@@ -29,3 +32,30 @@ def test_a_curve_goes_on_from_its_beginning_whatever_the_file_holds(tmp_path: Pa
         assert path.read_text() == begun
         curve.append(CurveRow(200, 0.1, 1.25, 40.0, None, None))
     assert path.read_text() == curve.text == begun + "200,0.1,1.25,40,,\n"
+
+
+def test_a_curve_is_read_while_it_grows(tmp_path: Path) -> None:
+    """As the file has it, each row once, a line that is half written when it is whole; and not another attempt's."""
+    path = tmp_path / "curve.csv"
+    with CurveFile(path, HEADER + "100,0.1,1.5,50,,\n") as curve:
+        reader = CurveReader(path)
+        assert reader.rows() == [CurveRow(100, 0.1, 1.5, 50.0, None, None)]
+        curve.append(CurveRow(200, 0.1, 1.23456789, 40.0, 0.5, 100 / 3))
+        assert reader.rows() == [CurveRow(200, 0.1, 1.23457, 40.0, 0.5, 33.3333)]
+        assert reader.rows() == []
+    with path.open("a") as file:
+        file.write("300,0.1,1,3")
+        file.flush()
+        assert reader.rows() == []
+        file.write("0,,\n")
+    assert reader.rows() == [CurveRow(300, 0.1, 1.0, 30.0, None, None)]
+    CurveFile(path).__exit__(None, None, None)
+    assert reader.rows() == []
+    reader.close()
+
+
+@pytest.mark.parametrize("line", ["", "100,0.1", "a,b,c,d,e,f", "1,2,3,4,5,6,7"])
+def test_what_is_no_curve_is_a_value_error(tmp_path: Path, line: str) -> None:
+    (tmp_path / "curve.csv").write_text(f"{HEADER}{line}\n")
+    with closing(CurveReader(tmp_path / "curve.csv")) as reader, pytest.raises(ValueError, match=r".+"):
+        reader.rows()

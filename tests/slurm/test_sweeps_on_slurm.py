@@ -84,9 +84,9 @@ class Cluster:
         """Begin a sweep on the cluster."""
         return self.start("resnet_ablations.train", "-m", *RUN, *JOBS, *overrides)
 
-    def runs(self, count: int) -> list[RunFolder]:
+    def runs(self, count: int, *overrides: str) -> list[RunFolder]:
         """The folders of seeds 0 … count−1, as soon as they are there."""
-        keys = [compose([*RUN, f"seed={seed}"]).key for seed in range(count)]
+        keys = [compose([*RUN, *overrides, f"seed={seed}"]).key for seed in range(count)]
         return [RunFolder(self.folder / "results", key) for key in keys]
 
     def job_of(self, run: RunFolder) -> str:
@@ -128,9 +128,9 @@ def cluster(slurm: OneNode, tmp_path: Path) -> Iterator[Cluster]:
     until(lambda: not slurm.queue())
 
 
-def undisturbed(tmp_path: Path, seed: int) -> RunFolder:
+def undisturbed(tmp_path: Path, seed: int, *overrides: str) -> RunFolder:
     """The same run, trained here in one go."""
-    run = compose([*RUN, f"seed={seed}", f"paths.results={tmp_path}/undisturbed"])
+    run = compose([*RUN, *overrides, f"seed={seed}", f"paths.results={tmp_path}/undisturbed"])
     train_run(run)
     return run.folder
 
@@ -182,6 +182,23 @@ def test_a_requeue_and_a_time_out_change_no_number(cluster: Cluster, tmp_path: P
         assert_same(run, reference)
         assert len(starts(run)) > 1
         assert [step > 0 for step in starts(run)] == [False] + [True] * (len(starts(run)) - 1)
+
+
+def test_a_run_on_two_devices_is_two_tasks_and_a_requeue_changes_no_number(cluster: Cluster, tmp_path: Path) -> None:
+    two = ("bn_batch=16", "trainer.devices=2")
+    sweep = cluster.sweep("seed=0", *two)
+    (run,) = cluster.runs(1, *two)
+    until(under_way(run))
+    job = cluster.job_of(run)
+    assert "NumTasks=2" in cluster.slurm.run("scontrol", "show", "job", job).stdout
+    cluster.slurm.run("scontrol", "requeue", job)
+    reference = undisturbed(tmp_path, 0, *two)
+    until(lambda: len(starts(run)) > 1)
+    cluster.brake.unlink()
+    assert "sweep: 1 finished" in ended(sweep, 0)
+    assert_same(run, reference)
+    assert starts(run)[0] == 0 < starts(run)[1]
+    assert {path.name for path in run.path.iterdir()} == {path.name for path in reference.path.iterdir()}
 
 
 def test_submitted_left_killed_cancelled_and_finished(cluster: Cluster) -> None:

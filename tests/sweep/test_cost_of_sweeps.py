@@ -174,13 +174,13 @@ def test_counting_takes_no_memory(config: Config, monkeypatch: pytest.MonkeyPatc
     """ResNet-1202 is counted as quickly as any: on the meta device."""
     counts._counts.clear()
     devices: set[str] = set()
-    build = counts.build_network
+    build = counts.meta_network
 
     def spying(run: RunConfig) -> torch.nn.Module:
         network = build(run)
         devices.update(tensor.device.type for tensor in network.state_dict().values())
         return network
 
-    monkeypatch.setattr(counts, "build_network", spying)
+    monkeypatch.setattr(counts, "meta_network", spying)
     checkpoint_bytes(config())
     assert devices == {"meta"}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.data.batches import Share
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training import run as training
@@ -20,8 +21,8 @@ def train(config: RunConfig, protocols: Protocols | None = None, *, top5: bool =
     """Train a run whose data set is tested in these further ways; hand out its network, in evaluation, as well."""
     network, load = training.initialised_network(config), training.load_batches
 
-    def loading(config: RunConfig) -> object:
-        batches = load(config)
+    def loading(config: RunConfig, share: Share) -> object:
+        batches = load(config, share)
         vars(batches).update(top5=top5, protocols=lambda: protocols or {})
         return batches
 

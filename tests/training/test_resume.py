@@ -16,7 +16,8 @@ from torch import Tensor
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.run import Interrupted, train_run
+from resnet_ablations.training.run import train_run
+from resnet_ablations.training.stopping import Interrupted
 
 Config = Callable[..., RunConfig]
 

@@ -12,14 +12,17 @@ import torch
 import yaml
 from torch import Tensor
 
+from resnet_ablations.build import meta_network
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
 from resnet_ablations.network import resnet
+from resnet_ablations.network.cost import cost
 from resnet_ablations.network.recomputation import recomputed
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.run import Interrupted, initialised_network, load_batches, train_run
+from resnet_ablations.training.run import initialised_network, load_batches, train_run
+from resnet_ablations.training.stopping import Interrupted
 
 Config = Callable[..., RunConfig]
 Step = Callable[[TrainingModule, int], Tensor]
@@ -58,6 +61,7 @@ def test_a_finished_run(config: Config) -> None:
     assert (result.key, result.configuration, result.seed) == (run.key, run.configuration, 3)
     assert (result.outcome, result.iterations) == ("finished", 6)
     assert result.parameters == parameter_count(initialised_network(run))
+    assert result.multiply_adds == cost(meta_network(run), (2, 1, 8, 8)).multiply_adds
     assert 0 < result.seconds < time.time() - before + 1
     assert result.images_per_second > 0
     assert set(result.provenance) == {"commit", "dirty", "versions", "machine", "started", "finished"}

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_ablations.data.batches import AUGMENTATION, Batches, batch_indices, counter_generator, share_of
+from resnet_ablations.data.batches import AUGMENTATION, WHOLE, Batches, Share, batch_indices, counter_generator
 from resnet_ablations.data.images import Images
 
 
@@ -32,8 +32,9 @@ class ArrayBatches(Batches):
         normalisation: Literal["per_pixel_mean", "per_channel"],
         batch_size: int,
         seed: int,
+        share: Share = WHOLE,
     ) -> None:
-        self.pad, self.flip, self.batch_size, self.seed = pad, flip, batch_size, seed
+        self.pad, self.flip, self.batch_size, self.seed, self.share = pad, flip, batch_size, seed, share
         mean, deviation = _statistics(images.train, normalisation)
         self.mean = torch.from_numpy(mean)
         self.deviation = torch.from_numpy(deviation)
@@ -46,17 +47,17 @@ class ArrayBatches(Batches):
         return self
 
     def train(self, iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
-        share = share_of(part, parts, self.batch_size)
-        indices = batch_indices(self.seed, iteration, self.batch_size, len(self.images))[share]
-        shifts = self._shifts(iteration)[:, share]
+        places = self.share.places(part, parts, self.batch_size)
+        indices = batch_indices(self.seed, iteration, self.batch_size, len(self.images))[places]
+        shifts = self._shifts(iteration)[:, places]
         chosen = torch.from_numpy(indices).to(self.images.device)
         rows, columns, mirrored = torch.from_numpy(shifts).to(self.images.device)
         images = crop_and_flip(self._normalised(self.images[chosen]), self.pad, rows, columns, mirrored)
         return images.permute(0, 3, 1, 2), self.labels[chosen]
 
     def test(self, size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
-        """The test set in order, each image once, `size` at a time."""
-        for start in range(0, len(self.test_images), size):
+        """The share of the test set in order, `size` images at a time."""
+        for start in range(0, len(self.test_images), size)[self.share.rank :: self.share.count]:
             images = self._normalised(self.test_images[start : start + size])
             yield images.permute(0, 3, 1, 2), self.test_labels[start : start + size]
 

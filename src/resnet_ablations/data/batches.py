@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -35,13 +36,28 @@ def batch_indices(seed: int, iteration: int, batch_size: int, size: int) -> np.n
     return indices
 
 
-def share_of(part: int, parts: int, batch_size: int) -> slice:
-    """The places of a step's images that make up one of its equal parts."""
-    return slice(part * batch_size // parts, (part + 1) * batch_size // parts)
+@dataclass(frozen=True)
+class Share:
+    """One of `count` equal shares of every batch and of the test set: that of rank `rank`."""
+
+    rank: int = 0
+    count: int = 1
+
+    def places(self, part: int, parts: int, batch_size: int) -> slice:
+        """The places of a step's images that make up one of the equal parts of this share."""
+        part, parts = self.rank * parts + part, self.count * parts
+        return slice(part * batch_size // parts, (part + 1) * batch_size // parts)
+
+
+WHOLE: Final = Share()
+"""That of a run on one device."""
 
 
 class Batches(ABC):
-    """What a run trains and tests on: batches of normalised float32 images, channels-last, on the run's device."""
+    """What a run trains and tests on: batches of normalised float32 images, channels-last, on the run's device.
+
+    Of several devices, each has the batches of its `Share`.
+    """
 
     top5: bool
     """Whether an image also counts as right where its class is among the five likeliest."""
@@ -52,14 +68,14 @@ class Batches(ABC):
 
     @abstractmethod
     def train(self, iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
-        """One of the equal parts of step `iteration`: images batch/parts × C × H × W, labels batch/parts.
+        """One of the equal parts of the share of step `iteration`: images share/parts × C × H × W, labels share/parts.
 
         Raise `UserError` naming the file where an image cannot be read.
         """
 
     @abstractmethod
     def test(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The test set in order, each image once: images n × C × H × W, labels n."""
+        """The share of the test set, in order, each image of the set in one share: images n × C × H × W, labels n."""
 
     @abstractmethod
     def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:

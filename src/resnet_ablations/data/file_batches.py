@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_ablations.data.batches import AUGMENTATION, Batches, batch_indices, counter_generator, share_of
+from resnet_ablations.data.batches import AUGMENTATION, WHOLE, Batches, Share, batch_indices, counter_generator
 from resnet_ablations.data.decoding import decode_rgb
 from resnet_ablations.data.images import ColourAugmentation, CropAugmentation, ImageFiles
 from resnet_ablations.data.views import DRAWN, Size, View, central, cut, scaled, ten
@@ -50,9 +50,12 @@ class FileBatches(Batches):
 
     top5 = True
 
-    def __init__(self, files: ImageFiles, *, batch_size: int, seed: int, iterations: int, workers: int) -> None:
+    def __init__(
+        self, files: ImageFiles, *, batch_size: int, seed: int, iterations: int, workers: int, share: Share = WHOLE
+    ) -> None:
         self.files = files
         self.batch_size, self.seed, self.iterations, self.workers = batch_size, seed, iterations, workers
+        self.share = share
         self._device = torch.device("cpu")
         self._ahead: Iterator[Collated | UserError] | None = None
         self._next = (0, 0)
@@ -95,19 +98,20 @@ class FileBatches(Batches):
         self._ahead = None  # the loader's iterator ends its processes when nobody holds it
 
     def _asked(self, place: int, parts: int) -> list[Asked]:
-        """The images of the micro-batch `place`."""
+        """The images of the share's micro-batch `place`."""
         iteration, part = divmod(place, parts)
-        share = share_of(part, parts, self.batch_size)
+        share = self.share.places(part, parts, self.batch_size)
         indices = batch_indices(self.seed, iteration, self.batch_size, len(self.files.train))
         positions = range(iteration * self.batch_size, (iteration + 1) * self.batch_size)
         return list(zip(positions[share], indices[share].tolist(), strict=True))
 
     def _tested(self, crop: int, crops: int, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
-        """The test set in order."""
+        """The share of the test set in order."""
         files = self.files
         count = TEST_CROPS // crops
         places = [(place, place) for place in range(len(files.test))]
-        chunks = [places[start : start + count] for start in range(0, len(places), count)]
+        starts = range(0, len(places), count)[self.share.rank :: self.share.count]
+        chunks = [places[start : start + count] for start in starts]
         images = _Decoded(files.root, files.test, files.test_labels, crop, recipe)
         for batch in self._stream(images, chunks):
             yield self._ready(batch)

@@ -14,21 +14,20 @@ class Response:
 
     def __init__(self, layer: str) -> None:
         self.layer = layer
-        self._sums: Tensor | None = None
-        self._count = 0
+        self.totals = torch.zeros(3, dtype=torch.float64)
+        """The sum of all values, that of their squares, and their number: those of several devices add up."""
 
     def add(self, responses: Tensor) -> None:
         """Count in the layer's responses to a batch, N × C × H × W."""
         values = responses.detach().double()
-        sums = torch.stack([values.sum(), values.square().sum()])
-        self._sums = sums if self._sums is None else self._sums + sums
-        self._count += values.numel()
+        number = values.new_tensor(values.numel())
+        self.totals = self.totals.to(values.device) + torch.stack([values.sum(), values.square().sum(), number])
 
     @property
     def std(self) -> float:
         """About the mean of all."""
-        assert self._sums is not None, "no batch yet"
-        mean, square = (self._sums / self._count).tolist()
+        *sums, number = self.totals.tolist()
+        mean, square = (total / number for total in sums)
         return max(0.0, square - mean**2) ** 0.5
 
 

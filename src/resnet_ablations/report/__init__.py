@@ -1,1 +1,1 @@
-"""Tables and figures from a results folder and the experiment files alone."""
+"""Tables, figures, verdicts and one page from a results folder and the experiment files alone."""

@@ -1,6 +1,7 @@
 """Everything that the report makes from a results folder."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,20 +10,29 @@ from rich.console import Console
 from rich.text import Text
 
 from resnet_ablations.errors import UserError
-from resnet_ablations.report import figures, render, verdicts
+from resnet_ablations.experiments import SCALES
+from resnet_ablations.report.cells.folder import load
+from resnet_ablations.report.cells.plans import load_plans
+from resnet_ablations.report.cells.published import load_published
 from resnet_ablations.report.contents import SweepReport, sweep_report
-from resnet_ablations.report.dots import draw_costs, draw_strip
-from resnet_ablations.report.evidence import Evidence
-from resnet_ablations.report.kinds import KINDS
-from resnet_ablations.report.lines import load
-from resnet_ablations.report.page import page
-from resnet_ablations.report.paper_claims import load_claims
-from resnet_ablations.report.plans import load_plans
-from resnet_ablations.report.published import load_published
-from resnet_ablations.report.verdicts import Verdict
+from resnet_ablations.report.figures import layout
+from resnet_ablations.report.figures.dots import draw_costs, draw_strip
+from resnet_ablations.report.figures.files import figure_files
+from resnet_ablations.report.figures.kinds import KINDS
+from resnet_ablations.report.page.page import page
+from resnet_ablations.report.tables import render
+from resnet_ablations.report.verdicts.claims import load_claims
+from resnet_ablations.report.verdicts.evidence import Evidence
+from resnet_ablations.report.verdicts.judging import Verdict, judge
+from resnet_ablations.report.verdicts.table import pages, tidy, verdict_table
 from resnet_ablations.results.files import clear_half_written, locked, write_atomically
 
 PAGE = "index.html"
+OF_A_SWEEP = re.compile(
+    rf"\w+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
+    r"(\.(md|tex|csv)|-(runs|faithfulness)\.csv|-(strip|cost|fig\d+)\.(pdf|svg|png))"
+)
+"""What the report calls its files on one sweep, or has called them."""
 
 
 def build(results: Path, sweep: str | None, console: Console) -> list[str]:
@@ -55,7 +65,7 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
         try:
             curves = found.curves_by_run
             sweeps = [Evidence(r.plan, r.experiment, r.runs, r.cells, curves) for r in reports]
-            judged = verdicts.judge(sweeps, load_claims())
+            judged = judge(sweeps, load_claims())
         except UserError as error:
             damaged += error.messages
         if judged:
@@ -67,9 +77,18 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
         clear_half_written(place)
         for name, content in files.items():
             write_atomically(place / name, content)
+        if sweep is None and not damaged:  # all that there is to say is said
+            _remove_others(place, files)
     for name in files:
         console.print(Text(f"wrote {place / name}"), soft_wrap=True)
     return damaged
+
+
+def _remove_others(place: Path, files: Collection[str]) -> None:
+    """Of the report's own files on sweeps, those that it makes no more, for the sweep or its runs are gone."""
+    for path in place.iterdir():
+        if OF_A_SWEEP.fullmatch(path.name) and path.name not in files:
+            path.unlink()
 
 
 def _files(report: SweepReport) -> dict[str, str | bytes]:
@@ -78,9 +97,9 @@ def _files(report: SweepReport) -> dict[str, str | bytes]:
     text = [f"## {comparison.title}\n", render.markdown(comparison)]
     files: dict[str, str | bytes] = {f"{name}.tex": render.latex(comparison)}
     files |= {f"{stem}.csv": render.csv(frame) for stem, frame in report.tidy.items()}
-    for stem, (shows, draw) in _drawings(report).items():
-        files |= {f"{stem}.{suffix}": data for suffix, data in figures.render(draw).items()}
-        text.append(f"![{report.experiment.title}: {shows}]({stem}.png)\n")
+    drawings = _drawings(report)
+    files |= figure_files({stem: draw for stem, (_, draw) in drawings.items()})
+    text += [f"![{report.experiment.title}: {shows}]({stem}.svg)\n" for stem, (shows, _) in drawings.items()]
     if faithful is not None:
         text += [f"### {faithful.title}\n", render.markdown(faithful)]
     return {f"{name}.md": "\n".join(text), **files}
@@ -88,24 +107,24 @@ def _files(report: SweepReport) -> dict[str, str | bytes]:
 
 def _claims(judged: Sequence[Verdict], console: Console) -> dict[str, str | bytes]:
     """The files of the verdicts, and their table on the console."""
-    shown = verdicts.verdict_table(judged)
+    shown = verdict_table(judged)
     render.terminal(shown, console)
     return {
         f"{shown.name}.md": f"## {shown.title}\n\n{render.markdown(shown)}",
-        f"{shown.name}.tex": "\n".join(map(render.latex, verdicts.pages(shown))),
-        f"{shown.name}.csv": render.csv(verdicts.tidy(judged)),
+        f"{shown.name}.tex": "\n".join(map(render.latex, pages(shown))),
+        f"{shown.name}.csv": render.csv(tidy(judged)),
     }
 
 
 def _drawings(report: SweepReport) -> dict[str, tuple[str, Callable[[], Drawing]]]:
     """One sweep's figures by the stem of their files: what they show, and how they are drawn."""
-    name, title, scale = report.plan.name, report.comparison.title, report.plan.scale
+    name, title = report.plan.name, report.comparison.title
     drawings: dict[str, tuple[str, Callable[[], Drawing]]] = {}
     for figure in report.figures:
         shows = KINDS[figure.panels[0].kind].shows
-        drawings[f"{name}-{figure.name}"] = (shows, partial(figures.draw, figure, report.plan))
+        drawings[f"{name}-{figure.name}"] = (shows, partial(layout.draw, figure, report.plan))
     if report.strip:
-        drawings[f"{name}-strip"] = ("final errors", partial(draw_strip, report.strip, title, scale))
+        drawings[f"{name}-strip"] = ("final errors", partial(draw_strip, report.strip, title))
     if report.costs:
-        drawings[f"{name}-cost"] = ("final errors and what they cost", partial(draw_costs, report.costs, title, scale))
+        drawings[f"{name}-cost"] = ("final errors and what they cost", partial(draw_costs, report.costs, title))
     return drawings

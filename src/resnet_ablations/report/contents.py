@@ -6,14 +6,16 @@ from pathlib import Path
 import pandas as pd
 
 from resnet_ablations.experiments import Experiment, load_experiment
-from resnet_ablations.report import faithfulness
-from resnet_ablations.report.cells import Cell, cells_of
-from resnet_ablations.report.finals import Costs, Strip, costs_of, strip_of
-from resnet_ablations.report.lines import Figure, Results, figures_of
-from resnet_ablations.report.plans import runs_of
-from resnet_ablations.report.published import reference_of
-from resnet_ablations.report.table import Table, comparison
-from resnet_ablations.report.tidy import tidy_cells, tidy_runs
+from resnet_ablations.report.cells.cell import Cell, cells_of
+from resnet_ablations.report.cells.folder import Results
+from resnet_ablations.report.cells.plans import runs_of
+from resnet_ablations.report.cells.published import reference_of
+from resnet_ablations.report.figures.finals import Costs, Strip, costs_of, strip_of
+from resnet_ablations.report.figures.lines import Figure, figures_of
+from resnet_ablations.report.tables import faithfulness
+from resnet_ablations.report.tables.comparison import comparison
+from resnet_ablations.report.tables.table import Table
+from resnet_ablations.report.tables.tidy import tidy_cells, tidy_runs
 from resnet_ablations.results.sweeps import SweepPlan
 
 
@@ -65,6 +67,6 @@ def sweep_report(plan: SweepPlan, found: Results, folder: Path, published: Resul
         figures=figures_of(plan, experiment, cells, replace(found, runs=runs)),
         faithfulness=faithful,
         tidy=tidy,
-        strip=strip_of(experiment, cells),
-        costs=costs_of(experiment, cells, runs),
+        strip=strip_of(plan, experiment, cells),
+        costs=costs_of(plan, experiment, cells, runs),
     )

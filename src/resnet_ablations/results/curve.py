@@ -54,6 +54,30 @@ class CurveFile:
         self._file.close()
 
 
+class CurveReader:
+    """Reads a `curve.csv` while it grows: the file that is there now, and not one that takes its place."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open(encoding="utf-8")
+        self._begun = ""
+
+    def rows(self) -> list[CurveRow]:
+        """Those that were added since, as the file has them; raise `ValueError` where it is no curve."""
+        whole, end, begun = (self._begun + self._file.read()).rpartition("\n")
+        self._begun = begun  # a line that is still being written
+        return [_row(line) for line in whole.splitlines() if line + end != HEADER]
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+
+def _row(line: str) -> CurveRow:
+    iteration, rate, loss, error, *tested = line.split(",")
+    test_loss, test_error = (float(text) if text else None for text in tested)
+    return CurveRow(int(iteration), float(rate), float(loss), float(error), test_loss, test_error)
+
+
 def _text(value: float | None) -> str:
     if value is None:
         return ""

@@ -29,6 +29,7 @@ RESULT_COLUMNS = {
     "test_loss": "float64",
     "test_error": "float64",
     "parameters": "int64",
+    "multiply_adds": "Int64",
     "seconds": "float64",
     "images_per_second": "float64",
     "commit": "object",

@@ -5,8 +5,8 @@ import json
 import re
 from typing import Any
 
-ELSEWHERE = frozenset({"trainer", "paths"})
-"""Groups that say where and on what a run is trained: no part of its key."""
+ELSEWHERE = frozenset({"trainer", "paths", "logger"})
+"""Groups that say where and on what a run is trained, and where else it is shown: no part of its key."""
 
 LOCATIONS = frozenset({"root", "cache"})
 """Settings of `data` that say where the images lie, not what they are: no part of the key either."""
@@ -36,10 +36,19 @@ def configuration_name(scientific: dict[str, Any]) -> str:
     content = _canonical({name: value for name, value in scientific.items() if name != "seed"})
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
-    network, activation = scientific["network"], scientific["activation"]
-    shortcut, data = (class_label(scientific[group]["_target_"]) for group in ("shortcut", "data"))
-    parts = [f"resnet{network['depth']}", network.get("label"), shortcut, activation.get("label"), data, digest]
-    return "-".join(part for part in parts if part)
+    parts = labels_of(scientific)
+    return "-".join(part for part in (*parts.values(), digest) if part)
+
+
+def labels_of(config: dict[str, Any]) -> dict[str, str | None]:
+    """What a configuration is called, group by group, in the order of its name; None for the original placement."""
+    network = config["network"]
+    return {
+        "network": "-".join(part for part in (f"resnet{network['depth']}", network.get("label")) if part),
+        "shortcut": class_label(config["shortcut"]["_target_"]),
+        "activation": config["activation"].get("label"),
+        "data": class_label(config["data"]["_target_"]),
+    }
 
 
 def run_key(configuration: str, seed: int) -> str:

@@ -1,18 +1,20 @@
 """The folder of one run: finished, resumable or absent."""
 
+import fnmatch
 import hashlib
 import json
 import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.claims import Claim, Owner
 from resnet_ablations.results.files import clear_half_written, locked, write_atomically
 
@@ -38,6 +40,8 @@ class Result(BaseModel):
     weights: str | None = None
     """SHA-256 of the final weights and running statistics."""
     parameters: int
+    multiply_adds: int | None = None
+    """Of one image forward; None in results of before it was counted."""
     seconds: float
     images_per_second: float
     provenance: dict[str, Any]
@@ -202,6 +206,15 @@ class RunFolder:
             with self._status.open("r+b") as file:
                 file.write(content.encode())
                 file.truncate()
+
+
+def folders_named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
+    """The runs whose names fit one of the patterns, in order; raise `UserError` for a pattern that none fits."""
+    keys = sorted(path.name for path in results.glob("runs/*") if path.is_dir())
+    fitting = {pattern: fnmatch.filter(keys, pattern) for pattern in patterns}
+    if absent := [pattern for pattern, found in fitting.items() if not found]:
+        raise UserError(*(f"{pattern}: no such run in {results}" for pattern in absent))
+    return [RunFolder(results, key) for key in keys if any(key in found for found in fitting.values())]
 
 
 def _digest(content: bytes) -> str:

@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-import torch
-
-from resnet_ablations.build import build_network
+from resnet_ablations.build import meta_network, multiply_adds
 from resnet_ablations.config import RunConfig
-from resnet_ablations.network.cost import cost
 
 TENSOR_BYTES = 290
 """What a checkpoint takes for each tensor beside its numbers: its name, its shape, its entry in the archive."""
@@ -28,13 +25,11 @@ _counts: dict[str, Counts] = {}
 def counted(run: RunConfig) -> Counts:
     """What the network of a run has; counted once for each network and size of images."""
     if (network := network_of(run)) not in _counts:
-        height, width, channels = run.data.source.shape
-        with torch.device("meta"):
-            built = build_network(run)
+        built = meta_network(run)
         state, momentum = list(built.state_dict().values()), list(built.parameters())
         numbers = sum(tensor.nbytes for tensor in (*state, *momentum))
         _counts[network] = Counts(
-            multiply_adds=cost(built, (2, channels, height, width)).multiply_adds,
+            multiply_adds=multiply_adds(run, built),
             checkpoint_bytes=numbers + TENSOR_BYTES * len([*state, *momentum]),
         )
     return _counts[network]

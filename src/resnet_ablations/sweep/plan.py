@@ -80,7 +80,8 @@ def _plan_experiment(
     _refuse(choices, experiment, instead)
     extra = [f"{key}={values[0]}" for key, values in choices.items()]
     cells = runs_of_cells(experiment, scale, extra)
-    configs = _composed(cells)
+    # For what names the sweep that a run belongs to: a logger's group.
+    configs = _composed(cells, (f"experiment={experiment.name}", f"scale={scale_name}"))
     servers = _servers(cells, configs)
     chosen = [cell for cell in cells if cell.row in rows and cell.column in columns]
     jobs: list[Job] = []
@@ -140,10 +141,10 @@ def _refuse(choices: dict[str, list[str]], experiment: Experiment, instead: Stan
         raise UserError(*mistakes)
 
 
-def _composed(cells: list[CellRuns]) -> dict[Overrides, RunConfig]:
-    """Every configuration of the cells, each composed once."""
+def _composed(cells: list[CellRuns], sweep: Overrides) -> dict[Overrides, RunConfig]:
+    """Every configuration of the cells, each composed once, as one of this sweep."""
     own = list(dict.fromkeys(overrides for cell in cells for overrides in cell.own))
-    return dict(zip(own, _sound([_compose(overrides) for overrides in own]), strict=True))
+    return dict(zip(own, _sound([_compose((*overrides, *sweep)) for overrides in own]), strict=True))
 
 
 def _servers(cells: list[CellRuns], configs: dict[Overrides, RunConfig]) -> dict[str, RunConfig]:

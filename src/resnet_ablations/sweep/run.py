@@ -31,6 +31,8 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     name = "sweep" if plan.record is None else plan.record.name
     missing = [job for job in plan.jobs if result_of(job) is None]
     configs = [job.config for job in missing]
+    for settings in {config.logger.model_dump_json(): config.logger for config in configs}.values():
+        settings.build().check()
     check_room(results, configs, at_once(configs) if configs else 0)
     for source in {job.config.data.model_dump_json(): job.config.data.source for job in plan.jobs}.values():
         source.prepare()

@@ -13,7 +13,7 @@ from typing import Any
 
 from submitit import SlurmExecutor
 from submitit.core.utils import FailedSubmissionError
-from submitit.helpers import Checkpointable
+from submitit.helpers import Checkpointable, TorchDistributedEnvironment
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
@@ -36,12 +36,16 @@ REQUEUES = 1_000_000
 
 
 class SlurmRun(Checkpointable):
-    """A run on its way to a node; submitit starts it there, and again if the time is up before it listens itself."""
+    """A run on its way to its nodes; submitit starts it there, in a task for each of its devices.
+
+    And again, if the time is up before it listens itself.
+    """
 
     def __init__(self, run: RunConfig, threads: int) -> None:
         self.frozen = run.plain()
         self.folder = run.folder
         self.threads = threads
+        """Of each task."""
 
     def __call__(self) -> None:
         """Train the run. When the job's time is nearly up, SIGUSR2 comes: checkpoint, and back into the queue.
@@ -57,9 +61,13 @@ class SlurmRun(Checkpointable):
             failed = Status(outcome="failed", iteration=0, iterations=steps, reason=error.messages[0], job=slurm_job())
             self.folder.set_status(failed)
             raise
+        if run.trainer.ranks > 1:
+            TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+            if run.trainer.nodes == 1:  # whatever its name resolves to
+                os.environ["MASTER_ADDR"] = "127.0.0.1"
         try:
             train_logged(run, self.threads, stop)
-        except SystemExit:
+        except SystemExit:  # in the first task: the others end without a word
             if stop.signal == signal.SIGUSR2:
                 _requeue()
             raise
@@ -117,7 +125,7 @@ def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Pat
 
     The caller has the results folder locked.
     """
-    given = {name: value for name, value in parameters.items() if value is not None}
+    given = {name: value for name, value in parameters.items() if value is not None} | _tasks(runs)
     threads = given.get("cpus_per_task") or 1
     # Held until each folder says which job is its own; a job that fails at once would be overwritten by that.
     options = {"requeue": True, "hold": True} | given.pop("additional_parameters", {})
@@ -144,6 +152,17 @@ def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Pat
             f"hydra/launcher=slurm: job {array} is submitted, but SLURM did not let it go: scontrol release {array}"
         ) from None
     return array
+
+
+def _tasks(runs: Sequence[RunConfig]) -> dict[str, Any]:
+    """Parameters of submitit for a task a device, all of which end with the first that fails."""
+    shapes = {(run.trainer.nodes, run.trainer.devices) for run in runs}
+    if len(shapes) > 1:
+        raise UserError("hydra/launcher=slurm: trainer.devices and trainer.nodes must be the same in all runs")
+    ((nodes, devices),) = shapes
+    if (nodes, devices) == (1, 1):
+        return {}
+    return {"nodes": nodes, "ntasks_per_node": devices, "srun_args": ["--kill-on-bad-exit=1"]}
 
 
 def _wait(

@@ -13,8 +13,8 @@ from typing import Any
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.claims import Claimed
-from resnet_ablations.training.run import Interrupted, train_run
-from resnet_ablations.training.stopping import StopRequest
+from resnet_ablations.training.run import train_run
+from resnet_ablations.training.stopping import Interrupted, StopRequest
 
 CLAIMED = 75
 """The exit code of a process whose run another one has: EX_TEMPFAIL of sysexits.h."""

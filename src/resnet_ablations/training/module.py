@@ -2,14 +2,16 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import DROPOUT, Batches, counter_generator
@@ -18,6 +20,8 @@ from resnet_ablations.probe.responses import Response, recorded_responses, summa
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.training.checkpoint import Checkpoint
 from resnet_ablations.training.compute import forget_gradients, in_memory_format, training_pass
+from resnet_ablations.training.ranks import ALONE, Ranks
+from resnet_ablations.training.running_statistics import RunningStatistics
 from resnet_ablations.training.sgd import set_learning_rate
 
 
@@ -26,7 +30,8 @@ class TrainingModule(pl.LightningModule):
 
     Lightning's batches are the numbers of micro-batches of `bn_batch` images: `schedule.batch_size / bn_batch` of
     them make one iteration, their gradients averaged, so that batch normalisation sees `bn_batch` images as it does
-    on the paper's two GPUs. The running statistics that evaluation uses follow every micro-batch.
+    on the paper's two GPUs. Of several ranks, each takes an equal run of them. The running statistics that evaluation
+    uses follow every micro-batch in order, whichever rank has it: see `RunningStatistics`.
     """
 
     def __init__(
@@ -37,14 +42,17 @@ class TrainingModule(pl.LightningModule):
         record: Callable[[CurveRow], None],
         after_iteration: Callable[[int], None],
         start: Checkpoint | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         super().__init__()
         self.network = in_memory_format(network, config.trainer.channels_last)
         self.compile_mode = config.trainer.compile
         self.training_pass = training_pass(self.network, self.compile_mode)
+        self.ranks = ranks
         self.schedule = config.schedule
         self.seed = config.seed
-        self.parts = config.schedule.batch_size // config.bn_batch
+        self.groups = config.groups
+        self.parts = config.groups // ranks.count
         self.batches = batches
         self.record = record
         self.after_iteration = after_iteration
@@ -58,7 +66,7 @@ class TrainingModule(pl.LightningModule):
         self.sums = torch.zeros(2, dtype=torch.float64)
         if start is not None:
             self.network.load_state_dict(start.network)
-            self.sums = start.sums
+            self.sums = start.sums if ranks.is_first else torch.zeros_like(start.sums)
             self.since_record = start.since_record
             self.training_seconds = start.seconds
 
@@ -75,6 +83,13 @@ class TrainingModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         self.batches.to(self.device)
         self.sums = self.sums.to(self.device)
+        if self.ranks.count > 1:
+            devices = [self.device] if self.device.type == "cuda" else None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # the argument's new name is younger than torch 2.6
+                network = _Passed(self.network, self.training_pass)
+                self.parallel = DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
+        self.statistics = RunningStatistics(self.network, self.ranks, self.groups)
         self.resumed_at = time.perf_counter()
 
     def on_train_start(self) -> None:
@@ -108,12 +123,22 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, micro_batch: int) -> Tensor:
         self.iteration, part = divmod(micro_batch, self.parts)
         # Dropout's masks, too, are a function of (seed, t); torch's CPU generator takes 32 bits of a seed.
-        torch.manual_seed(int(counter_generator(self.seed, DROPOUT, micro_batch).integers(2**32)))
+        number = self.iteration * self.groups + self.ranks.share.rank * self.parts + part
+        torch.manual_seed(int(counter_generator(self.seed, DROPOUT, number).integers(2**32)))
         images, labels = self.batches.train(self.iteration, part, self.parts)
-        logits = self.training_pass(images)
+        if part == 0:
+            self.statistics.before_parts()
+        logits = self._logits(images, is_last=part == self.parts - 1)
         loss = F.cross_entropy(logits, labels)
         self.sums += _loss_and_errors(logits.detach(), labels)
         return loss
+
+    def _logits(self, images: Tensor, is_last: bool) -> Tensor:
+        """What the network says of a part; in the backward pass of the last, the ranks average their gradients."""
+        if self.ranks.count == 1:
+            return self.training_pass(images)
+        with nullcontext() if is_last else self.parallel.no_sync():
+            return self.parallel(images)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
         forget_gradients(optimizer, self.compile_mode)
@@ -124,6 +149,7 @@ class TrainingModule(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         if (batch + 1) % self.parts:
             return
+        self.statistics.after_parts()
         iteration = self.iteration + 1
         self.since_record += 1
         last = iteration == self.schedule.iterations
@@ -134,6 +160,7 @@ class TrainingModule(pl.LightningModule):
 
     def _record(self, iteration: int, evaluated: bool) -> None:
         images = self.since_record * self.schedule.batch_size
+        self.ranks.add_up(self.sums)
         train_loss, train_errors = self.sums.tolist()
         self.sums.zero_()
         self.since_record = 0
@@ -162,13 +189,13 @@ class TrainingModule(pl.LightningModule):
 
     def evaluate(self) -> tuple[float, float]:
         """Cross-entropy and error (%) on the test set, each image counted once, by the running statistics of BN."""
-        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        count = 0
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         with self._evaluation():
             for images, labels in self.batches.test():
-                sums += _loss_and_errors(self.network(images), labels)
-                count += len(labels)
-        loss, errors = sums.tolist()
+                sums[:2] += _loss_and_errors(self.network(images), labels)
+                sums[2] += len(labels)
+        self.ranks.add_up(sums)
+        loss, errors, count = sums.tolist()
         return loss / count, 100 * errors / count
 
     def on_train_end(self) -> None:
@@ -178,28 +205,52 @@ class TrainingModule(pl.LightningModule):
         with self._evaluation():
             with recorded_responses(self.network) as self.responses:
                 _, top5_error = self._errors((images[:, None], labels) for images, labels in self.batches.test())
+            for response in self.responses:
+                response.totals = response.totals.to(self.device)
+                self.ranks.add_up(response.totals)
             self.metrics = summary(self.responses) | ({"top5_error": top5_error} if self.batches.top5 else {})
             for name, crops in self.batches.protocols().items():
                 self.metrics[f"{name}_error"], self.metrics[f"{name}_top5_error"] = self._errors(crops())
 
     def _errors(self, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
         """Top-1 and top-5 error (%) of N × crops × C × H × W images, by the mean softmax over an image's crops."""
-        wrong = torch.zeros(2, dtype=torch.float64, device=self.device)
-        count = 0
+        wrong = torch.zeros(3, dtype=torch.float64, device=self.device)
         for images, labels in batches:
             scores = self.network(images.flatten(0, 1)).float().softmax(1).unflatten(0, images.shape[:2]).mean(1)
             hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
-            wrong += torch.stack([(~hits[:, 0]).sum(), (~hits.any(1)).sum()])
-            count += len(labels)
-        top1, top5 = (100 * wrong / count).tolist()
+            wrong[:2] += torch.stack([(~hits[:, 0]).sum(), (~hits.any(1)).sum()])
+            wrong[2] += len(labels)
+        self.ranks.add_up(wrong)
+        top1, top5 = (100 * wrong[:2] / wrong[2]).tolist()
         return top1, top5
 
     @contextmanager
     def _evaluation(self) -> Iterator[None]:
         self.network.eval()
-        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+        with self.gathered(), torch.no_grad(), self.trainer.precision_plugin.forward_context():
             yield
         self.network.train()
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Inside, every rank has the running statistics and the curve's sums of one that saw all micro-batches."""
+        self.ranks.add_up(self.sums)
+        with self.statistics.gathered():
+            yield
+        if not self.ranks.is_first:
+            self.sums.zero_()
+
+
+class _Passed(nn.Module):
+    """A network as a module whose forward pass is another one's, such as its compiled one."""
+
+    def __init__(self, network: nn.Module, training_pass: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        self._pass = training_pass
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._pass(images)
 
 
 def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -13,13 +14,14 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch import nn
 
-from resnet_ablations.build import build_network
-from resnet_ablations.config import RunConfig, TrainerSettings
+from resnet_ablations.build import build_network, multiply_adds
+from resnet_ablations.config import RunConfig, TrainerSettings, validate
 from resnet_ablations.data.array_batches import ArrayBatches
-from resnet_ablations.data.batches import Batches
+from resnet_ablations.data.batches import WHOLE, Batches, Share
 from resnet_ablations.data.file_batches import FileBatches
 from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
+from resnet_ablations.loggers.following import shown
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.claims import Claim, slurm_job
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
@@ -29,59 +31,59 @@ from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
 from resnet_ablations.training.compute import check_compute, set_float32_precision
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.stopping import StopRequest
+from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank, train_in_ranks
+from resnet_ablations.training.stopping import Interrupted, StopRequest
 
 log = logging.getLogger(__name__)
 
 
-class Interrupted(Exception):
-    """A signal, whose number this carries, ended the run before its time; it goes on from its checkpoint."""
-
-    def __init__(self, signal: int) -> None:
-        super().__init__(signal)
-        self.signal = signal
-
-
-def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result:
+def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | None:
     """Train a run to its end, from its checkpoint where it has one, or return what it left when it was trained before.
+
+    Where SLURM or `torchrun` started a process for each of its devices, all of them call this, and only the first
+    gets the result; else one process calls it and starts the others.
 
     Raise `Claimed` where another process trains it, and `Interrupted` when a stop is asked for (by default with SIGINT
     or SIGTERM), with a checkpoint of the last whole step; whatever else goes wrong is noted in the folder and raised
     again, as a `UserError` where a person can mend it.
     """
-    folder = config.folder
+    folder, stop = config.folder, stop or StopRequest(signal.SIGINT, signal.SIGTERM)
     if (result := folder.result()) is not None:
         folder.tidy()
         return result
-    accelerator_of(config)
-    with room_in(folder.path), Claim(folder.path):
+    check_devices(config)
+    if outer_rank(config.trainer.ranks):
+        # The first says how it ended, when it has written what there is to write.
+        with _logged(folder), suppress(Interrupted):
+            _train(config, stop)
+        return None
+    # Outermost after the claim: a logger is done when the folder says how the run ended, and before another goes on.
+    with room_in(folder.path), Claim(folder.path), _logged(folder), shown(folder, config.logger.build()):
         # The one who had the claim before may have finished it.
-        return folder.result() or _train_claimed(config, folder, stop or StopRequest(signal.SIGINT, signal.SIGTERM))
+        return folder.result() or _train_claimed(config, folder, stop)
 
 
 def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result:
     status = Status(outcome="running", iteration=0, iterations=config.schedule.iterations, job=slurm_job())
-    handler = logging.FileHandler(folder.log, encoding="utf-8")
-    package_log = logging.getLogger("resnet_ablations")
-    package_log.addHandler(handler)
-    package_log.setLevel(logging.INFO)
     try:
         folder.start(config.plain())
         folder.set_status(status)
-        with stop:
-            result = _train(config, folder, status, stop)
+        if config.trainer.ranks == 1 or outer_rank(config.trainer.ranks) is not None:
+            result = _train(config, stop)
+        else:
+            with stop:
+                result = train_in_ranks(config.trainer.devices, _train_frozen, (config.plain(),), stop)
+        assert result is not None
         folder.finish(result)
     except (Interrupted, KeyboardInterrupt, SystemExit) as end:
+        status = folder.status() or status
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
         # Lightning raises the last two itself, where a signal comes before the stop request listens.
         number = signal.SIGINT if isinstance(end, KeyboardInterrupt) else signal.SIGTERM
         raise end if isinstance(end, Interrupted) else Interrupted(stop.signal or number) from end
     except BaseException as error:
-        _note_failure(folder, status, error)
+        _note_failure(folder, folder.status() or status, error)
         raise
-    finally:
-        package_log.removeHandler(handler)
-        handler.close()
     return result
 
 
@@ -91,56 +93,107 @@ def _note_failure(folder: RunFolder, status: Status, error: BaseException) -> No
         reason = error.messages[0]
     elif isinstance(error, OSError) and error.errno in FULL:
         reason = no_space(folder.path)
+    elif isinstance(error, RankFailed):
+        log.error("%s", error)
+        reason = str(error).splitlines()[0]
     else:
         log.exception("%s failed", folder.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason}))
+    died = isinstance(error, RankDied)
+    folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason, "died": died}))
 
 
-def _train(config: RunConfig, folder: RunFolder, status: Status, stop: StopRequest) -> Result:
+def _train_frozen(frozen: dict[str, Any], stop: StopRequest) -> Result | None:
+    """Train as a rank that another process has started."""
+    config = validate(frozen)
+    with _logged(config.folder):
+        return _train(config, stop)
+
+
+def _train(config: RunConfig, stop: StopRequest) -> Result | None:
+    """Train as the rank that this process is; the first has the result."""
+    gpu = accelerator_of(config) == "gpu"
+    with stop, joined(config.trainer.ranks, gpu=gpu) as ranks:
+        return _train_as(ranks, config, config.folder, stop)
+
+
+@contextmanager
+def _logged(folder: RunFolder) -> Iterator[None]:
+    """Whatever this package says goes to the run's log, too."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(folder.log, encoding="utf-8")
+    package_log = logging.getLogger("resnet_ablations")
+    package_log.addHandler(handler)
+    package_log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package_log.removeHandler(handler)
+        handler.close()
+
+
+def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
     began = time.monotonic()
-    threads = config.trainer.threads or usable_cores()
+    threads = config.trainer.threads or max(1, usable_cores() // config.trainer.devices)
     torch.set_num_threads(threads)
     network = initialised_network(config)
-    start = load_checkpoint(folder)
+    start = ranks.from_first(lambda: load_checkpoint(folder))
     done = 0 if start is None else start.iteration
     began -= 0.0 if start is None else start.elapsed
     iterations = config.schedule.iterations
-    begun = HEADER if start is None else start.curve
-    with CurveFile(folder.curve, begun) as curve, quiet_lightning(), closing(load_batches(config)) as batches:
+    status = Status(outcome="running", iteration=done, iterations=iterations, job=slurm_job())
+    stopped = 0
+    with ExitStack() as stack:
+        stack.enter_context(quiet_lightning())
+        batches = stack.enter_context(closing(load_batches(config, ranks.share)))
+        # The others write nothing.
+        begun = HEADER if start is None else start.curve
+        curve = stack.enter_context(CurveFile(folder.curve, begun)) if ranks.is_first else None
         # Lightning takes SIGTERM over, and would stop between the micro-batches of a step.
         own_signals = LambdaCallback(on_train_start=lambda *_: stop.again())
-        trainer = lightning_trainer(config, iterations - done, own_signals)
-        origin = provenance(_device(trainer), threads)
-        log.info("%s on %s, %s threads, from step %s", config.key, origin["machine"]["device"], threads, done)
+        trainer = lightning_trainer(config, iterations - done, ranks, own_signals)
+        origin = provenance(_device(trainer, ranks), threads)
+        if ranks.is_first:
+            device = origin["machine"]["device"]
+            log.info("%s on %s, %s threads, from step %s", config.key, device, threads, done)
         rows: list[CurveRow] = []
         saved = time.monotonic()
 
         def record(row: CurveRow) -> None:
             rows.append(row)
-            curve.append(row)
-            log.info("%s", _line(row, iterations, module.images_per_second))
+            if curve is not None:
+                curve.append(row)
+                log.info("%s", _line(row, iterations, module.images_per_second))
 
         def after_iteration(iteration: int) -> None:
-            nonlocal saved
+            nonlocal saved, stopped
             status.iteration = iteration
-            if time.time() - status.updated > 1:
+            if ranks.is_first and time.time() - status.updated > 1:
                 status.images_per_second = module.images_per_second
                 images_left = (iterations - iteration) * config.schedule.batch_size
                 status.seconds_left = images_left / status.images_per_second
                 folder.set_status(status)
             if iteration == iterations or module.diverged:
                 return  # from a checkpoint of the end, nothing could be trained to make the curve's last row
-            stopping = stop.signal is not None
-            if stopping or _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved):
-                save_checkpoint(folder, module.checkpoint(config.key, curve.text, time.monotonic() - began))
+            due = int(ranks.is_first and _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved))
+            stopped, due = ranks.highest(stop.signal or 0, due)
+            if stopped or due:
+                with module.gathered():
+                    if curve is not None:
+                        save_checkpoint(folder, module.checkpoint(config.key, curve.text, time.monotonic() - began))
                 saved = time.monotonic()
-            trainer.should_stop = trainer.should_stop or stopping
+            if stopped:
+                stop.signal = stopped  # which may have come to another rank
+                trainer.should_stop = True
+                if ranks.is_first:
+                    folder.set_status(status)
 
-        module = TrainingModule(network, config, batches, record, after_iteration, start)
+        module = TrainingModule(network, config, batches, record, after_iteration, start, ranks)
         trainer.fit(module, train_dataloaders=range(done * module.parts, iterations * module.parts))
-    if stop.signal is not None and status.iteration < iterations and not module.diverged:
-        raise Interrupted(stop.signal)
+    if stopped:
+        raise Interrupted(stopped)
+    if not ranks.is_first:
+        return None
     folder.write_responses((response.layer, response.std) for response in module.responses)
     last = rows[-1]
     sound = not module.diverged
@@ -157,6 +210,7 @@ def _train(config: RunConfig, folder: RunFolder, status: Status, stop: StopReque
         metrics={name: float(f"{value:.6g}") for name, value in module.metrics.items()},
         weights=weights_digest(network),
         parameters=parameter_count(network),
+        multiply_adds=multiply_adds(config),
         seconds=round(time.monotonic() - began, 2),
         images_per_second=round(last.iteration * config.schedule.batch_size / module.training_seconds, 1),
         provenance=origin | {"finished": now()},
@@ -168,20 +222,25 @@ def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float)
     return seconds >= 60 * trainer.checkpoint_minutes or (every is not None and iteration % every == 0)
 
 
-def lightning_trainer(config: RunConfig, iterations: int, *callbacks: pl.Callback) -> pl.Trainer:
-    """Lightning's trainer for so many iterations of a run, and torch's global settings that go with it."""
+def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks, *callbacks: pl.Callback) -> pl.Trainer:
+    """Lightning's trainer for so many iterations of a run, and torch's global settings that go with it.
+
+    Lightning knows of the rank's own device alone: its DDP would start this program again for each rank, broadcast
+    in a signal's handler, and wait for every rank before every micro-batch.
+    """
     # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
     torch.backends.cudnn.benchmark = False
     # Filling memory that nobody reads costs some 8 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    accelerator = accelerator_of(config)
     return pl.Trainer(
-        accelerator=accelerator_of(config),
-        devices=1,
+        accelerator=accelerator,
+        devices=[ranks.local_rank % torch.cuda.device_count()] if accelerator == "gpu" else 1,
         # Under SLURM, Lightning would count the job's tasks and requeue the job in its own way.
         plugins=[LightningEnvironment()],
         precision=set_float32_precision(config.precision),
         max_steps=iterations,
-        accumulate_grad_batches=config.schedule.batch_size // config.bn_batch,
+        accumulate_grad_batches=config.groups // ranks.count,
         callbacks=list(callbacks),
         deterministic=True,
         logger=False,
@@ -197,9 +256,10 @@ def initialised_network(config: RunConfig) -> nn.Module:
     return build_network(config)
 
 
-def load_batches(config: RunConfig) -> Batches:
+def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
     """The batches of a run: of arrays where the data set lies in memory, else of files decoded while it trains."""
     data, schedule = config.data, config.schedule
+    threads = config.trainer.threads or max(1, usable_cores() // config.trainer.devices)
     match data.load():
         case Images() as images:
             return ArrayBatches(
@@ -209,6 +269,7 @@ def load_batches(config: RunConfig) -> Batches:
                 normalisation=data.normalisation,
                 batch_size=schedule.batch_size,
                 seed=config.seed,
+                share=share,
             )
         case ImageFiles() as files:
             return FileBatches(
@@ -216,7 +277,8 @@ def load_batches(config: RunConfig) -> Batches:
                 batch_size=schedule.batch_size,
                 seed=config.seed,
                 iterations=schedule.iterations,
-                workers=config.trainer.workers or config.trainer.threads or usable_cores(),
+                workers=config.trainer.workers or threads,
+                share=share,
             )
 
 
@@ -257,6 +319,21 @@ def accelerator_of(config: RunConfig) -> str:
     return accelerator
 
 
-def _device(trainer: pl.Trainer) -> str:
+def check_devices(config: RunConfig) -> None:
+    """Raise `UserError` if the devices that a run is to be trained on are not there."""
+    wanted, is_started = config.trainer.devices, outer_rank(config.trainer.ranks) is not None
+    # SLURM may show each process one GPU of its own.
+    enough = (wanted, 1) if is_started else (wanted,)
+    if accelerator_of(config) == "gpu" and (there := torch.cuda.device_count()) < wanted and there not in enough:
+        raise UserError(f"trainer.devices={wanted}: there are {there} CUDA GPUs here; or trainer.accelerator=cpu")
+    if config.trainer.nodes > 1 and not is_started:
+        raise UserError(
+            f"trainer.nodes={config.trainer.nodes}: only SLURM (hydra/launcher=slurm) or torchrun starts a run on "
+            "several machines; allowed here: 1"
+        )
+
+
+def _device(trainer: pl.Trainer, ranks: Ranks) -> str:
     device = trainer.strategy.root_device
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    return name if ranks.count == 1 else f"{ranks.count} × {name}"

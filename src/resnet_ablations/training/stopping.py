@@ -7,6 +7,14 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 
+class Interrupted(Exception):
+    """A signal, whose number this carries, ended the run before its time; it goes on from its checkpoint."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
 class StopRequest:
     """Listens, as a context, to the signals of these numbers; `signal` is the first that came, if any.
 

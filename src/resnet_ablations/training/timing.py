@@ -17,6 +17,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
 from resnet_ablations.training.compute import CUDA_GRAPHS
 from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.ranks import ALONE
 from resnet_ablations.training.run import accelerator_of, lightning_trainer, quiet_lightning
 
 SECONDS: Final = 1.0
@@ -71,7 +72,8 @@ def step_seconds(
     finally:
         torch.set_num_threads(before)
         gc.collect()  # Lightning's objects hold each other, and the network
-    return StepSeconds(step * config.schedule.batch_size / images, evaluation / images)
+    ranks = config.trainer.ranks
+    return StepSeconds(step * config.schedule.batch_size / images / ranks, evaluation / images / ranks)
 
 
 def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: int) -> tuple[float, float]:
@@ -98,7 +100,7 @@ def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: i
 
     batches = _RandomImages(images, config.data.source.shape, config.data.source.classes)
     module = TrainingModule(build_network(config), config, batches, lambda row: None, after_iteration)
-    trainer = lightning_trainer(config, never)
+    trainer = lightning_trainer(config, never, ALONE)
     trainer.fit(module, train_dataloaders=range(never))
     return statistics.median(end - start for start, end in pairwise(ends)), evaluation
 

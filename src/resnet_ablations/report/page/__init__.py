@@ -1,0 +1,1 @@
+"""The page: everything that the report says, in one file."""

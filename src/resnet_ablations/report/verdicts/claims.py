@@ -1,0 +1,77 @@
+"""What the papers conclude from their tables and figures: `experiments/claims.yaml`."""
+
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from resnet_ablations import experiments
+from resnet_ablations.errors import UserError, mistakes_in_file
+from resnet_ablations.experiments import CLAIMS, Experiment, load_experiment
+from resnet_ablations.report.cells.cell import is_error
+from resnet_ablations.report.verdicts.relations import AnyRelation
+
+
+class Claim(BaseModel):
+    """One claim: a sentence in our words, where the paper says it, and the relation between cells that it states."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    sentence: str
+    where: str
+    experiment: str
+    relation: AnyRelation
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    claims: list[Claim]
+
+
+def load_claims() -> list[Claim]:
+    """Read and check `experiments/claims.yaml`; none where there is no such file.
+
+    Raise `UserError` for a broken file, and for each claim about cells that its experiment does not have, or of which
+    such a relation cannot be.
+    """
+    path = experiments.EXPERIMENTS / f"{CLAIMS}.yaml"
+    if not path.exists():
+        return []
+    try:
+        claims = _File.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)).claims
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    except ValidationError as error:
+        raise UserError(*(f"{path}: {mistake}" for mistake in mistakes_in_file(error))) from None
+    ids = [claim.id for claim in claims]
+    mistakes = [f"{path}: {name}: two claims have this id" for name in sorted({i for i in ids if ids.count(i) > 1})]
+    declared = {name: load_experiment(name) for name in dict.fromkeys(claim.experiment for claim in claims)}
+    for claim in claims:
+        mistakes += [f"{path}: {claim.id}: {mistake}" for mistake in _mistakes(claim, declared[claim.experiment])]
+    if mistakes:
+        raise UserError(*mistakes)
+    return claims
+
+
+def _mistakes(claim: Claim, experiment: Experiment) -> list[str]:
+    relation = claim.relation
+    there = {f"{row.id}/{column.id}": (row, column, cell) for row, column, cell in experiment.cells()}
+    names = {name: experiment.full_cell_id(name) for name in relation.cells}
+    if unknown := [name for name, full in names.items() if full not in there]:
+        return [f"no cell {', '.join(unknown)} in {experiment.name}; allowed: {', '.join(there)}"]
+    found = [there[full] for full in names.values()]
+    mistakes = [f"{row.id} is not ours to run" for row, _, _ in found if not row.configurations]
+    for name in relation.sole:
+        row, _, cell = there[names[name]]
+        if len(row.configurations) > 1:
+            mistakes.append(f"{name} has {len(row.configurations)} configurations, of which {relation.kind} knows none")
+        if relation.is_about_print and not isinstance(cell.printed, float):
+            mistakes.append(f"the paper prints no number for {name}")
+    metrics = sorted({cell.metric or column.metric for _, column, cell in found})
+    if len(metrics) > 1:
+        mistakes.append(f"its cells show different metrics: {', '.join(metrics)}")
+    if relation.is_about_errors and not all(map(is_error, metrics)):
+        mistakes.append(f"{relation.kind} is about errors, not about {', '.join(metrics)}")
+    return mistakes

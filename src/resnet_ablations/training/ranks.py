@@ -1,0 +1,199 @@
+"""The processes that train one run together, each on a device of its own and each a rank."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, Final, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from resnet_ablations.data.batches import WHOLE, Share
+from resnet_ablations.errors import UserError
+from resnet_ablations.training.stopping import Interrupted, StopRequest
+
+T = TypeVar("T")
+
+LATER_SECONDS = 1.0
+"""A rank whose peer is gone fails, too: it says so only after the supervisor has heard of the peer."""
+
+
+class RankFailed(Exception):
+    """A rank of the run could not go on; the message's first line says which and why."""
+
+
+class RankDied(RankFailed):
+    """It ended without a word: it was killed, or memory ran out."""
+
+
+class Ranks:
+    """What the ranks of a run do together; each must call the same methods in the same order. One rank is alone."""
+
+    def __init__(self, share: Share, local_rank: int = 0) -> None:
+        self.share = share
+        self.local_rank = local_rank
+        """The place of its device on its machine."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.share.rank == 0
+
+    @property
+    def count(self) -> int:
+        return self.share.count
+
+    def add_up(self, *tensors: Tensor) -> None:
+        """Make each tensor the sum of those of all ranks."""
+        if self.count > 1:
+            for tensor in tensors:
+                dist.all_reduce(tensor)
+
+    def highest(self, *numbers: int) -> list[int]:
+        """Of each number, the highest that a rank has."""
+        numbers_of_all = torch.tensor(numbers)  # on the CPU, lest a GPU be waited for
+        if self.count > 1:
+            dist.all_reduce(numbers_of_all, dist.ReduceOp.MAX)
+        return numbers_of_all.tolist()
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What the first rank makes, for all."""
+        made = [make() if self.is_first else None]
+        if self.count > 1:
+            dist.broadcast_object_list(made)
+        return made[0]  # type: ignore[return-value]
+
+
+ALONE: Final = Ranks(WHOLE)
+"""The rank of a run on one device."""
+
+
+def outer_rank(count: int) -> int | None:
+    """Which of the run's `count` ranks this process is, where SLURM or `torchrun` started one for each; else None.
+
+    Raise `UserError` where they started another number.
+    """
+    if count == 1 or "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return None
+    if (started := int(os.environ["WORLD_SIZE"])) != count:
+        raise UserError(
+            f"WORLD_SIZE={started}: so many processes were started, but trainer.devices × trainer.nodes = {count}"
+        )
+    return int(os.environ["RANK"])
+
+
+@contextmanager
+def joined(count: int, *, gpu: bool) -> Iterator[Ranks]:
+    """Join the others of `count` ranks, who are told from the variables that `torchrun` sets."""
+    if count == 1:
+        yield ALONE
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", init_method="env://")
+    yield Ranks(Share(dist.get_rank(), count), int(os.environ["LOCAL_RANK"]))
+    # Not where something failed: the others are to fail of it only after that is told, when this process ends.
+    dist.destroy_process_group()
+
+
+def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...], stop: StopRequest) -> T:
+    """What `work(*arguments, stop)` comes to in the first of `count` processes of this machine, which are ranks.
+
+    Both go to the processes, so they must be picklable. A stop asked for here is passed on as SIGTERM. What the first
+    rank that fails raises is raised again where it is a person's or the disk's fault, and as `RankFailed` otherwise;
+    the others are killed then.
+    """
+    # The ranks' meeting place lives here, at a port that is free.
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(count)}
+    meeting |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    context = multiprocessing.get_context("spawn")
+    processes: list[SpawnProcess] = []
+    answers: dict[Connection, int] = {}
+    console = logging.getLogger().hasHandlers()
+    for rank in range(count):
+        environment = meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_be_rank, args=(environment, console, sender, work, arguments))
+        process.start()
+        sender.close()
+        processes.append(process)
+        answers[receiver] = rank
+    told = False
+    try:
+        while answers:
+            if stop.signal is not None and not told:
+                told = True
+                for process in processes:
+                    process.terminate()
+            for receiver in cast(list[Connection], wait(list(answers), timeout=0.5)):
+                rank = answers.pop(receiver)
+                answer = _answer(receiver, processes[rank], f"rank {rank} of {count}")
+                if rank == 0:
+                    first = answer
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
+    finally:
+        for process in processes:
+            process.join()
+    if isinstance(first, BaseException):
+        raise first
+    return first
+
+
+def _answer(receiver: Connection, process: SpawnProcess, name: str) -> Any:
+    """What a rank came to; raise what it failed with."""
+    try:
+        answer, failed = receiver.recv()
+    except EOFError:
+        process.join()
+        code = process.exitcode or 0
+        ending = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        raise RankDied(f"{name} {ending}") from None
+    if failed:
+        raise answer
+    return answer
+
+
+def _be_rank(
+    environment: Mapping[str, str],
+    console: bool,
+    sender: Connection,
+    work: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    """Do the work, and send what it came to or what was raised."""
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes it on
+    threading.Thread(target=_die_with_supervisor, daemon=True).start()
+    if console:
+        logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    try:
+        sender.send((work(*arguments, StopRequest(signal.SIGTERM)), False))
+    except Interrupted as stopped:  # all of them, and the first may still have something to write
+        sender.send((stopped, False))
+    except (UserError, OSError) as error:
+        sender.send((error, True))
+    except Exception as error:
+        name = f"rank {environment['RANK']} of {environment['WORLD_SIZE']}"
+        time.sleep(LATER_SECONDS)
+        reason = f"{name}: {type(error).__name__}: {error}".splitlines()[0]
+        sender.send((RankFailed(f"{reason}\n{traceback.format_exc()}"), True))
+
+
+def _die_with_supervisor() -> None:
+    """Nobody has the run's claim any more, so nothing may be written from here on."""
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
+    wait([supervisor.sentinel])
+    os._exit(1)

@@ -1,0 +1,43 @@
+"""Send runs to wandb's server from their folders: those trained with logger=wandb, or any that are named."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.loggers.wandb import WandbLogger
+from resnet_ablations.loggers.wandb_uploads import upload
+from resnet_ablations.results.run_folder import RunFolder, folders_named
+
+
+def main() -> None:
+    """Upload what the server lacks."""
+    parser = argparse.ArgumentParser(prog="python -m resnet_ablations.wandb_sync", description=__doc__)
+    parser.add_argument("results", type=Path, help="the results folder")
+    parser.add_argument("runs", nargs="*", help="names of runs, or patterns such as 'resnet56-dropout-*'")
+    arguments = parser.parse_args()
+    try:
+        with exit_on_user_error():
+            upload(folders_named(arguments.results, arguments.runs) if arguments.runs else _mirrored(arguments.results))
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit as end:
+        code = int(end.code or 0)
+    sys.stdout.flush()
+    # Not by way of what wandb does at exit, which may wait for its server.
+    os._exit(code)
+
+
+def _mirrored(results: Path) -> list[RunFolder]:
+    """The runs whose configuration says logger=wandb; raise `UserError` where there is none."""
+    folders = [RunFolder(results, path.parent.name) for path in sorted(results.glob("runs/*/config.yaml"))]
+    mirrored = [folder for folder in folders if WandbLogger.__name__ in folder.config.read_text(encoding="utf-8")]
+    if not mirrored:
+        raise UserError(f"{results}: no run was trained with logger=wandb; name others: RUNS='…'")
+    return mirrored
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Runs on two devices, of which one process is killed or told to stop: its sibling goes with it, and nobody else."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from commands import processes
+from observing import wait_until
+from sweeps import HOW, ONE, Sweeps, part_of
+
+TWO_RANKS = (
+    "trainer.devices=2",
+    "hydra.launcher.processes=1",
+    "sweep.retries=0",
+    "schedule.iterations=150",
+    "schedule.log_every=4",
+)
+
+
+def ranks_of(sweeps: Sweeps, group: int, key: str) -> list[int]:
+    """The processes that train a run, the first rank first; none before all are there."""
+    if (supervisor := sweeps.owners().get(key)) is None:
+        return []
+    children = sorted(pid for pid, parent, _ in processes(group) if parent == supervisor)
+    found = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return found if len(found) == 2 else []
+
+
+def rows_of(sweeps: Sweeps, key: str) -> int:
+    curves = [folder.curve for folder in sweeps.runs if folder.key == key and folder.curve.exists()]
+    return sum(max(0, curve.read_bytes().count(b"\n") - 1) for curve in curves)
+
+
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 1])
+def test_a_killed_rank_ends_its_run_and_no_other(sweeps: Sweeps, rank: int) -> None:
+    two = (*ONE, *HOW, *TWO_RANKS, "seed=0,1")
+    command = sweeps.start(*two)
+    wait_until(lambda: len(sweeps.runs) == 2)
+    struck = sweeps.run_of("-s0").key
+    assert command.reached(lambda: rows_of(sweeps, struck) >= 5)
+    os.kill(ranks_of(sweeps, command.pid, struck)[rank], signal.SIGKILL)
+
+    assert command.wait() == 1
+    wait_until(lambda: not list(processes(command.pid)))
+    states = sweeps.states
+    assert {key[-2:]: state.outcome for key, state in states.items()} == {"s0": "failed", "s1": "finished"}
+    assert states[struck].reason == f"rank {rank} of 2 was killed by signal 9"
+    assert states[struck].resumable_from is not None
+
+    # The same command goes on, and what it leaves is what runs on one device leave: nothing of the other ranks.
+    assert sweeps.run(*two).code == 0
+    assert {state.outcome for state in sweeps.states.values()} == {"finished"}
+    assert sweeps.temporary_files() == set()
+    names = {path.name for path in (sweeps.results / "runs" / struck).iterdir()}
+    assert names == {"config.yaml", "curve.csv", "layer_responses.csv", "log.txt", "result.json"}
+    assert {path.name for path in sweeps.results.iterdir()} == {".lock", "runs"}
+    assert {path.name for path in sweeps.place.iterdir()} == {"results", "said.txt"}
+
+
+def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on_exactly(
+    sweeps: Sweeps, sweeps_in: object
+) -> None:
+    one = (*ONE, *HOW, *TWO_RANKS)
+    command = sweeps.start(*one)
+    wait_until(lambda: len(sweeps.runs) == 1)
+    key = sweeps.runs[0].key
+    assert command.reached(lambda: rows_of(sweeps, key) >= 5)
+    os.kill(ranks_of(sweeps, command.pid, key)[1], signal.SIGTERM)
+
+    assert command.wait() == 1
+    (state,) = sweeps.states.values()
+    assert state.outcome == "interrupted"
+    assert state.resumable_from == state.iteration
+    wait_until(lambda: not list(processes(command.pid)))
+
+    assert sweeps.run(*one).code == 0
+    straight = sweeps_in("straight")  # type: ignore[operator]
+    assert straight.run(*one).code == 0
+    assert part_of(sweeps.outcome(), key) == part_of(straight.outcome(), key)

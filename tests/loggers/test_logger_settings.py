@@ -1,0 +1,111 @@
+"""Which logger, and what it is told: none of it is part of a run's key."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations import clean
+from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.errors import UserError
+from resnet_ablations.loggers.logger import NoLogger
+from resnet_ablations.loggers.wandb import WandbLogger
+from resnet_ablations.overrides import compose
+from resnet_ablations.publish import _copy_run
+from resnet_ablations.results.keys import is_location
+from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.sweep.plan import plan
+from resnet_ablations.train import main
+from resnet_ablations.training.run import train_run
+
+Config = Callable[..., RunConfig]
+
+
+@pytest.mark.parametrize("logger", ["none", "csv", "tensorboard", "wandb"])
+def test_the_key_is_that_without_a_logger(config: Config, logger: str) -> None:
+    run = config(f"logger={logger}")
+    assert run.key == config().key
+    assert is_location(f"logger={logger}")
+    assert validate(run.plain()).plain() == run.plain()
+
+
+def test_no_logger_is_the_default_also_of_what_was_frozen_before_there_were_any(config: Config) -> None:
+    tree = config().plain()
+    del tree["logger"]
+    assert isinstance(validate(tree).logger.build(), NoLogger)
+    assert validate(tree).plain() == config().plain()
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("logger=mlflow", "logger=mlflow: no such option; allowed: csv, none, tensorboard, wandb"),
+        ("logger._target_=os.system", "logger._target_=os.system: must name a Logger class"),
+        ("logger.wait_seconds=-1", "logger.wait_seconds=-1: must be greater than or equal to 0"),
+        ("logger.project=mine", "logger.project=mine: no such key here"),
+    ],
+)
+def test_mistakes(config: Config, override: str, told: str) -> None:
+    with pytest.raises(UserError, match=f"^{told}"):
+        config("logger=wandb", override)
+
+
+def wandb_of(run: RunConfig) -> WandbLogger:
+    logger = run.logger.build()
+    assert isinstance(logger, WandbLogger)
+    return logger
+
+
+def test_a_sweep_tells_wandb_which_experiment_at_which_scale(tmp_path: Path) -> None:
+    overrides = ("experiment=shortcuts", "scale=quick", f"paths.results={tmp_path}")
+    shown, unseen = plan((*overrides, "logger=wandb")), plan(overrides)
+    assert {(wandb_of(job.config).group, wandb_of(job.config).job_type) for job in shown.jobs} == {
+        ("shortcuts", "quick")
+    }
+    assert [job.config.key for job in shown.jobs] == [job.config.key for job in unseen.jobs]
+    assert shown.record is not None
+    assert unseen.record is not None
+    assert shown.record.name == unseen.record.name
+    assert shown.record.configurations.keys() == unseen.record.configurations.keys()
+
+
+def test_one_may_tell_it_otherwise() -> None:
+    assert wandb_of(compose(["logger=wandb"])).group is None
+    assert wandb_of(compose(["logger=wandb", "logger.group=mine"])).group == "mine"
+
+
+@pytest.mark.parametrize("arguments", [["logger=wandb"], ["-m", "logger=wandb", "seed=0,1"]])
+def test_without_a_key_neither_a_run_nor_a_sweep_is_begun(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One line, nothing written, and nothing asked, though there is nobody to answer."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("error: logger=wandb: no API key for http://127.0.0.1:9: wandb login, or set WANDB_API_KEY")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_logger_left_is_cleaned_away_with_its_run_and_not_published(
+    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = config("logger=csv")
+    train_run(run)
+    (run.folder.path / "wandb").mkdir()
+    (run.folder.path / "wandb" / "latest-run").symlink_to("gone")
+    results, reference = Path(run.paths.results), tmp_path / "reference"
+    reference.mkdir()
+    assert _copy_run(results, reference, run.key)
+    published = {path.name for path in RunFolder(reference, run.key).path.iterdir()}
+    assert published == {"config.yaml", "curve.csv", "layer_responses.csv", "result.json"}
+    assert "logger" not in RunFolder(reference, run.key).config.read_text()
+    monkeypatch.setattr(sys, "argv", ["clean", str(results), run.key])
+    monkeypatch.setattr("builtins.input", lambda question: "y")
+    clean.main()
+    assert list((results / "runs").iterdir()) == []

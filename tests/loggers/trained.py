@@ -1,0 +1,79 @@
+"""Tiny runs that end in one way or another, and what their curves hold."""
+
+import os
+import signal
+from contextlib import closing
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.results.curve import CurveReader
+from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.run import train_run
+from resnet_ablations.training.stopping import Interrupted
+
+STEPS = ("schedule.log_every=1", "schedule.evaluate_every=2", "trainer.checkpoint_iterations=2")
+
+
+def points(folder: RunFolder) -> list[dict[str, float]]:
+    """The curve, as a logger has it: what was not measured is not there."""
+    with closing(CurveReader(folder.curve)) as curve:
+        return [{name: value for name, value in vars(row).items() if value is not None} for row in curve.rows()]
+
+
+def happening_at(monkeypatch: pytest.MonkeyPatch, iteration: int, happen: Any) -> None:
+    """Let something happen when that iteration of any run begins."""
+    step = TrainingModule.training_step
+
+    def with_it(self: TrainingModule, number: int) -> Tensor:
+        if number == iteration:
+            happen()
+        return step(self, number)
+
+    monkeypatch.setattr(TrainingModule, "training_step", with_it)
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
+    """Train it until a SIGTERM comes in that iteration."""
+    with monkeypatch.context() as patched:
+        happening_at(patched, iteration, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Interrupted):
+            train_run(run)
+
+
+def crashed(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
+    """Train it until that iteration goes wrong."""
+
+    def wrong() -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patched:
+        happening_at(patched, iteration, wrong)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            train_run(run)
+
+
+def forked(*runs: RunConfig) -> list[ForkProcess]:
+    """Train them at the same time, each in a process of its own."""
+    processes = [get_context("fork").Process(target=train_run, args=(run,)) for run in runs]
+    for process in processes:
+        process.start()
+    return processes
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Those of this machine that were started with a folder's path."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(folder).encode() in (process / "cmdline").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found

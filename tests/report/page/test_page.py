@@ -1,0 +1,317 @@
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree.ElementTree import Element
+
+import declared
+import html5lib
+import pytest
+from made_up import Declare, MadeUp
+from pages import Claimed, Judged, page_of
+
+from resnet_ablations.report.__main__ import main
+from resnet_ablations.report.page.links import anchor, run_anchor
+
+SCRIPT, FORMULA = "<script>alert(1)</script>", '=HYPERLINK("http://x.example","x")'
+IMAGE = "<img src=x onerror=alert(1)>"
+
+
+def parsed(text: str) -> Element:
+    """Raises where the page is not HTML by the letter."""
+    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+
+
+def text_of(element: Element | None) -> str:
+    assert element is not None
+    return " ".join("".join(element.itertext()).split())
+
+
+def with_class(root: Element, name: str) -> list[Element]:
+    return [element for element in root.iter() if name in element.get("class", "").split()]
+
+
+def by_id(root: Element) -> dict[str, Element]:
+    """Raises where two elements have the same id."""
+    found: dict[str, Element] = {}
+    for element in root.iter():
+        if (name := element.get("id")) is not None:
+            assert name not in found, name
+            found[name] = element
+    return found
+
+
+def links(root: Element) -> list[str]:
+    return [link.get("href", "") for link in root.iter("a")]
+
+
+@pytest.fixture
+def full(made_up: MadeUp) -> MadeUp:
+    """Two scales; several seeds, configurations and gaps, a diverged run, a longer run that serves."""
+    made_up.plan("quick")
+    made_up.all_runs({"original": 4.0})
+    made_up.run("dropout", outcome="diverged")
+    made_up.plan("early", seeds=(0, 1))
+    for seed in (0, 1):
+        made_up.run("original", 40.0 + seed, seed, scale="early", error_at=lambda iteration: 50.0)
+    made_up.run("conv1x1", 70.0, 0, scale="paper", error_at=lambda iteration: 60.0)
+    return made_up
+
+
+def test_the_page_is_valid_and_every_link_leads_somewhere(full: MadeUp) -> None:
+    assert main([str(full.path)]) == 0
+    report = full.path / "report"
+    root = parsed((report / "index.html").read_text())
+    ids = by_id(root)
+    to_page = [unquote(to[1:]) for to in links(root) if to.startswith("#")]
+    assert len(to_page) > 50
+    assert [to for to in to_page if to not in ids] == []
+    to_files = [unquote(to) for to in links(root) if not to.startswith("#")]
+    assert "shortcuts-quick.csv" in to_files
+    assert [to for to in to_files if not (report / to).is_file()] == []
+    for attribute in ("aria-labelledby", "aria-describedby"):
+        named = [name for element in root.iter() for name in element.get(attribute, "").split()]
+        assert [name for name in named if name not in ids] == []
+
+
+def test_every_number_of_ours_leads_to_its_runs(full: MadeUp) -> None:
+    root = parsed(page_of(full.path))
+    ids = by_id(root)
+    for section in with_class(root, "sweep"):
+        table = next(section.iter("table"))
+        headings = [text_of(heading) for heading in table.find("thead").iter("th")]  # type: ignore[union-attr]
+        ours = len(headings) - headings.index("ours")
+        numbers = [list(row)[-ours] for row in table.iter("tr") if row.find("td") is not None]
+        leading = [(text_of(cell), links(cell)) for cell in numbers]
+        assert len(leading) == 11
+        for text, to in leading:
+            assert bool(to) == any(map(str.isdigit, text)), text
+            for name in to:
+                target = ids[unquote(name[1:])]
+                if target.tag == "tr":
+                    (name,) = links(target)
+                assert name.startswith("#run:")
+    several = [to for to in links(root) if to.startswith("#cell:shortcuts-quick:exclusive_gating_0_to_-5")]
+    assert len(several) == 2  # the number, and its difference
+    listed = text_of(with_class(root, "every-run")[0])
+    assert listed.count("exclusive gating (init b_g = 0 to −5)") == 6
+
+
+def test_only_runs_that_a_table_speaks_of(full: MadeUp) -> None:
+    stranger = full.run("original", seed=7)
+    served = full.configuration("paper", "conv1x1")
+    keys = [text_of(key) for key in with_class(parsed(page_of(full.path)), "key") if key.tag == "span"]
+    assert keys == sorted(keys)
+    assert len(keys) == 16 + 2 + 1
+    assert stranger.key not in keys
+    assert f"{served}-s0" in keys
+
+
+def test_a_run_has_what_can_be_known_of_it(made_up: MadeUp) -> None:
+    made_up.plan()
+    run = made_up.run("original", 4.25, dirty=True, error_at=lambda iteration: 50.0, metrics={"response_max": 2.5})
+    diverged = made_up.run("dropout", outcome="diverged")
+    run.log.write_text("training\n")
+    root = parsed(page_of(made_up.path))
+    ids = by_id(root)
+    body = ids[run_anchor(run.key)]
+    text = text_of(body)
+    facts = {
+        text_of(pair.find("dt")): text_of(pair.find("dd")) for pair in body.iter("div") if pair.find("dt") is not None
+    }
+    assert facts["test error"] == "4.25 %"
+    assert facts["maximum over layers of the standard deviation of responses"] == "2.5"
+    assert facts["commit"] == "c0ffee0123456789, with uncommitted changes"
+    assert "shortcut: _target_: resnet_ablations.network.shortcuts.ShortcutOnlyGating" in text
+    files = [to for to in links(body) if to.endswith(("log.txt", "curve.csv", "config.yaml", "result.json"))]
+    assert files[0] == f"../runs/{run.key}/log.txt"
+    assert len(files) == 4
+    assert "#sweep:shortcuts-quick" in links(body)
+    other = ids[run_anchor(diverged.key)]
+    assert not any(to.endswith("log.txt") for to in links(other))
+    summary = next(details for details in with_class(root, "run") if diverged.key in text_of(details.find("summary")))
+    assert "diverged" in text_of(summary.find("summary"))
+
+
+def test_curves_are_thinned_and_their_values_are_there(declare: Declare) -> None:
+    made_up = declare(declared.PLACEMENTS, {"fig6left__original__trainloss": {0: 2.0, 1_000: 1.0, 60_000: 0.1}})
+    made_up.plan("paper", seeds=(0, 1, 2))
+
+    def falling(iteration: float) -> float:
+        return 2 - iteration / 32_001
+
+    for seed in (0, 1, 2):
+        made_up.run("original/r110", 6.0 + seed, seed, scale="paper", loss=falling)
+    root = parsed(page_of(made_up.path))
+    (drawn,) = (
+        plot
+        for plot in with_class(root, "plot")
+        if plot.get("aria-labelledby", "").startswith("panel:declared-paper:fig6left")
+    )
+    curves = json.loads(drawn.get("data-plot", ""))["curves"]
+    losses = [curve for curve in curves if curve["shows"] == "training loss"]
+    runs = [curve["run"] for curve in losses if curve["run"]]
+    assert [key.rpartition("-")[2] for key in runs] == ["s0", "s1", "s2"]
+    assert losses[-1]["label"] == "the paper’s original"
+    assert (losses[-1]["at"], losses[-1]["values"]) == ([0, 1_000, 60_000], [2.0, 1.0, 0.1])
+    assert all(60 <= len(curve["at"]) <= 120 for curve in losses[:-1])
+    errors = next(curve for curve in curves if curve["shows"] == "test error")
+    assert (errors["at"], errors["values"]) == ([64_000], [6.0])
+    assert len(with_class(drawn, "band")) == 1  # the losses of all seeds are the same
+    description = text_of(by_id(root)[drawn.get("aria-describedby", "")])
+    assert "original, n = 3/3: training loss from 1.99 to" in description
+    assert "test error 7 % at iteration 64,000" in description
+    assert "BN after addition: no run yet." in description
+
+
+def test_text_of_others_does_nothing(declare: Declare) -> None:
+    made_up = declare(
+        f"""
+headings: [method]
+columns: [{{id: error, heading: {json.dumps(IMAGE)}}}]
+rows:
+  - id: other
+    labels: [{json.dumps(SCRIPT)}]
+    cells: {{error: {{printed: 5.0}}}}
+    remark: {json.dumps(FORMULA)}
+  - id: ours
+    labels: [{json.dumps(IMAGE)}]
+    configurations: [[network.depth=164]]
+    cells: {{error: {{printed: 4.9}}}}
+figures: [{{id: fig1, title: {json.dumps(SCRIPT)}, cells: [ours]}}]
+"""
+    )
+    made_up.plan("quick", overrides=(f"network.label={SCRIPT}",))
+    run = made_up.run("ours", 20.0)
+    _rename(made_up, run.path, run.key.removesuffix("-s0"), IMAGE)
+    config = made_up.path / "runs" / f"{IMAGE}-s0" / "config.yaml"
+    config.write_text(f"label: '{SCRIPT}'\n" + config.read_text())
+    assert main([str(made_up.path)]) == 0
+    report = made_up.path / "report"
+    page = (report / "index.html").read_text()
+    root = parsed(page)
+    assert len(list(root.iter("script"))) == 1
+    assert list(root.iter("img")) == []
+    assert [name for element in root.iter() for name in element.attrib if name.startswith("on")] == []
+    for shown in (SCRIPT, IMAGE, FORMULA, f"label: '{SCRIPT}'", f"network.label={SCRIPT}"):
+        assert shown in text_of(root)
+    assert f"#{run_anchor(IMAGE + '-s0')}" in links(root)
+    assert [to for to in links(root) if to.startswith("#") and unquote(to[1:]) not in by_id(root)] == []
+    latex = (report / "declared-quick.tex").read_text()
+    assert r"\textless{}script\textgreater{}alert(1)\textless{}/script\textgreater{}" in latex
+    assert r"=HYPERLINK(``http://x.example'',``x'')" in latex
+
+
+def test_a_name_that_is_a_formula_is_none_in_a_spreadsheet(made_up: MadeUp) -> None:
+    made_up.plan()
+    run = made_up.run("original", 4.0)
+    _rename(made_up, run.path, run.key.removesuffix("-s0"), '=HYPERLINK("x")')
+    assert main([str(made_up.path)]) == 0
+    lines = list(csv.DictReader(io.StringIO((made_up.path / "report" / "shortcuts-quick.csv").read_text())))
+    assert lines[0]["configuration"] == '\'=HYPERLINK("x")'
+    assert lines[0]["median"] == "4"
+    assert '=HYPERLINK("x")-s0' in text_of(parsed((made_up.path / "report" / "index.html").read_text()))
+
+
+def _rename(made_up: MadeUp, folder: Path, old: str, new: str) -> None:
+    """Another name for a configuration, in the plan and in its run of seed 0."""
+    plan = made_up.path / "sweeps" / f"{made_up.experiment.name}-quick.json"
+    for file in (plan, folder / "result.json"):
+        file.write_text(file.read_text().replace(old, json.dumps(new)[1:-1]))
+    folder.rename(folder.with_name(f"{new}-s0"))
+
+
+def test_nothing_is_fetched_and_nothing_else_may_run(full: MadeUp) -> None:
+    page = page_of(full.path)
+    root = parsed(page)
+    fetching = [
+        (element.tag, name, element.get(name, ""))
+        for element in root.iter()
+        for name in ("src", "srcset", "poster", "data", "action")
+    ]
+    assert [found for found in fetching if found[2]] == []
+    assert [link.get("href") for link in root.iter("link")] == ["data:,"]
+    assert set(re.findall(r"url\(([^)]*)\)", page)) == {"#box"}
+    assert "@import" not in page
+    assert not re.search(r"https?://", page.replace("http://www.w3.org/2000/svg", ""))
+    policy = next(meta for meta in root.iter("meta") if meta.get("http-equiv") == "Content-Security-Policy").get(
+        "content", ""
+    )
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+
+
+def test_damage_is_named_on_the_page(made_up: MadeUp) -> None:
+    made_up.plan()
+    damaged = made_up.run("dropout", 30.0)
+    (damaged.path / "result.json").write_text("{")
+    assert main([str(made_up.path)]) == 1
+    (warning,) = with_class(parsed((made_up.path / "report" / "index.html").read_text()), "warning")
+    assert f"{damaged.key}: damaged result, left out" in text_of(warning)
+    assert with_class(parsed(page_of(made_up.path)), "warning") == []
+
+
+def test_verdicts_stand_on_top_by_claim(made_up: MadeUp) -> None:
+    made_up.plan()
+    assert "claims" not in by_id(parsed(page_of(made_up.path)))
+    verdicts = (
+        Judged(flags=("one seed <b>only</b>",)),
+        Judged("not run", sweep="", scale="", effect="–", seeds="–", statement="Not judged."),
+        Judged("contradicted", claim=Claimed("gates", "Gates are worse")),
+    )
+    root = parsed(page_of(made_up.path, verdicts=verdicts))
+    claims = by_id(root)["claims"]
+    order = [element.get("id") for element in root.iter("section")]
+    assert order[0] == "claims"
+    assert [text_of(claim.find("h3")) for claim in with_class(claims, "claim")] == [
+        "The identity is best",
+        "Gates are worse",
+    ]
+    first, second, third = (text_of(verdict) for verdict in with_class(claims, "verdict"))
+    assert first.startswith("✓ reproduced At this scale: it is. effect +1.50 points · n = 1/1 · shortcuts-quick")
+    assert first.endswith("one seed <b>only</b>")
+    assert second == "– not run Not judged. no sweep"
+    assert third.startswith("✗ contradicted")
+    assert "#sweep:shortcuts-quick" in links(claims)
+    assert text_of(with_class(claims, "tally")[0]) == "✓ reproduced 1 ✗ contradicted 1 ≈ inconclusive 0 – not run 1"
+
+
+def test_a_sweep_that_stops_too_early_for_any_claim_is_named_once(made_up: MadeUp) -> None:
+    made_up.plan()
+    made_up.plan("early")
+    early = [
+        Judged("not run", sweep="shortcuts-early", scale="early", claim=claim)
+        for claim in (Claimed(), Claimed("gates", "Gates are worse"))
+    ]
+    claims = by_id(parsed(page_of(made_up.path, verdicts=[Judged(), *early])))["claims"]
+    assert text_of(claims).count("shortcuts-early") == links(claims).count("#sweep:shortcuts-early") == 1
+    assert len(with_class(claims, "verdict")) == 1
+    assert text_of(with_class(claims, "tally")[0]).endswith("not run 0")
+
+
+def test_rows_of_one_case_are_one_group(made_up: MadeUp) -> None:
+    made_up.plan()
+    table = next(parsed(page_of(made_up.path)).iter("table"))
+    groups = [
+        (text_of(head), head.get("scope"), head.get("rowspan"))
+        for head in table.iter("th")
+        if head.get("scope") != "col"
+    ]
+    assert groups[:3] == [
+        ("original", "row", None),
+        ("constant scaling", "rowgroup", "3"),
+        ("exclusive gating", "rowgroup", "3"),
+    ]
+
+
+@pytest.mark.parametrize("other", [("a", "b", "c"), ("a", "b~3a~c"), ("a", "b-c"), ("a", "b c"), ("a", "b/c")])
+def test_anchors_of_different_names_differ(other: tuple[str, ...]) -> None:
+    assert anchor("a", "b:c") != anchor(*other)
+    assert not re.search(r"\s", anchor(*other))
+
+
+def test_the_best_of_a_column_is_bold(full: MadeUp) -> None:
+    root = parsed(page_of(full.path))
+    assert {text_of(strong) for section in with_class(root, "sweep") for strong in section.iter("strong")} == {"4.00"}

@@ -1,0 +1,165 @@
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats  # type: ignore[import-untyped]
+
+from resnet_ablations.report.verdicts.findings import ERROR, Pair
+from resnet_ablations.report.verdicts.statistics import (
+    CONFIDENCE,
+    LEVEL,
+    can_differ,
+    median_interval,
+    p_of_difference,
+    shift_interval,
+)
+
+
+def test_the_range_of_five_covers_the_median_in_93_75_percent() -> None:
+    interval = median_interval([6.6, 6.4, 6.9, 6.5, 6.7])
+    assert interval is not None
+    assert (interval.low, interval.high) == (6.4, 6.9)
+    assert interval.coverage == pytest.approx(1 - 2 * 0.5**5) == pytest.approx(0.9375)
+
+
+@pytest.mark.parametrize(
+    ("n", "low", "high", "coverage"),
+    [
+        # the k-th smallest and the k-th largest of 1 … n, and 1 − 2·Σ C(n, i)/2ⁿ over i < k, by hand
+        (2, 1, 2, 1 / 2),
+        (3, 1, 3, 3 / 4),
+        (4, 1, 4, 7 / 8),
+        (6, 1, 6, 1 - 2 / 64),
+        (8, 1, 8, 1 - 2 / 256),  # from the second on: 1 − 18/256 = 93.0 %, too little
+        (9, 2, 8, 1 - 2 * (1 + 9) / 512),
+        (15, 4, 12, 1 - 2 * (1 + 15 + 105 + 455) / 2**15),
+    ],
+)
+def test_intervals_of_a_median_by_hand(n: int, low: int, high: int, coverage: float) -> None:
+    interval = median_interval(range(1, n + 1))
+    assert interval is not None
+    assert (interval.low, interval.high, interval.coverage) == (low, high, pytest.approx(coverage))
+
+
+def test_of_one_run_nothing_is_said() -> None:
+    assert median_interval([6.6]) is None
+    assert median_interval([]) is None
+    assert p_of_difference([6.6], [1.0, 2.0, 3.0, 4.0, 5.0]) is None
+    assert shift_interval([6.6], [8.7]) is None
+    assert not can_differ(1, 1_000)
+
+
+def test_a_diverged_run_is_the_highest() -> None:
+    interval = median_interval([math.inf, 6.4, 6.9, 6.5, 6.7])
+    assert interval is not None
+    assert (interval.low, interval.high) == (6.4, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([6, 7, 8, 9, 10], [1, 2, 3, 4, 5], 2 / 252),
+        ([1, 2, 3, 4, 5], [6, 7, 8, 9, 10], 2 / 252),
+        ([5, 7, 8, 9, 10], [1, 2, 3, 4, 6], 2 * 2 / 252),
+        ([4, 5, 6], [1, 2, 3], 2 / 20),
+        ([5, 6, 7, 8], [1, 2, 3, 4], 2 / 70),
+        ([6, 7, 8, 9, math.inf], [1, 2, 3, 4, 5], 2 / 252),
+        ([1, 1], [1, 1], 1),
+    ],
+)
+def test_p_values_by_counting(first: list[float], second: list[float], expected: float) -> None:
+    assert p_of_difference(first, second) == pytest.approx(expected)
+
+
+def test_p_values_of_others_methods() -> None:
+    """Wilcoxon's exact test without ties; with ties, every way to choose the first group, one by one."""
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        first, second = rng.normal(size=5), rng.normal(0.8, size=4)
+        expected = stats.mannwhitneyu(first, second, method="exact").pvalue
+        assert p_of_difference(list(first), list(second)) == pytest.approx(expected)
+    first, second = [1.0, 2.0, 2.0, 4.0], [2.0, 3.0, 4.0, 4.0]
+    ranks = stats.rankdata(first + second)
+    sums = [sum(ranks[list(chosen)]) for chosen in combinations(range(8), 4)]
+    observed = sum(ranks[:4])
+    below = sum(s <= observed + 1e-9 for s in sums) / len(sums)
+    assert p_of_difference(first, second) == pytest.approx(2 * below)
+
+
+def test_how_many_seeds_can_tell_a_difference() -> None:
+    can = {(m, n) for m in range(1, 7) for n in range(m, 7) if can_differ(m, n)}
+    assert can == {(3, 5), (3, 6), (4, 4), (4, 5), (4, 6), (5, 5), (5, 6), (6, 6)}
+    for m, n in can | {(3, 4), (2, 6), (3, 3)}:
+        least = p_of_difference(range(m), range(100, 100 + n))
+        assert least is not None
+        assert (least <= LEVEL) == ((m, n) in can)
+
+
+def test_the_interval_of_a_difference_by_hand() -> None:
+    # 5 against 5: P(U ≤ 2) = (1 + 1 + 2)/252, so from the third of the 25 differences to the third from the end.
+    first, second = [10.0, 11.0, 12.0, 13.0, 14.0], [0.0, 0.1, 0.2, 0.3, 0.4]
+    differences = sorted(a - b for a in first for b in second)
+    interval = shift_interval(first, second)
+    assert interval is not None
+    assert (interval.low, interval.high) == (differences[2], differences[-3])
+    assert interval.coverage == pytest.approx(1 - 2 * 4 / 252)
+
+
+def test_too_few_for_95_percent_give_the_range_and_what_it_covers() -> None:
+    interval = shift_interval([4.0, 5.0, 7.0], [1.0, 2.0, 3.0])
+    assert interval is not None
+    assert (interval.low, interval.high) == (1.0, 6.0)
+    assert interval.coverage == pytest.approx(1 - 2 / 20)
+
+
+def test_infinite_differences() -> None:
+    interval = shift_interval([math.inf] * 5, [1.0, 2.0, 3.0, 4.0, math.inf])
+    assert interval is not None
+    assert (interval.low, interval.high) == (0, math.inf)
+
+
+def test_the_interval_goes_with_the_test() -> None:
+    """It holds zero just where the test does not reject, when no two values are the same."""
+    rng = np.random.default_rng(2)
+    rejected = 0
+    for _ in range(60):
+        first, second = list(rng.normal(1.5, size=5)), list(rng.normal(size=5))
+        interval, p = shift_interval(first, second), p_of_difference(first, second)
+        assert interval is not None
+        assert p is not None
+        assert (interval.low > 0 or interval.high < 0) == (p <= LEVEL)
+        rejected += p <= LEVEL
+    assert 10 < rejected < 50
+
+
+@pytest.mark.parametrize("noise", ["normal", "standard_cauchy", "rounded"])
+def test_without_a_difference_there_is_a_verdict_in_not_more_than_five_percent(noise: str) -> None:
+    """Five seeds against five of the same distribution: p ≤ 0.05 in 8 of 252 cases, half of them either way."""
+    rng, trials = np.random.default_rng(3), 300
+    outcomes: list[str] = []
+    for _ in range(trials):
+        values = rng.normal(size=10).round() if noise == "rounded" else getattr(rng, noise)(size=10)
+        pair = Pair(values[:5].tolist(), values[5:].tolist(), ("a", "b"), ERROR)
+        outcomes.append(pair.higher()[0])
+    wrong = {outcome: outcomes.count(outcome) for outcome in ("reproduced", "contradicted")}
+    allowed = stats.binom.ppf(0.999, trials, 4 / 252)
+    assert all(count <= allowed for count in wrong.values()), wrong
+    if noise != "rounded":  # the test is exact, and not merely careful
+        assert stats.binom.cdf(sum(wrong.values()), trials, 8 / 252) > 0.001
+        assert min(wrong.values()) > 0
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    rng, trials = np.random.default_rng(4), 1_000
+    held_median = held_shift = 0
+    for _ in range(trials):
+        first, second = rng.exponential(size=5), rng.exponential(size=5) + 3
+        of_median, of_shift = median_interval(list(first)), shift_interval(list(first), list(second))
+        assert of_median is not None
+        assert of_shift is not None
+        held_median += of_median.low <= math.log(2) <= of_median.high
+        held_shift += of_shift.low <= -3 <= of_shift.high
+    for held, coverage in ((held_median, CONFIDENCE), (held_shift, 1 - 8 / 252)):
+        low, high = stats.binom.ppf([0.001, 0.999], trials, coverage)
+        assert low <= held <= high

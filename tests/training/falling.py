@@ -1,0 +1,22 @@
+"""What a rank does that falls; apart, for a process that imports little starts soon."""
+
+import os
+
+from resnet_ablations.errors import UserError
+from resnet_ablations.training.ranks import joined
+from resnet_ablations.training.stopping import StopRequest
+
+
+def falls(how: str, stop: StopRequest) -> None:
+    """The second rank ends in that way; the first waits for it."""
+    with joined(2, gpu=False) as ranks:
+        ranks.highest(0)
+        if not ranks.is_first:
+            match how:
+                case "killed":
+                    os.kill(os.getpid(), 9)
+                case "mistaken":
+                    raise UserError("image.png: cannot be read")
+                case "wrong":
+                    raise ValueError("no such thing")
+        ranks.highest(0)

@@ -1,0 +1,286 @@
+"""Several ranks train as one device does: against that device, which sees all their micro-batches in order."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from falling import falls
+from torch import Tensor, nn
+
+from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.data.array_batches import ArrayBatches
+from resnet_ablations.data.batches import Share
+from resnet_ablations.data.images import Images
+from resnet_ablations.errors import UserError
+from resnet_ablations.results.curve import CurveRow
+from resnet_ablations.training import run as training
+from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank, train_in_ranks
+from resnet_ablations.training.running_statistics import RunningStatistics
+from resnet_ablations.training.stopping import StopRequest
+
+Config = Callable[..., RunConfig]
+
+# Dropout, so that masks count; four groups, so that 1, 2 and 4 ranks can share them.
+FOUR_GROUPS = (
+    "shortcut=dropout",
+    "schedule.batch_size=32",
+    "bn_batch=8",
+    "schedule.iterations=30",
+    "schedule.milestones=[20]",
+    "schedule.log_every=1",
+    "schedule.evaluate_every=30",
+)
+
+
+@dataclass
+class Seen:
+    """What a rank saw and what became of its network."""
+
+    batches: dict[tuple[int, int], str] = field(default_factory=dict)
+    """Of each iteration and group, a digest of images and labels."""
+    means: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    """What the first batch normalisation took off them."""
+    rows: list[CurveRow] = field(default_factory=list)
+    state: dict[str, np.ndarray] = field(default_factory=dict)
+    """Weights and running statistics after three steps."""
+
+
+def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
+    """Train as one of the run's ranks; the first returns what all of them saw."""
+    torch.set_num_threads(1)
+    config = validate(frozen)
+    with joined(config.trainer.ranks, gpu=False) as ranks:
+        seen = Seen()
+        batches = training.load_batches(config, ranks.share)
+        hand_out, first = batches.train, ranks.share.rank * config.groups // ranks.count
+        network = training.initialised_network(config)
+        here = (0, 0)
+
+        def watched(iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
+            nonlocal here
+            here = iteration, first + part
+            images, labels = hand_out(iteration, part, parts)
+            seen.batches[here] = sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()
+            return images, labels
+
+        batches.train = watched  # type: ignore[method-assign]
+        layer = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+
+        def averaged(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            if module.training:
+                seen.means[here] = inputs[0].detach().mean((0, 2, 3)).numpy()
+
+        layer.register_forward_hook(averaged)
+
+        def after_iteration(iteration: int) -> None:
+            if iteration == 3:
+                with module.gathered():
+                    seen.state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
+
+        module = TrainingModule(network, config, batches, seen.rows.append, after_iteration, None, ranks)
+        iterations = config.schedule.iterations
+        trainer = training.lightning_trainer(config, iterations, ranks)
+        with training.quiet_lightning():
+            trainer.fit(module, train_dataloaders=range(iterations * module.parts))
+        everything: list[Any] = [seen]
+        if ranks.count > 1:
+            everything = [None] * ranks.count
+            dist.all_gather_object(everything, seen)
+        count = sum(len(other.batches) for other in everything)
+        for other in everything:
+            seen.batches |= other.batches
+            seen.means |= other.means
+            for name, value in other.state.items():
+                np.testing.assert_array_equal(value, seen.state[name], name)  # inside, every rank has the whole
+        assert len(seen.batches) == count  # none was seen by two
+        return seen
+
+
+def in_ranks(config: RunConfig) -> Seen:
+    return train_in_ranks(config.trainer.devices, watched_training, (config.plain(),), StopRequest())
+
+
+def test_two_and_four_ranks_train_what_one_device_does(config: Config) -> None:
+    alone = watched_training(config(*FOUR_GROUPS).plain(), StopRequest())
+    assert len(alone.batches) == 4 * 30
+    for devices in (2, 4):
+        shared = in_ranks(config(*FOUR_GROUPS, f"trainer.devices={devices}"))
+
+        assert shared.batches == alone.batches
+        for iteration, group in product(range(3), range(4)):
+            mean, expected = shared.means[iteration, group], alone.means[iteration, group]
+            np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6)
+        for row, expected in zip(shared.rows[:3], alone.rows[:3], strict=True):
+            assert row.train_loss == pytest.approx(expected.train_loss, rel=1e-6)
+            assert row.train_error == expected.train_error
+        for name, value in alone.state.items():
+            np.testing.assert_allclose(shared.state[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+        # Later, where the rounding of one sum may have changed the sign of an activation: to one image.
+        assert shared.rows[-1].test_error == pytest.approx(alone.rows[-1].test_error, abs=100 / 360 + 1e-6)
+
+
+def test_the_papers_two_groups_on_two_devices_are_the_same_numbers_to_the_last_bit(config: Config) -> None:
+    """Halves are exact in binary, and a sum of two has one order."""
+    two = (*FOUR_GROUPS, "bn_batch=16")
+    alone = watched_training(config(*two).plain(), StopRequest())
+    shared = in_ranks(config(*two, "trainer.devices=2"))
+
+    assert [row.train_loss for row in shared.rows] == [row.train_loss for row in alone.rows]
+    for name, value in alone.state.items():
+        if "running" not in name:  # those are a sum of two terms
+            np.testing.assert_array_equal(shared.state[name], value, name)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_test_image_is_in_one_share(count: int) -> None:
+    size = 10_007
+    images = np.zeros((size, 1, 1, 3), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 0, 1] = np.arange(size) % 256, np.arange(size) // 256
+    few = Images(images[:1000], np.zeros(1000, np.int64), images, np.arange(size) % 10)
+    found = []
+    for rank in range(count):
+        batches = ArrayBatches(
+            few, pad=0, flip=False, normalisation="per_channel", batch_size=6, seed=0, share=Share(rank, count)
+        )
+        batches.mean, batches.deviation = torch.zeros(3), torch.ones(3)
+        for pixels, labels in batches.test():
+            numbers = pixels[:, 0, 0, 0] + 256 * pixels[:, 1, 0, 0]
+            assert torch.equal(numbers.long() % 10, labels)
+            found += numbers.long().tolist()
+
+    assert sorted(found) == list(range(size))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_shares_of_the_running_statistics_add_up_to_those_of_one_device(count: int) -> None:
+    groups = 6
+    batches = [[torch.randn(8, 3, 2, 2) * (1 + part) + part for part in range(groups)] for _ in range(3)]
+    momenta = (0.1, 0.3)
+
+    def layers() -> nn.Sequential:
+        return nn.Sequential(*(nn.BatchNorm2d(3, momentum=momentum) for momentum in momenta))
+
+    alone = layers()
+    for iteration in batches:
+        for batch in iteration:
+            alone(batch)
+    shares = [layers() for _ in range(count)]
+    for rank, network in enumerate(shares):
+        statistics = RunningStatistics(network, Ranks(Share(rank, count)), groups)
+        parts = groups // count
+        for iteration in batches:
+            statistics.before_parts()
+            for batch in iteration[rank * parts : (rank + 1) * parts]:
+                network(batch)
+            statistics.after_parts()
+
+    for name, value in alone.state_dict().items():
+        if "running" in name or "num_batches" in name:
+            total = torch.stack([network.state_dict()[name] for network in shares]).sum(0)
+            torch.testing.assert_close(total, value, rtol=1e-5, atol=1e-6)
+
+
+def test_processes_that_others_started_on_two_machines_train_one_run(tmp_path: Path) -> None:
+    """As `torchrun` and SLURM start them: each is told who it is by variables."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    overrides = [*FOUR_GROUPS, "network.depth=8", "schedule.iterations=5", "trainer=cpu", "trainer.nodes=2"]
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "resnet_ablations.train", *overrides],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "RANK": str(rank),
+                "WORLD_SIZE": "2",
+                "LOCAL_RANK": "0",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    first, second = (rank.communicate(timeout=120)[0] for rank in ranks)
+
+    assert [rank.returncode for rank in ranks] == [0, 0]
+    assert "on 2 × cpu" in first
+    assert "test error" in first.splitlines()[-1]
+    assert second == ""
+    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    assert (folder / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "told"),
+    [
+        ("killed", RankDied, r"^rank 1 of 2 was killed by signal 9$"),
+        ("mistaken", UserError, r"^image.png: cannot be read$"),
+        ("wrong", RankFailed, r"^rank 1 of 2: ValueError: no such thing\n"),
+    ],
+)
+def test_what_a_rank_fails_of_is_told_and_not_what_follows_from_it(how: str, kind: type, told: str) -> None:
+    with pytest.raises(kind, match=told):
+        train_in_ranks(2, falls, (how,), StopRequest())
+
+
+@contextmanager
+def started_as(**environment: str) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+def test_ranks_that_others_start_are_told_by_their_variables() -> None:
+    assert outer_rank(2) is None
+    with started_as(RANK="1", WORLD_SIZE="2"):
+        assert outer_rank(2) == 1
+        assert outer_rank(1) is None  # a run on one device does not ask
+        with pytest.raises(UserError, match=r"^WORLD_SIZE=2: .* trainer.nodes = 4$"):
+            outer_rank(4)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (("schedule.batch_size=128", "bn_batch=64", "trainer.devices=3"), "allowed: 1, 2 in all"),
+        (("schedule.batch_size=128", "bn_batch=64", "trainer.devices=4"), "or another study with bn_batch=32"),
+        (("schedule.batch_size=128", "bn_batch=48"), "bn_batch=48: must divide schedule.batch_size=128"),
+        (("schedule.batch_size=128", "bn_batch=16", "trainer.devices=2", "trainer.nodes=3"), "allowed: 1, 2, 4, 8"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(config: Config, overrides: tuple[str, ...], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        config(*overrides)
+
+
+def test_several_machines_need_somebody_who_starts_them(config: Config) -> None:
+    run = config(*FOUR_GROUPS, "trainer.nodes=2")
+    with pytest.raises(UserError, match=r"^trainer.nodes=2: only SLURM"):
+        training.train_run(run)
+    assert not run.folder.path.exists()
+
+
+def test_more_gpus_than_there_are_are_refused(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = config(*FOUR_GROUPS, "trainer=gpu", "trainer.devices=4")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=r"^trainer.devices=4: there are 2 CUDA GPUs here"):
+        training.train_run(run)
+    assert not run.folder.path.exists()
