@@ -33,6 +33,7 @@ from resnet_ablations.data.images import Images
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.training.ranks import ALONE
 from resnet_ablations.training.run import lightning_trainer, quiet_lightning
 
 IMAGES = 12_800
@@ -99,7 +100,7 @@ def ours(config: RunConfig, images: Images) -> float:
         after_iteration=lambda iteration: times.append(time.perf_counter()),
     )
     with quiet_lightning():
-        trainer = lightning_trainer(config, config.schedule.iterations)
+        trainer = lightning_trainer(config, config.schedule.iterations, ALONE)
         trainer.fit(module, train_dataloaders=range(config.schedule.iterations * module.parts))
     # The first iteration starts up, the last one is followed by an evaluation.
     return times[-2] - times[0]
