@@ -11,7 +11,7 @@ from sweeps import HOW, ONE, Sweeps
 
 TWO_RANKS = (
     "trainer.devices=2",
-    "hydra.launcher.processes=1",
+    "hydra.launcher.runs_per_device=1",
     "sweep.retries=0",
     "schedule.iterations=150",
     "schedule.log_every=4",
@@ -36,7 +36,7 @@ def rows_of(sweeps: Sweeps, key: str) -> int:
 def test_a_killed_rank_ends_its_run_and_no_other(sweeps: Sweeps, rank: int) -> None:
     two = (*ONE, *HOW, *TWO_RANKS, "seed=0,1")
     command = sweeps.start(*two)
-    wait_until(lambda: len(sweeps.runs) == 2)
+    assert command.reached(lambda: len(sweeps.runs) == 2), command.said
     struck = sweeps.run_of("-s0").key
     assert command.reached(lambda: rows_of(sweeps, struck) >= 5)
     os.kill(ranks_of(sweeps, command.pid, struck)[rank], signal.SIGKILL)
@@ -53,7 +53,7 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on(sw
     """What a sweep of such runs leaves is what one of runs on one device leaves: nothing of the other ranks."""
     one = (*ONE, *HOW, *TWO_RANKS)
     command = sweeps.start(*one)
-    wait_until(lambda: len(sweeps.runs) == 1)
+    assert command.reached(lambda: len(sweeps.runs) == 1), command.said
     key = sweeps.runs[0].key
     assert command.reached(lambda: rows_of(sweeps, key) >= 5)
     os.kill(ranks_of(sweeps, command.pid, key)[1], signal.SIGTERM)
