@@ -66,8 +66,8 @@ notebooks: setup ## execute notebooks/ and write their outputs
 test: setup ## the tests
 	@$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-test-faults: setup ## the tests of faults in their long form: some 20 minutes
-	@$(RUN) pytest tests/faults -m "" -rP
+test-faults: setup ## the long tests: faults at many moments, four devices, the compiler; some 25 minutes
+	@$(RUN) pytest -m long -rP
 
 lint: setup ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

@@ -261,7 +261,9 @@ class RunConfig(Settings):
     @model_validator(mode="after")
     def _bn_batch_divides(self) -> Self:
         if self.schedule.batch_size % self.bn_batch:
-            raise ValueError(f"bn_batch={self.bn_batch}: must divide schedule.batch_size={self.schedule.batch_size}")
+            batch = self.schedule.batch_size
+            allowed = ", ".join(str(images) for images in range(1, batch + 1) if batch % images == 0)
+            raise ValueError(f"bn_batch={self.bn_batch}: must divide schedule.batch_size={batch}; allowed: {allowed}")
         return self
 
     @model_validator(mode="after")

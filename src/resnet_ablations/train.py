@@ -1,6 +1,7 @@
 """Train one run, or with -m a sweep of them: see conf/train.yaml."""
 
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -46,6 +47,8 @@ def _train(config: DictConfig) -> float | None:
 
 def _sweep(overrides: list[str]) -> None:
     """Hydra's multirun, and for an experiment the report of what there is when it ends."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("-m under torchrun: every process would be a sweep; alone, a sweep starts all ranks itself")
     check_options(overrides)
     planned = plan(overrides)
     # The default action would leave the runs behind, training on.

@@ -60,13 +60,15 @@ def test_tensorboard_holds_every_point_of_the_curve(config: Config) -> None:
 def test_a_run_that_goes_on_has_each_point_once(
     config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logger: str
 ) -> None:
-    """Also those that were logged beyond the checkpoint, as by a process that was killed."""
+    """Also those beyond the checkpoint, as of a process that was killed; and nothing else that lay in the file."""
     run, straight = (config(f"logger={logger}", *STEPS, f"paths.results={tmp_path}/{place}") for place in "ab")
     interrupted(monkeypatch, run, 4)
     newest = next(run.folder.path.glob("checkpoint-00000005-*.pt"))
     newest.unlink()
     assert len(points(run.folder)) == 5
     assert run.folder.resumable_from() == 4
+    with run.folder.curve.open("a") as file:
+        file.write("9,9,9,9,9,9\n1")
     train_run(run)
     train_run(straight)
     assert run.folder.curve.read_bytes() == straight.folder.curve.read_bytes()

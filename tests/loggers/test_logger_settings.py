@@ -58,11 +58,9 @@ def wandb_of(run: RunConfig) -> WandbLogger:
 
 
 def test_a_sweep_tells_wandb_which_experiment_at_which_scale(tmp_path: Path) -> None:
-    overrides = ("experiment=shortcuts", "scale=quick", f"paths.results={tmp_path}")
+    overrides = ("experiment=lambda", "scale=quick", f"paths.results={tmp_path}")
     shown, unseen = plan((*overrides, "logger=wandb")), plan(overrides)
-    assert {(wandb_of(job.config).group, wandb_of(job.config).job_type) for job in shown.jobs} == {
-        ("shortcuts", "quick")
-    }
+    assert {(wandb_of(job.config).group, wandb_of(job.config).job_type) for job in shown.jobs} == {("lambda", "quick")}
     assert [job.config.key for job in shown.jobs] == [job.config.key for job in unseen.jobs]
     assert shown.record is not None
     assert unseen.record is not None

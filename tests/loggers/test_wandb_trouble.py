@@ -58,13 +58,10 @@ def test_a_server_that_answers_500_or_not_at_all(same: Same, server: FakeWandb, 
     assert LATE in same("logger.wait_seconds=1")
 
 
-@pytest.mark.parametrize("disturbed", [status(500), hangs])
-def test_a_server_that_stops_to_answer_in_the_middle_of_a_run(
-    same: Same, server: FakeWandb, disturbed: Disturbed
-) -> None:
+def test_a_server_that_stops_to_answer_in_the_middle_of_a_run(same: Same, server: FakeWandb) -> None:
     def break_down() -> None:
         wait_until(lambda: server.streamed)
-        server.disturbed = disturbed
+        server.disturbed = hangs
 
     assert LATE in same("logger.wait_seconds=1", in_the_middle=break_down)
 
@@ -78,12 +75,6 @@ def test_a_wandb_that_breaks_at_once(same: Same, monkeypatch: pytest.MonkeyPatch
     """Noticed while training goes on, and said then; nothing more is waited for."""
     monkeypatch.setenv("WANDB_API_KEY", "too short")
     assert "WANDB_API_KEY invalid" in same()
-
-
-def test_no_key_and_no_mode_is_said_before_anything_starts(config: Config, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no API key for http://127\.0\.0\.1:9: wandb login, or set WANDB_API_KEY"):
-        config("logger=wandb").logger.build().check()
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from resnet_ablations.results.run_folder import Result
 from resnet_ablations.training import compute, module
 from resnet_ablations.training.compute import check_compute
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.run import Interrupted, train_run
+from resnet_ablations.training.run import train_run
+from resnet_ablations.training.stopping import Interrupted
 
 Config = Callable[..., RunConfig]
 
@@ -59,6 +60,7 @@ def test_it_is_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch, flo
     assert compiled.result.metrics == pytest.approx(float32.result.metrics, rel=LOSSES)
 
 
+@pytest.mark.long
 def test_in_bf16_too(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:
     compiled = trained(config(*RUN, "trainer.compile=default", "precision=bf16-mixed"), monkeypatch)
     assert compiled.losses == pytest.approx(float32.losses, rel=BF16_LOSSES)
@@ -87,6 +89,7 @@ def kept_bytes(config: Config, monkeypatch: pytest.MonkeyPatch, *overrides: str)
     return kept[0]
 
 
+@pytest.mark.long
 def test_recomputing_too(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:
     """BN's running statistics are moved once, although the layers before them are computed twice."""
     recompute = "trainer.recompute=true"

@@ -1,11 +1,15 @@
 """Several ranks train as one device does: against that device, which sees all their micro-batches in order."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import product
@@ -17,6 +21,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from falling import falls
+from observing import numbers
 from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig, validate
@@ -29,7 +34,7 @@ from resnet_ablations.training import run as training
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank, train_in_ranks
 from resnet_ablations.training.running_statistics import RunningStatistics
-from resnet_ablations.training.stopping import StopRequest
+from resnet_ablations.training.stopping import Interrupted, StopRequest
 
 Config = Callable[..., RunConfig]
 
@@ -87,7 +92,7 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
 
         def after_iteration(iteration: int) -> None:
             if iteration == 3:
-                with module.gathered():
+                with module.statistics.gathered():
                     seen.state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
 
         module = TrainingModule(network, config, batches, seen.rows.append, after_iteration, None, ranks)
@@ -193,6 +198,87 @@ def test_shares_of_the_running_statistics_add_up_to_those_of_one_device(count: i
             torch.testing.assert_close(total, value, rtol=1e-5, atol=1e-6)
 
 
+def stopped_early(run: RunConfig) -> None:
+    """Train until a signal that comes while the ranks are being started has been heeded."""
+    stop = StopRequest()
+    stop.signal = signal.SIGTERM
+    with pytest.raises(Interrupted):
+        training.train_run(run, stop)
+
+
+@pytest.mark.parametrize("devices", [2, pytest.param(4, marks=pytest.mark.long)])
+def test_resumed_equals_uninterrupted_on_several_devices_too(config: Config, tmp_path: Path, devices: int) -> None:
+    """Weights, running statistics and the sums of a row of the curve that a stop has cut in two."""
+    few = ("schedule.iterations=5", "schedule.log_every=2", "schedule.evaluate_every=5", f"trainer.devices={devices}")
+    run, straight = (
+        config(*FOUR_GROUPS, *few, "schedule.milestones=[3]", f"paths.results={tmp_path}/{name}")
+        for name in ("stopped", "straight")
+    )
+    stopped_early(run)
+    assert run.folder.resumable_from() == 1
+    resumed, expected = training.train_run(run), training.train_run(straight)
+
+    assert numbers(resumed) == numbers(expected)
+    for name in ("curve", "responses"):
+        assert getattr(run.folder, name).read_bytes() == getattr(straight.folder, name).read_bytes()
+
+
+class Threads:
+    """Ranks that are threads of this process."""
+
+    def __init__(self, count: int) -> None:
+        self.barrier = threading.Barrier(count)
+        self.given: dict[int, tuple[Tensor, ...]] = {}
+
+    def rank(self, rank: int) -> Ranks:
+        ranks = Ranks(Share(rank, self.barrier.parties))
+
+        def add_up(*tensors: Tensor) -> None:
+            self.given[rank] = tensors
+            self.barrier.wait()
+            sums = [torch.stack(alike).sum(0) for alike in zip(*self.given.values(), strict=True)]
+            self.barrier.wait()
+            for tensor, total in zip(tensors, sums, strict=True):
+                tensor.copy_(total)
+
+        ranks.add_up = add_up  # type: ignore[method-assign]
+        return ranks
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_evaluation_by_several_ranks_is_that_by_one(config: Config, count: int) -> None:
+    run, size = config(*FOUR_GROUPS), 10_007
+    draw = np.random.default_rng(0)
+    pixels, labels = draw.integers(0, 256, (size, 8, 8, 1), np.uint8), draw.integers(0, 10, size)
+    images = Images(pixels[:64], labels[:64], pixels, labels)
+    shape = {"pad": 0, "flip": False, "normalisation": "per_channel", "batch_size": 32, "seed": 0}
+
+    network = training.initialised_network(run)
+
+    def evaluated(ranks: Ranks) -> tuple[float, float]:
+        batches = ArrayBatches(images, **shape, share=ranks.share)  # type: ignore[arg-type]
+        module = TrainingModule(deepcopy(network), run, batches, lambda row: None, lambda iteration: None, None, ranks)
+        module.statistics = RunningStatistics(module.network, ranks, run.groups)
+        trainer = training.lightning_trainer(run, 1, ranks)
+        module.trainer = trainer
+        return module.evaluate()
+
+    with training.quiet_lightning(), ThreadPoolExecutor(count) as pool:
+        threads = Threads(count)
+        of_ranks = list(pool.map(evaluated, [threads.rank(rank) for rank in range(count)]))
+
+    network.eval()
+    whole = ArrayBatches(images, **shape)  # type: ignore[arg-type]
+    with torch.no_grad():
+        logits = torch.cat([network(batch) for batch, _ in whole.test()])
+    expected = torch.from_numpy(labels)
+    wrong = int((logits.argmax(1) != expected).sum())
+    loss = torch.nn.functional.cross_entropy(logits.double(), expected).item()
+    for found_loss, found_error in of_ranks:
+        assert found_error == 100 * wrong / size
+        assert found_loss == pytest.approx(loss, rel=1e-6)
+
+
 def test_processes_that_others_started_on_two_machines_train_one_run(tmp_path: Path) -> None:
     """As `torchrun` and SLURM start them: each is told who it is by variables."""
     with socket.socket() as free:
@@ -261,7 +347,10 @@ def test_ranks_that_others_start_are_told_by_their_variables() -> None:
     [
         (("schedule.batch_size=128", "bn_batch=64", "trainer.devices=3"), "allowed: 1, 2 in all"),
         (("schedule.batch_size=128", "bn_batch=64", "trainer.devices=4"), "or another study with bn_batch=32"),
-        (("schedule.batch_size=128", "bn_batch=48"), "bn_batch=48: must divide schedule.batch_size=128"),
+        (
+            ("schedule.batch_size=128", "bn_batch=48"),
+            "bn_batch=48: must divide schedule.batch_size=128; allowed: 1, 2, 4, 8, 16, 32",
+        ),
         (("schedule.batch_size=128", "bn_batch=16", "trainer.devices=2", "trainer.nodes=3"), "allowed: 1, 2, 4, 8"),
     ],
 )

@@ -28,11 +28,11 @@ from resnet_ablations.report.verdicts.table import pages, tidy, verdict_table
 from resnet_ablations.results.files import clear_half_written, locked, write_atomically
 
 PAGE = "index.html"
-OF_A_SWEEP = re.compile(
-    rf"\w+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
+OWN_FILES = re.compile(
+    rf"claims\.(md|tex|csv)|[\w-]+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
     r"(\.(md|tex|csv)|-(runs|faithfulness)\.csv|-(strip|cost|fig\d+)\.(pdf|svg|png))"
 )
-"""What the report calls its files on one sweep, or has called them."""
+"""What the report calls its files, or has called them, but for the page."""
 
 
 def build(results: Path, sweep: str | None, console: Console) -> list[str]:
@@ -85,9 +85,9 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
 
 
 def _remove_others(place: Path, files: Collection[str]) -> None:
-    """Of the report's own files on sweeps, those that it makes no more, for the sweep or its runs are gone."""
+    """Of the report's own files, those that it makes no more, for the sweep or its runs are gone."""
     for path in place.iterdir():
-        if OF_A_SWEEP.fullmatch(path.name) and path.name not in files:
+        if OWN_FILES.fullmatch(path.name) and path.name not in files:
             path.unlink()
 
 

@@ -62,6 +62,7 @@ class SlurmRun(Checkpointable):
             self.folder.set_status(failed)
             raise
         if run.trainer.ranks > 1:
+            os.environ.pop("MASTER_PORT", None)  # one that all jobs inherit would be everybody's
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
             if run.trainer.nodes == 1:  # whatever its name resolves to
                 os.environ["MASTER_ADDR"] = "127.0.0.1"

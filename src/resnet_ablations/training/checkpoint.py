@@ -3,7 +3,7 @@
 import hashlib
 import io
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pickle import UnpicklingError
 from typing import Any
 
@@ -22,7 +22,7 @@ class Checkpoint:
     key: str
     iteration: int
     network: dict[str, Tensor]
-    """Weights and running statistics."""
+    """Weights and running statistics, or the first rank's terms of these."""
     momentum: list[Tensor]
     """One buffer a parameter, in the optimizer's order."""
     learning_rate: float
@@ -36,6 +36,8 @@ class Checkpoint:
     """Of training so far, evaluation not counted."""
     elapsed: float
     """Of everything so far."""
+    others: list[list[Tensor]] = field(default_factory=list)
+    """Of each further rank, in order: its terms of the running statistics, and its sums; see `RunningStatistics`."""
 
 
 def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> None:

@@ -2,16 +2,14 @@
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import DROPOUT, Batches, counter_generator
@@ -66,7 +64,7 @@ class TrainingModule(pl.LightningModule):
         self.sums = torch.zeros(2, dtype=torch.float64)
         if start is not None:
             self.network.load_state_dict(start.network)
-            self.sums = start.sums if ranks.is_first else torch.zeros_like(start.sums)
+            self.sums = start.sums.clone() if ranks.is_first else torch.zeros_like(start.sums)
             self.since_record = start.since_record
             self.training_seconds = start.seconds
 
@@ -83,13 +81,9 @@ class TrainingModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         self.batches.to(self.device)
         self.sums = self.sums.to(self.device)
-        if self.ranks.count > 1:
-            devices = [self.device] if self.device.type == "cuda" else None
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # the argument's new name is younger than torch 2.6
-                network = _Passed(self.network, self.training_pass)
-                self.parallel = DistributedDataParallel(network, device_ids=devices, broadcast_buffers=False)
         self.statistics = RunningStatistics(self.network, self.ranks, self.groups)
+        if self.start is not None:
+            self._take_up(self.start.others)
         self.resumed_at = time.perf_counter()
 
     def on_train_start(self) -> None:
@@ -98,8 +92,17 @@ class TrainingModule(pl.LightningModule):
         for parameter, buffer in zip(self._parameters_in_order(), self.start.momentum, strict=True):
             self._optimizer().state[parameter]["momentum_buffer"] = buffer.to(self.device)
 
+    def _take_up(self, others: Sequence[Sequence[Tensor]]) -> None:
+        """Go on with a rank's own terms; all are the first's where there were other ranks than now."""
+        own, place = [*self.statistics.terms, self.sums], self.ranks.share.rank - 1
+        same = len(others) == self.ranks.count - 1
+        for terms in ([others[place]] if place >= 0 else []) if same else (others if self.ranks.is_first else []):
+            for mine, term in zip(own, terms, strict=True):
+                mine.add_(term.to(self.device))
+
     def checkpoint(self, key: str, curve: str, elapsed: float) -> Checkpoint:
-        """The run as it is after the iteration that has just ended, with the text of its curve so far."""
+        """The run as it is after the iteration that has just ended, with the text of its curve so far: the first's."""
+        others = self.ranks.to_first([term.cpu() for term in (*self.statistics.terms, self.sums)])
         state = self._optimizer().state
         return Checkpoint(
             key=key,
@@ -112,6 +115,7 @@ class TrainingModule(pl.LightningModule):
             curve=curve,
             seconds=self.training_seconds + time.perf_counter() - self.resumed_at,
             elapsed=elapsed,
+            others=others,
         )
 
     def _optimizer(self) -> torch.optim.Optimizer:
@@ -128,22 +132,19 @@ class TrainingModule(pl.LightningModule):
         images, labels = self.batches.train(self.iteration, part, self.parts)
         if part == 0:
             self.statistics.before_parts()
-        logits = self._logits(images, is_last=part == self.parts - 1)
+        logits = self.training_pass(images)
         loss = F.cross_entropy(logits, labels)
         self.sums += _loss_and_errors(logits.detach(), labels)
         return loss
-
-    def _logits(self, images: Tensor, is_last: bool) -> Tensor:
-        """What the network says of a part; in the backward pass of the last, the ranks average their gradients."""
-        if self.ranks.count == 1:
-            return self.training_pass(images)
-        with nullcontext() if is_last else self.parallel.no_sync():
-            return self.parallel(images)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
         forget_gradients(optimizer, self.compile_mode)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.ranks.count > 1:
+            gradients = [parameter.grad for parameter in self._parameters_in_order() if parameter.grad is not None]
+            self.ranks.add_up(*gradients)
+            torch._foreach_div_(gradients, self.ranks.count)
         set_learning_rate(optimizer, self.schedule.learning_rate_at(self.iteration))
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
@@ -200,8 +201,11 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_end(self) -> None:
         """Measure the finished network in the other ways there are: `metrics` and `responses`."""
-        if self.diverged or self.iteration + 1 < self.schedule.iterations:
-            return
+        if not self.diverged and self.iteration + 1 == self.schedule.iterations:
+            self._measure()
+        self.statistics.settle()
+
+    def _measure(self) -> None:
         with self._evaluation():
             with recorded_responses(self.network) as self.responses:
                 _, top5_error = self._errors((images[:, None], labels) for images, labels in self.batches.test())
@@ -227,30 +231,9 @@ class TrainingModule(pl.LightningModule):
     @contextmanager
     def _evaluation(self) -> Iterator[None]:
         self.network.eval()
-        with self.gathered(), torch.no_grad(), self.trainer.precision_plugin.forward_context():
+        with self.statistics.gathered(), torch.no_grad(), self.trainer.precision_plugin.forward_context():
             yield
         self.network.train()
-
-    @contextmanager
-    def gathered(self) -> Iterator[None]:
-        """Inside, every rank has the running statistics and the curve's sums of one that saw all micro-batches."""
-        self.ranks.add_up(self.sums)
-        with self.statistics.gathered():
-            yield
-        if not self.ranks.is_first:
-            self.sums.zero_()
-
-
-class _Passed(nn.Module):
-    """A network as a module whose forward pass is another one's, such as its compiled one."""
-
-    def __init__(self, network: nn.Module, training_pass: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.network = network
-        self._pass = training_pass
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self._pass(images)
 
 
 def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The processes that train one run together, each on a device of its own and each a rank."""
 
+import json
 import logging
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final, TypeVar, cast
@@ -20,12 +22,18 @@ from torch import Tensor
 
 from resnet_ablations.data.batches import WHOLE, Share
 from resnet_ablations.errors import UserError
+from resnet_ablations.results.files import FULL
 from resnet_ablations.training.stopping import Interrupted, StopRequest
 
 T = TypeVar("T")
 
-LATER_SECONDS = 1.0
-"""A rank whose peer is gone fails, too: it says so only after the supervisor has heard of the peer."""
+LATER_SECONDS = 2.0
+"""A rank whose peer is gone fails, too: it says so only after the peer has had the time to say why."""
+END_SECONDS = 20.0
+"""For the end of a process that has said what it came to."""
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+FAILURE: Final = "failure"
+"""Where the ranks meet, why one of them failed: whether a person can mend it, and the reason."""
 
 
 class RankFailed(Exception):
@@ -34,6 +42,10 @@ class RankFailed(Exception):
 
 class RankDied(RankFailed):
     """It ended without a word: it was killed, or memory ran out."""
+
+
+class _PeerLost(Exception):
+    """Another rank is not there any more to do something together."""
 
 
 class Ranks:
@@ -54,24 +66,48 @@ class Ranks:
         return self.share.count
 
     def add_up(self, *tensors: Tensor) -> None:
-        """Make each tensor the sum of those of all ranks."""
-        if self.count > 1:
-            for tensor in tensors:
-                dist.all_reduce(tensor)
+        """Make each tensor the sum of those of all ranks; in one piece, so that the order of adding never changes."""
+        for kind in {tensor.dtype: None for tensor in tensors} if self.count > 1 else ():
+            alike = [tensor for tensor in tensors if tensor.dtype == kind]
+            whole = torch.cat([tensor.flatten() for tensor in alike])
+            with _together():
+                dist.all_reduce(whole)
+            for tensor, part in zip(alike, torch.split(whole, [tensor.numel() for tensor in alike]), strict=True):
+                tensor.copy_(part.view_as(tensor))
 
     def highest(self, *numbers: int) -> list[int]:
         """Of each number, the highest that a rank has."""
         numbers_of_all = torch.tensor(numbers)  # on the CPU, lest a GPU be waited for
         if self.count > 1:
-            dist.all_reduce(numbers_of_all, dist.ReduceOp.MAX)
+            with _together():
+                dist.all_reduce(numbers_of_all, dist.ReduceOp.MAX)
         return numbers_of_all.tolist()
 
     def from_first(self, make: Callable[[], T]) -> T:
         """What the first rank makes, for all."""
         made = [make() if self.is_first else None]
         if self.count > 1:
-            dist.broadcast_object_list(made)
+            with _together():
+                dist.broadcast_object_list(made)
         return made[0]  # type: ignore[return-value]
+
+    def to_first(self, own: T) -> list[T]:
+        """What the other ranks have, for the first; nothing for them."""
+        if self.count == 1:
+            return []
+        of_all: list[Any] | None = [None] * self.count if self.is_first else None
+        with _together():
+            dist.gather_object(own, of_all)
+        return [] if of_all is None else of_all[1:]
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Around what torch does with the other ranks, which may be gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise _PeerLost(str(error)) from error
 
 
 ALONE: Final = Ranks(WHOLE)
@@ -94,14 +130,42 @@ def outer_rank(count: int) -> int | None:
 
 @contextmanager
 def joined(count: int, *, gpu: bool) -> Iterator[Ranks]:
-    """Join the others of `count` ranks, who are told from the variables that `torchrun` sets."""
+    """Join the others of `count` ranks, who are told from the variables that `torchrun` sets.
+
+    What a rank raises here, the others raise as `RankFailed`, or as `UserError` where a person can mend it; `RankDied`
+    where it ended without a word.
+    """
     if count == 1:
         yield ALONE
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", init_method="env://")
-    yield Ranks(Share(dist.get_rank(), count), int(os.environ["LOCAL_RANK"]))
-    # Not where something failed: the others are to fail of it only after that is told, when this process ends.
+    store, rank, _ = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]
+    backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count)
+    try:
+        yield Ranks(Share(rank, count), int(os.environ["LOCAL_RANK"]))
+    except Interrupted:
+        dist.destroy_process_group()
+        raise
+    except _PeerLost as lost:
+        time.sleep(LATER_SECONDS)
+        raise _reason(store) from lost
+    except Exception as error:
+        mended = isinstance(error, UserError)
+        reason = str(error) if mended else f"rank {rank} of {count}: {type(error).__name__}: {error}"
+        store.set(FAILURE, json.dumps([mended, reason.splitlines()[0]]))
+        raise
     dist.destroy_process_group()
+
+
+def _reason(store: Any) -> Exception:
+    """Why a rank is gone, as it has said before."""
+    try:
+        if store.check([FAILURE]):
+            mended, reason = json.loads(store.get(FAILURE))
+            return UserError(reason) if mended else RankFailed(reason)
+    except RuntimeError:  # it went with the first rank
+        pass
+    return RankDied("another rank ended without a word")
 
 
 def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...], stop: StopRequest) -> T:
@@ -119,16 +183,19 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
     processes: list[SpawnProcess] = []
     answers: dict[Connection, int] = {}
     console = logging.getLogger().hasHandlers()
-    for rank in range(count):
-        environment = meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_be_rank, args=(environment, console, sender, work, arguments))
-        process.start()
-        sender.close()
-        processes.append(process)
-        answers[receiver] = rank
     told = False
+    # By itself it would start with the first process, and let in again the signals that are held back then.
+    resource_tracker.ensure_running()
     try:
+        for rank in range(count):
+            environment = meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_be_rank, args=(environment, console, sender, work, arguments))
+            with _held_back():
+                process.start()
+            sender.close()
+            processes.append(process)
+            answers[receiver] = rank
         while answers:
             if stop.signal is not None and not told:
                 told = True
@@ -145,10 +212,22 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
         raise
     finally:
         for process in processes:
+            process.join(END_SECONDS)
+            process.kill()
             process.join()
     if isinstance(first, BaseException):
         raise first
     return first
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Signals wait; also for a process that is started inside, until it lets them in."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _answer(receiver: Connection, process: SpawnProcess, name: str) -> Any:
@@ -174,21 +253,27 @@ def _be_rank(
 ) -> None:
     """Do the work, and send what it came to or what was raised."""
     os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes it on
+    for number in (signal.SIGINT, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # the supervisor passes on what concerns all
     threading.Thread(target=_die_with_supervisor, daemon=True).start()
     if console:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    try:
-        sender.send((work(*arguments, StopRequest(signal.SIGTERM)), False))
-    except Interrupted as stopped:  # all of them, and the first may still have something to write
-        sender.send((stopped, False))
-    except (UserError, OSError) as error:
-        sender.send((error, True))
-    except Exception as error:
-        name = f"rank {environment['RANK']} of {environment['WORLD_SIZE']}"
-        time.sleep(LATER_SECONDS)
-        reason = f"{name}: {type(error).__name__}: {error}".splitlines()[0]
-        sender.send((RankFailed(f"{reason}\n{traceback.format_exc()}"), True))
+    # Signalled with its whole group, it hears of a stop twice.
+    with StopRequest(signal.SIGTERM, at_once=lambda number: None) as stop:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        try:
+            sender.send((work(*arguments, stop), False))
+        except Interrupted as stopped:  # all of them, and the first may still have something to write
+            sender.send((stopped, False))
+        except SystemExit:  # so Lightning ends where the signal comes before it trains
+            sender.send((Interrupted(signal.SIGTERM), False))
+        except Exception as error:
+            full = isinstance(error, OSError) and error.errno in FULL
+            if not isinstance(error, (UserError, RankFailed)) and not full:
+                name = f"rank {environment['RANK']} of {environment['WORLD_SIZE']}"
+                reason = f"{name}: {type(error).__name__}: {error}".splitlines()[0]
+                error = RankFailed(f"{reason}\n{traceback.format_exc()}")
+            sender.send((error, True))
 
 
 def _die_with_supervisor() -> None:

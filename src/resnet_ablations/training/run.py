@@ -178,9 +178,10 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
             due = int(ranks.is_first and _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved))
             stopped, due = ranks.highest(stop.signal or 0, due)
             if stopped or due:
-                with module.gathered():
-                    if curve is not None:
-                        save_checkpoint(folder, module.checkpoint(config.key, curve.text, time.monotonic() - began))
+                text = "" if curve is None else curve.text
+                checkpoint = module.checkpoint(config.key, text, time.monotonic() - began)
+                if ranks.is_first:
+                    save_checkpoint(folder, checkpoint)
                 saved = time.monotonic()
             if stopped:
                 stop.signal = stopped  # which may have come to another rank

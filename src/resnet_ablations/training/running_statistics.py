@@ -29,7 +29,14 @@ class RunningStatistics:
         ]
         self._kept = [1 - cast(float, layer.momentum) for layer in layers for _ in range(2)]
         self._counts = [cast(Tensor, layer.num_batches_tracked) for layer in layers]
-        self._keep_own()
+        if not ranks.is_first:
+            for tensor in self.terms:
+                tensor.zero_()
+
+    @property
+    def terms(self) -> list[Tensor]:
+        """The rank's own, of means, variances and numbers of micro-batches, in the network's order."""
+        return [*self._averages, *self._counts]
 
     def before_parts(self) -> None:
         """To be called before the first of the rank's micro-batches of an iteration."""
@@ -41,22 +48,16 @@ class RunningStatistics:
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
-        """Inside, between iterations, every rank's network has the whole sum."""
-        for tensors in (self._averages, self._counts):
-            if self._ranks.count > 1 and tensors:
-                whole = torch.cat([tensor.flatten() for tensor in tensors])
-                self._ranks.add_up(whole)
-                parts = torch.split(whole, [tensor.numel() for tensor in tensors])
-                for tensor, part in zip(tensors, parts, strict=True):
-                    tensor.copy_(part.view_as(tensor))
+        """Inside, between iterations, every rank's network has the whole sum; afterwards its own term again."""
+        own = [term.clone() for term in self.terms]
+        self._ranks.add_up(*self.terms)
         yield
-        self._keep_own()
+        for term, kept in zip(self.terms, own, strict=True):
+            term.copy_(kept)
 
-    def _keep_own(self) -> None:
-        """Leave the sum to the first rank, the others starting from nothing."""
-        if not self._ranks.is_first:
-            for tensor in (*self._averages, *self._counts):
-                tensor.zero_()
+    def settle(self) -> None:
+        """When training is over: leave the whole sum in every rank's network."""
+        self._ranks.add_up(*self.terms)
 
     def _pass(self, micro_batches: int) -> None:
         """What the micro-batches of other ranks do to this rank's term."""

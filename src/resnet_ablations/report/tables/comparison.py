@@ -128,7 +128,14 @@ def _numbers(
     best = best_cells(plan, of_column, says_fail)
     best_rows = [row for row, cell in enumerate(of_rows) if cell and (cell.row.id, column.id) in best]
     several = {1: 18 if len(experiment.headings) > 3 else 20, 2: 20, 3: 14}
-    made = [_Texts(Column(f"{led}ours", width=several.get(len(experiment.columns), 8)), ours, of_rows, best_rows)]
+    made = [
+        _Texts(
+            Column(f"{led}ours", width=max(several.get(len(experiment.columns), 8), *map(len, f"{led}ours".split()))),
+            ours,
+            of_rows,
+            best_rows,
+        )
+    ]
     if baseline:
         made.append(_Texts(Column(f"vs {baseline}", right=True, width=11), differences, of_rows))
     if reference:
