@@ -40,9 +40,17 @@ class WandbLogger(Logger):
         if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
             return
         command = [sys.executable, "-m", "resnet_ablations.loggers.wandb_account"]
-        answer = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=_environment(), timeout=START_SECONDS
-        )
+        try:
+            answer = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                env=_environment(),
+                timeout=START_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(f"logger=wandb: wandb did not start within {START_SECONDS} s; allowed: none, csv") from None
         if wrong := (answer.stdout or answer.stderr).strip():
             raise UserError(f"logger=wandb: {wrong.splitlines()[-1]}")
 

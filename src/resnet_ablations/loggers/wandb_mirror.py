@@ -72,7 +72,7 @@ def _mirror(folder: RunFolder, ending: Ending) -> None:
     fcntl.flock(lock, fcntl.LOCK_EX)
     from resnet_ablations.loggers.wandb_run import WandbRun
 
-    run = WandbRun(folder, Path(os.environ.get("WANDB_DIR", folder.path)))
+    run = WandbRun(folder, Path(os.environ.get("WANDB_DIR") or folder.path))
     while (state := ending.wait(POLL_SECONDS)) is None:
         run.show()
     run.end(state)

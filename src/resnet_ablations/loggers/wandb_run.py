@@ -101,7 +101,8 @@ class WandbRun:
     def _compare(self, train_loss: float) -> None:
         """Refuse to go on with a run that was trained elsewhere, with other last digits."""
         there = self._there["train_loss"]
-        if isinstance(there, float | int) and not math.isclose(there, train_loss, rel_tol=1e-5):
+        ended = self._there["outcome"] in ("finished", "diverged")
+        if ended and isinstance(there, float | int) and not math.isclose(there, train_loss, rel_tol=1e-5):
             self._run.finish(EXIT_CODES.get(str(self._there["outcome"]), 1))
             raise ValueError(
                 f"wandb has another run of this name (training loss {there:g} where it is {train_loss:g} here); "

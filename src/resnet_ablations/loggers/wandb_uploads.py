@@ -1,12 +1,14 @@
 """Runs from their folders to wandb's server, each once and whole: the server is asked what it has, before and after."""
 
+import fcntl
 import os
 import ssl
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import wandb
@@ -28,16 +30,43 @@ CONFIRM_SECONDS = 60.0
 
 
 def upload(folders: Sequence[RunFolder]) -> None:
-    """Send what the server lacks of these runs, whatever WANDB_MODE says; raise `UserError` at the first that fails."""
+    """Send what the server lacks of these runs, whatever WANDB_MODE says.
+
+    Raise `UserError` with those that fail, at the end.
+    """
     os.environ["WANDB_MODE"] = "online"
     os.environ.pop("WANDB_SERVICE", None)
     console = standard_console()
     server = _Server()
+    failed: list[str] = []
     for number, folder in enumerate(folders, start=1):
         place = f"[{number}/{len(folders)}] {folder.key}"
-        with console.status(place):
-            said = _uploaded(server, folder)
+        try:
+            with console.status(place), _alone(folder):
+                said = _uploaded(server, folder)
+        except UserError as error:
+            failed += error.messages
+            said = "not sent"
         console.print(f"{place}: {said}", markup=False, soft_wrap=True)
+    if failed:
+        raise UserError(*failed)
+
+
+@contextmanager
+def _alone(folder: RunFolder) -> Iterator[None]:
+    """Raise `UserError` where somebody is sending the run already, such as the mirror of one that has just ended."""
+    lock = folder.path / "wandb" / "lock"
+    if not lock.exists():
+        yield
+        return
+    with lock.open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{folder.key}: it is being sent by another process; try again when that has ended"
+            ) from None
+        yield
 
 
 class _Server:
@@ -94,13 +123,13 @@ def _uploaded(server: _Server, folder: RunFolder) -> str:
                 finish_timeout_raises=True,
             )
             run.end(state)
+        end = time.monotonic() + CONFIRM_SECONDS
+        while not server.has(folder, state):
+            if time.monotonic() > end:
+                raise UserError(f"{folder.key}: sent, but the server lacks part of it; the same command sends it again")
+            time.sleep(1)
     except (wandb.Error, ValueError, OSError) as error:
         raise UserError(f"{folder.key}: {_in_one_line(error)}") from None
-    end = time.monotonic() + CONFIRM_SECONDS
-    while not server.has(folder, state):
-        if time.monotonic() > end:
-            raise UserError(f"{folder.key}: sent, but the server lacks part of it; the same command sends it again")
-        time.sleep(1)
     return f"{state.outcome}, uploaded: {run.url}"
 
 

@@ -206,9 +206,11 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
                 answer = _answer(receiver, processes[rank], f"rank {rank} of {count}")
                 if rank == 0:
                     first = answer
-    except BaseException:
+    except BaseException as error:
         for process in processes:
             process.kill()
+        if told and isinstance(error, RankDied) and stop.signal is not None:
+            raise Interrupted(stop.signal) from error  # it died of the signal, before it listened
         raise
     finally:
         for process in processes:
