@@ -10,6 +10,9 @@ from resnet_ablations.overrides import compose
 from resnet_ablations.sweep.cost import GPU_FLOPS, gpu_hours
 from resnet_ablations.sweep.plan import plan
 
+# One worker counts each network once.
+pytestmark = pytest.mark.xdist_group("counting")
+
 STATED = re.compile(r"# At the paper's scale (\d+) runs, about (\d+) GPU-hours \(estimated from FLOPs at (\d+) TFLOP/s")
 
 

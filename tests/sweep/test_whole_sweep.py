@@ -12,6 +12,9 @@ import pytest
 from resnet_ablations.results.frames import load_curves, load_results
 from resnet_ablations.results.run_folder import RunFolder
 
+# One worker trains the table once.
+pytestmark = pytest.mark.xdist_group("whole")
+
 Python = Callable[..., subprocess.CompletedProcess[str]]
 
 ROOT = Path(__file__).parents[2]
