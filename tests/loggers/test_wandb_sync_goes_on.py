@@ -1,41 +1,44 @@
 """`make wandb-sync` beside others: one run that is not taken, or is being sent, keeps no other back."""
 
 import fcntl
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from resnet_ablations.errors import UserError
+SENDS_ALL_BUT_ONE = """
+from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.loggers import wandb_uploads
 from resnet_ablations.results.run_folder import RunFolder
 
+def uploaded(server, folder):
+    if folder.key == "refused":
+        raise UserError("refused: wandb has another run of this name")
+    return "finished, uploaded"
+
+wandb_uploads._Server, wandb_uploads._uploaded = object, uploaded
+with exit_on_user_error():
+    wandb_uploads.upload([RunFolder("results", name) for name in ("refused", "under_way", "good")])
+"""
+
 
 def test_a_run_that_fails_and_one_that_is_being_sent_keep_no_other_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    refused, under_way, good = (RunFolder(tmp_path, name) for name in ("refused", "under_way", "good"))
-    for folder in (refused, under_way, good):
-        (folder.path / "wandb").mkdir(parents=True)
-        (folder.path / "wandb" / "lock").touch()
-
-    def uploaded(server: object, folder: RunFolder) -> str:
-        if folder is refused:
-            raise UserError(f"{folder.key}: wandb has another run of this name")
-        return "finished, uploaded"
-
-    monkeypatch.setattr(wandb_uploads, "_Server", object)
-    monkeypatch.setattr(wandb_uploads, "_uploaded", uploaded)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    with (under_way.path / "wandb" / "lock").open("wb") as mirror:
+    locks = [tmp_path / "results" / "runs" / name / "wandb" / "lock" for name in ("refused", "under_way", "good")]
+    for lock in locks:
+        lock.parent.mkdir(parents=True)
+        lock.touch()
+    with locks[1].open("wb") as mirror:
         fcntl.flock(mirror, fcntl.LOCK_EX)
-        with pytest.raises(UserError) as failed:
-            wandb_uploads.upload([refused, under_way, good])
+        ended = python("-c", SENDS_ALL_BUT_ONE, cwd=tmp_path)
 
-    assert failed.value.messages == (
-        "refused: wandb has another run of this name",
-        "under_way: it is being sent by another process; try again when that has ended",
-    )
-    said = capsys.readouterr().out
-    assert "[1/3] refused: not sent" in said
-    assert "[2/3] under_way: not sent" in said
-    assert "[3/3] good: finished, uploaded" in said
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "error: refused: wandb has another run of this name",
+        "error: under_way: it is being sent by another process; try again when that has ended",
+    ]
+    assert ended.stdout.splitlines() == [
+        "[1/3] refused: not sent",
+        "[2/3] under_way: not sent",
+        "[3/3] good: finished, uploaded",
+    ]
