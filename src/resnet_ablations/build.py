@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.network.cost import cost
 from resnet_ablations.network.resnet import ResNet, Stem
 from resnet_ablations.network.units import Branch, Placement
 
@@ -14,8 +13,7 @@ def build_network(config: RunConfig) -> nn.Module:
 
     Its weights are drawn from torch's global random state.
     """
-    source = config.data.source
-    return network_for(config, channels=source.shape[2], classes=source.classes)
+    return network_for(config, channels=config.data.image[0], classes=config.data.source.classes)
 
 
 def network_for(config: RunConfig, *, channels: int, classes: int) -> nn.Module:
@@ -42,9 +40,3 @@ def meta_network(config: RunConfig) -> nn.Module:
     """The network of a configuration on the meta device, where it takes no memory and computes nothing."""
     with torch.device("meta"):
         return build_network(config)
-
-
-def multiply_adds(config: RunConfig, built: nn.Module | None = None) -> int:
-    """What the network of a configuration does with one of its images forward; `built` is its `meta_network`."""
-    height, width, channels = config.data.source.shape
-    return cost(built or meta_network(config), (2, channels, height, width)).multiply_adds

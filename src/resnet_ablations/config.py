@@ -171,6 +171,12 @@ class DataSettings(ComponentSettings):
         """The data set; nothing is read before it is asked to."""
         return cast(Source, self.build())
 
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """The shape of an image as a network takes it: channels × height × width."""
+        height, width, channels = self.source.shape
+        return channels, height, width
+
     def check(self) -> None:
         """Raise `UserError` if the data cannot be had, or if nothing is left to train on."""
         self.source.check()

@@ -1,4 +1,4 @@
-"""What a network costs, counted by torch itself on meta tensors: nothing is computed and no memory taken."""
+"""What a network costs, counted by torch itself; on the meta device nothing is computed and no memory taken."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,11 +29,19 @@ def cost(network: nn.Module, batch: Sequence[int]) -> Cost:
             kept[_storage(tensor)] = tensor
         return tensor
 
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = network.train()(torch.empty(*batch, device="meta"))
     kept_bytes = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
     del logits  # alive until here, its graph holds the storages: no identity can have come up twice
-    return Cost(counter.get_total_flops() // 2 // batch[0], kept_bytes)
+    return Cost(multiply_adds(network, batch[1:]), kept_bytes)
+
+
+def multiply_adds(network: nn.Module, image: Sequence[int]) -> int:
+    """`Cost.multiply_adds` of a network, which may be on any device, for an image of channels × height × width."""
+    one = torch.zeros(1, *image, device=next(network.parameters()).device)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(one)
+    return counter.get_total_flops() // 2
 
 
 def _storage(tensor: Tensor) -> int:

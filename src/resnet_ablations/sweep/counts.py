@@ -1,22 +1,31 @@
 """What the network of a run consists of, counted without memory for its weights."""
 
-from dataclasses import dataclass
+from functools import cached_property
 
-from resnet_ablations.build import meta_network, multiply_adds
+from resnet_ablations.build import meta_network
 from resnet_ablations.config import RunConfig
+from resnet_ablations.network.cost import multiply_adds
 
 TENSOR_BYTES = 290
 """What a checkpoint takes for each tensor beside its numbers: its name, its shape, its entry in the archive."""
 
 
-@dataclass(frozen=True)
 class Counts:
-    """What a network has."""
+    """What a network has; counted when it is asked for, for a sweep's start needs one of them alone."""
 
-    multiply_adds: int
-    """Of one image forward."""
-    checkpoint_bytes: int
-    """To within two percent: weights, running statistics, momentum."""
+    def __init__(self, run: RunConfig) -> None:
+        self._network, self._image = meta_network(run), run.data.image
+
+    @cached_property
+    def multiply_adds(self) -> int:
+        """Of one image forward."""
+        return multiply_adds(self._network, self._image)
+
+    @cached_property
+    def checkpoint_bytes(self) -> int:
+        """To within two percent: weights, running statistics, momentum."""
+        state, momentum = list(self._network.state_dict().values()), list(self._network.parameters())
+        return sum(tensor.nbytes + TENSOR_BYTES for tensor in (*state, *momentum))
 
 
 _counts: dict[str, Counts] = {}
@@ -25,13 +34,7 @@ _counts: dict[str, Counts] = {}
 def counted(run: RunConfig) -> Counts:
     """What the network of a run has; counted once for each network and size of images."""
     if (network := network_of(run)) not in _counts:
-        built = meta_network(run)
-        state, momentum = list(built.state_dict().values()), list(built.parameters())
-        numbers = sum(tensor.nbytes for tensor in (*state, *momentum))
-        _counts[network] = Counts(
-            multiply_adds=multiply_adds(run, built),
-            checkpoint_bytes=numbers + TENSOR_BYTES * len([*state, *momentum]),
-        )
+        _counts[network] = Counts(run)
     return _counts[network]
 
 

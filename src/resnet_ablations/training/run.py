@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch import nn
 
-from resnet_ablations.build import build_network, multiply_adds
+from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig, TrainerSettings, validate
 from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import WHOLE, Batches, Share
@@ -22,6 +22,7 @@ from resnet_ablations.data.file_batches import FileBatches
 from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.following import shown
+from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.claims import Claim, slurm_job
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
@@ -211,7 +212,7 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
         metrics={name: float(f"{value:.6g}") for name, value in module.metrics.items()},
         weights=weights_digest(network),
         parameters=parameter_count(network),
-        multiply_adds=multiply_adds(config),
+        multiply_adds=multiply_adds(network, config.data.image),
         seconds=round(time.monotonic() - began, 2),
         images_per_second=round(last.iteration * config.schedule.batch_size / module.training_seconds, 1),
         provenance=origin | {"finished": now()},
