@@ -1,8 +1,6 @@
 """A compiled network trains as the same network does without, goes on from its checkpoints, and has its names."""
 
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +9,7 @@ import pytest
 import torch
 from comparing import BF16_LOSSES, BF16_WEIGHTS, LOSSES, SMALL, WEIGHTS, Trained, distance_of_weights, trained
 from observing import numbers
+from signalled import stopped_at
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
@@ -18,9 +17,7 @@ from resnet_ablations.config import CompileMode, RunConfig
 from resnet_ablations.results.run_folder import Result
 from resnet_ablations.training import compute, module
 from resnet_ablations.training.compute import check_compute
-from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import train_run
-from resnet_ablations.training.stopping import Interrupted
 
 Config = Callable[..., RunConfig]
 
@@ -103,19 +100,9 @@ def test_recomputing_too(config: Config, monkeypatch: pytest.MonkeyPatch, float3
     assert running
 
 
-def stopped_at(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
+def stopped_in(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
     """Train until a signal comes in the step that makes `iteration`."""
-    step: Callable[[TrainingModule, int], Tensor] = TrainingModule.training_step
-
-    def signalled(self: TrainingModule, number: int) -> Tensor:
-        if number == (iteration - 1) * self.parts:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return step(self, number)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(TrainingModule, "training_step", signalled)
-        with pytest.raises(Interrupted):
-            train_run(run)
+    stopped_at(monkeypatch, run, (iteration - 1) * run.groups)
 
 
 def close(result: Result, expected: Result) -> bool:
@@ -127,8 +114,8 @@ def test_it_goes_on_from_a_checkpoint_without_and_the_other_way_round(
 ) -> None:
     run, compiled = config(*RUN), config(*RUN, "trainer.compile=default")
     for first, second, third in ((run, compiled, run), (compiled, run, compiled)):
-        stopped_at(monkeypatch, first, 2)
-        stopped_at(monkeypatch, second, 4)
+        stopped_in(monkeypatch, first, 2)
+        stopped_in(monkeypatch, second, 4)
         assert close(train_run(third), float32.result)
         assert "not used" not in run.folder.log.read_text()
         shutil.rmtree(run.folder.path)
@@ -140,7 +127,7 @@ def test_resumed_equals_uninterrupted(config: Config, monkeypatch: pytest.Monkey
         config(*RUN, "trainer.compile=default", f"paths.results={tmp_path}/{place}") for place in ("a", "b")
     )
     expected = train_run(straight)
-    stopped_at(monkeypatch, run, 3)
+    stopped_in(monkeypatch, run, 3)
     assert numbers(train_run(run)) == numbers(expected)
     assert run.folder.curve.read_bytes() == straight.folder.curve.read_bytes()
 

@@ -4,20 +4,17 @@ import hashlib
 import io
 import os
 import pickle
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from observing import numbers
-from torch import Tensor
+from signalled import stopped_at
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import RunFolder
-from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import train_run
-from resnet_ablations.training.stopping import Interrupted
 
 Config = Callable[..., RunConfig]
 
@@ -35,21 +32,6 @@ RUN = (
 
 def folder(run: RunConfig) -> RunFolder:
     return RunFolder(run.paths.results, run.key)
-
-
-def stopped_at(monkeypatch: pytest.MonkeyPatch, run: RunConfig, micro_batch: int) -> None:
-    """Train until a signal comes in the middle of that micro-batch."""
-    step: Callable[[TrainingModule, int], Tensor] = TrainingModule.training_step
-
-    def signalled(self: TrainingModule, number: int) -> Tensor:
-        if number == micro_batch:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return step(self, number)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(TrainingModule, "training_step", signalled)
-        with pytest.raises(Interrupted):
-            train_run(run)
 
 
 @pytest.mark.parametrize("overrides", [(), ("precision=bf16-mixed",), ("data=generated", "data.crop=16")])

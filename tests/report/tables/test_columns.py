@@ -2,19 +2,17 @@
 
 import io
 import math
-from pathlib import Path
 
 import declared
 import pytest
+from made_tables import lines, table
 from made_up import Declare, MadeUp
 from rich.console import Console
 
 from resnet_ablations.console import WIDTH
 from resnet_ablations.report.cells.cell import Cell, cells_of
 from resnet_ablations.report.cells.plans import runs_of
-from resnet_ablations.report.tables.comparison import comparison
 from resnet_ablations.report.tables.render import latex, markdown, terminal
-from resnet_ablations.report.tables.table import Table
 from resnet_ablations.report.tables.tidy import tidy_cells
 from resnet_ablations.results.frames import load_curves, load_results
 from resnet_ablations.results.sweeps import SweepPlan
@@ -23,18 +21,6 @@ from resnet_ablations.results.sweeps import SweepPlan
 def cells(made_up: MadeUp, plan: SweepPlan) -> dict[str, Cell]:
     runs = runs_of(plan, load_results(made_up.path), load_curves(made_up.path))
     return {f"{cell.row.id}/{cell.column.id}": cell for cell in cells_of(plan, made_up.experiment, runs)}
-
-
-def table(made_up: MadeUp, plan: SweepPlan) -> Table:
-    runs = runs_of(plan, load_results(made_up.path), load_curves(made_up.path))
-    return comparison(plan, made_up.experiment, list(cells(made_up, plan).values()), runs, Path("results"))
-
-
-def lines(made_up: MadeUp, plan: SweepPlan) -> dict[str, dict[str, str]]:
-    made = table(made_up, plan)
-    headings = [column.heading for column in made.columns]
-    ids = [row.id for row in made_up.experiment.rows]
-    return {row_id: dict(zip(headings, row, strict=True)) for row_id, row in zip(ids, made.rows, strict=True)}
 
 
 def test_two_columns_each_with_the_papers_and_ours(declare: Declare) -> None:
