@@ -238,7 +238,8 @@ class TrainerSettings(Settings):
         return self.devices * self.nodes
 
 
-NO_LOGGER = ComponentSettings(_target_=f"{NoLogger.__module__}.{NoLogger.__qualname__}")
+NO_LOGGER = {"_target_": f"{NoLogger.__module__}.{NoLogger.__qualname__}"}
+"""Of a run that was frozen before there were loggers."""
 
 
 class Paths(Settings):
@@ -260,8 +261,8 @@ class RunConfig(Settings):
     bn_batch: Positive
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     trainer: TrainerSettings
-    logger: ComponentSettings = NO_LOGGER
-    """conf/logger: a `resnet_ablations.loggers.logger.Logger`; none where the run was frozen before there were any."""
+    logger: ComponentSettings
+    """conf/logger: a `resnet_ablations.loggers.logger.Logger`."""
     paths: Paths
 
     @model_validator(mode="after")
@@ -324,14 +325,13 @@ class RunConfig(Settings):
 def validate(tree: dict[str, Any]) -> RunConfig:
     """Check a resolved configuration and the presence of its data; raise one `UserError` with every mistake."""
     mistakes = []
+    tree = {"logger": NO_LOGGER} | tree
     fields: dict[str, Any] = {}
     for group, interface, base in (
         ("shortcut", Shortcut, ComponentSettings),
         ("data", Source, DataSettings),
         ("logger", Logger, ComponentSettings),
     ):
-        if group == "logger" and group not in tree:
-            continue
         target = (tree.get(group) or {}).get("_target_")
         try:
             fields[group] = (_schema(resolve(str(target), interface), base), ...)

@@ -5,8 +5,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.report.build import build
@@ -75,7 +73,7 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
     result = source.result()
     if result is None:
         return False
-    target.freeze(without_locations(yaml.safe_load(source.config.read_text(encoding="utf-8"))))
+    target.freeze(without_locations(source.configuration()))
     shutil.copyfile(source.curve, target.curve)
     if source.responses.exists():
         shutil.copyfile(source.responses, target.responses)

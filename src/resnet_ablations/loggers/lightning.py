@@ -8,7 +8,6 @@ import shutil
 from dataclasses import asdict
 from typing import Any, final
 
-import yaml
 from pytorch_lightning import loggers
 
 from resnet_ablations.loggers.logger import Logger
@@ -29,7 +28,7 @@ class CsvLogger(Logger):
     def start(self, folder: RunFolder) -> None:
         shutil.rmtree(folder.path / "csv", ignore_errors=True)
         self._logger = loggers.CSVLogger(folder.path, name=None, version="csv", flush_logs_every_n_steps=1)
-        self._logger.log_hyperparams(_configuration(folder))
+        self._logger.log_hyperparams(folder.configuration())
 
     def log(self, row: CurveRow) -> None:
         assert self._logger is not None
@@ -67,14 +66,9 @@ class TensorBoardLogger(Logger):
         assert self._folder is not None
         if (result := self._folder.result()) is not None and result.outcome == "finished":
             final = {f"final/{name}": getattr(result, name) for name in ("train_error", "test_error")}
-            self._logger.log_hyperparams(_configuration(self._folder), final, step=result.iterations)
+            self._logger.log_hyperparams(self._folder.configuration(), final, step=result.iterations)
         self._logger.finalize("success")
 
 
 def _metrics(row: CurveRow) -> dict[str, Any]:
     return {name: value for name, value in asdict(row).items() if name != "iteration" and value is not None}
-
-
-def _configuration(folder: RunFolder) -> dict[str, Any]:
-    """What the run's configuration is, as its folder has it."""
-    return dict(yaml.safe_load(folder.config.read_text(encoding="utf-8")))

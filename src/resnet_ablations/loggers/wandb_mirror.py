@@ -4,7 +4,6 @@ A process of its own, so that whatever wandb does, waits for or leaves behind, t
 """
 
 import argparse
-import fcntl
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 from resnet_ablations.loggers.following import POLL_SECONDS
+from resnet_ablations.results.files import held
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 
@@ -68,14 +68,13 @@ def main() -> None:
 
 def _mirror(folder: RunFolder, ending: Ending) -> None:
     # The process that showed the run before, and was left alone when training was killed, may still be at it.
-    lock = os.open(folder.path / "wandb" / "lock", os.O_WRONLY | os.O_CREAT, 0o644)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    from resnet_ablations.loggers.wandb_run import WandbRun
+    with held(folder.path / "wandb" / "lock"):
+        from resnet_ablations.loggers.wandb_run import WandbRun
 
-    run = WandbRun(folder, Path(os.environ.get("WANDB_DIR") or folder.path))
-    while (state := ending.wait(POLL_SECONDS)) is None:
-        run.show()
-    run.end(state)
+        run = WandbRun(folder, Path(os.environ.get("WANDB_DIR") or folder.path))
+        while (state := ending.wait(POLL_SECONDS)) is None:
+            run.show()
+        run.end(state)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import wandb
-import yaml
 from PIL import Image
 
 from resnet_ablations.loggers.error_curve import error_curve
@@ -34,7 +33,7 @@ class WandbRun:
     def __init__(self, folder: RunFolder, place: Path, **settings: Any) -> None:
         """`place` is where wandb makes its folder `wandb`; `settings` are further ones of `wandb.Settings`."""
         self.folder = folder
-        configuration = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+        configuration = folder.configuration()
         own = configuration.get("logger") or {}
         given = wandb.setup().settings
         self._run = wandb.init(

@@ -1,6 +1,5 @@
 """Runs from their folders to wandb's server, each once and whole: the server is asked what it has, before and after."""
 
-import fcntl
 import os
 import ssl
 import tempfile
@@ -8,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import wandb
@@ -17,6 +16,7 @@ import wandb.errors
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.wandb_run import PROJECT, WandbRun, digest, last_step
+from resnet_ablations.results.files import held
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 
@@ -56,16 +56,13 @@ def upload(folders: Sequence[RunFolder]) -> None:
 def _alone(folder: RunFolder) -> Iterator[None]:
     """Raise `UserError` where somebody is sending the run already, such as the mirror of one that has just ended."""
     lock = folder.path / "wandb" / "lock"
-    if not lock.exists():
-        yield
-        return
-    with lock.open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{folder.key}: it is being sent by another process; try again when that has ended"
-            ) from None
+    with ExitStack() as stack:
+        if lock.exists():
+            try:
+                stack.enter_context(held(lock, wait=False))
+            except BlockingIOError:
+                told = "it is being sent by another process; try again when that has ended"
+                raise UserError(f"{folder.key}: {told}") from None
         yield
 
 

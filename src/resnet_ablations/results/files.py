@@ -61,13 +61,20 @@ def clear_half_written(folder: Path) -> None:
 
 @contextmanager
 def locked(results: Path) -> Iterator[None]:
-    """One process at a time in a results folder, on whatever machine: by its file `.lock`, which stays.
+    """One process at a time in a results folder: see `held`."""
+    with held(results / ".lock"):
+        yield
+
+
+@contextmanager
+def held(lock: Path, *, wait: bool = True) -> Iterator[None]:
+    """One process at a time, on whatever machine, by a file that stays; `BlockingIOError` if it is not to wait for it.
 
     A file, not the folder itself, and open for writing: so NFS passes the lock on.
     """
-    descriptor = os.open(results / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)

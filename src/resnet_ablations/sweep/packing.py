@@ -2,11 +2,9 @@
 
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing.connection import wait as wait_for
 from multiprocessing.synchronize import Barrier
 from threading import BrokenBarrierError
 from typing import Any, Final
@@ -16,6 +14,7 @@ import torch
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.data.progress import Progress
 from resnet_ablations.sweep.counts import counted
+from resnet_ablations.training.stopping import when_parent_ends
 from resnet_ablations.training.timing import step_seconds
 
 GAIN: Final = 1.05
@@ -99,7 +98,7 @@ def _begin(barrier: Barrier, gpu: str) -> None:
     global _together
     _together = barrier
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    threading.Thread(target=_end_with_the_sweep, daemon=True).start()
+    when_parent_ends(lambda: os._exit(1))
 
 
 def _try(frozen: dict[str, Any], threads: int, multiply_adds: int) -> tuple[float, float]:
@@ -112,11 +111,3 @@ def _try(frozen: dict[str, Any], threads: int, multiply_adds: int) -> tuple[floa
         raise
     free, total = torch.cuda.mem_get_info() if torch.cuda.is_available() else (1, 1)
     return run.schedule.batch_size / seconds.iteration, 1 - free / total
-
-
-def _end_with_the_sweep() -> None:
-    """One that is killed leaves nobody behind."""
-    sweep = multiprocessing.parent_process()
-    assert sweep is not None
-    wait_for([sweep.sentinel])
-    os._exit(1)

@@ -6,15 +6,13 @@ import os
 import shutil
 import signal
 import sys
-import threading
-from multiprocessing.connection import wait
 from typing import Any
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.claims import Claimed
 from resnet_ablations.training.run import train_run
-from resnet_ablations.training.stopping import Interrupted, StopRequest
+from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
 CLAIMED = 75
 """The exit code of a process whose run another one has: EX_TEMPFAIL of sysexits.h."""
@@ -35,7 +33,8 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None) -> None:
     multiprocessing.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
     # A terminal's Ctrl-C reaches all processes; the sweep's own passes it on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_stop_with_the_sweep, daemon=True).start()
+    # Its runs stop as if a sweep that was killed had passed a signal on.
+    when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     with exit_on_user_error():
@@ -56,11 +55,3 @@ def train_logged(run: RunConfig, threads: int, stop: StopRequest) -> None:
         raise SystemExit(CLAIMED) from None
     except Interrupted as end:
         raise SystemExit(128 + end.signal) from None
-
-
-def _stop_with_the_sweep() -> None:
-    """A sweep that was killed cannot pass a signal on: its runs notice, and stop as if it had."""
-    sweep = multiprocessing.parent_process()
-    assert sweep is not None
-    wait([sweep.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +22,7 @@ from torch import Tensor
 from resnet_ablations.data.batches import WHOLE, Share
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.files import FULL
-from resnet_ablations.training.stopping import Interrupted, StopRequest
+from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
 T = TypeVar("T")
 
@@ -257,7 +256,8 @@ def _be_rank(
     os.environ.update(environment)
     for number in (signal.SIGINT, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # the supervisor passes on what concerns all
-    threading.Thread(target=_die_with_supervisor, daemon=True).start()
+    # Nobody has the run's claim then, so nothing may be written any more.
+    when_parent_ends(lambda: os._exit(1))
     if console:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     # Signalled with its whole group, it hears of a stop twice.
@@ -276,11 +276,3 @@ def _be_rank(
                 reason = f"{name}: {type(error).__name__}: {error}".splitlines()[0]
                 error = RankFailed(f"{reason}\n{traceback.format_exc()}")
             sender.send((error, True))
-
-
-def _die_with_supervisor() -> None:
-    """Nobody has the run's claim any more, so nothing may be written from here on."""
-    supervisor = multiprocessing.parent_process()
-    assert supervisor is not None
-    wait([supervisor.sentinel])
-    os._exit(1)

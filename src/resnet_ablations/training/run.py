@@ -135,7 +135,7 @@ def _logged(folder: RunFolder) -> Iterator[None]:
 
 def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
     began = time.monotonic()
-    threads = config.trainer.threads or max(1, usable_cores() // config.trainer.devices)
+    threads = _threads_of(config)
     torch.set_num_threads(threads)
     network = initialised_network(config)
     start = ranks.from_first(lambda: load_checkpoint(folder))
@@ -219,6 +219,11 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
     )
 
 
+def _threads_of(config: RunConfig) -> int:
+    """Of each rank: by default they share the machine's cores."""
+    return config.trainer.threads or max(1, usable_cores() // config.trainer.devices)
+
+
 def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float) -> bool:
     every = trainer.checkpoint_iterations
     return seconds >= 60 * trainer.checkpoint_minutes or (every is not None and iteration % every == 0)
@@ -261,7 +266,6 @@ def initialised_network(config: RunConfig) -> nn.Module:
 def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
     """The batches of a run: of arrays where the data set lies in memory, else of files decoded while it trains."""
     data, schedule = config.data, config.schedule
-    threads = config.trainer.threads or max(1, usable_cores() // config.trainer.devices)
     match data.load():
         case Images() as images:
             return ArrayBatches(
@@ -279,7 +283,7 @@ def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
                 batch_size=schedule.batch_size,
                 seed=config.seed,
                 iterations=schedule.iterations,
-                workers=config.trainer.workers or threads,
+                workers=config.trainer.workers or _threads_of(config),
                 share=share,
             )
 

@@ -1,8 +1,11 @@
 """Signals: the first asks for a stop after the step under way, the second stops at once."""
 
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -47,3 +50,16 @@ class StopRequest:
             self.signal = number
         else:
             self._at_once(number)
+
+
+def when_parent_ends(act: Callable[[], object]) -> None:
+    """Do something as soon as the process that started this one is gone, for a killed one cannot pass a signal on."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        wait([sentinel])
+        act()
+
+    threading.Thread(target=watch, daemon=True).start()
