@@ -167,7 +167,7 @@ def test_zeroed_gradients_change_no_number(config: Config, monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "training_pass", uncompiled)
     monkeypatch.setattr(compute, "CUDA_GRAPHS", ("default",))
-    monkeypatch.setattr("resnet_ablations.training.run.check_compute", lambda run, accelerator: None)
+    monkeypatch.setattr("resnet_ablations.training.devices.check_compute", lambda run, accelerator: None)
     run = config(*settings, "trainer.compile=default", f"paths.results={config().paths.results}2")
     assert numbers(train_run(run)) == numbers(expected)
     assert run.folder.curve.read_bytes() == expected_curve

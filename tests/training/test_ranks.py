@@ -32,7 +32,8 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.training import run as training
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank, train_in_ranks
+from resnet_ablations.training.rank_processes import train_in_ranks
+from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank
 from resnet_ablations.training.running_statistics import RunningStatistics
 from resnet_ablations.training.stopping import Interrupted, StopRequest
 

@@ -94,7 +94,7 @@ def test_others_are_waited_for_after_the_warm_up(
 def test_cuda_graphs_are_recorded_before_steps_are_timed(
     config: Config, forwards: list[Forward], monkeypatch: pytest.MonkeyPatch, mode: str, warm_up: int
 ) -> None:
-    monkeypatch.setattr("resnet_ablations.training.run.check_compute", lambda run, accelerator: None)
+    monkeypatch.setattr("resnet_ablations.training.devices.check_compute", lambda run, accelerator: None)
     monkeypatch.setattr("resnet_ablations.training.module.training_pass", lambda network, mode: network.__call__)
     clock(monkeypatch, every(0.001))
     at: list[int] = []

@@ -75,7 +75,7 @@ class LocalLauncher(RunLauncher):
         train_in_processes(runs, self._slots_for(runs), fail_fast=self.config.sweep.fail_fast)
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
-        from resnet_ablations.training.run import accelerator_of
+        from resnet_ablations.training.devices import accelerator_of
 
         for run in runs:
             accelerator_of(run)

@@ -27,12 +27,14 @@ from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.claims import Claim, slurm_job
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
 from resnet_ablations.results.files import FULL, no_space, room_in
-from resnet_ablations.results.provenance import now, provenance, usable_cores
+from resnet_ablations.results.provenance import now, provenance
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
-from resnet_ablations.training.compute import check_compute, set_float32_precision
+from resnet_ablations.training.compute import set_float32_precision
+from resnet_ablations.training.devices import accelerator_of, check_devices, device_name, threads_of
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank, train_in_ranks
+from resnet_ablations.training.rank_processes import train_in_ranks
+from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank
 from resnet_ablations.training.stopping import Interrupted, StopRequest
 
 log = logging.getLogger(__name__)
@@ -135,7 +137,7 @@ def _logged(folder: RunFolder) -> Iterator[None]:
 
 def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
     began = time.monotonic()
-    threads = _threads_of(config)
+    threads = threads_of(config)
     torch.set_num_threads(threads)
     network = initialised_network(config)
     start = ranks.from_first(lambda: load_checkpoint(folder))
@@ -153,7 +155,7 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
         # Lightning takes SIGTERM over, and would stop between the micro-batches of a step.
         own_signals = LambdaCallback(on_train_start=lambda *_: stop.again())
         trainer = lightning_trainer(config, iterations - done, ranks, own_signals)
-        origin = provenance(_device(trainer, ranks), threads)
+        origin = provenance(device_name(trainer.strategy.root_device, ranks.count), threads)
         if ranks.is_first:
             device = origin["machine"]["device"]
             log.info("%s on %s, %s threads, from step %s", config.key, device, threads, done)
@@ -219,11 +221,6 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
     )
 
 
-def _threads_of(config: RunConfig) -> int:
-    """Of each rank: by default they share the machine's cores."""
-    return config.trainer.threads or max(1, usable_cores() // config.trainer.devices)
-
-
 def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float) -> bool:
     every = trainer.checkpoint_iterations
     return seconds >= 60 * trainer.checkpoint_minutes or (every is not None and iteration % every == 0)
@@ -283,7 +280,7 @@ def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
                 batch_size=schedule.batch_size,
                 seed=config.seed,
                 iterations=schedule.iterations,
-                workers=config.trainer.workers or _threads_of(config),
+                workers=config.trainer.workers or threads_of(config),
                 share=share,
             )
 
@@ -308,38 +305,3 @@ def _line(row: CurveRow, iterations: int, images_per_second: float) -> str:
         f"{row.iteration}/{iterations}  train: loss {row.train_loss:.4f} error {row.train_error:.2f} %{test}"
         f"  {images_per_second:,.0f} images/s"
     )
-
-
-def accelerator_of(config: RunConfig) -> str:
-    """Lightning's name of the device that trains here; raise `UserError` if the one asked for is not there.
-
-    `auto` is a CUDA GPU or the CPU: the sums of a run are float64, which Apple's GPUs do not know.
-    """
-    gpu = torch.cuda.is_available()
-    if config.trainer.accelerator == "gpu" and not gpu:
-        raise UserError("trainer.accelerator=gpu: there is no CUDA GPU here; allowed: auto, cpu")
-    accelerator = config.trainer.accelerator
-    if accelerator == "auto":
-        accelerator = "gpu" if gpu else "cpu"
-    check_compute(config, accelerator)
-    return accelerator
-
-
-def check_devices(config: RunConfig) -> None:
-    """Raise `UserError` if the devices that a run is to be trained on are not there."""
-    wanted, is_started = config.trainer.devices, outer_rank(config.trainer.ranks) is not None
-    # SLURM may show each process one GPU of its own.
-    enough = (wanted, 1) if is_started else (wanted,)
-    if accelerator_of(config) == "gpu" and (there := torch.cuda.device_count()) < wanted and there not in enough:
-        raise UserError(f"trainer.devices={wanted}: there are {there} CUDA GPUs here; or trainer.accelerator=cpu")
-    if config.trainer.nodes > 1 and not is_started:
-        raise UserError(
-            f"trainer.nodes={config.trainer.nodes}: only SLURM (hydra/launcher=slurm) or torchrun starts a run on "
-            "several machines; allowed here: 1"
-        )
-
-
-def _device(trainer: pl.Trainer, ranks: Ranks) -> str:
-    device = trainer.strategy.root_device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-    return name if ranks.count == 1 else f"{ranks.count} × {name}"

@@ -16,9 +16,10 @@ from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
 from resnet_ablations.training.compute import CUDA_GRAPHS
+from resnet_ablations.training.devices import accelerator_of
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.ranks import ALONE
-from resnet_ablations.training.run import accelerator_of, lightning_trainer, quiet_lightning
+from resnet_ablations.training.run import lightning_trainer, quiet_lightning
 
 SECONDS: Final = 1.0
 """Once they have taken so long, no further step of a network is timed."""

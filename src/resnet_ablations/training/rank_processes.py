@@ -1,0 +1,138 @@
+"""The ranks of a run as processes of this machine: started, watched and stopped by the one that has the run."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, Final, TypeVar, cast
+
+import torch.distributed as dist
+
+from resnet_ablations.errors import UserError
+from resnet_ablations.results.files import FULL
+from resnet_ablations.training.ranks import RankDied, RankFailed
+from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
+
+T = TypeVar("T")
+
+END_SECONDS = 20.0
+"""For the end of a process that has said what it came to."""
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+
+
+def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...], stop: StopRequest) -> T:
+    """What `work(*arguments, stop)` comes to in the first of `count` processes of this machine, which are ranks.
+
+    Both go to the processes, so they must be picklable. A stop asked for here is passed on as SIGTERM. What the first
+    rank that fails raises is raised again where it is a person's or the disk's fault, and as `RankFailed` otherwise;
+    the others are killed then.
+    """
+    # The ranks' meeting place lives here, at a port that is free.
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(count)}
+    meeting |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    context = multiprocessing.get_context("spawn")
+    processes: list[SpawnProcess] = []
+    answers: dict[Connection, int] = {}
+    console = logging.getLogger().hasHandlers()
+    told = False
+    # By itself it would start with the first process, and let in again the signals that are held back then.
+    resource_tracker.ensure_running()
+    try:
+        for rank in range(count):
+            environment = meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_be_rank, args=(environment, console, sender, work, arguments))
+            with _held_back():
+                process.start()
+            sender.close()
+            processes.append(process)
+            answers[receiver] = rank
+        while answers:
+            if stop.signal is not None and not told:
+                told = True
+                for process in processes:
+                    process.terminate()
+            for receiver in cast(list[Connection], wait(list(answers), timeout=0.5)):
+                rank = answers.pop(receiver)
+                answer = _answer(receiver, processes[rank], f"rank {rank} of {count}")
+                if rank == 0:
+                    first = answer
+    except BaseException as error:
+        for process in processes:
+            process.kill()
+        if told and isinstance(error, RankDied) and stop.signal is not None:
+            raise Interrupted(stop.signal) from error  # it died of the signal, before it listened
+        raise
+    finally:
+        for process in processes:
+            process.join(END_SECONDS)
+            process.kill()
+            process.join()
+    if isinstance(first, BaseException):
+        raise first
+    return first
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Signals wait; also for a process that is started inside, until it lets them in."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _answer(receiver: Connection, process: SpawnProcess, name: str) -> Any:
+    """What a rank came to; raise what it failed with."""
+    try:
+        answer, failed = receiver.recv()
+    except EOFError:
+        process.join()
+        code = process.exitcode or 0
+        ending = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        raise RankDied(f"{name} {ending}") from None
+    if failed:
+        raise answer
+    return answer
+
+
+def _be_rank(
+    environment: Mapping[str, str],
+    console: bool,
+    sender: Connection,
+    work: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    """Do the work, and send what it came to or what was raised."""
+    os.environ.update(environment)
+    for number in (signal.SIGINT, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # the supervisor passes on what concerns all
+    # Nobody has the run's claim then, so nothing may be written any more.
+    when_parent_ends(lambda: os._exit(1))
+    if console:
+        logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    # Signalled with its whole group, it hears of a stop twice.
+    with StopRequest(signal.SIGTERM, at_once=lambda number: None) as stop:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        try:
+            sender.send((work(*arguments, stop), False))
+        except Interrupted as stopped:  # all of them, and the first may still have something to write
+            sender.send((stopped, False))
+        except SystemExit:  # so Lightning ends where the signal comes before it trains
+            sender.send((Interrupted(signal.SIGTERM), False))
+        except Exception as error:
+            full = isinstance(error, OSError) and error.errno in FULL
+            if not isinstance(error, (UserError, RankFailed)) and not full:
+                name = f"rank {environment['RANK']} of {environment['WORLD_SIZE']}"
+                reason = f"{name}: {type(error).__name__}: {error}".splitlines()[0]
+                error = RankFailed(f"{reason}\n{traceback.format_exc()}")
+            sender.send((error, True))
