@@ -50,6 +50,7 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(
         (["experiment=shortcuts"], "add -m"),
         (["scale=quick"], "add -m"),
         (["-m", "seed=0,1", "hydra/launcher=nowhere"], "hydra/launcher=nowhere"),
+        (["-m", "bn_batch=16", "trainer=cpu", "trainer.nodes=2"], "trainer.nodes=2: only SLURM"),
     ],
 )
 def test_what_hydra_would_answer_with_a_traceback_or_not_at_all(

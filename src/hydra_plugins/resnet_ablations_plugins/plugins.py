@@ -75,10 +75,10 @@ class LocalLauncher(RunLauncher):
         train_in_processes(runs, self._slots_for(runs), fail_fast=self.config.sweep.fail_fast)
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
-        from resnet_ablations.training.devices import accelerator_of
+        from resnet_ablations.training.devices import check_devices
 
         for run in runs:
-            accelerator_of(run)
+            check_devices(run)
         return self._slots_for(runs).count
 
     def _slots_for(self, runs: "Sequence[RunConfig]") -> "Slots":
