@@ -83,7 +83,7 @@ class Costs:
     names: tuple[str, ...]
     points: tuple[CostPoint, ...]
     panels: tuple[CostPanel, ...]
-    """Not empty: those amounts that tell the configurations apart."""
+    """Not empty."""
 
 
 def strip_of(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell]) -> Strip | None:
@@ -109,10 +109,10 @@ def _printed(cell: Cell) -> float | None:
 
 
 def costs_of(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], runs: pd.DataFrame) -> Costs | None:
-    """What the networks cost that are trained for the table, from `runs_of` its plan; None where nothing of it differs.
+    """What the networks cost that are trained for the table, from `runs_of` its plan; None with less than two.
 
     The error is the one that the experiment shows first, on test images. A longer run that serves has other costs.
-    Seconds are compared where all the runs are of one machine.
+    Seconds are compared where all the runs are of one machine, multiply-adds where they differ at all.
     """
     metric = next((cell.metric for cell in cells if is_error(cell.metric) and cell.metric != "train_error"), None)
     own = runs[~is_served(runs) & (runs["outcome"] == "finished")]
@@ -130,9 +130,10 @@ def costs_of(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], run
             points |= made
     medians = own.groupby("configuration")[["seconds", "multiply_adds"]].median()
     seconds = medians["seconds"] if len(set(own["machine"])) == 1 else medians["seconds"].head(0)
+    counts = medians["multiply_adds"].dropna() / 1e6
     panels = [
         _panel("seconds of training", seconds, points),
-        _panel("million multiply-adds an image", medians["multiply_adds"].dropna() / 1e6, points),
+        _panel("million multiply-adds an image", counts if counts.nunique() > 1 else counts.head(0), points),
     ]
     if metric is None or not any(panels):
         return None
@@ -150,9 +151,9 @@ def _point(number: int, column: int, cell: Cell, tally: Tally, own: pd.DataFrame
 
 
 def _panel(label: str, amounts: pd.Series, points: dict[str, CostPoint]) -> CostPanel | None:
-    """The points whose configuration has an amount; None where that is the same for all."""
+    """The points whose configuration has an amount; None where these are less than two."""
     there = [(float(amounts[name]), point) for name, point in points.items() if name in amounts]
-    if len({amount for amount, _ in there}) < 2:
+    if len(there) < 2:
         return None
     return CostPanel(amounts_axis(label, [amount for amount, _ in there]), tuple(there))
 
