@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from resnet_ablations.data import file_batches
-from resnet_ablations.data.batches import AUGMENTATION, counter_generator
+from resnet_ablations.data.batches import AUGMENTATION, WHOLE, Share, counter_generator
 from resnet_ablations.data.file_batches import COLOUR_AXES, DEVIATION, MEAN, FileBatches, colour_shift
 from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.data.images import ImageFiles
@@ -37,9 +37,11 @@ def load(root: Path, **changes: Any) -> ImageFiles:
     return ImageNet(root=str(root), normalisation="per_channel", **settings).load()
 
 
-def make(root: Path, *, seed: int = 0, workers: int = 0, batch_size: int = 8, **changes: Any) -> FileBatches:
+def make(
+    root: Path, *, seed: int = 0, workers: int = 0, batch_size: int = 8, share: Share = WHOLE, **changes: Any
+) -> FileBatches:
     files = load(root, **changes)
-    return FileBatches(files, batch_size=batch_size, seed=seed, iterations=ITERATIONS, workers=workers)
+    return FileBatches(files, batch_size=batch_size, seed=seed, iterations=ITERATIONS, workers=workers, share=share)
 
 
 def equal(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> bool:
@@ -98,6 +100,30 @@ def test_parts_are_slices_of_the_whole(photos: Path, parts: int, workers: int) -
             (torch.cat([p for p, _ in pieces]), torch.cat([labels for _, labels in pieces])), whole.train(step)
         )
     split.close()
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_shares_are_slices_of_the_whole_and_deal_out_the_test_set(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Each image is in one share, whichever way it is tested: in one batch, or in six of two images."""
+    monkeypatch.setattr(file_batches, "TEST_CROPS", 20)
+    whole, shares = make(photos), [make(photos, share=Share(rank, count), workers=rank % 2) for rank in range(count)]
+    for step in range(2):
+        pieces = [share.train(step) for share in shares]
+        assert all(len(labels) == 8 // count for _, labels in pieces)
+        assert equal(
+            (torch.cat([images for images, _ in pieces]), torch.cat([labels for _, labels in pieces])),
+            whole.train(step),
+        )
+    for tested in (FileBatches.test, lambda batches: batches.protocols()["crops10"]()):
+        expected = list(tested(whole))
+        dealt: list[list[tuple[Tensor, Tensor]]] = [list(tested(share)) for share in shares]
+        assert sum(map(len, dealt)) == len(expected)
+        for number, batch in enumerate(expected):
+            assert equal(dealt[number % count][number // count], batch)
+    for share in shares:
+        share.close()
 
 
 def test_workers_read_ahead_and_go_on(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,8 @@ class FileBatches(Batches):
             images,
             batch_sampler=batches,
             num_workers=min(self.workers, len(images)),
+            # They end with this process, whose children they are; those of a fork server would not.
+            multiprocessing_context="fork" if self.workers else None,
             collate_fn=_collated,
             pin_memory=self._device.type == "cuda",
             worker_init_fn=_quiet,
