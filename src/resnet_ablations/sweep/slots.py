@@ -24,6 +24,13 @@ class Slots:
     slowdown: float = 1.0
     """How many times longer a step takes than that of a run that has its GPU for itself, where that was measured."""
 
+    def __str__(self) -> str:
+        """What is said of them: `4 runs at once, 2 on each GPU, 3 threads each`."""
+        runs = "1 run" if self.count == 1 else f"{self.count} runs"
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        on_gpus = f", {self.count // len(self.gpus)} on each GPU" if self.gpus else ""
+        return f"{runs} at once{on_gpus}, {threads} each"
+
     def gpus_of(self, slot: int) -> str | None:
         """Those of a slot: the first run of each GPU comes before the second one of any."""
         return self.gpus[slot % len(self.gpus)] if self.gpus else None
@@ -45,15 +52,16 @@ def slots_for(
 
     By default that is measured for a GPU, unless there is no more than one run for each, and one a core on a CPU: the
     number of threads can change a run's last digits, so it follows neither from measuring nor from how many runs are
-    left. Runs on several devices have them for themselves by default. Raise `UserError` where a number is none.
+    left. Runs that ask for threads have so many cores each. Runs on several devices have them for themselves by
+    default. Raise `UserError` where a number is none.
     """
     given = checked_runs_per_device(runs_per_device)
     devices = max(run.trainer.devices for run in runs)
     cores = usable_cores()
     gpus = _gpu_groups(runs, devices)
     if not gpus:
-        count = given or max(1, cores // devices)
-        return Slots(count, max(1, cores // (count * devices)))
+        count = given or max(1, cores // max(run.trainer.devices * (run.trainer.threads or 1) for run in runs))
+        return Slots(count, _threads(runs, cores // (count * devices)))
     most = min(-(-len(runs) // len(gpus)), cores // len(gpus))
     if given is not None:
         packing = Packing(given)
@@ -62,7 +70,13 @@ def slots_for(
     else:
         packing = measure(runs, most, cores // len(gpus), gpus[0])
     count = len(gpus) * packing.runs
-    return Slots(count, max(1, cores // (count * devices)), gpus, packing.slowdown)
+    return Slots(count, _threads(runs, cores // (count * devices)), gpus, packing.slowdown)
+
+
+def _threads(runs: Sequence[RunConfig], share: int) -> int:
+    """Those that the runs ask for; of one that does not, its share of the cores."""
+    asked = [run.trainer.threads for run in runs if run.trainer.threads is not None]
+    return max(asked) if len(asked) == len(runs) else max(1, share)
 
 
 def _gpu_groups(runs: Sequence[RunConfig], size: int) -> tuple[str, ...]:
