@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fake_wandb import KEY, Kept, serving
-from trained import STEPS, crashed, interrupted, points
+from trained import STEPS, crashed, forked, interrupted, points
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import RunFolder
@@ -100,6 +100,24 @@ def test_runs_that_end_otherwise(config: Config, monkeypatch: pytest.MonkeyPatch
     last = points(diverging.folder)[-1]
     assert {name: float(value) for name, value in there.points[-1].items()} == pytest.approx(last, nan_ok=True)
     assert any(math.isnan(value) for value in last.values())
+
+
+def test_parallel_runs_are_as_many_recordings_each_with_its_own_points(config: Config) -> None:
+    runs = [config("logger=wandb", *STEPS, f"seed={seed}") for seed in (0, 1)]
+    for process in forked(*runs):
+        process.join()
+    there = [read_back(*recordings(run.folder)) for run in runs]
+    assert [one.said("name") for one in there] == [run.key for run in runs]
+    assert [one.points for one in there] == [points(run.folder) for run in runs]
+    assert there[0].points != there[1].points
+
+
+def test_a_run_on_two_devices_is_one_recording(config: Config) -> None:
+    run = config("logger=wandb", *STEPS, "schedule.batch_size=16", "bn_batch=8", "trainer.devices=2")
+    train_run(run)
+    there = read_back(*recordings(run.folder))
+    assert there.points == points(run.folder)
+    assert (there.exit_codes, there.config["provenance"]["machine"]["device"]) == ([0], "2 × cpu")
 
 
 def test_wandbs_own_variables_say_where_to(config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

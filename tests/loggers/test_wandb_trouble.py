@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,29 @@ def test_a_server_that_stops_to_answer_in_the_middle_of_a_run(same: Same, server
         server.disturbed = hangs
 
     assert LATE in same("logger.wait_seconds=1", in_the_middle=break_down)
+
+
+def test_a_mirror_that_is_killed_leaves_nothing_of_wandbs_behind(same: Same, server: FakeWandb, tmp_path: Path) -> None:
+    its: list[int] = []
+
+    def kill_it() -> None:
+        wait_until(lambda: server.streamed)
+        (folder,) = (tmp_path / "results" / "runs").iterdir()
+        (mirror,) = processes_of(folder)
+        its.extend(map(int, Path(f"/proc/{mirror}/task/{mirror}/children").read_text().split()))
+        os.kill(mirror, signal.SIGKILL)
+
+    assert "was killed by signal 9; make wandb-sync sends it later" in same(in_the_middle=kill_it)
+    assert its
+    wait_until(lambda: not any(is_alive(pid) for pid in its))
+
+
+def is_alive(pid: int) -> bool:
+    """Neither gone nor waiting to be buried."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
 
 
 def test_a_server_that_does_not_take_the_key(same: Same, server: FakeWandb) -> None:

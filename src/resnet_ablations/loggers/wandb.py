@@ -91,6 +91,9 @@ class WandbLogger(Logger):
 
     def _why(self) -> str:
         assert self._folder is not None
+        assert self._mirror is not None
+        if (code := self._mirror.returncode) < 0:
+            return f"the process that shows the run was killed by signal {-code}; make wandb-sync sends it later"
         said = (self._folder.path / "wandb" / "mirror.log").read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line for line in reversed(said) if line.strip()), "it ended without a word")
         return f"wandb: {last}; make wandb-sync sends the run later"
