@@ -15,7 +15,8 @@ from resnet_ablations.report.__main__ import main
 
 TEXTS = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-runs.csv")}
 FILES = TEXTS | {f"shortcuts-quick-fig3.{form}" for form in ("pdf", "svg")}
-STRIP = {f"shortcuts-quick-strip.{form}" for form in ("pdf", "svg")}
+COSTS = {f"shortcuts-quick-cost.{form}" for form in ("pdf", "svg")}
+FINALS = {f"shortcuts-quick-strip.{form}" for form in ("pdf", "svg")} | COSTS
 """Where there are runs."""
 PAGE = {"index.html"}
 CLAIMS = {f"claims{end}" for end in (".md", ".tex", ".csv")}
@@ -31,10 +32,10 @@ def test_a_whole_sweep_becomes_files_and_a_table(made_up: MadeUp, capsys: pytest
     made_up.all_runs({"original": 4.0})
     assert main([str(made_up.path)]) == 0
     out = capsys.readouterr().out
-    assert set(contents(made_up.path)) == FILES | STRIP | PAGE | CLAIMS
+    assert set(contents(made_up.path)) == FILES | FINALS | PAGE | CLAIMS
     assert "shortcut-only" in out
     assert "6 configurations)" in out
-    assert all(f"wrote {made_up.path}/report/{name}" in out for name in FILES | STRIP | PAGE | CLAIMS)
+    assert all(f"wrote {made_up.path}/report/{name}" in out for name in FILES | FINALS | PAGE | CLAIMS)
     table = out.partition("wrote ")[0]
     assert max(map(len, table.splitlines())) <= 100
     assert "\x1b" not in out
@@ -109,7 +110,7 @@ def test_damage_is_named_after_the_rest_is_made(made_up: MadeUp, capsys: pytest.
     (made_up.path / "sweeps" / "shortcuts-small.json").write_text('{"name": 1}')
     assert main([str(made_up.path)]) == 1
     captured = capsys.readouterr()
-    assert set(contents(made_up.path)) == FILES | STRIP | PAGE | CLAIMS
+    assert set(contents(made_up.path)) == FILES | FINALS | PAGE | CLAIMS
     assert f"{damaged.path}: damaged result, left out" in captured.err
     assert "shortcuts-small.json: damaged plan, left out" in captured.err
     assert "Traceback" not in captured.err
@@ -211,7 +212,9 @@ def test_what_the_report_makes_no_more_goes(made_up: MadeUp, capsys: pytest.Capt
     assert main([str(made_up.path), "--sweep", "shortcuts-quick"]) == 0
     assert (place / "shortcuts-early.md").exists(), "a report on one sweep knows nothing of others"
     assert main([str(made_up.path)]) == 0
-    assert set(contents(made_up.path)) == FILES | STRIP | PAGE | CLAIMS | set(own)
+    assert set(contents(made_up.path)) == FILES | FINALS - COSTS | PAGE | CLAIMS | set(own), (
+        "one run costs like no other"
+    )
 
 
 def test_nothing_goes_while_something_is_damaged(made_up: MadeUp) -> None:

@@ -133,7 +133,7 @@ def costs_of(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], run
     counts = medians["multiply_adds"].dropna() / 1e6
     panels = [
         _panel("seconds of training", seconds, points),
-        _panel("million multiply-adds an image", counts if counts.nunique() > 1 else counts.head(0), points),
+        _panel("million multiply-adds an image", counts if len(set(counts)) > 1 else counts.head(0), points),
     ]
     if metric is None or not any(panels):
         return None
