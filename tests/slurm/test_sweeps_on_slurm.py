@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pytest
 from observing import numbers, wait_until
-from one_node import OneNode
+from two_nodes import TwoNodes
 
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.frames import load_results
@@ -32,26 +33,30 @@ RUN = (
     "trainer=cpu",
     "trainer.threads=1",
 )
+ON_TWO = ("bn_batch=16", "trainer.devices=2")
 
 BRAKE = """
 import os, time
 if "SLURM_JOB_ID" in os.environ:
+    from resnet_ablations.errors import UserError
     from resnet_ablations.training.module import TrainingModule
     step = TrainingModule.training_step
     def braked(self, micro_batch):
         if os.path.exists(os.environ["BRAKE"]):
             time.sleep(0.25)
+        if os.path.exists(os.environ["DAMAGE"]) and self.ranks.share.rank == 1:
+            raise UserError("images/7.png: cannot be read")
         return step(self, micro_batch)
     TrainingModule.training_step = braked
 """
-"""As long as the file BRAKE is there, jobs train four steps a second."""
+"""As long as the file BRAKE is there, jobs train four steps a second; with DAMAGE their second tasks fail."""
 
 
 @dataclass
 class Cluster:
     """Commands on the cluster, given in a folder of one's own."""
 
-    slurm: OneNode
+    slurm: TwoNodes
     folder: Path
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
@@ -60,10 +65,12 @@ class Cluster:
         (self.folder / "hook" / "sitecustomize.py").write_text(BRAKE)
         self.brake = self.folder / "brake"
         self.brake.touch()
+        self.damage = self.folder / "damage"
         paths = (str(self.folder / "hook"), str(ROOT / "src"))
         self.environment = self.slurm.environment | {
             "PYTHONPATH": os.pathsep.join(paths),
             "BRAKE": str(self.brake),
+            "DAMAGE": str(self.damage),
             "COLUMNS": "200",
         }
 
@@ -118,7 +125,7 @@ def under_way(run: RunFolder, iteration: int = 3) -> Callable[[], bool]:
 
 
 @pytest.fixture
-def cluster(slurm: OneNode, tmp_path: Path) -> Iterator[Cluster]:
+def cluster(slurm: TwoNodes, tmp_path: Path) -> Iterator[Cluster]:
     made = Cluster(slurm, tmp_path)
     yield made
     for process in made.started:
@@ -135,6 +142,20 @@ def undisturbed(tmp_path: Path, seed: int, *overrides: str) -> RunFolder:
     return run.folder
 
 
+def tasks_of(job: str) -> dict[str, int]:
+    """The processes of the tasks of a job that is in no array, by the numbers of these."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (path / "cmdline").read_text().split("\0")
+            if "submitit.core._submit" not in command or "python" not in command[0]:
+                continue
+            variables = dict(line.split("=", 1) for line in (path / "environ").read_text().split("\0") if "=" in line)
+            if variables["SLURM_JOB_ID"] == job:
+                found[variables["SLURM_PROCID"]] = int(path.name)
+    return found
+
+
 def starts(run: RunFolder) -> list[int]:
     """From which step it began, each time that it did."""
     lines = run.log.read_text().splitlines() if run.log.exists() else []
@@ -148,6 +169,7 @@ def assert_same(run: RunFolder, other: RunFolder) -> None:
     assert not list(run.path.glob("checkpoint*"))
 
 
+@pytest.mark.long
 def test_a_table_as_one_job_array(cluster: Cluster) -> None:
     tiny = ("network.depth=8", "schedule.iterations=6", "trainer=cpu", "rows=original,conv1x1,dropout")
     cluster.brake.unlink()
@@ -185,20 +207,50 @@ def test_a_requeue_and_a_time_out_change_no_number(cluster: Cluster, tmp_path: P
 
 
 def test_a_run_on_two_devices_is_two_tasks_and_a_requeue_changes_no_number(cluster: Cluster, tmp_path: Path) -> None:
-    two = ("bn_batch=16", "trainer.devices=2")
-    sweep = cluster.sweep("seed=0", *two)
-    (run,) = cluster.runs(1, *two)
+    sweep = cluster.sweep("seed=0", *ON_TWO)
+    (run,) = cluster.runs(1, *ON_TWO)
     until(under_way(run))
     job = cluster.job_of(run)
     assert "NumTasks=2" in cluster.slurm.run("scontrol", "show", "job", job).stdout
     cluster.slurm.run("scontrol", "requeue", job)
-    reference = undisturbed(tmp_path, 0, *two)
+    reference = undisturbed(tmp_path, 0, *ON_TWO)
     until(lambda: len(starts(run)) > 1)
     cluster.brake.unlink()
     assert "sweep: 1 finished" in ended(sweep, 0)
     assert_same(run, reference)
     assert starts(run)[0] == 0 < starts(run)[1]
     assert {path.name for path in run.path.iterdir()} == {path.name for path in reference.path.iterdir()}
+
+
+def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: Cluster, tmp_path: Path) -> None:
+    """From its last checkpoint; and nothing is left on the other node."""
+    two = ("bn_batch=16", "trainer.nodes=2")
+    often = ("trainer.checkpoint_iterations=1", "hydra.launcher.partition=both")
+    sweep = cluster.sweep("seed=0", *two, *often)
+    (run,) = cluster.runs(1, *two)
+    until(under_way(run))
+    job = cluster.job_of(run)
+    nodes = cluster.slurm.run("squeue", "--noheader", f"--jobs={job}", "--format=%D").stdout
+    assert nodes.strip() == "2"
+    os.kill(tasks_of(job)["1"], signal.SIGKILL)
+    until(lambda: len(starts(run)) == 2)
+    assert tasks_of(job) == {}
+    cluster.brake.unlink()
+    said = ended(sweep, 0)
+    assert f"once more what died without a reason of its own: {run.key}" in said
+    assert "sweep: 1 finished" in said
+    assert starts(run)[0] == 0 < starts(run)[1]
+    assert_same(run, undisturbed(tmp_path, 0, *ON_TWO))
+
+
+def test_what_only_one_task_cannot_read_is_told(cluster: Cluster) -> None:
+    """And not tried again: a person has to mend it."""
+    cluster.damage.touch()
+    said = ended(cluster.sweep("seed=0", *ON_TWO), 1)
+    (run,) = cluster.runs(1, *ON_TWO)
+    assert f"{run.key}: failed: images/7.png: cannot be read; see " in said
+    assert "once more" not in said
+    assert cluster.slurm.queue() == {}
 
 
 def test_submitted_left_killed_cancelled_and_finished(cluster: Cluster) -> None:
@@ -231,29 +283,29 @@ def test_submitted_left_killed_cancelled_and_finished(cluster: Cluster) -> None:
 
 
 def test_a_cancelled_sweep_is_finished_by_the_same_command(cluster: Cluster, tmp_path: Path) -> None:
-    seeds, runs = "seed=0,1,2", cluster.runs(3)
-    sweep = cluster.sweep(seeds)
+    seeds, runs = ("seed=0,1", "hydra.launcher.array_parallelism=1"), cluster.runs(2)
+    sweep = cluster.sweep(*seeds)
     until(under_way(runs[0]))
-    until(under_way(runs[1]))
     array = cluster.job_of(runs[0]).partition("_")[0]
     cluster.slurm.run("scancel", array)
     said = ended(sweep, 1)
-    assert "sweep: 3 interrupted" in said
+    assert "sweep: 2 interrupted" in said
     assert "left the queue before the run began" in said
 
     # Ctrl-C cancels the jobs too, and says so by its exit code.
-    sweep = cluster.sweep(seeds)
+    sweep = cluster.sweep(*seeds)
     until(under_way(runs[0], 5))
     sweep.send_signal(signal.SIGINT)
     said = ended(sweep, 130)
-    assert "3 interrupted" in said
+    assert "2 interrupted" in said
     assert cluster.slurm.queue() == {}
 
     cluster.brake.unlink()
-    assert "sweep: 3 finished" in ended(cluster.sweep(seeds), 0)
+    assert "sweep: 2 finished" in ended(cluster.sweep(*seeds[:1]), 0)
     assert_same(runs[0], undisturbed(tmp_path, 0))
 
 
+@pytest.mark.long
 def test_the_stock_launcher_of_submitit(cluster: Cluster) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     cluster.brake.unlink()

@@ -1,4 +1,4 @@
-"""A SLURM of one node: this machine, with a key, ports and state of its own, and no accounting."""
+"""A SLURM of two nodes, both this machine, with a key, ports and state of its own, and no accounting."""
 
 import ctypes
 import os
@@ -12,13 +12,14 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-DAEMONS = ("munged", "slurmctld", "slurmd")
+NODES = (socket.gethostname(), f"{socket.gethostname()}-2")
+"""The first in order is the one whose name leads here: there several nodes meet."""
+DAEMONS = ("munged", "slurmctld", *(f"slurmd-{name}" for name in NODES))
 
 CONFIGURATION = """\
-ClusterName=one-node
+ClusterName=two-nodes
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 SlurmUser=root
 AuthType=auth/munge
 CredType=cred/munge
@@ -26,8 +27,8 @@ CredType=cred/munge
 AuthInfo=socket={folder}/munge.socket,cred_expire=5
 StateSaveLocation={folder}/state
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmdSpoolDir={folder}/spool
+SlurmdPidFile={folder}/%n.pid
+SlurmdSpoolDir={folder}/%n
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -40,13 +41,17 @@ JobRequeue=1
 ReturnToService=2
 KillWait=5
 MinJobAge=5
-NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={megabytes}
-PartitionName=all Nodes=node Default=YES MaxTime=60
+NodeName={host} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_ports[0]} CPUs={cpus} RealMemory={megabytes}
+NodeName={host}-2 NodeHostname={host} NodeAddr=127.0.0.1 Port={node_ports[1]} CPUs={cpus} RealMemory={megabytes}
+PartitionName=all Nodes={host} Default=YES MaxTime=60
+PartitionName=both Nodes={host},{host}-2 MaxTime=60
 """
 
 
-class OneNode:
+class TwoNodes:
     """Its daemons run while it is entered; they and every job end with the process that entered it, however that ends.
+
+    Jobs run on the first node, as on a cluster of one, or where they ask for the partition `both`.
 
     A job gets SIGKILL 5 s after SIGTERM and begins again 6 s after it was requeued: SLURM allows nothing shorter.
     """
@@ -56,24 +61,24 @@ class OneNode:
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH", "SRUN"))
         } | {"SLURM_CONF": f"{folder}/slurm.conf"}
-        for name in ("state", "spool"):
+        for name in ("state", *NODES):
             (folder / name).mkdir()
         (folder / "munge.key").touch(mode=0o600)
         (folder / "munge.key").write_bytes(secrets.token_bytes(128))
-        controller_port, node_port = free_ports(2)
+        controller_port, *node_ports = free_ports(3)
         (folder / "slurm.conf").write_text(
             CONFIGURATION.format(
                 host=socket.gethostname(),
                 folder=folder,
                 controller_port=controller_port,
-                node_port=node_port,
+                node_ports=node_ports,
                 cpus=os.cpu_count(),
                 megabytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
             ),
             encoding="utf-8",
         )
 
-    def __enter__(self) -> "OneNode":
+    def __enter__(self) -> "TwoNodes":
         self._keeper = subprocess.Popen(
             [sys.executable, __file__, self.folder],
             stdin=subprocess.PIPE,
@@ -119,7 +124,8 @@ class OneNode:
 
     def _wait_until_idle(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while (state := self.run("sinfo", "--noheader", "--format=%T", check=False)).stdout.strip() != "idle":
+        asked = ("sinfo", "--noheader", "--partition=both", "--format=%D %T")
+        while (state := self.run(*asked, check=False)).stdout.strip() != "2 idle":
             if time.monotonic() > deadline:
                 raise RuntimeError(f"SLURM is not idle: {state.stdout}{state.stderr}\n{self.logs()}")
             time.sleep(0.1)
@@ -146,7 +152,8 @@ def keep(folder: Path) -> None:
         f"--socket={folder}/munge.socket",
         *(f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "seed")),
     ]
-    for name, command in zip(DAEMONS, (munged, ["slurmctld", "-D"], ["slurmd", "-D"]), strict=True):
+    nodes = (["slurmd", "-D", "-N", name] for name in NODES)
+    for name, command in zip(DAEMONS, (munged, ["slurmctld", "-D"], *nodes), strict=True):
         with (folder / f"{name}.log").open("wb") as log:
             subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         while name == "munged" and not (folder / "munge.socket").exists():
@@ -183,7 +190,7 @@ def children() -> list[int]:
 
 def missing() -> bool:
     """Whether this machine cannot run it: a daemon is not installed, or the user is not root."""
-    return os.getuid() != 0 or not all(shutil.which(name) for name in DAEMONS)
+    return os.getuid() != 0 or not all(shutil.which(name) for name in ("munged", "slurmctld", "slurmd"))
 
 
 if __name__ == "__main__":
