@@ -69,6 +69,20 @@ def test_what_hydra_would_answer_with_a_traceback_or_not_at_all(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_process_that_torchrun_started_begins_no_sweep(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """All of them would."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(sys, "argv", ["train", "-m", *TINY, "seed=0,1"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("error: -m under torchrun: ")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_run(python: Python, tmp_path: Path) -> None:
     ended = python(*TRAIN, *TINY, "seed=5", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

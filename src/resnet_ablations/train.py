@@ -13,18 +13,19 @@ from omegaconf import DictConfig
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked, compose
-from resnet_ablations.report.build import build
 from resnet_ablations.results.claims import Claimed
 from resnet_ablations.results.files import room_in
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep.plan import Plan, plan
-from resnet_ablations.training.run import train_run
 from resnet_ablations.training.stopping import Interrupted
 
 
 @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
 def _train(config: DictConfig) -> float | None:
     """Hydra's task: one run; its value is the test error."""
+    from resnet_ablations.training.ranks import RankFailed
+    from resnet_ablations.training.run import train_run  # Lightning: seconds, and a sweep or a mistake needs none
+
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     with exit_on_user_error():
         try:
@@ -32,6 +33,9 @@ def _train(config: DictConfig) -> float | None:
             if run.folder.result() is None:
                 run.logger.build().check()
             result = train_run(run)
+        except RankFailed as error:
+            print(f"{run.key}: failed: {str(error).splitlines()[0]}; see {run.folder.log}")
+            raise SystemExit(1) from None
         except Claimed as claimed:
             print(f"{run.key}: {claimed}; nothing is left to do here")
             raise SystemExit(1) from None
@@ -65,6 +69,8 @@ def _sweep(overrides: list[str]) -> None:
 
 
 def _report(planned: Plan) -> None:
+    from resnet_ablations.report.build import build  # pandas and matplotlib
+
     results = Path(planned.jobs[0].config.paths.results)
     if planned.record is not None:
         with room_in(results):

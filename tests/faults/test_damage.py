@@ -13,6 +13,8 @@ from sweeps import HOW, ONE, Sweeps, part_of
 
 from resnet_ablations.results.run_folder import RunFolder
 
+pytestmark = pytest.mark.xdist_group("faults")
+
 
 class Malicious:
     def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
@@ -67,7 +69,10 @@ def test_damaged_files_are_set_aside_and_the_sound_ones_used(sweeps: Sweeps, und
 ODD = "Ünï {a} = (b, 'c\") $d [1] #e%&;~ \\f\\'"
 
 
-@pytest.mark.parametrize("launcher", ["local", "basic", "joblib"])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("launcher", ["local", pytest.param("basic", marks=LONG), pytest.param("joblib", marks=LONG)])
 def test_a_results_folder_may_have_any_name_with_any_launcher(
     sweeps_in: Callable[..., Sweeps], undisturbed: dict[str, Any], launcher: str
 ) -> None:

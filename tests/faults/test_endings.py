@@ -5,10 +5,13 @@ import os
 import signal
 from typing import Any
 
+import pytest
 from commands import has_pending, stopped
 from sweeps import FOUR, HOW, ONE, Sweeps
 
 from resnet_ablations.results.run_folder import RunFolder
+
+pytestmark = pytest.mark.xdist_group("faults")
 
 
 def keys(undisturbed: dict[str, Any]) -> list[str]:

@@ -12,6 +12,8 @@ import pytest
 from commands import Command, stopped
 from sweeps import FOUR, HOW, ONE, Sweeps, part_of
 
+pytestmark = pytest.mark.xdist_group("faults")
+
 KEY = "dropout"
 Mount = Callable[..., Path]
 
@@ -104,6 +106,7 @@ def test_a_disk_that_fills_up_in_a_checkpoint_and_then_in_the_result(
     assert sweeps.outcome() == part_of(undisturbed, run.key)
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_in_the_curve(sweeps: Sweeps, mount: Mount) -> None:
     results = mount(6)
     # So many rows that they take more than the page which a file may have already.

@@ -13,6 +13,8 @@ from commands import Command, processes, stopped
 from observing import wait_until
 from sweeps import EVERY, FOUR, HOW, ONE, Sweeps, part_of
 
+pytestmark = pytest.mark.xdist_group("faults")
+
 WRITES = ("checkpoint-*", "curve.csv", "result.json", "status.json", "config.yaml", "layer_responses.csv")
 
 

@@ -2,28 +2,39 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import processes
 from observing import wait_until
 from sweeps import HOW, ONE, Sweeps
 
+pytestmark = pytest.mark.xdist_group("faults")
+
 TWO_RANKS = (
     "trainer.devices=2",
     "hydra.launcher.runs_per_device=1",
     "sweep.retries=0",
-    "schedule.iterations=150",
-    "schedule.log_every=4",
+    "schedule.iterations=90",
+    "schedule.log_every=2",
 )
+FILES = ("data=generated", "data.crop=16", "trainer.workers=1", "schedule.evaluate_every=90")
+"""Images that further processes decode."""
 
 
 def ranks_of(sweeps: Sweeps, group: int, key: str) -> list[int]:
     """The processes that train a run, the first rank first; none before all are there."""
     if (supervisor := sweeps.owners().get(key)) is None:
         return []
-    children = sorted(pid for pid, parent, _ in processes(group) if parent == supervisor)
-    found = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    there = list(processes(group))
+    servers = {
+        pid
+        for pid, parent, _ in there
+        if parent == supervisor and b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    }
+    found = sorted(pid for pid, parent, _ in there if parent in servers)
     return found if len(found) == 2 else []
 
 
@@ -34,7 +45,7 @@ def rows_of(sweeps: Sweeps, key: str) -> int:
 
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_a_killed_rank_ends_its_run_and_no_other(sweeps: Sweeps, rank: int) -> None:
-    two = (*ONE, *HOW, *TWO_RANKS, "seed=0,1")
+    two = (*ONE, *HOW, *TWO_RANKS, *FILES, "seed=0,1")
     command = sweeps.start(*two)
     assert command.reached(lambda: len(sweeps.runs) == 2), command.said
     struck = sweeps.run_of("-s0").key
@@ -49,9 +60,12 @@ def test_a_killed_rank_ends_its_run_and_no_other(sweeps: Sweeps, rank: int) -> N
     assert states[struck].resumable_from is not None
 
 
-def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on(sweeps: Sweeps) -> None:
+def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on(
+    sweeps: Sweeps, left_by: Callable[..., dict[str, Any]]
+) -> None:
     """What a sweep of such runs leaves is what one of runs on one device leaves: nothing of the other ranks."""
     one = (*ONE, *HOW, *TWO_RANKS)
+    undisturbed = left_by(*ONE, *TWO_RANKS)
     command = sweeps.start(*one)
     assert command.reached(lambda: len(sweeps.runs) == 1), command.said
     key = sweeps.runs[0].key
@@ -66,6 +80,7 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on(sw
 
     assert sweeps.run(*one).code == 0
     assert {state.outcome for state in sweeps.states.values()} == {"finished"}
+    assert sweeps.outcome() == undisturbed
     assert sweeps.temporary_files() == set()
     names = {path.name for path in (sweeps.results / "runs" / key).iterdir()}
     assert names == {"config.yaml", "curve.csv", "layer_responses.csv", "log.txt", "result.json"}

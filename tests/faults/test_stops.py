@@ -19,6 +19,8 @@ from sweeps import HOW, ONE, Sweeps
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.sweep.progress import Progress
 
+pytestmark = pytest.mark.xdist_group("faults")
+
 # A table of two runs, which are trained at the same time.
 TABLE = ("experiment=shortcuts", "scale=quick", "rows=original,dropout", "columns=error", "network.depth=8", *ONE[3:])
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
@@ -135,6 +137,7 @@ def test_ctrl_c_twice(sweeps: Sweeps, table: dict[str, Any], terminal: Terminal)
     check_goes_on(sweeps, table)
 
 
+@pytest.mark.long
 def test_sigterm_and_a_second_one_in_the_write_that_the_first_asked_for(sweeps: Sweeps, table: dict[str, Any]) -> None:
     command = sweeps.start(*TABLE, *HOW, faults=[write_of(3), write_of(4)])
     runs = until_both_stop(command)

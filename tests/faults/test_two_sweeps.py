@@ -4,8 +4,11 @@ import os
 import signal
 from typing import Any
 
+import pytest
 from commands import stopped
 from sweeps import FOUR, HOW, Sweeps
+
+pytestmark = pytest.mark.xdist_group("faults")
 
 
 def test_started_at_the_same_moment_each_run_is_trained_exactly_once(

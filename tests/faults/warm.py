@@ -28,8 +28,8 @@ def serve() -> None:
     import torch
 
     import resnet_ablations.report.build
-    import resnet_ablations.sweep.worker
-    import resnet_ablations.train  # noqa: F401
+    import resnet_ablations.train
+    import resnet_ablations.training.run  # noqa: F401
 
     torch.set_num_threads(1)
     del sys.modules["resnet_ablations.train"]  # which will be run
@@ -76,7 +76,7 @@ start_anew = multiprocessing.util.spawnv_passfds
 def forked(path: str, arguments: Sequence[str | bytes], descriptors: Sequence[int]) -> int:
     """Multiprocessing's way to a new Python, that for the fork server forks this one."""
     code = os.fsdecode(arguments[-1])
-    if "forkserver" not in code:
+    if "forkserver" not in code or multiprocessing.parent_process() is not None:
         return start_anew(path, arguments, descriptors)
     if pid := os.fork():
         return pid
@@ -101,7 +101,7 @@ def forget_the_parent() -> None:
     multiprocessing.util._finalizer_registry.clear()  # type: ignore[attr-defined]
     multiprocessing.forkserver._forkserver.__init__()  # type: ignore[attr-defined,misc]
     atexit._clear()
-    del sys.modules["resnet_ablations.sweep.worker"]
+    del sys.modules["resnet_ablations.training.fork_server"]
 
 
 if __name__ == "__main__":

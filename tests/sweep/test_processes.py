@@ -10,6 +10,7 @@ from resnet_ablations.results.claims import Owner
 from resnet_ablations.sweep import processes, worker
 from resnet_ablations.sweep.processes import train_in_processes
 from resnet_ablations.sweep.slots import Slots
+from resnet_ablations.training import fork_server
 
 
 def test_who_waits_for_another_sweep_says_so_once(
@@ -40,7 +41,7 @@ def test_the_folder_of_the_fork_servers_socket_is_no_other_processs_to_remove(
     run = compose(["network.depth=8", "trainer=cpu", "schedule.iterations=1", f"paths.results={tmp_path}"])
     train_in_processes([run], Slots(1, 1), fail_fast=False)
     assert run.folder.result() is not None
-    assert processes.worker.SOCKETS not in os.environ
+    assert fork_server.SOCKETS not in os.environ
 
 
 def test_each_run_is_told_the_gpus_of_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:

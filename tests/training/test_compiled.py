@@ -121,6 +121,7 @@ def test_it_goes_on_from_a_checkpoint_without_and_the_other_way_round(
         shutil.rmtree(run.folder.path)
 
 
+@pytest.mark.long
 def test_resumed_equals_uninterrupted(config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """To the last digit."""
     straight, run = (

@@ -1,27 +1,26 @@
 """Several ranks train as one device does: against that device, which sees all their micro-batches in order."""
 
-import os
+import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import product
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from falling import falls
-from observing import numbers
+from observing import numbers, wait_until
+from other_ranks import falls, train_as
 from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig, validate
@@ -29,8 +28,10 @@ from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import Share
 from resnet_ablations.data.images import Images
 from resnet_ablations.errors import UserError
+from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.training import run as training
+from resnet_ablations.training.fork_server import fork_server
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
 from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank
@@ -207,7 +208,7 @@ def stopped_early(run: RunConfig) -> None:
         training.train_run(run, stop)
 
 
-@pytest.mark.parametrize("devices", [2, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.parametrize("devices", [2, 4])
 def test_resumed_equals_uninterrupted_on_several_devices_too(config: Config, tmp_path: Path, devices: int) -> None:
     """Weights, running statistics and the sums of a row of the curve that a stop has cut in two."""
     few = ("schedule.iterations=5", "schedule.log_every=2", "schedule.evaluate_every=5", f"trainer.devices={devices}")
@@ -280,37 +281,118 @@ def test_an_evaluation_by_several_ranks_is_that_by_one(config: Config, count: in
         assert found_loss == pytest.approx(loss, rel=1e-6)
 
 
-def test_processes_that_others_started_on_two_machines_train_one_run(tmp_path: Path) -> None:
-    """As `torchrun` and SLURM start them: each is told who it is by variables."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    overrides = [*FOUR_GROUPS, "network.depth=8", "schedule.iterations=5", "trainer=cpu", "trainer.nodes=2"]
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-m", "resnet_ablations.train", *overrides],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "RANK": str(rank),
-                "WORLD_SIZE": "2",
-                "LOCAL_RANK": "0",
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-            },
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    first, second = (rank.communicate(timeout=120)[0] for rank in ranks)
+        return int(free.getsockname()[1])
 
-    assert [rank.returncode for rank in ranks] == [0, 0]
-    assert "on 2 × cpu" in first
-    assert "test error" in first.splitlines()[-1]
-    assert second == ""
-    (folder,) = (tmp_path / "results" / "runs").iterdir()
-    assert (folder / "result.json").exists()
+
+@contextmanager
+def started_as(**environment: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@contextmanager
+def beside_another(run: RunConfig) -> Iterator[ForkServerProcess]:
+    """Be the first of a run's two ranks, and have the other: processes that `torchrun` or SLURM would start."""
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "LOCAL_RANK": "0"}
+    process = fork_server().Process(target=train_as, args=({**meeting, "RANK": "1"}, run.plain()))
+    process.start()
+    with started_as(**meeting, RANK="0"):
+        yield process
+    process.join(60)
+    assert process.exitcode is not None
+
+
+def test_processes_that_others_started_on_two_machines_train_one_run(config: Config, tmp_path: Path) -> None:
+    few = (*FOUR_GROUPS, "schedule.iterations=5", "schedule.milestones=[3]")
+    run, alike = config(*few, "trainer.nodes=2"), config(*few, "trainer.devices=2", f"paths.results={tmp_path}/alike")
+    with beside_another(run) as other:
+        result = training.train_run(run)
+    assert other.exitcode == 0
+    assert result is not None
+    assert result.provenance["machine"]["device"] == "2 × cpu"
+    assert numbers(result) == numbers(training.train_run(alike))
+    assert run.folder.curve.read_bytes() == alike.folder.curve.read_bytes()
+    assert {path.name for path in run.folder.path.iterdir()} == {path.name for path in alike.folder.path.iterdir()}
+
+
+def test_the_others_are_told_that_somebody_has_finished_the_run(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the moment when they look and that when the first has the claim."""
+    few = (*FOUR_GROUPS, "schedule.iterations=1", "schedule.milestones=[]", "schedule.warmup_iterations=0")
+    there = config(*few)
+    result = training.train_run(there)
+    run = config(*few, "trainer.devices=2", f"paths.results={tmp_path}/mine")
+
+    class Late(Claim):
+        def __enter__(self) -> Self:
+            wait_until(run.folder.log.exists)
+            shutil.copytree(there.folder.path, run.folder.path, dirs_exist_ok=True)
+            return super().__enter__()
+
+    monkeypatch.setattr(training, "Claim", Late)
+    with beside_another(run) as other:
+        assert training.train_run(run) == result
+    assert other.exitcode == 0
+
+    # And whoever comes when the result is there meets the others, who may have looked before.
+    with beside_another(run) as other:
+        assert training.train_run(run) == result
+    assert other.exitcode == 0
+
+
+def test_a_rank_that_others_started_and_kill_ends_the_run(config: Config) -> None:
+    run = config(*FOUR_GROUPS, "schedule.iterations=2000", "trainer.devices=2")
+
+    def kill_it() -> None:
+        wait_until(lambda: run.folder.curve.exists() and run.folder.curve.read_text().count("\n") > 3)
+        other.kill()
+
+    with beside_another(run) as other:
+        threading.Thread(target=kill_it).start()
+        with pytest.raises(RankDied):
+            training.train_run(run)
+    status = run.folder.status()
+    assert status is not None
+    assert (status.outcome, status.reason, status.died) == ("failed", "another rank ended without a word", True)
+
+
+def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that started them may kill the first before it has heard."""
+    run = config(*FOUR_GROUPS, "trainer.devices=2")
+    run.folder.path.mkdir(parents=True)
+    monkeypatch.setattr(training, "LATER_SECONDS", 0)
+    for error, told in (
+        (UserError("image.png: cannot be read"), "image.png: cannot be read"),
+        (ValueError("no such thing"), "rank 1 of 2: ValueError: no such thing"),
+    ):
+        monkeypatch.setattr(training, "_train", raising(error))
+        with started_as(RANK="1", WORLD_SIZE="2"), pytest.raises((UserError, RankFailed)):
+            training.train_run(run)
+        status = run.folder.status()
+        assert status is not None
+        assert (status.outcome, status.reason, status.died) == ("failed", told, False)
+    run.folder.set_status(status.model_copy(update={"outcome": "running", "reason": ""}))
+    monkeypatch.setattr(training, "_train", raising(RankDied("another rank ended without a word")))
+    with started_as(RANK="1", WORLD_SIZE="2"), pytest.raises(RankDied):
+        training.train_run(run)
+    status = run.folder.status()
+    assert status is not None
+    assert status.outcome == "running", "of that it knows no more than the first"
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fails(*_: object) -> None:
+        raise error
+
+    return fails
 
 
 @pytest.mark.parametrize(
@@ -324,14 +406,6 @@ def test_processes_that_others_started_on_two_machines_train_one_run(tmp_path: P
 def test_what_a_rank_fails_of_is_told_and_not_what_follows_from_it(how: str, kind: type, told: str) -> None:
     with pytest.raises(kind, match=told):
         train_in_ranks(2, falls, (how,), StopRequest())
-
-
-@contextmanager
-def started_as(**environment: str) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        yield
 
 
 def test_ranks_that_others_start_are_told_by_their_variables() -> None:

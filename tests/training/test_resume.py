@@ -4,10 +4,12 @@ import hashlib
 import io
 import os
 import pickle
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from observing import numbers
 from signalled import stopped_at
@@ -15,6 +17,7 @@ from signalled import stopped_at
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.training.run import train_run
+from resnet_ablations.training.stopping import Interrupted
 
 Config = Callable[..., RunConfig]
 
@@ -53,6 +56,20 @@ def test_resumed_equals_uninterrupted(
     for name in ("curve", "responses"):
         assert getattr(folder(run), name).read_bytes() == getattr(folder(straight), name).read_bytes()
     assert {path.name for path in folder(run).path.iterdir()} == {path.name for path in folder(straight).path.iterdir()}
+
+
+def test_a_signal_just_before_the_first_step_stops_after_it(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning listens to SIGTERM then, and would stop after half a step, without a checkpoint."""
+    begin = pl.Trainer._run_stage
+
+    def signalled(trainer: pl.Trainer) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        begin(trainer)
+
+    monkeypatch.setattr(pl.Trainer, "_run_stage", signalled)
+    with pytest.raises(Interrupted):
+        train_run(run := config(*RUN))
+    assert folder(run).resumable_from() == 1
 
 
 def test_a_killed_process_leaves_a_curve_that_is_cut_back_to_its_checkpoint(

@@ -1,6 +1,5 @@
 """Runs in parallel on one machine, each in a process of its own."""
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -18,10 +17,8 @@ from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import worker
 from resnet_ablations.sweep.progress import Progress
 from resnet_ablations.sweep.slots import Slots
+from resnet_ablations.training.fork_server import NO_FORK_SERVER, NO_WORD, fork_server, started
 from resnet_ablations.training.stopping import StopRequest
-
-NO_FORK_SERVER = 255
-"""Multiprocessing's exit code of a process whose fork server was killed, so that nobody knows it."""
 
 
 def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bool) -> None:
@@ -31,6 +28,7 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
     it left, and why it ended, is in its run folder. With `fail_fast` the first that fails stops the others, as the
     first Ctrl-C or SIGTERM does: after their steps under way; a second signal stops them at once.
     """
+    print(slots, flush=True)
     waiting = list(runs)
     with Progress([run.folder for run in runs]) as progress:
         pool = _Pool(slots)
@@ -88,8 +86,7 @@ class _Pool:
         self._slots = slots
         # Read when the fork server, which imports torch once for all runs, starts.
         os.environ["OMP_NUM_THREADS"] = str(slots.threads)
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([worker.__name__])
+        self._context = fork_server()
         self.runs: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
 
     @property
@@ -102,16 +99,9 @@ class _Pool:
         process = self._context.Process(
             target=worker.work, args=(run.plain(), self._slots.threads, self._slots.gpus_of(slot))
         )
-        # For the fork server alone, which may start here: nobody else is to remove the folder.
-        os.environ[worker.SOCKETS] = get_temp_dir()
-        try:
-            process.start()
-        except (EOFError, ConnectionError):
-            return False
-        finally:
-            del os.environ[worker.SOCKETS]
-        self.runs[process] = run, slot
-        return True
+        if begun := started(process):
+            self.runs[process] = run, slot
+        return begun
 
     def wait(self) -> None:
         """Until one of them ends, or half a second."""
@@ -147,7 +137,7 @@ def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:
         return
     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     if code == NO_FORK_SERVER:
-        reason = "its process is gone with the one that starts all"
+        reason = NO_WORD
     ending = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason, "died": died}
     with suppress(OSError):  # a full disk
         folder.set_status(status.model_copy(update=ending))

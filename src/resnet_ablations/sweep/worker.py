@@ -1,9 +1,7 @@
 """What happens in the process of one run of a sweep."""
 
-import atexit
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 from typing import Any
@@ -11,17 +9,10 @@ from typing import Any
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.claims import Claimed
-from resnet_ablations.training.run import train_run
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
 CLAIMED = 75
 """The exit code of a process whose run another one has: EX_TEMPFAIL of sysexits.h."""
-
-
-SOCKETS = "RESNET_ABLATIONS_SOCKETS"
-"""Names, to the fork server, the temporary folder of its socket, which a sweep that is killed leaves behind."""
-if SOCKETS in os.environ:
-    atexit.register(shutil.rmtree, os.environ[SOCKETS], ignore_errors=True)
 
 
 def work(frozen: dict[str, Any], threads: int, gpus: str | None) -> None:
@@ -43,6 +34,8 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None) -> None:
 
 def train_logged(run: RunConfig, threads: int, stop: StopRequest) -> None:
     """Train a run, all output going to its log, in so many threads unless it says how many; exit codes as of `work`."""
+    from resnet_ablations.training.run import train_run  # Lightning: seconds, and who starts runs needs none
+
     run.folder.path.mkdir(parents=True, exist_ok=True)
     log = os.open(run.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, sys.stdout.fileno())

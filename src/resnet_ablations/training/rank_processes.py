@@ -1,23 +1,20 @@
 """The ranks of a run as processes of this machine: started, watched and stopped by the one that has the run."""
 
 import logging
-import multiprocessing
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from typing import Any, Final, TypeVar, cast
 
 import torch.distributed as dist
 
-from resnet_ablations.errors import UserError
-from resnet_ablations.results.files import FULL
-from resnet_ablations.training.ranks import RankDied, RankFailed
+from resnet_ablations.training.fork_server import NO_FORK_SERVER, NO_WORD, begin, fork_server, started
+from resnet_ablations.training.ranks import RankDied, own_failure
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
 T = TypeVar("T")
@@ -38,21 +35,25 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(count)}
     meeting |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
-    context = multiprocessing.get_context("spawn")
-    processes: list[SpawnProcess] = []
+    context = fork_server()
+    processes: list[ForkServerProcess] = []
     answers: dict[Connection, int] = {}
     console = logging.getLogger().hasHandlers()
     told = False
-    # By itself it would start with the first process, and let in again the signals that are held back then.
+    # By itself it would start with the fork server, and let in again the signals that are held back then.
     resource_tracker.ensure_running()
     try:
+        with _held_back():
+            begin()
         for rank in range(count):
-            environment = meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            # The fork server may have begun in another environment.
+            environment = {**os.environ, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)}
             receiver, sender = context.Pipe(duplex=False)
             process = context.Process(target=_be_rank, args=(environment, console, sender, work, arguments))
-            with _held_back():
-                process.start()
+            begun = started(process)
             sender.close()
+            if not begun:
+                raise RankDied(f"rank {rank} of {count}: {NO_WORD}")
             processes.append(process)
             answers[receiver] = rank
         while answers:
@@ -83,7 +84,7 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Signals wait; also for a process that is started inside, until it lets them in."""
+    """Signals wait; also for a process that is started inside, and for those that it forks until they let them in."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -91,15 +92,17 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _answer(receiver: Connection, process: SpawnProcess, name: str) -> Any:
+def _answer(receiver: Connection, process: ForkServerProcess, name: str) -> Any:
     """What a rank came to; raise what it failed with."""
     try:
         answer, failed = receiver.recv()
     except EOFError:
         process.join()
         code = process.exitcode or 0
-        ending = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        raise RankDied(f"{name} {ending}") from None
+        ending = f" was killed by signal {-code}" if code < 0 else f" ended with exit code {code}"
+        if code == NO_FORK_SERVER:
+            ending = f": {NO_WORD}"
+        raise RankDied(f"{name}{ending}") from None
     if failed:
         raise answer
     return answer
@@ -127,12 +130,5 @@ def _be_rank(
             sender.send((work(*arguments, stop), False))
         except Interrupted as stopped:  # all of them, and the first may still have something to write
             sender.send((stopped, False))
-        except SystemExit:  # so Lightning ends where the signal comes before it trains
-            sender.send((Interrupted(signal.SIGTERM), False))
         except Exception as error:
-            full = isinstance(error, OSError) and error.errno in FULL
-            if not isinstance(error, (UserError, RankFailed)) and not full:
-                name = f"rank {environment['RANK']} of {environment['WORLD_SIZE']}"
-                reason = f"{name}: {type(error).__name__}: {error}".splitlines()[0]
-                error = RankFailed(f"{reason}\n{traceback.format_exc()}")
-            sender.send((error, True))
+            sender.send((own_failure(int(environment["RANK"]), int(environment["WORLD_SIZE"]), error), True))

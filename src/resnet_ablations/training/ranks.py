@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from resnet_ablations.data.batches import WHOLE, Share
 from resnet_ablations.errors import UserError
+from resnet_ablations.results.files import FULL
 from resnet_ablations.training.stopping import Interrupted
 
 T = TypeVar("T")
@@ -120,14 +122,17 @@ def joined(count: int, *, gpu: bool) -> Iterator[Ranks]:
     """Join the others of `count` ranks, who are told from the variables that `torchrun` sets.
 
     What a rank raises here, the others raise as `RankFailed`, or as `UserError` where a person can mend it; `RankDied`
-    where it ended without a word.
+    where it ended without a word, or has not come.
     """
     if count == 1:
         yield ALONE
         return
-    store, rank, _ = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=count)
+    try:
+        store, rank, _ = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count)
+    except RuntimeError as error:
+        raise RankDied(f"the ranks have not met: {error}") from error
     try:
         yield Ranks(Share(rank, count), int(os.environ["LOCAL_RANK"]))
     except Interrupted:
@@ -137,9 +142,8 @@ def joined(count: int, *, gpu: bool) -> Iterator[Ranks]:
         time.sleep(LATER_SECONDS)
         raise _reason(store) from lost
     except Exception as error:
-        mended = isinstance(error, UserError)
-        reason = str(error) if mended else f"rank {rank} of {count}: {type(error).__name__}: {error}"
-        store.set(FAILURE, json.dumps([mended, reason.splitlines()[0]]))
+        told = own_failure(rank, count, error)
+        store.set(FAILURE, json.dumps([isinstance(told, UserError), str(told).splitlines()[0]]))
         raise
     dist.destroy_process_group()
 
@@ -153,3 +157,12 @@ def _reason(store: Any) -> Exception:
     except RuntimeError:  # it went with the first rank
         pass
     return RankDied("another rank ended without a word")
+
+
+def own_failure(rank: int, count: int, error: Exception) -> Exception:
+    """What is told of an error that a rank is handling: itself where it speaks for itself, else `RankFailed`."""
+    full = isinstance(error, OSError) and error.errno in FULL
+    if isinstance(error, (UserError, RankFailed)) or full:
+        return error
+    reason = f"rank {rank} of {count}: {type(error).__name__}: {error}".splitlines()[0]
+    return RankFailed(f"{reason}\n{traceback.format_exc()}")

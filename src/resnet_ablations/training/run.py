@@ -10,7 +10,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch import nn
 
@@ -34,7 +33,7 @@ from resnet_ablations.training.compute import set_float32_precision
 from resnet_ablations.training.devices import accelerator_of, check_devices, device_name, threads_of
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
-from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank
+from resnet_ablations.training.ranks import LATER_SECONDS, RankDied, RankFailed, Ranks, joined, outer_rank, own_failure
 from resnet_ablations.training.stopping import Interrupted, StopRequest
 
 log = logging.getLogger(__name__)
@@ -51,19 +50,27 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
     again, as a `UserError` where a person can mend it.
     """
     folder, stop = config.folder, stop or StopRequest(signal.SIGINT, signal.SIGTERM)
-    if (result := folder.result()) is not None:
+    if rank := outer_rank(config.trainer.ranks):
+        # The first says how it ended, when it has written what there is to write.
+        with room_in(folder.path), _logged(folder), suppress(Interrupted):
+            _train_beside(rank, config, stop)
+        return None
+    if (result := _finished(config, folder, stop)) is not None:
         folder.tidy()
         return result
     check_devices(config)
-    if outer_rank(config.trainer.ranks):
-        # The first says how it ended, when it has written what there is to write.
-        with _logged(folder), suppress(Interrupted):
-            _train(config, stop)
-        return None
     # Outermost after the claim: a logger is done when the folder says how the run ended, and before another goes on.
     with room_in(folder.path), Claim(folder.path), _logged(folder), shown(folder, config.logger.build()):
         # The one who had the claim before may have finished it.
-        return folder.result() or _train_claimed(config, folder, stop)
+        return _finished(config, folder, stop) or _train_claimed(config, folder, stop)
+
+
+def _finished(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
+    """The result, if there is one; where others started the ranks, these wait to be told."""
+    result = folder.result()
+    if result is not None and outer_rank(config.trainer.ranks) is not None:
+        _train(config, stop)
+    return result
 
 
 def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result:
@@ -81,13 +88,29 @@ def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> R
     except (Interrupted, KeyboardInterrupt, SystemExit) as end:
         status = folder.status() or status
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
-        # Lightning raises the last two itself, where a signal comes before the stop request listens.
+        # The last two come of a signal before the stop request listens.
         number = signal.SIGINT if isinstance(end, KeyboardInterrupt) else signal.SIGTERM
         raise end if isinstance(end, Interrupted) else Interrupted(stop.signal or number) from end
     except BaseException as error:
         _note_failure(folder, folder.status() or status, error)
         raise
     return result
+
+
+def _train_beside(rank: int, config: RunConfig, stop: StopRequest) -> None:
+    """Train as a rank that others started, and not the first; note what only this one knows of a failure."""
+    folder = config.folder
+    try:
+        check_devices(config)
+        _train(config, stop)
+    except (Interrupted, RankDied):
+        raise
+    except Exception as error:
+        # The first may be killed before it has heard of it, but is to have said before that the run is running.
+        time.sleep(LATER_SECONDS)
+        status = folder.status() or Status(outcome="running", iteration=0, iterations=config.schedule.iterations)
+        _note_failure(folder, status, failure := own_failure(rank, config.trainer.ranks, error))
+        raise failure from None
 
 
 def _note_failure(folder: RunFolder, status: Status, error: BaseException) -> None:
@@ -114,10 +137,10 @@ def _train_frozen(frozen: dict[str, Any], stop: StopRequest) -> Result | None:
 
 
 def _train(config: RunConfig, stop: StopRequest) -> Result | None:
-    """Train as the rank that this process is; the first has the result."""
+    """Train as the rank that this process is, unless the first finds the run finished; the first has the result."""
     gpu = accelerator_of(config) == "gpu"
     with stop, joined(config.trainer.ranks, gpu=gpu) as ranks:
-        return _train_as(ranks, config, config.folder, stop)
+        return ranks.from_first(config.folder.result) or _train_as(ranks, config, config.folder, stop)
 
 
 @contextmanager
@@ -152,9 +175,7 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
         # The others write nothing.
         begun = HEADER if start is None else start.curve
         curve = stack.enter_context(CurveFile(folder.curve, begun)) if ranks.is_first else None
-        # Lightning takes SIGTERM over, and would stop between the micro-batches of a step.
-        own_signals = LambdaCallback(on_train_start=lambda *_: stop.again())
-        trainer = lightning_trainer(config, iterations - done, ranks, own_signals)
+        trainer = lightning_trainer(config, iterations - done, ranks)
         origin = provenance(device_name(trainer.strategy.root_device, ranks.count), threads)
         if ranks.is_first:
             device = origin["machine"]["device"]
@@ -226,7 +247,13 @@ def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float)
     return seconds >= 60 * trainer.checkpoint_minutes or (every is not None and iteration % every == 0)
 
 
-def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks, *callbacks: pl.Callback) -> pl.Trainer:
+class _Trainer(pl.Trainer):
+    """One that leaves it to the run what a signal means: Lightning would stop between the micro-batches of a step."""
+
+    received_sigterm = False
+
+
+def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks) -> pl.Trainer:
     """Lightning's trainer for so many iterations of a run, and torch's global settings that go with it.
 
     Lightning knows of the rank's own device alone: its DDP would start this program again for each rank, broadcast
@@ -237,7 +264,7 @@ def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks, *callbac
     # Filling memory that nobody reads costs some 8 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     accelerator = accelerator_of(config)
-    return pl.Trainer(
+    return _Trainer(
         accelerator=accelerator,
         devices=[ranks.local_rank % torch.cuda.device_count()] if accelerator == "gpu" else 1,
         # Under SLURM, Lightning would count the job's tasks and requeue the job in its own way.
@@ -245,7 +272,6 @@ def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks, *callbac
         precision=set_float32_precision(config.precision),
         max_steps=iterations,
         accumulate_grad_batches=config.groups // ranks.count,
-        callbacks=list(callbacks),
         deterministic=True,
         logger=False,
         enable_checkpointing=False,

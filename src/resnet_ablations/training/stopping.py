@@ -40,11 +40,6 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def again(self) -> None:
-        """Take the signals back from a library that took them over meanwhile."""
-        for number in self._numbers:
-            signal.signal(number, self._received)
-
     def _received(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal = number

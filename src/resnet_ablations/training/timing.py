@@ -17,9 +17,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
 from resnet_ablations.training.compute import CUDA_GRAPHS
 from resnet_ablations.training.devices import accelerator_of
-from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.ranks import ALONE
-from resnet_ablations.training.run import lightning_trainer, quiet_lightning
 
 SECONDS: Final = 1.0
 """Once they have taken so long, no further step of a network is timed."""
@@ -56,6 +54,8 @@ def step_seconds(
 
     Raise `MemoryError` where the device has too little of it, and `UserError` where the device is not there.
     """
+    from resnet_ablations.training.run import quiet_lightning  # Lightning: seconds, and who only plans needs none
+
     gpu = accelerator_of(config) == "gpu"
     images = config.bn_batch if gpu else min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // multiply_adds)))
     before = torch.get_num_threads()
@@ -79,6 +79,9 @@ def step_seconds(
 
 def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: int) -> tuple[float, float]:
     """Seconds of a step over so many images (the median), and of testing as many."""
+    from resnet_ablations.training.module import TrainingModule
+    from resnet_ablations.training.run import lightning_trainer
+
     # CUDA graphs are recorded in the second step, and replayed from the third on.
     warm_up = 3 if config.trainer.compile in CUDA_GRAPHS else 1
     never = 10 * steps

@@ -1,9 +1,12 @@
-"""What a rank does that falls; apart, for a process that imports little starts soon."""
+"""What ranks do in processes of their own."""
 
 import os
+from typing import Any
 
+from resnet_ablations.config import validate
 from resnet_ablations.errors import UserError
 from resnet_ablations.training.ranks import joined
+from resnet_ablations.training.run import train_run
 from resnet_ablations.training.stopping import StopRequest
 
 
@@ -20,3 +23,9 @@ def falls(how: str, stop: StopRequest) -> None:
                 case "wrong":
                     raise ValueError("no such thing")
         ranks.highest(0)
+
+
+def train_as(environment: dict[str, str], frozen: dict[str, Any]) -> None:
+    """Train as the rank that an environment tells of."""
+    os.environ.update(environment)
+    train_run(validate(frozen))
