@@ -64,9 +64,9 @@ notebooks: setup ## execute notebooks/ and write their outputs
 	@$(BIN)/python notebooks/execute.py
 
 test: setup ## the tests
-	@$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	@$(RUN) pytest --numprocesses auto --dist loadgroup
 
-test-faults: setup ## the long tests: faults at many moments, four devices, the compiler; some 25 minutes
+test-faults: setup ## the long tests: faults at many moments, the compiler, very deep networks; some 25 minutes
 	@$(RUN) pytest -m long -rP
 
 lint: setup ## ruff, mypy, import contracts

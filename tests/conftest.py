@@ -9,6 +9,7 @@ import torch
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
+from resnet_ablations.results.provenance import usable_cores
 
 torch.set_num_threads(1)
 for place in ("RESNET_ABLATIONS_RESULTS", "RESNET_ABLATIONS_DATA"):
@@ -24,6 +25,11 @@ TINY = (
     "trainer=cpu",
     "trainer.threads=1",
 )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, for some of them always wait: for a SLURM, a server, a process that is to end."""
+    return min(4, usable_cores() + 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,7 +32,14 @@ def test_a_step_is_three_forward_passes_of_two_operations_a_multiply_add() -> No
     assert gpu_hours([one, one]) == pytest.approx(2 * gpu_hours([one]))
 
 
-@pytest.mark.parametrize("name", experiments.experiment_names())
+SOON = ("shortcuts", "imagenet_options")
+"""The others have many networks or very deep ones, which take long to count."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.long] * (name not in SOON)) for name in experiments.experiment_names()],
+)
 def test_the_header_of_an_experiment_says_what_it_costs(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
