@@ -1,7 +1,9 @@
 """Batches of image files: a pure function of (seed, t) whoever decodes, and what workers do with a damaged file."""
 
 import multiprocessing
+import os
 import shutil
+import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -124,6 +126,19 @@ def test_shares_are_slices_of_the_whole_and_deal_out_the_test_set(
             assert equal(dealt[number % count][number // count], batch)
     for share in shares:
         share.close()
+
+
+def test_a_signal_to_all_processes_of_a_run_leaves_its_workers_alone(photos: Path) -> None:
+    """So that the step under way, and its checkpoint, come to their end."""
+    whole, batches = make(photos), make(photos, workers=2)
+    assert equal(batches.train(0), whole.train(0))
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    for worker in workers:
+        os.kill(worker.pid or 0, signal.SIGTERM)
+    for step in range(1, ITERATIONS):
+        assert equal(batches.train(step), whole.train(step))
+    batches.close()
 
 
 def test_workers_read_ahead_and_go_on(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Batches of image files, decoded and cut by worker processes while the network trains."""
 
+import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -203,5 +204,9 @@ def _collated(samples: list[Sample | UserError]) -> Collated | UserError:
 
 
 def _quiet(worker: int) -> None:
-    """Keep a worker process from printing what libraries think of some file's metadata."""
+    """Keep a worker process from printing what libraries think of some file's metadata, and from ending before its run.
+
+    A scheduler sends SIGTERM to all processes of a run at once; the run ends its workers itself, without a signal.
+    """
     warnings.simplefilter("ignore")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
