@@ -151,7 +151,7 @@ def tasks_of(job: str) -> dict[str, int]:
             if "submitit.core._submit" not in command or "python" not in command[0]:
                 continue
             variables = dict(line.split("=", 1) for line in (path / "environ").read_text().split("\0") if "=" in line)
-            if variables["SLURM_JOB_ID"] == job:
+            if variables.get("SLURM_JOB_ID") == job:
                 found[variables["SLURM_PROCID"]] = int(path.name)
     return found
 

@@ -5,9 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import product
@@ -25,16 +23,16 @@ from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.data.array_batches import ArrayBatches
-from resnet_ablations.data.batches import Share
+from resnet_ablations.data.batches import WHOLE, Share
 from resnet_ablations.data.images import Images
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.training import run as training
-from resnet_ablations.training.fork_server import fork_server
+from resnet_ablations.training.fork_server import fork_server, started
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
-from resnet_ablations.training.ranks import RankDied, RankFailed, Ranks, joined, outer_rank
+from resnet_ablations.training.ranks import PeerLost, RankDied, RankFailed, Ranks, joined, outer_rank
 from resnet_ablations.training.running_statistics import RunningStatistics
 from resnet_ablations.training.stopping import Interrupted, StopRequest
 
@@ -225,59 +223,49 @@ def test_resumed_equals_uninterrupted_on_several_devices_too(config: Config, tmp
         assert getattr(run.folder, name).read_bytes() == getattr(straight.folder, name).read_bytes()
 
 
-class Threads:
-    """Ranks that are threads of this process."""
+SIZE = 10_007
+"""Test images, in eleven batches that no number of ranks shares equally."""
 
-    def __init__(self, count: int) -> None:
-        self.barrier = threading.Barrier(count)
-        self.given: dict[int, tuple[Tensor, ...]] = {}
 
-    def rank(self, rank: int) -> Ranks:
-        ranks = Ranks(Share(rank, self.barrier.parties))
+def ten_thousand() -> Images:
+    draw = np.random.default_rng(0)
+    pixels, labels = draw.integers(0, 256, (SIZE, 8, 8, 1), np.uint8), draw.integers(0, 10, SIZE)
+    return Images(pixels[:64], labels[:64], pixels, labels)
 
-        def add_up(*tensors: Tensor) -> None:
-            self.given[rank] = tensors
-            self.barrier.wait()
-            sums = [torch.stack(alike).sum(0) for alike in zip(*self.given.values(), strict=True)]
-            self.barrier.wait()
-            for tensor, total in zip(tensors, sums, strict=True):
-                tensor.copy_(total)
 
-        ranks.add_up = add_up  # type: ignore[method-assign]
-        return ranks
+def evaluated(frozen: dict[str, Any], stop: StopRequest) -> list[tuple[float, float]]:
+    """What each of a run's ranks finds on ten thousand images."""
+    torch.set_num_threads(1)
+    config = validate(frozen)
+    with joined(config.trainer.ranks, gpu=False) as ranks, training.quiet_lightning():
+        batches = batches_of(ten_thousand(), ranks.share)
+        network = training.initialised_network(config)
+        module = TrainingModule(network, config, batches, lambda row: None, lambda iteration: None, None, ranks)
+        module.statistics = RunningStatistics(network, ranks, config.groups)
+        module.trainer = training.lightning_trainer(config, 1, ranks)
+        found = module.evaluate()
+        return [found, *ranks.to_first(found)]
+
+
+def batches_of(images: Images, share: Share = WHOLE) -> ArrayBatches:
+    return ArrayBatches(images, pad=0, flip=False, normalisation="per_channel", batch_size=32, seed=0, share=share)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_an_evaluation_by_several_ranks_is_that_by_one(config: Config, count: int) -> None:
-    run, size = config(*FOUR_GROUPS), 10_007
-    draw = np.random.default_rng(0)
-    pixels, labels = draw.integers(0, 256, (size, 8, 8, 1), np.uint8), draw.integers(0, 10, size)
-    images = Images(pixels[:64], labels[:64], pixels, labels)
-    shape = {"pad": 0, "flip": False, "normalisation": "per_channel", "batch_size": 32, "seed": 0}
-
-    network = training.initialised_network(run)
-
-    def evaluated(ranks: Ranks) -> tuple[float, float]:
-        batches = ArrayBatches(images, **shape, share=ranks.share)  # type: ignore[arg-type]
-        module = TrainingModule(deepcopy(network), run, batches, lambda row: None, lambda iteration: None, None, ranks)
-        module.statistics = RunningStatistics(module.network, ranks, run.groups)
-        trainer = training.lightning_trainer(run, 1, ranks)
-        module.trainer = trainer
-        return module.evaluate()
-
-    with training.quiet_lightning(), ThreadPoolExecutor(count) as pool:
-        threads = Threads(count)
-        of_ranks = list(pool.map(evaluated, [threads.rank(rank) for rank in range(count)]))
-
-    network.eval()
-    whole = ArrayBatches(images, **shape)  # type: ignore[arg-type]
+    run = config(*FOUR_GROUPS, "schedule.batch_size=48", f"trainer.devices={count}")
+    network = training.initialised_network(run).eval()
     with torch.no_grad():
-        logits = torch.cat([network(batch) for batch, _ in whole.test()])
-    expected = torch.from_numpy(labels)
-    wrong = int((logits.argmax(1) != expected).sum())
-    loss = torch.nn.functional.cross_entropy(logits.double(), expected).item()
-    for found_loss, found_error in of_ranks:
-        assert found_error == 100 * wrong / size
+        logits = torch.cat([network(batch) for batch, _ in batches_of(ten_thousand()).test()])
+    labels = torch.from_numpy(ten_thousand().test_labels)
+    wrong = int((logits.argmax(1) != labels).sum())
+    loss = torch.nn.functional.cross_entropy(logits.double(), labels).item()
+
+    found = train_in_ranks(count, evaluated, (run.plain(),), StopRequest())
+
+    assert len(found) == count
+    for found_loss, found_error in found:
+        assert found_error == 100 * wrong / SIZE
         assert found_loss == pytest.approx(loss, rel=1e-6)
 
 
@@ -300,11 +288,14 @@ def beside_another(run: RunConfig) -> Iterator[ForkServerProcess]:
     """Be the first of a run's two ranks, and have the other: processes that `torchrun` or SLURM would start."""
     meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "LOCAL_RANK": "0"}
     process = fork_server().Process(target=train_as, args=({**meeting, "RANK": "1"}, run.plain()))
-    process.start()
-    with started_as(**meeting, RANK="0"):
-        yield process
-    process.join(60)
-    assert process.exitcode is not None
+    assert started(process)
+    try:
+        with started_as(**meeting, RANK="0"):
+            yield process
+        process.join(60)
+    finally:
+        process.kill()
+        process.join()
 
 
 def test_processes_that_others_started_on_two_machines_train_one_run(config: Config, tmp_path: Path) -> None:
@@ -368,7 +359,6 @@ def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
     """Those that started them may kill the first before it has heard."""
     run = config(*FOUR_GROUPS, "trainer.devices=2")
     run.folder.path.mkdir(parents=True)
-    monkeypatch.setattr(training, "LATER_SECONDS", 0)
     for error, told in (
         (UserError("image.png: cannot be read"), "image.png: cannot be read"),
         (ValueError("no such thing"), "rank 1 of 2: ValueError: no such thing"),
@@ -380,12 +370,15 @@ def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
         assert status is not None
         assert (status.outcome, status.reason, status.died) == ("failed", told, False)
     run.folder.set_status(status.model_copy(update={"outcome": "running", "reason": ""}))
-    monkeypatch.setattr(training, "_train", raising(RankDied("another rank ended without a word")))
-    with started_as(RANK="1", WORLD_SIZE="2"), pytest.raises(RankDied):
-        training.train_run(run)
-    status = run.folder.status()
-    assert status is not None
-    assert status.outcome == "running", "of that it knows no more than the first"
+    told = UserError("image.png: cannot be read")
+    told.__cause__ = PeerLost()
+    for error in (told, RankDied("another rank ended without a word")):
+        monkeypatch.setattr(training, "_train", raising(error))
+        with started_as(RANK="1", WORLD_SIZE="2"), pytest.raises(type(error)):
+            training.train_run(run)
+        status = run.folder.status()
+        assert status is not None
+        assert status.outcome == "running", "of that it knows no more than the first"
 
 
 def raising(error: Exception) -> Callable[..., None]:

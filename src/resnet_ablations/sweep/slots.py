@@ -52,8 +52,8 @@ def slots_for(
 
     By default that is measured for a GPU, unless there is no more than one run for each, and one a core on a CPU: the
     number of threads can change a run's last digits, so it follows neither from measuring nor from how many runs are
-    left. Runs that ask for threads have so many cores each. Runs on several devices have them for themselves by
-    default. Raise `UserError` where a number is none.
+    left. On a CPU, runs that ask for threads have so many cores each. Runs on several devices have these for
+    themselves by default. Raise `UserError` where a number is none.
     """
     given = checked_runs_per_device(runs_per_device)
     devices = max(run.trainer.devices for run in runs)

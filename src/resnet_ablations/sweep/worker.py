@@ -9,6 +9,7 @@ from typing import Any
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.claims import Claimed
+from resnet_ablations.training.fork_server import let_signals_in
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
 CLAIMED = 75
@@ -24,8 +25,9 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None) -> None:
     multiprocessing.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
     # A terminal's Ctrl-C reaches all processes; the sweep's own passes it on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Its runs stop as if a sweep that was killed had passed a signal on.
+    # The run stops as if a sweep that was killed had passed a signal on.
     when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    let_signals_in()
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     with exit_on_user_error():
@@ -34,12 +36,12 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None) -> None:
 
 def train_logged(run: RunConfig, threads: int, stop: StopRequest) -> None:
     """Train a run, all output going to its log, in so many threads unless it says how many; exit codes as of `work`."""
-    from resnet_ablations.training.run import train_run  # Lightning: seconds, and who starts runs needs none
-
     run.folder.path.mkdir(parents=True, exist_ok=True)
     log = os.open(run.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
+    from resnet_ablations.training.run import train_run  # Lightning: seconds, and who starts runs needs none
+
     if run.trainer.threads is None:
         run = run.model_copy(update={"trainer": run.trainer.model_copy(update={"threads": threads})})
     try:

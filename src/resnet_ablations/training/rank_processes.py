@@ -4,16 +4,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 
-from resnet_ablations.training.fork_server import NO_FORK_SERVER, NO_WORD, begin, fork_server, started
+from resnet_ablations.training.fork_server import NO_FORK_SERVER, NO_WORD, fork_server, let_signals_in, started
 from resnet_ablations.training.ranks import RankDied, own_failure
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
@@ -21,7 +19,6 @@ T = TypeVar("T")
 
 END_SECONDS = 20.0
 """For the end of a process that has said what it came to."""
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...], stop: StopRequest) -> T:
@@ -40,11 +37,7 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
     answers: dict[Connection, int] = {}
     console = logging.getLogger().hasHandlers()
     told = False
-    # By itself it would start with the fork server, and let in again the signals that are held back then.
-    resource_tracker.ensure_running()
     try:
-        with _held_back():
-            begin()
         for rank in range(count):
             # The fork server may have begun in another environment.
             environment = {**os.environ, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)}
@@ -61,16 +54,18 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
                 told = True
                 for process in processes:
                     process.terminate()
-            for receiver in cast(list[Connection], wait(list(answers), timeout=0.5)):
-                rank = answers.pop(receiver)
+            alive = [processes[rank] for rank in answers.values() if processes[rank].exitcode is None]
+            ready = wait([*answers, *(process.sentinel for process in alive)], timeout=0.5)
+            for receiver, rank in list(answers.items()):
+                if receiver not in ready and processes[rank].exitcode in (None, NO_FORK_SERVER):
+                    continue
+                del answers[receiver]
                 answer = _answer(receiver, processes[rank], f"rank {rank} of {count}")
                 if rank == 0:
                     first = answer
-    except BaseException as error:
+    except BaseException:
         for process in processes:
             process.kill()
-        if told and isinstance(error, RankDied) and stop.signal is not None:
-            raise Interrupted(stop.signal) from error  # it died of the signal, before it listened
         raise
     finally:
         for process in processes:
@@ -82,19 +77,11 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
     return first
 
 
-@contextmanager
-def _held_back() -> Iterator[None]:
-    """Signals wait; also for a process that is started inside, and for those that it forks until they let them in."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _answer(receiver: Connection, process: ForkServerProcess, name: str) -> Any:
     """What a rank came to; raise what it failed with."""
     try:
+        if not receiver.poll():  # it has ended, and something that it forked has the other end open
+            raise EOFError
         answer, failed = receiver.recv()
     except EOFError:
         process.join()
@@ -125,7 +112,7 @@ def _be_rank(
         logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     # Signalled with its whole group, it hears of a stop twice.
     with StopRequest(signal.SIGTERM, at_once=lambda number: None) as stop:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        let_signals_in()
         try:
             sender.send((work(*arguments, stop), False))
         except Interrupted as stopped:  # all of them, and the first may still have something to write

@@ -5,7 +5,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import torch
@@ -33,7 +33,7 @@ class RankDied(RankFailed):
     """It ended without a word: it was killed, or memory ran out."""
 
 
-class _PeerLost(Exception):
+class PeerLost(Exception):
     """Another rank is not there any more to do something together."""
 
 
@@ -96,7 +96,7 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise _PeerLost(str(error)) from error
+        raise PeerLost(str(error)) from error
 
 
 ALONE: Final = Ranks(WHOLE)
@@ -138,12 +138,13 @@ def joined(count: int, *, gpu: bool) -> Iterator[Ranks]:
     except Interrupted:
         dist.destroy_process_group()
         raise
-    except _PeerLost as lost:
+    except PeerLost as lost:
         time.sleep(LATER_SECONDS)
         raise _reason(store) from lost
     except Exception as error:
         told = own_failure(rank, count, error)
-        store.set(FAILURE, json.dumps([isinstance(told, UserError), str(told).splitlines()[0]]))
+        with suppress(RuntimeError):  # it went with the first rank
+            store.set(FAILURE, json.dumps([isinstance(told, UserError), str(told).splitlines()[0]]))
         raise
     dist.destroy_process_group()
 
@@ -154,7 +155,7 @@ def _reason(store: Any) -> Exception:
         if store.check([FAILURE]):
             mended, reason = json.loads(store.get(FAILURE))
             return UserError(reason) if mended else RankFailed(reason)
-    except RuntimeError:  # it went with the first rank
+    except RuntimeError:  # it went, too
         pass
     return RankDied("another rank ended without a word")
 

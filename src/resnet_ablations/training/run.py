@@ -33,7 +33,7 @@ from resnet_ablations.training.compute import set_float32_precision
 from resnet_ablations.training.devices import accelerator_of, check_devices, device_name, threads_of
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
-from resnet_ablations.training.ranks import LATER_SECONDS, RankDied, RankFailed, Ranks, joined, outer_rank, own_failure
+from resnet_ablations.training.ranks import PeerLost, RankDied, RankFailed, Ranks, joined, outer_rank, own_failure
 from resnet_ablations.training.stopping import Interrupted, StopRequest
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,8 @@ def _finished(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result
     """The result, if there is one; where others started the ranks, these wait to be told."""
     result = folder.result()
     if result is not None and outer_rank(config.trainer.ranks) is not None:
-        _train(config, stop)
+        with suppress(RankFailed):
+            _train(config, stop)
     return result
 
 
@@ -98,16 +99,16 @@ def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> R
 
 
 def _train_beside(rank: int, config: RunConfig, stop: StopRequest) -> None:
-    """Train as a rank that others started, and not the first; note what only this one knows of a failure."""
+    """Train as a rank that others started, and not the first; note why it fails, if it does of itself."""
     folder = config.folder
     try:
-        check_devices(config)
         _train(config, stop)
     except (Interrupted, RankDied):
         raise
     except Exception as error:
-        # The first may be killed before it has heard of it, but is to have said before that the run is running.
-        time.sleep(LATER_SECONDS)
+        if isinstance(error.__cause__, PeerLost):
+            raise
+        # The first is waiting for this one, and may be killed before it has heard.
         status = folder.status() or Status(outcome="running", iteration=0, iterations=config.schedule.iterations)
         _note_failure(folder, status, failure := own_failure(rank, config.trainer.ranks, error))
         raise failure from None
@@ -138,8 +139,18 @@ def _train_frozen(frozen: dict[str, Any], stop: StopRequest) -> Result | None:
 
 def _train(config: RunConfig, stop: StopRequest) -> Result | None:
     """Train as the rank that this process is, unless the first finds the run finished; the first has the result."""
-    gpu = accelerator_of(config) == "gpu"
+    mistake, gpu = None, False
+    try:
+        check_devices(config)
+        gpu = accelerator_of(config) == "gpu"
+    except UserError as error:
+        mistake = error
     with stop, joined(config.trainer.ranks, gpu=gpu) as ranks:
+        if mistake is not None:
+            raise mistake  # here, where the others hear of it
+        most, least = ranks.highest(int(gpu), -int(gpu))
+        if most != -least:
+            raise UserError("trainer.accelerator=auto: some of the run's machines have a GPU, others have none")
         return ranks.from_first(config.folder.result) or _train_as(ranks, config, config.folder, stop)
 
 
