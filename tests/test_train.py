@@ -83,6 +83,18 @@ def test_a_process_that_torchrun_started_begins_no_sweep(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
+def test_one_run_on_two_devices_whoever_starts_its_processes(python: Python, tmp_path: Path) -> None:
+    two = ("network.depth=8", "schedule.iterations=10", "schedule.log_every=1", "bn_batch=16", "trainer=ddp")
+    devices = ("trainer.accelerator=cpu", "trainer.devices=2", "trainer.threads=1")
+    by_torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
+    alone = python(*TRAIN, *two, *devices, "paths.results=alone", cwd=tmp_path)
+    started = python(*by_torchrun, *TRAIN, *two, *devices, "paths.results=started", cwd=tmp_path)
+    assert (alone.returncode, started.returncode) == (0, 0), alone.stderr + started.stderr
+    curves = [next((tmp_path / name / "runs").iterdir()) / "curve.csv" for name in ("alone", "started")]
+    assert curves[0].read_bytes() == curves[1].read_bytes()
+
+
 def test_one_run(python: Python, tmp_path: Path) -> None:
     ended = python(*TRAIN, *TINY, "seed=5", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

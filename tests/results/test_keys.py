@@ -17,6 +17,9 @@ LOCATIONS = [
     "trainer.workers=2",
     "trainer.recompute=true",
     "trainer=auto",
+    "trainer.devices=1",
+    "trainer.compile=default",
+    "trainer.channels_last=false",
     "paths.results=/elsewhere",
     "paths.data=/elsewhere",
 ]

@@ -26,6 +26,7 @@ from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import WHOLE, Share
 from resnet_ablations.data.images import Images
 from resnet_ablations.errors import UserError
+from resnet_ablations.overrides import compose
 from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.training import run as training
@@ -143,7 +144,9 @@ def test_the_papers_two_groups_on_two_devices_are_the_same_numbers_to_the_last_b
     alone = watched_training(config(*two).plain(), StopRequest())
     shared = in_ranks(config(*two, "trainer.devices=2"))
 
-    assert [row.train_loss for row in shared.rows] == [row.train_loss for row in alone.rows]
+    of_training = [(row.train_loss, row.train_error) for row in alone.rows]
+    assert [(row.train_loss, row.train_error) for row in shared.rows] == of_training
+    assert shared.rows[-1].test_error == alone.rows[-1].test_error
     for name, value in alone.state.items():
         if "running" not in name:  # those are a sum of two terms
             np.testing.assert_array_equal(shared.state[name], value, name)
@@ -425,6 +428,12 @@ def test_ranks_that_others_start_are_told_by_their_variables() -> None:
 def test_a_split_that_cannot_be_is_refused(config: Config, overrides: tuple[str, ...], told: str) -> None:
     with pytest.raises(UserError, match=told):
         config(*overrides)
+
+
+def test_devices_are_no_part_of_the_key(config: Config) -> None:
+    split = ((), ("trainer.devices=2",), ("trainer=ddp",), ("trainer.devices=2", "trainer.nodes=2"))
+    assert len({compose([*FOUR_GROUPS, *overrides]).key for overrides in split}) == 1
+    assert len({config(*FOUR_GROUPS, f"bn_batch={size}").key for size in (8, 16, 32)}) == 3
 
 
 def test_several_machines_need_somebody_who_starts_them(config: Config) -> None:
