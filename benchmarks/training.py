@@ -34,7 +34,7 @@ from resnet_ablations.overrides import compose
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.ranks import ALONE
-from resnet_ablations.training.run import lightning_trainer, quiet_lightning
+from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 
 IMAGES = 12_800
 

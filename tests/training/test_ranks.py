@@ -36,6 +36,7 @@ from resnet_ablations.training.rank_processes import train_in_ranks
 from resnet_ablations.training.ranks import PeerLost, RankDied, RankFailed, Ranks, joined, outer_rank
 from resnet_ablations.training.running_statistics import RunningStatistics
 from resnet_ablations.training.stopping import Interrupted, StopRequest
+from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 
 Config = Callable[..., RunConfig]
 
@@ -98,8 +99,8 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
 
         module = TrainingModule(network, config, batches, seen.rows.append, after_iteration, None, ranks)
         iterations = config.schedule.iterations
-        trainer = training.lightning_trainer(config, iterations, ranks)
-        with training.quiet_lightning():
+        trainer = lightning_trainer(config, iterations, ranks)
+        with quiet_lightning():
             trainer.fit(module, train_dataloaders=range(iterations * module.parts))
         everything: list[Any] = [seen]
         if ranks.count > 1:
@@ -240,12 +241,12 @@ def evaluated(frozen: dict[str, Any], stop: StopRequest) -> list[tuple[float, fl
     """What each of a run's ranks finds on ten thousand images."""
     torch.set_num_threads(1)
     config = validate(frozen)
-    with joined(config.trainer.ranks, gpu=False) as ranks, training.quiet_lightning():
+    with joined(config.trainer.ranks, gpu=False) as ranks, quiet_lightning():
         batches = batches_of(ten_thousand(), ranks.share)
         network = training.initialised_network(config)
         module = TrainingModule(network, config, batches, lambda row: None, lambda iteration: None, None, ranks)
         module.statistics = RunningStatistics(network, ranks, config.groups)
-        module.trainer = training.lightning_trainer(config, 1, ranks)
+        module.trainer = lightning_trainer(config, 1, ranks)
         found = module.evaluate()
         return [found, *ranks.to_first(found)]
 

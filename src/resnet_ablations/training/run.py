@@ -3,14 +3,11 @@
 import logging
 import signal
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from torch import nn
 
 from resnet_ablations.build import build_network
@@ -29,12 +26,12 @@ from resnet_ablations.results.files import FULL, no_space, room_in
 from resnet_ablations.results.provenance import now, provenance
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
-from resnet_ablations.training.compute import set_float32_precision
 from resnet_ablations.training.devices import accelerator_of, check_devices, device_name, threads_of
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
 from resnet_ablations.training.ranks import PeerLost, RankDied, RankFailed, Ranks, joined, outer_rank, own_failure
 from resnet_ablations.training.stopping import Interrupted, StopRequest
+from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -258,39 +255,6 @@ def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float)
     return seconds >= 60 * trainer.checkpoint_minutes or (every is not None and iteration % every == 0)
 
 
-class _Trainer(pl.Trainer):
-    """One that leaves it to the run what a signal means: Lightning would stop between the micro-batches of a step."""
-
-    received_sigterm = False
-
-
-def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks) -> pl.Trainer:
-    """Lightning's trainer for so many iterations of a run, and torch's global settings that go with it.
-
-    Lightning knows of the rank's own device alone: its DDP would start this program again for each rank, broadcast
-    in a signal's handler, and wait for every rank before every micro-batch.
-    """
-    # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
-    torch.backends.cudnn.benchmark = False
-    # Filling memory that nobody reads costs some 8 % of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    accelerator = accelerator_of(config)
-    return _Trainer(
-        accelerator=accelerator,
-        devices=[ranks.local_rank % torch.cuda.device_count()] if accelerator == "gpu" else 1,
-        # Under SLURM, Lightning would count the job's tasks and requeue the job in its own way.
-        plugins=[LightningEnvironment()],
-        precision=set_float32_precision(config.precision),
-        max_steps=iterations,
-        accumulate_grad_batches=config.groups // ranks.count,
-        deterministic=True,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
 def initialised_network(config: RunConfig) -> nn.Module:
     """The network of a run with the weights that its seed gives it."""
     torch.manual_seed(config.seed)
@@ -320,20 +284,6 @@ def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
                 workers=config.trainer.workers or threads_of(config),
                 share=share,
             )
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Lightning's hints speak of data loaders, loggers and a SLURM that a run does not use."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
 
 
 def _line(row: CurveRow, iterations: int, images_per_second: float) -> str:

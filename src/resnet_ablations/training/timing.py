@@ -54,7 +54,7 @@ def step_seconds(
 
     Raise `MemoryError` where the device has too little of it, and `UserError` where the device is not there.
     """
-    from resnet_ablations.training.run import quiet_lightning  # Lightning: seconds, and who only plans needs none
+    from resnet_ablations.training.trainer import quiet_lightning  # Lightning: seconds, and who only plans needs none
 
     gpu = accelerator_of(config) == "gpu"
     images = config.bn_batch if gpu else min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // multiply_adds)))
@@ -80,7 +80,7 @@ def step_seconds(
 def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: int) -> tuple[float, float]:
     """Seconds of a step over so many images (the median), and of testing as many."""
     from resnet_ablations.training.module import TrainingModule
-    from resnet_ablations.training.run import lightning_trainer
+    from resnet_ablations.training.trainer import lightning_trainer
 
     # CUDA graphs are recorded in the second step, and replayed from the third on.
     warm_up = 3 if config.trainer.compile in CUDA_GRAPHS else 1
