@@ -91,8 +91,11 @@ def test_one_run_on_two_devices_whoever_starts_its_processes(python: Python, tmp
     alone = python(*TRAIN, *two, *devices, "paths.results=alone", cwd=tmp_path)
     started = python(*by_torchrun, *TRAIN, *two, *devices, "paths.results=started", cwd=tmp_path)
     assert (alone.returncode, started.returncode) == (0, 0), alone.stderr + started.stderr
-    curves = [next((tmp_path / name / "runs").iterdir()) / "curve.csv" for name in ("alone", "started")]
-    assert curves[0].read_bytes() == curves[1].read_bytes()
+    (own,), (theirs,) = (list((tmp_path / name / "runs").iterdir()) for name in ("alone", "started"))
+    assert (own / "curve.csv").read_bytes() == (theirs / "curve.csv").read_bytes()
+    assert (theirs / "result.json").exists()
+    assert started.stdout.count("on 2 × cpu") == started.stdout.count("test error") == 1, "the others say nothing"
+    assert "test error" in started.stdout.splitlines()[-1]
 
 
 def test_one_run(python: Python, tmp_path: Path) -> None:

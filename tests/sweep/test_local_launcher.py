@@ -1,12 +1,16 @@
 """The launcher of one machine: what Hydra's setting comes to."""
 
+import json
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from hydra_plugins.resnet_ablations_plugins.plugins import LocalLauncher
 from resnet_ablations.config import RunConfig
+from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.sweep import processes, slots
 from resnet_ablations.sweep.slots import Slots
 
@@ -32,3 +36,15 @@ def test_its_slots_are_found_once(config: Callable[..., RunConfig], monkeypatch:
     launcher.train(runs[:1])
     assert asked == [(5, 3)]
     assert trained == [(5, Slots(4, 2, ("0", "1"))), (1, Slots(4, 2, ("0", "1")))]
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_runs_of_a_sweep_share_the_cores_as_it_says(
+    python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, count: int
+) -> None:
+    settings = ("network.depth=8", "schedule.iterations=2", "trainer=cpu", "seed=0,1", "paths.results=mine")
+    at_once = f"hydra.launcher.runs_per_device={count}"
+    ended = python("-m", "resnet_ablations.train", "-m", *settings, at_once, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    results = [json.loads(path.read_text()) for path in (tmp_path / "mine" / "runs").glob("*/result.json")]
+    assert [result["provenance"]["machine"]["threads"] for result in results] == [max(1, usable_cores() // count)] * 2

@@ -12,6 +12,7 @@ import pytest
 from resnet_ablations.results.frames import load_curves, load_results
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.sweep.slots import Slots
 
 # One worker trains the table once.
 pytestmark = pytest.mark.xdist_group("whole")
@@ -71,7 +72,7 @@ def test_the_logs_tell_of_the_runs(swept: tuple[Path, str]) -> None:
 
 def test_runs_of_a_sweep_share_the_cores(swept: tuple[Path, str]) -> None:
     """As many processes as cores, each with one thread; more threads than cores would be twenty times slower."""
-    assert f"{usable_cores()} runs at once, 1 thread each\n" in swept[1].replace("1 run at", "1 runs at")
+    assert f"{Slots(usable_cores(), 1)}\n" in swept[1]
     for path in (swept[0] / "mine" / "runs").iterdir():
         assert json.loads((path / "result.json").read_text())["provenance"]["machine"]["threads"] == 1
 
@@ -100,8 +101,8 @@ def test_the_report_alone_shows_every_row(swept: tuple[Path, str], python: Pytho
     assert all(f"{error:.2f}" in markdown.read_text() for error in errors)
 
 
-def test_the_second_time_only_what_is_missing_is_trained(swept: tuple[Path, str], python: Python) -> None:
-    """One deleted folder, to the same curve."""
+def test_the_second_time_nothing_is_trained(swept: tuple[Path, str], python: Python) -> None:
+    """And one deleted folder is the one that is trained again, to the same curve."""
     folder, _ = swept
     results = folder / "mine" / "runs"
     gone = next(path for path in results.iterdir() if "dropout" in path.name)
@@ -114,3 +115,7 @@ def test_the_second_time_only_what_is_missing_is_trained(swept: tuple[Path, str]
     after = {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")}
     assert {path for path in after if after[path] != before[path]} == {gone / "result.json"}
     assert (gone / "curve.csv").read_bytes() == curve
+    ended = python(*TRAIN, *TABLE_1, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    assert "16 runs, 16 finished, 0 to train" in ended.stdout
+    assert {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")} == after

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.training import run as training
 from resnet_ablations.training.fork_server import fork_server, started
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.rank_processes import train_in_ranks
+from resnet_ablations.training.rank_processes import meeting_place, train_in_ranks
 from resnet_ablations.training.ranks import PeerLost, RankDied, RankFailed, Ranks, joined, outer_rank
 from resnet_ablations.training.running_statistics import RunningStatistics
 from resnet_ablations.training.stopping import Interrupted, StopRequest
@@ -273,12 +272,6 @@ def test_an_evaluation_by_several_ranks_is_that_by_one(config: Config, count: in
         assert found_loss == pytest.approx(loss, rel=1e-6)
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @contextmanager
 def started_as(**environment: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -290,7 +283,8 @@ def started_as(**environment: str) -> Iterator[None]:
 @contextmanager
 def beside_another(run: RunConfig) -> Iterator[ForkServerProcess]:
     """Be the first of a run's two ranks, and have the other: processes that `torchrun` or SLURM would start."""
-    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "LOCAL_RANK": "0"}
+    _store, meeting = meeting_place(2)
+    meeting["LOCAL_RANK"] = "0"
     process = fork_server().Process(target=train_as, args=({**meeting, "RANK": "1"}, run.plain()))
     assert started(process)
     try:

@@ -24,10 +24,11 @@ def accelerator_of(config: RunConfig) -> str:
     return accelerator
 
 
-def check_devices(config: RunConfig) -> None:
-    """Raise `UserError` if the devices that a run is to be trained on are not there."""
+def check_devices(config: RunConfig) -> str:
+    """What `accelerator_of` says; raise `UserError` if there are not as many as the run is to be trained on."""
     wanted, is_started = config.trainer.devices, outer_rank(config.trainer.ranks) is not None
-    if accelerator_of(config) == "gpu":
+    accelerator = accelerator_of(config)
+    if accelerator == "gpu":
         there = torch.cuda.device_count()
         # SLURM may show each process one GPU of its own.
         if there < wanted and not (is_started and there == 1):
@@ -37,6 +38,7 @@ def check_devices(config: RunConfig) -> None:
             f"trainer.nodes={config.trainer.nodes}: only SLURM (hydra/launcher=slurm) or torchrun starts a run on "
             "several machines; allowed here: 1"
         )
+    return accelerator
 
 
 def device_name(device: torch.device, count: int) -> str:

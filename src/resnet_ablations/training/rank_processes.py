@@ -28,10 +28,7 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
     rank that fails raises is raised again where it is a person's or the disk's fault, and as `RankFailed` otherwise;
     the others are killed then.
     """
-    # The ranks' meeting place lives here, at a port that is free.
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(count)}
-    meeting |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    _store, meeting = meeting_place(count)  # which is there as long as that
     context = fork_server()
     processes: list[ForkServerProcess] = []
     answers: dict[Connection, int] = {}
@@ -75,6 +72,13 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
     if isinstance(first, BaseException):
         raise first
     return first
+
+
+def meeting_place(count: int) -> tuple[Any, dict[str, str]]:
+    """A store in this process, at a port that is free, and the variables that lead `count` ranks to it."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(count)}
+    return store, meeting | {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
 
 
 def _answer(receiver: Connection, process: ForkServerProcess, name: str) -> Any:

@@ -143,7 +143,7 @@ def joined(count: int, *, gpu: bool) -> Iterator[Ranks]:
         raise _reason(store) from lost
     except Exception as error:
         told = own_failure(rank, count, error)
-        with suppress(RuntimeError):  # it went with the first rank
+        with suppress(RuntimeError):  # the store went with the first rank
             store.set(FAILURE, json.dumps([isinstance(told, UserError), str(told).splitlines()[0]]))
         raise
     dist.destroy_process_group()
@@ -151,12 +151,10 @@ def joined(count: int, *, gpu: bool) -> Iterator[Ranks]:
 
 def _reason(store: Any) -> Exception:
     """Why a rank is gone, as it has said before."""
-    try:
+    with suppress(RuntimeError):  # the store went with the first rank
         if store.check([FAILURE]):
             mended, reason = json.loads(store.get(FAILURE))
             return UserError(reason) if mended else RankFailed(reason)
-    except RuntimeError:  # it went, too
-        pass
     return RankDied("another rank ended without a word")
 
 

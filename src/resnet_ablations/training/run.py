@@ -26,7 +26,7 @@ from resnet_ablations.results.files import FULL, no_space, room_in
 from resnet_ablations.results.provenance import now, provenance
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
-from resnet_ablations.training.devices import accelerator_of, check_devices, device_name, threads_of
+from resnet_ablations.training.devices import check_devices, device_name, threads_of
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
 from resnet_ablations.training.ranks import PeerLost, RankDied, RankFailed, Ranks, joined, outer_rank, own_failure
@@ -72,10 +72,9 @@ def _finished(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result
 
 
 def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result:
-    status = Status(outcome="running", iteration=0, iterations=config.schedule.iterations, job=slurm_job())
     try:
         folder.start(config.plain())
-        folder.set_status(status)
+        folder.set_status(_begun(config))
         if config.trainer.ranks == 1 or outer_rank(config.trainer.ranks) is not None:
             result = _train(config, stop)
         else:
@@ -84,20 +83,24 @@ def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> R
         assert result is not None
         folder.finish(result)
     except (Interrupted, KeyboardInterrupt, SystemExit) as end:
-        status = folder.status() or status
+        status = folder.status() or _begun(config)
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
         # The last two come of a signal before the stop request listens.
         number = signal.SIGINT if isinstance(end, KeyboardInterrupt) else signal.SIGTERM
         raise end if isinstance(end, Interrupted) else Interrupted(stop.signal or number) from end
     except BaseException as error:
-        _note_failure(folder, folder.status() or status, error)
+        _note_failure(config, error)
         raise
     return result
 
 
+def _begun(config: RunConfig, iteration: int = 0) -> Status:
+    """Of a run that trains from this iteration on."""
+    return Status(outcome="running", iteration=iteration, iterations=config.schedule.iterations, job=slurm_job())
+
+
 def _train_beside(rank: int, config: RunConfig, stop: StopRequest) -> None:
     """Train as a rank that others started, and not the first; note why it fails, if it does of itself."""
-    folder = config.folder
     try:
         _train(config, stop)
     except (Interrupted, RankDied):
@@ -106,13 +109,13 @@ def _train_beside(rank: int, config: RunConfig, stop: StopRequest) -> None:
         if isinstance(error.__cause__, PeerLost):
             raise
         # The first is waiting for this one, and may be killed before it has heard.
-        status = folder.status() or Status(outcome="running", iteration=0, iterations=config.schedule.iterations)
-        _note_failure(folder, status, failure := own_failure(rank, config.trainer.ranks, error))
+        _note_failure(config, failure := own_failure(rank, config.trainer.ranks, error))
         raise failure from None
 
 
-def _note_failure(folder: RunFolder, status: Status, error: BaseException) -> None:
-    """Say in the folder why the run failed; its log has the traceback where no person can mend it."""
+def _note_failure(config: RunConfig, error: BaseException) -> None:
+    """Say in the run's folder why it failed; its log has the traceback where no person can mend it."""
+    folder = config.folder
     if isinstance(error, UserError):  # such as a file that cannot be read
         reason = error.messages[0]
     elif isinstance(error, OSError) and error.errno in FULL:
@@ -124,6 +127,7 @@ def _note_failure(folder: RunFolder, status: Status, error: BaseException) -> No
         log.exception("%s failed", folder.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
     died = isinstance(error, RankDied)
+    status = folder.status() or _begun(config)
     folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason, "died": died}))
 
 
@@ -138,8 +142,7 @@ def _train(config: RunConfig, stop: StopRequest) -> Result | None:
     """Train as the rank that this process is, unless the first finds the run finished; the first has the result."""
     mistake, gpu = None, False
     try:
-        check_devices(config)
-        gpu = accelerator_of(config) == "gpu"
+        gpu = check_devices(config) == "gpu"
     except UserError as error:
         mistake = error
     with stop, joined(config.trainer.ranks, gpu=gpu) as ranks:
@@ -175,7 +178,7 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
     done = 0 if start is None else start.iteration
     began -= 0.0 if start is None else start.elapsed
     iterations = config.schedule.iterations
-    status = Status(outcome="running", iteration=done, iterations=iterations, job=slurm_job())
+    status = _begun(config, done)
     stopped = 0
     with ExitStack() as stack:
         stack.enter_context(quiet_lightning())

@@ -54,8 +54,6 @@ def step_seconds(
 
     Raise `MemoryError` where the device has too little of it, and `UserError` where the device is not there.
     """
-    from resnet_ablations.training.trainer import quiet_lightning  # Lightning: seconds, and who only plans needs none
-
     gpu = accelerator_of(config) == "gpu"
     images = config.bn_batch if gpu else min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // multiply_adds)))
     before = torch.get_num_threads()
@@ -63,8 +61,7 @@ def step_seconds(
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if gpu else ()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are for those who train
-            with quiet_lightning():
-                step, evaluation = _timed(config, images, ready, steps)
+            step, evaluation = _timed(config, images, ready, steps)
     except RuntimeError as error:
         # So say torch.OutOfMemoryError and, as a bare RuntimeError, the allocator of the CPU.
         if "allocate" not in str(error):
@@ -79,8 +76,9 @@ def step_seconds(
 
 def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: int) -> tuple[float, float]:
     """Seconds of a step over so many images (the median), and of testing as many."""
+    # Lightning takes seconds to import, and who only plans needs none.
     from resnet_ablations.training.module import TrainingModule
-    from resnet_ablations.training.trainer import lightning_trainer
+    from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 
     # CUDA graphs are recorded in the second step, and replayed from the third on.
     warm_up = 3 if config.trainer.compile in CUDA_GRAPHS else 1
@@ -104,8 +102,9 @@ def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: i
 
     batches = _RandomImages(images, config.data.source.shape, config.data.source.classes)
     module = TrainingModule(build_network(config), config, batches, lambda row: None, after_iteration)
-    trainer = lightning_trainer(config, never, ALONE)
-    trainer.fit(module, train_dataloaders=range(never))
+    with quiet_lightning():
+        trainer = lightning_trainer(config, never, ALONE)
+        trainer.fit(module, train_dataloaders=range(never))
     return statistics.median(end - start for start, end in pairwise(ends)), evaluation
 
 
