@@ -11,8 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from resnet_ablations.errors import UserError, mistakes_in_file
+from resnet_ablations.paths import ROOT
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = ROOT / "experiments"
 CLAIMS = "claims"
 """The file among the experiments that is none: what the papers conclude from them."""
 SCALES = ("quick", "small", "early", "paper")

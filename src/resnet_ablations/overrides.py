@@ -22,8 +22,9 @@ from pydantic import ValidationError
 
 from resnet_ablations.config import NO_SUCH_KEY, RunConfig, Settings, message_of, validate
 from resnet_ablations.errors import UserError
+from resnet_ablations.paths import ROOT
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = ROOT / "conf"
 SWEEP_KEYS = ("experiment", "scale", "rows", "columns", "sweep")
 """Keys of train.yaml that choose a sweep and are no part of a run."""
 

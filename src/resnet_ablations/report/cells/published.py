@@ -7,13 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from resnet_ablations.experiments import Experiment
+from resnet_ablations.paths import ROOT
 from resnet_ablations.report.cells.cell import Cell, cells_of
 from resnet_ablations.report.cells.folder import Results, load
 from resnet_ablations.report.cells.plans import runs_of
 from resnet_ablations.results.sweeps import SweepPlan
 
-PUBLISHED = Path(__file__).parents[4] / "results" / "reference"
-"""In the repository; an installed package has none."""
+PUBLISHED = ROOT / "results" / "reference"
+"""The published results; an installed package has their runs only."""
 
 
 @dataclass(frozen=True)
