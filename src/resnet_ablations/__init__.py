@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from resnet_ablations.errors import UserError
     from resnet_ablations.experiments import load_paper
     from resnet_ablations.overrides import compose
-    from resnet_ablations.results.frames import load_cells, load_curves, load_responses, load_results
+    from resnet_ablations.report.frame import load_cells
+    from resnet_ablations.results.frames import load_curves, load_responses, load_results
 
 __all__ = [
     "UserError",
@@ -35,7 +36,7 @@ _HOMES = {
     "UserError": "errors",
     "build_network": "build",
     "compose": "overrides",
-    "load_cells": "results.frames",
+    "load_cells": "report.frame",
     "load_curves": "results.frames",
     "load_paper": "experiments",
     "load_responses": "results.frames",

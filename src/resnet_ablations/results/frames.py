@@ -1,4 +1,4 @@
-"""A results folder as tidy tables: one row a run, a logged step, a layer, or a planned run of a cell."""
+"""A results folder as tidy tables: one row for each run, logged step or layer."""
 
 import io
 import re
@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from resnet_ablations.errors import mistakes_in_file
 from resnet_ablations.results.keys import class_label, run_key
 from resnet_ablations.results.run_folder import Result, RunFolder
-from resnet_ablations.results.sweeps import load_sweeps
 
 KEY = re.compile(r"(?P<configuration>.+)-s(?P<seed>\d+)")
 
@@ -60,16 +59,6 @@ RESPONSE_COLUMNS = {
     "std": "float64",
 }
 
-CELL_COLUMNS = {
-    "sweep": "str",
-    "experiment": "str",
-    "scale": "str",
-    "row": "str",
-    "column": "str",
-    "configuration": "str",
-    "seed": "int64",
-}
-
 
 def load_results(results: str | Path = "results") -> pd.DataFrame:
     """One row a run that has a result, finished or diverged: what it came to, its configuration and its `path`.
@@ -112,24 +101,6 @@ def load_responses(results: str | Path = "results") -> pd.DataFrame:
     file = "layer_responses.csv"
     frame, damaged = _stacked(results, file, _read_responses, RESPONSE_COLUMNS, "layer responses")
     return _with_damage(frame, damaged)
-
-
-def load_cells(results: str | Path = "results") -> pd.DataFrame:
-    """One row a planned run of a cell: sweep, experiment, scale, row, column, configuration and seed.
-
-    Of every sweep begun. Joined on configuration and seed it says which of `load_results` fill which cell of a table,
-    and which are missing; a run of several cells has several rows. That a longer run may serve a cell of scale `early`
-    is not followed here. Raise `UserError` for a sweep's file that is damaged.
-    """
-    rows = [
-        dict(zip(CELL_COLUMNS, (plan.name, plan.experiment, plan.scale, row, column, name, seed), strict=True))
-        for plan in load_sweeps(results)
-        for row, columns in plan.cells.items()
-        for column, names in columns.items()
-        for name in names
-        for seed in plan.seeds
-    ]
-    return _frame(rows, CELL_COLUMNS)
 
 
 def _stacked(

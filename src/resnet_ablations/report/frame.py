@@ -1,0 +1,268 @@
+"""One data frame of all planned runs, by cell: the only source of tables, figures, claims and page."""
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from resnet_ablations.errors import UserError, mistakes_in_file
+from resnet_ablations.experiments import SCALES, Experiment, load_experiment
+from resnet_ablations.report.labels import cell_label, column_label, row_label
+from resnet_ablations.results.frames import load_curves, load_responses, load_results
+from resnet_ablations.results.sweeps import SweepPlan
+
+PUBLISHED = Path(__file__).parents[3] / "results" / "reference"
+"""The published results in the repository; an installed package has none."""
+FAIL = 20.0
+"""The test error (%) above which the paper's tables say "fail"."""
+COLUMNS = {
+    **dict.fromkeys(("sweep", "experiment", "scale", "row", "column", "row_label", "column_label", "label"), "str"),
+    **dict.fromkeys(("metric", "configuration", "overrides"), "str"),
+    "seed": "Int64",
+    **dict.fromkeys(("key", "outcome"), "str"),
+    **dict.fromkeys(("value", "test_error", "train_error"), "float64"),
+    **dict.fromkeys(("iterations", "run_iterations"), "Int64"),
+    "from_longer_run": "bool",
+    **dict.fromkeys(("seconds", "images_per_second"), "float64"),
+    **dict.fromkeys(("parameters", "multiply_adds"), "Int64"),
+    **dict.fromkeys(("commit", "dirty", "machine", "printed"), "object"),
+    "digitised": "float64",
+    **dict.fromkeys(("curve", "baseline", "remark"), "str"),
+    **dict.fromkeys(("others", "reference"), "float64"),
+    "reference_n": "Int64",
+}
+COPIED = ("seconds", "images_per_second", "parameters", "multiply_adds", "commit", "dirty", "machine")
+"""The columns that are the same in `load_results`."""
+
+Run = dict[Any, Any]
+"""A row of `load_results`."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's plan, its experiment and its rows of the frame.
+
+    `published` has the same rows as `cells` with the results of the published runs; it is empty where there are none.
+    """
+
+    plan: SweepPlan
+    experiment: Experiment
+    cells: pd.DataFrame
+    published: pd.DataFrame
+
+    def cell(self, name: str) -> pd.DataFrame:
+        """Return the rows of a cell: `ROW/COLUMN`, or `ROW` where there is one column."""
+        row, _, column = self.experiment.full_cell_id(name).partition("/")
+        return self.cells[(self.cells["row"] == row) & (self.cells["column"] == column)]
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row for each configuration and seed, from the first cell that has the configuration."""
+        return self.cells[self.cells["configuration"] != ""].drop_duplicates(["configuration", "seed"])
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """A results folder as the report reads it; `curves` and `responses` are by the run's key."""
+
+    path: Path
+    sweeps: tuple[Sweep, ...]
+    curves: dict[str, pd.DataFrame]
+    responses: dict[str, pd.Series]
+    """The standard deviation of each layer's response, by layer."""
+    damaged: tuple[str, ...]
+    """One message for each file that cannot be read and is left out."""
+
+
+def load_cells(results: str | Path = "results") -> pd.DataFrame:
+    """Return one row for each planned run of a cell: sweep × row × column × configuration × seed.
+
+    A cell that is not run has one row, with an empty `configuration` and `key`, no `seed`, and an `outcome` that says
+    why: `not ours` (another author's method), `not at this scale` or `not planned`. Otherwise the outcome is
+    `finished`, `diverged` or `missing`.
+
+    `row_label`, `column_label` and `label` (of the cell) are names for readers. `value` is the run's number in the
+    cell's `metric`, NaN unless finished; errors are in %. `printed` (a number or "fail") and `digitised` are the
+    paper's numbers, `curve` its digitised curve, `others` what other reproductions measured (none yet). `baseline` is
+    the cell, `ROW/COLUMN`, that this one is compared with. `reference` is the median of the `reference_n` published
+    runs of the same configuration and planned seeds.
+
+    `key` names the run that the numbers come from. Where a cell of scale `early` has no run of its own, a longer run
+    serves it (`from_longer_run`): its errors are those at `iterations`, while `run_iterations` and `seconds` are the
+    whole run's.
+
+    A damaged file is left out with a warning, and named in `.attrs["damaged"]`.
+    """
+    data = _read(Path(results))
+    frames = [sweep.cells for sweep in data.sweeps]
+    cells = pd.concat(frames, ignore_index=True) if frames else _frame([])
+    for message in data.damaged:
+        warnings.warn(message, stacklevel=2)
+    cells.attrs["damaged"] = list(data.damaged)
+    return cells
+
+
+def read_report_data(results: Path) -> ReportData:
+    """Read a results folder; raise `UserError` where no sweep was begun."""
+    data = _read(results)
+    if not data.sweeps and not data.damaged:
+        raise UserError(f"{results}/sweeps: no sweep yet: run make sweep-shortcuts")
+    return data
+
+
+def is_error(metric: str) -> bool:
+    """Return whether a metric is an error in %, so that less is better."""
+    return metric.endswith("_error")
+
+
+def _read(results: Path) -> ReportData:
+    plans, damaged = _load_plans(results)
+    experiments = {}
+    for plan in plans:
+        try:
+            experiments[plan.name] = load_experiment(plan.experiment)
+        except UserError as error:
+            damaged += error.messages
+    plans = [plan for plan in plans if plan.name in experiments]
+    with warnings.catch_warnings(action="ignore"):
+        runs, curves, responses = load_results(results), load_curves(results), load_responses(results)
+        damaged += [message for frame in (runs, curves, responses) for message in frame.attrs["damaged"]]
+        published = None
+        keys = (key for plan in plans for key in plan.run_keys)
+        if results.resolve() != PUBLISHED.resolve() and any((PUBLISHED / "runs" / key).exists() for key in keys):
+            published = load_results(PUBLISHED), load_curves(PUBLISHED)
+            damaged += [message for frame in published for message in frame.attrs["damaged"]]
+    sweeps = []
+    for plan in plans:
+        experiment = experiments[plan.name]
+        cells = _cells(plan, experiment, _runs(plan, runs, curves))
+        reference = cells.head(0)
+        if published is not None and (found := _runs(plan, *published)):
+            reference = _cells(plan, experiment, found)
+            by_configuration = reference.groupby(["row", "column", "configuration"])["value"]
+            cells["reference"] = by_configuration.transform("median")
+            cells["reference_n"] = by_configuration.transform("count").astype("Int64")
+        sweeps.append(Sweep(plan, experiment, cells, reference))
+    return ReportData(
+        results,
+        tuple(sweeps),
+        curves={str(key): curve for key, curve in curves.groupby("key", sort=False)},
+        responses={str(key): layers.set_index("layer")["std"] for key, layers in responses.groupby("key", sort=False)},
+        damaged=tuple(damaged),
+    )
+
+
+def _load_plans(results: Path) -> tuple[list[SweepPlan], list[str]]:
+    """Return the plans by experiment and scale, and a message for each that cannot be read."""
+    plans, damaged = [], []
+    for path in sorted(results.glob("sweeps/*.json")):
+        try:
+            plan = SweepPlan.model_validate_json(path.read_bytes())
+            if plan.name != path.stem:  # the report's files are named after it
+                raise ValueError(f"name: must be that of the file, {path.stem}")
+            if plan.scale not in SCALES:
+                raise ValueError(f"scale: must be one of {', '.join(SCALES)}")
+            in_cells = {name for row in plan.cells.values() for names in row.values() for name in names}
+            if unknown := in_cells - set(plan.configurations):
+                raise ValueError(f"cells: unknown configurations {', '.join(sorted(unknown))}")
+            plans.append(plan)
+        except (OSError, ValueError) as error:
+            reason = "; ".join(mistakes_in_file(error)[:3]) if isinstance(error, ValidationError) else str(error)
+            damaged.append(f"{path}: damaged plan, left out: {reason}; delete the file and run the sweep again")
+    return sorted(plans, key=lambda plan: (plan.experiment, SCALES.index(plan.scale), plan.name)), damaged
+
+
+def _cells(plan: SweepPlan, experiment: Experiment, runs: Mapping[tuple[str, int], Run]) -> pd.DataFrame:
+    """Return the frame's rows of one sweep, in the order of the paper's table."""
+    lines: list[dict[str, Any]] = []
+    metrics: dict[tuple[str, str], str] = {}
+    for row, column, cell in experiment.cells():
+        metric = cell.metric or column.metric
+        first = {"first_row": (experiment.rows[0].id, column.id), "first_column": (row.id, experiment.columns[0].id)}
+        baseline = first[experiment.baseline] if experiment.baseline else ("", "")
+        described = {
+            "sweep": plan.name,
+            "experiment": experiment.name,
+            "scale": plan.scale,
+            "row": row.id,
+            "column": column.id,
+            "row_label": row_label(row, experiment),
+            "column_label": column_label(column),
+            "label": cell_label(row, column, experiment),
+            "metric": metric,
+            "configuration": "",
+            "overrides": "",
+            "key": "",
+            "printed": cell.printed,
+            "digitised": cell.digitised,
+            "curve": cell.curve or "",
+            "baseline": "/".join(baseline) if metrics.get(baseline) == metric else "",
+            "remark": row.remark,
+            "from_longer_run": False,
+            "reference_n": 0,
+        }
+        metrics[row.id, column.id] = metric
+        names = plan.cells.get(row.id, {}).get(column.id)
+        if not names:
+            why = "not ours" if not row.configurations else "not planned" if names is None else "not at this scale"
+            lines.append(described | {"outcome": why})
+        for name, seed in ((name, seed) for name in names or () for seed in plan.seeds):
+            planned = plan.configurations[name]
+            own = {
+                "configuration": name,
+                "overrides": " ".join(planned.overrides),
+                "seed": seed,
+                "iterations": planned.iterations,
+            }
+            lines.append(described | own | _outcome(runs.get((name, seed)), name, metric))
+    return _frame(lines)
+
+
+def _outcome(run: Run | None, configuration: str, metric: str) -> dict[str, Any]:
+    if run is None:
+        return {"outcome": "missing"}
+    found = {"key": run["key"], "outcome": run["outcome"], "run_iterations": run["iterations"]}
+    found |= {"from_longer_run": run["configuration"] != configuration, **{name: run[name] for name in COPIED}}
+    if run["outcome"] == "finished":
+        errors = {name: run[name] for name in ("test_error", "train_error")}
+        found |= {"value": run.get(metric, math.nan), **errors}
+    return found
+
+
+def _runs(plan: SweepPlan, results: pd.DataFrame, curves: pd.DataFrame) -> dict[tuple[str, int], Run]:
+    """Return the run that fills each configuration and seed of the plan, where there is one.
+
+    It is the configuration's own run, or the first longer run in `served_by` that can be read at the plan's iteration.
+    """
+    by_seed = {(run["configuration"], run["seed"]): run for run in results.to_dict("records")}
+    ends = {planned.iterations for planned in plan.configurations.values()}
+    at_ends = curves[curves["iteration"].isin(ends)].dropna(subset="test_error")
+    curve_rows = {(row["key"], row["iteration"]): row for row in at_ends.to_dict("records")}
+
+    def candidates(name: str, seed: int) -> Iterator[Run]:
+        planned = plan.configurations[name]
+        if (name, seed) in by_seed:
+            yield by_seed[name, seed]
+        longer = (by_seed[other, seed] for other in planned.served_by if (other, seed) in by_seed)
+        yield from filter(None, (_beginning(run, curve_rows, planned.iterations) for run in longer))
+
+    found = {(name, seed): next(candidates(name, seed), None) for name in plan.configurations for seed in plan.seeds}
+    return {place: run for place, run in found.items() if run is not None}
+
+
+def _beginning(run: Run, curve_rows: Mapping[tuple[str, int], Run], end: int) -> Run | None:
+    """Return a longer run as it was after `end` iterations, with no metric but its curve's; None where unknown."""
+    if row := curve_rows.get((run["key"], end)):
+        errors = {"outcome": "finished", "test_error": row["test_error"], "train_error": row["train_error"]}
+        return {name: run[name] for name in ("key", "configuration", "iterations", *COPIED)} | errors
+    diverged_before = run["outcome"] == "diverged" and run["iterations"] <= end
+    return run if diverged_before else None
+
+
+def _frame(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)

@@ -1,0 +1,61 @@
+"""Names of rows, columns, cells and lines, from an experiment's labels."""
+
+import re
+from collections.abc import Sequence
+
+from resnet_ablations.experiments import Column, Experiment, Row
+
+
+def row_label(row: Row, experiment: Experiment) -> str:
+    """Return the shortest name that tells a row from the others: its first label, then other labels or its remark.
+
+    `1×1 conv shortcut`, `constant scaling (0.5, 0.5)`, `exclusive gating (init b_g = −6)`. A bare number comes after
+    its heading: `b_g = −6`.
+    """
+    namesakes = [other for other in experiment.rows if other.labels[0] == row.labels[0]]
+    name = _first_label(row, experiment)
+    if len(namesakes) == 1:
+        return name
+    different = [i for i in range(len(row.labels)) if len({other.labels[i] for other in namesakes}) > 1]
+    labels = [tuple(other.labels[i] for i in different) for other in namesakes]
+    own = tuple(row.labels[i] for i in different)
+    if labels.count(own) == 1 or not row.remark:
+        return f"{name} ({', '.join(own) or row.id})"
+    return f"{name} ({row.remark})"
+
+
+def column_label(column: Column) -> str:
+    """Return the column's heading, or its id."""
+    return column.heading or column.id
+
+
+def cell_label(row: Row, column: Column, experiment: Experiment) -> str:
+    """Return the row's name, with the column's where the table has several columns."""
+    label = row_label(row, experiment)
+    return f"{label}, {column_label(column)}" if len(experiment.columns) > 1 else label
+
+
+def baseline_label(experiment: Experiment) -> str:
+    """Return the name of the row or the column that the others are compared with."""
+    if experiment.baseline == "first_column":
+        return column_label(experiment.columns[0])
+    return _first_label(experiment.rows[0], experiment)
+
+
+def line_labels(names: Sequence[str], experiment: Experiment) -> list[str]:
+    """Return names that tell the cells of one panel apart: by row, by column or by both."""
+    by_id = {f"{row.id}/{column.id}": (row, column) for row, column, _ in experiment.cells()}
+    cells = [by_id[experiment.full_cell_id(name)] for name in names]
+    rows, columns = ({row.id for row, _ in cells}, {column.id for _, column in cells})
+    first_label_suffices = len({row.labels[0] for row, _ in cells}) == len(rows)
+    labels = []
+    for row, column in cells:
+        label = _first_label(row, experiment) if first_label_suffices else row_label(row, experiment)
+        parts = [label] if len(rows) > 1 or len(columns) == 1 else []
+        labels.append(", ".join(parts + [column_label(column)] * (len(columns) > 1)))
+    return labels
+
+
+def _first_label(row: Row, experiment: Experiment) -> str:
+    label = row.labels[0]
+    return f"{experiment.headings[0]} = {label}" if re.fullmatch(r"[-−+]?[\d.]+", label) else label
