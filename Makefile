@@ -21,7 +21,7 @@ RUNS    ?=
 OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(if $(COLUMNS),columns=$(COLUMNS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plan networks status clean-runs wandb-sync report publish notebooks test test-faults lint format bench
+.PHONY: help setup plan networks status clean-runs wandb-sync report publish notebooks test test-faults test-gpu lint format bench
 
 help: ## list the targets
 	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local|slurm] [WAIT=0] [ARGS=\"Hydra overrides\"]"
@@ -69,6 +69,9 @@ test: setup ## the tests
 test-faults: setup ## the long tests: faults at many moments, the compiler, very deep networks; some 25 minutes
 	@$(RUN) pytest -m long -rP
 
+test-gpu: setup ## the tests that need a CUDA GPU; skipped where there is none
+	@$(RUN) pytest -n 0 tests/gpu $(ARGS)
+
 lint: setup ## ruff, mypy, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -79,5 +82,5 @@ format: setup ## let ruff write the code's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## training speed against a plain PyTorch loop, as ratios
-	@$(RUN) benchmarks.training
+bench: setup ## training speed against a plain PyTorch loop, as ratios; on a GPU: ARGS="--device gpu"
+	@$(RUN) benchmarks.training $(ARGS)

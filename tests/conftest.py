@@ -27,6 +27,7 @@ TINY = (
 )
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores, for some of them always wait: for a SLURM, a server, a process that is to end."""
     return min(4, usable_cores() + 1)
