@@ -1,17 +1,22 @@
 """From overrides to a checked configuration: every mistake is named, with what is allowed, all at once."""
 
 import logging
+import os
 import pickle
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from resnet_ablations import overrides
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.overrides import CONF, compose, frozen, sweep_settings
+from resnet_ablations.overrides import CONF, checked, compose, frozen, sweep_settings
 
 Config = Callable[..., RunConfig]
 
@@ -205,6 +210,46 @@ def test_composing_leaves_nothing_behind(config: Config, tmp_path: Path, monkeyp
     assert not GlobalHydra.instance().is_initialized()
     assert logging.getLogger().handlers == handlers
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["schedule=small", "network=resnet164", "activation=full_preactivation", "shortcut=none"],
+        ["bn_batch=16", "schedule=small", "shortcut=exclusive_gating", "shortcut.gate_bias=-6", "seed=3"],
+        ["network.units=[1,1,2]", "network.depth=10", "schedule.milestones=[1,2]", "data.augmentation={pad:1}"],
+        ["++seed=1", "seed=2", "data.held_out=10", "logger=wandb", "trainer=cpu", "trainer.threads=null"],
+        ["~data.augmentation.pad", "+data.augmentation.pad=1", "seed=4"],
+        ["data=generated", "data.crop=16", "hydra.job.name=x"],
+    ],
+)
+def test_the_composed_configuration_is_the_one_that_hydra_composes(overrides: list[str]) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        expected = checked(hydra_compose("train", overrides))
+    for _ in range(2):
+        assert compose(overrides).plain() == expected.plain()
+
+
+def test_a_changed_file_of_conf_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    monkeypatch.setattr(overrides, "CONF", conf)
+    before = compose(["shortcut=dropout"])
+    file = conf / "shortcut" / "dropout.yaml"
+    file.write_text(file.read_text().replace("rate: 0.5", "rate: 0.25"))
+    os.utime(file, (1, 1))
+    assert [before.shortcut.rate, compose(["shortcut=dropout"]).shortcut.rate] == [0.5, 0.25]  # type: ignore[attr-defined]
+
+
+def test_composing_inside_a_function_of_hydra_main(tmp_path: Path) -> None:
+    """Hydra has one configuration folder at a time: the user's is there again afterwards."""
+    (tmp_path / "mine.yaml").write_text("a: 1")
+    expected = compose(["seed=3", "network=resnet20"]).plain()
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert compose(["network=resnet20", "seed=3"]).plain() == expected
+        assert compose(["network=resnet20", "+shortcut.x=null", "~shortcut.x", "seed=3"]).plain() == expected
+        assert hydra_compose("mine") == {"a": 1}
 
 
 def test_a_users_mistake_is_its_lines_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -338,9 +338,8 @@ def validate(tree: dict[str, Any]) -> RunConfig:
         except ValueError as error:
             mistakes.append(f"{group}._target_={target}: {error}")
             fields[group] = (Any, ...)
-    schema = create_model("RunConfig", __base__=RunConfig, **fields)
     try:
-        config = schema.model_validate(tree)
+        config = _schema_of_run(**{group: schema for group, (schema, _) in fields.items()}).model_validate(tree)
         data = config.data if mistakes else _with_fingerprint(config.data)
     except ValidationError as error:
         mistakes += [message_of(cast(dict[str, Any], e)) for e in error.errors()]
@@ -357,6 +356,13 @@ def validate(tree: dict[str, Any]) -> RunConfig:
 def _schema(component: type, base: type[Settings]) -> type[Settings]:
     fields: dict[str, Any] = {name: (annotation, ...) for name, annotation in parameters_of(component).items()}
     return create_model(component.__name__, __base__=base, **fields)
+
+
+@cache
+def _schema_of_run(**groups: Any) -> type[RunConfig]:
+    """Return the schema of a run whose groups have these schemas."""
+    fields: dict[str, Any] = {group: (schema, ...) for group, schema in groups.items()}
+    return create_model("RunConfig", __base__=RunConfig, **fields)
 
 
 def message_of(error: dict[str, Any], group: str = "") -> str:

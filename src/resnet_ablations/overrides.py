@@ -1,7 +1,9 @@
 """From Hydra overrides to a checked configuration, with every mistake named at once."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -11,6 +13,7 @@ import yaml
 from annotated_types import Ge
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -41,28 +44,27 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
     Raise `UserError` with all that is wrong in it: unknown options and keys, values out of range, missing data.
     """
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        mistakes: list[str] = []
-        usable = []
-        wrong_groups = []
-        for override in _parse(overrides):
-            key = override.key_or_group
-            if key == "frozen" and len(overrides) > 1:
-                mistakes.append("frozen: it says everything; no other setting beside it")
-            elif override.is_sweep_override():
-                mistakes.append(f"{override.input_line}: several values are a sweep: add -m")
-            elif mistake := _wrong_option(override):
-                mistakes.append(mistake)
-                wrong_groups.append(f"{key}.")
-            # What belongs to an option that does not exist cannot be judged.
-            elif not key.startswith(tuple(wrong_groups)):
-                usable.append(_forced(override))
-        try:
-            run = checked(hydra_compose("train", usable))
-        except (HydraException, OmegaConfBaseException) as error:
-            mistakes.append(_first_line(error))
-        except UserError as error:
-            mistakes += error.messages
+    mistakes: list[str] = []
+    usable = []
+    wrong_groups = []
+    for override in _parse(overrides):
+        key = override.key_or_group
+        if key == "frozen" and len(overrides) > 1:
+            mistakes.append("frozen: it says everything; no other setting beside it")
+        elif override.is_sweep_override():
+            mistakes.append(f"{override.input_line}: several values are a sweep: add -m")
+        elif mistake := _wrong_option(override):
+            mistakes.append(mistake)
+            wrong_groups.append(f"{key}.")
+        # What belongs to an option that does not exist cannot be judged.
+        elif not key.startswith(tuple(wrong_groups)):
+            usable.append(override)
+    try:
+        run = checked(_composed(usable))
+    except (HydraException, OmegaConfBaseException) as error:
+        mistakes.append(_first_line(error))
+    except UserError as error:
+        mistakes += error.messages
     if mistakes:
         raise UserError(*mistakes)
     return run
@@ -70,24 +72,20 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
 def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
     """The values of each key of a multirun command line, as Hydra's sweeps read them."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        choices: dict[str, list[str]] = {}
-        for override in _parse(overrides):
-            key, _, value = (override.input_line or "").lstrip("+").partition("=")
-            try:
-                swept = override.is_sweep_override()
-                choices[key] = list(override.sweep_string_iterator()) if swept else [value]
-            except HydraException as error:
-                raise UserError(f"{override.input_line}: {_first_line(error)}") from None
+    choices: dict[str, list[str]] = {}
+    for override in _parse(overrides):
+        key, _, value = (override.input_line or "").lstrip("+").partition("=")
+        try:
+            swept = override.is_sweep_override()
+            choices[key] = list(override.sweep_string_iterator()) if swept else [value]
+        except HydraException as error:
+            raise UserError(f"{override.input_line}: {_first_line(error)}") from None
     return choices
 
 
 def sweep_settings(overrides: Sequence[str]) -> SweepSettings:
     """What overrides of `sweep` come to; raise `UserError` with every mistake in them."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        tree: Any = OmegaConf.to_container(
-            hydra_compose("train", [_forced(override) for override in _parse(overrides)]).sweep
-        )
+    tree: Any = OmegaConf.to_container(_composed(_parse(overrides)).sweep)
     try:
         return SweepSettings.model_validate(tree)
     except ValidationError as error:
@@ -133,12 +131,68 @@ def thawed(path: Path) -> RunConfig:
     return run
 
 
+@cache
+def _config_loader() -> ConfigLoader:
+    """Return Hydra's reader of the files in conf/."""
+    with _own_hydra():
+        return GlobalHydra.instance().config_loader()
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Set up Hydra with conf/, also inside a function of `hydra.main`, whose Hydra is there again afterwards."""
+    hydra = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = hydra
+
+
+def _composed(overrides: Sequence[Override]) -> DictConfig:
+    """Return the configuration that Hydra composes from the overrides."""
+    lines = [_forced(override) for override in overrides]
+    groups = tuple(override.input_line or "" for override in overrides if _is_group(override))
+    values = [override for override, line in zip(overrides, lines, strict=True) if line.startswith("++")]
+    if len(groups) + len(values) == len(overrides):
+        config = deepcopy(_composed_groups(groups, _conf_times()))
+        try:
+            for override in values:  # in the same way as Hydra, which takes them after the groups
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
+            return config
+        except OmegaConfBaseException:
+            pass  # Hydra's message names the override
+    with _own_hydra():
+        return hydra_compose("train", lines)
+
+
+@cache
+def _composed_groups(groups: tuple[str, ...], conf_times: tuple[float, ...]) -> DictConfig:
+    """Return the configuration with these groups and no other override.
+
+    Cached, since Hydra takes a tenth of a second; `conf_times` is there for the files in conf/ that change meanwhile.
+    """
+    with _own_hydra():
+        return hydra_compose("train", list(groups))
+
+
+def _conf_times() -> tuple[float, ...]:
+    """Return when each file in conf/ was last written."""
+    return tuple(path.stat().st_mtime for path in sorted(CONF.rglob("*.yaml")))
+
+
+@cache
+def _parsed(override: str) -> Override:
+    return OverridesParser.create(_config_loader()).parse_override(override)
+
+
 def _parse(overrides: Sequence[str]) -> list[Override]:
     """Hydra's reading of the overrides; raise `UserError` for those that it cannot read."""
-    parser, parsed, mistakes = OverridesParser.create(GlobalHydra.instance().config_loader()), [], []
+    parsed, mistakes = [], []
     for override in overrides:
         try:
-            parsed.append(parser.parse_override(override))
+            parsed.append(_parsed(override))
         except HydraException as error:
             reason = _first_line(error).partition(" expecting ")[0]
             mistakes.append(f"{override}: not KEY=VALUE as Hydra reads it ({reason}); quote special signs: KEY='VALUE'")
@@ -152,7 +206,7 @@ def check_options(overrides: Sequence[str]) -> dict[str, Any]:
 
     Raise `UserError` for options of `hydra/launcher` and the like, and settings of a launcher, that do not exist.
     """
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with _own_hydra():
         parsed = _parse([line for line in overrides if line.lstrip("+~").startswith("hydra/")])
         if mistakes := [mistake for override in parsed if (mistake := _wrong_option(override))]:
             raise UserError(*mistakes)
@@ -181,8 +235,7 @@ def _is_group(override: Override) -> bool:
 
 @cache
 def _options(group: str) -> list[str]:
-    loader = GlobalHydra.instance().config_loader()
-    options = loader.get_group_options(group, ObjectType.CONFIG)
+    options = _config_loader().get_group_options(group, ObjectType.CONFIG)
     return [option for option in options if not option.startswith("_")]
 
 
