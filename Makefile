@@ -2,7 +2,11 @@
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
-RUN     := $(BIN)/python -m
+RUN     := $(BIN)/python -m resnet_ablations
+# Used for the set-up where it is there; UV= on the command line: pip.
+UV      := $(shell command -v uv)
+# The build of PyTorch for a new .venv, as named at https://download.pytorch.org/whl: cpu, cu126, …; empty: the default one.
+TORCH   ?=
 
 SCALE   ?= quick
 RESULTS ?= results
@@ -18,10 +22,11 @@ ARGS    ?=
 EXPERIMENT ?= shortcuts
 RUNS    ?=
 
+REQUIREMENTS = --constraint constraints.txt --editable '.[dev]'
 OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(if $(COLUMNS),columns=$(COLUMNS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plan networks status clean-runs wandb-sync report publish notebooks test test-faults test-gpu lint format bench
+.PHONY: help setup plan networks status clean-runs wandb-sync report publish notebooks test test-long test-gpu lint format bench
 
 help: ## list the targets
 	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local|slurm] [WAIT=0] [ARGS=\"Hydra overrides\"]"
@@ -31,46 +36,51 @@ help: ## list the targets
 setup: $(VENV)/installed ## install everything into .venv (the other targets do this by themselves)
 
 $(VENV)/installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed: make PYTHON=python3.13 …")'
+ifneq ($(UV),)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python $(if $(TORCH),--torch-backend=$(TORCH)) $(REQUIREMENTS)
+else
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH)) $(REQUIREMENTS)
+endif
 	@touch $@
 
 sweep-%: setup ## train what is missing of experiments/%.yaml, then print and write its table and curves
-	@$(RUN) resnet_ablations.train -m experiment=$* $(OVERRIDES) hydra/launcher=$(LAUNCHER) $(if $(filter 0,$(WAIT)),hydra.launcher.wait=false)
+	@$(RUN) sweep $* $(OVERRIDES) hydra/launcher=$(LAUNCHER) $(if $(filter 0,$(WAIT)),hydra.launcher.wait=false)
 
 plan: setup ## what a sweep would run and what is finished: EXPERIMENT=NAME
-	@$(RUN) resnet_ablations.plan experiment=$(EXPERIMENT) $(OVERRIDES)
+	@$(RUN) plan $(EXPERIMENT) $(OVERRIDES)
 
 networks: setup ## every network of both papers: parameters, multiply-adds, memory
-	@$(RUN) resnet_ablations.networks
+	@$(RUN) networks
 
 status: setup ## every run: outcome, progress, speed, time left
-	@$(RUN) resnet_ablations.status "$(RESULTS)"
+	@$(RUN) status
 
 clean-runs: setup ## remove runs, after asking: RUNS="NAME or pattern …"
-	@set -f; $(RUN) resnet_ablations.clean "$(RESULTS)" $(RUNS)
+	@set -f; $(RUN) clean $(RUNS)
 
 wandb-sync: setup ## send runs of logger=wandb to its server, each once and whole: RUNS="…" for others
-	@set -f; $(RUN) resnet_ablations.wandb_sync "$(RESULTS)" $(RUNS)
+	@set -f; $(RUN) wandb-sync $(RUNS)
 
 report: setup ## all tables and figures, and the page report/index.html, from RESULTS alone
-	@$(RUN) resnet_ablations.report "$(RESULTS)"
+	@$(RUN) report
 
 publish: setup ## copy finished runs, text only, into results/reference and make its report
-	@$(RUN) resnet_ablations.publish "$(RESULTS)"
+	@$(RUN) publish
 
 notebooks: setup ## execute notebooks/ and write their outputs
 	@$(BIN)/python notebooks/execute.py
 
 test: setup ## the tests
-	@$(RUN) pytest --numprocesses auto --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
-test-faults: setup ## the long tests: faults at many moments, the compiler, very deep networks; some 25 minutes
-	@$(RUN) pytest -m long -rP
+test-long: setup ## the long tests: faults at many moments, the compiler, very deep networks; some 25 minutes
+	@$(BIN)/python -m pytest -m long -rP
 
 test-gpu: setup ## the tests that need a CUDA GPU; skipped where there is none
-	@$(RUN) pytest -n 0 tests/gpu $(ARGS)
+	@$(BIN)/python -m pytest -n 0 tests/gpu $(ARGS)
 
 lint: setup ## ruff, mypy, import contracts
 	$(BIN)/ruff check .
@@ -83,4 +93,4 @@ format: setup ## let ruff write the code's form
 	$(BIN)/ruff format .
 
 bench: setup ## training speed against a plain PyTorch loop, as ratios; on a GPU: ARGS="--device gpu"
-	@$(RUN) benchmarks.training $(ARGS)
+	@$(BIN)/python -m benchmarks.training $(ARGS)

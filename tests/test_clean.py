@@ -25,7 +25,7 @@ def cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
         RunFolder(tmp_path, key).start({})
 
     def run(answer: str, *names: str) -> list[str]:
-        monkeypatch.setattr(sys, "argv", ["clean", str(tmp_path), *names])
+        monkeypatch.setattr(sys, "argv", ["clean", "--results", str(tmp_path), *names])
         monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
         clean.main()
         return sorted(path.name for path in (tmp_path / "runs").iterdir())

@@ -1,6 +1,7 @@
 """`make networks`: every network of both papers, as it is called, beside the numbers that the papers print."""
 
 import re
+import sys
 
 import pytest
 
@@ -65,6 +66,7 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     chosen = ("ResNet-20", "ResNet-110, exclusive gating", "ResNet-34 A", "ResNet-101, BN after addition")
     monkeypatch.setattr(networks, "ENTRIES", [entry for entry in ENTRIES if entry.name in chosen])
     monkeypatch.setattr(networks, "VGG", networks.VGG[:1])
+    monkeypatch.setattr(sys, "argv", ["networks"])
     main()
     printed = capsys.readouterr().out
     lines = [re.split(r" {2,}", line.strip()) for line in printed.splitlines()]

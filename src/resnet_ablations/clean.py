@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.paths import default_results
 from resnet_ablations.results.claims import Claim, Claimed
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.results.states import State
@@ -16,12 +17,16 @@ from resnet_ablations.sweep.squeue import states_of
 
 def main() -> None:
     """List the runs that are named, ask, and remove them."""
-    parser = argparse.ArgumentParser(prog="python -m resnet_ablations.clean", description=__doc__)
-    parser.add_argument("results", help="the results folder")
-    parser.add_argument("runs", nargs="*", help="names of runs, or patterns such as 'resnet56-dropout-*'")
+    parser = argparse.ArgumentParser(
+        prog="resnet-ablations clean",
+        description=__doc__,
+        epilog="example: resnet-ablations clean 'resnet56-dropout-*'",
+    )
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="the name of a run, or a pattern")
+    parser.add_argument("--results", type=Path, default=default_results(), help="the results folder")
     arguments = parser.parse_args()
     with exit_on_user_error():
-        folders = named(Path(arguments.results), arguments.runs)
+        folders = named(arguments.results, arguments.runs)
         states = states_of(folders)
         if busy := [key for key, state in states.items() if state.outcome in ("running", "queued")]:
             raise UserError(*(f"{key}: {_busy(states[key])}" for key in busy))

@@ -1,5 +1,6 @@
-"""What every network of both papers costs, beside what the papers print: `make networks`."""
+"""Print what every network of both papers costs, beside what the papers print; train nothing."""
 
+import argparse
 from dataclasses import dataclass
 
 import torch
@@ -97,6 +98,9 @@ def on_meta(entry: Entry) -> tuple[RunConfig, nn.Module]:
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(
+        prog="resnet-ablations networks", description=__doc__, epilog="example: resnet-ablations networks"
+    ).parse_args()
     table = Table(box=None)
     table.add_column("network")
     for heading in ("depth", "units", "parameters", "paper", "multiply-\nadds", "paper", "activations"):

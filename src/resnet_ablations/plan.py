@@ -1,6 +1,6 @@
 """What a sweep would run and what is finished already, and what the rest costs; trains nothing, writes nothing."""
 
-import sys
+import argparse
 
 from rich.filesize import decimal
 from rich.table import Table
@@ -28,9 +28,16 @@ from resnet_ablations.sweep.squeue import states_of
 
 def main() -> None:
     """Print a line a run for the Hydra overrides of a sweep."""
+    parser = argparse.ArgumentParser(
+        prog="resnet-ablations plan",
+        description=__doc__,
+        epilog="example: resnet-ablations plan shortcuts scale=paper seed=0,1",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="EXPERIMENT or KEY=VALUE", help="as for resnet-ablations sweep")
+    overrides = parser.parse_args().overrides
     with exit_on_user_error():
-        planned = plan(sys.argv[1:])
-        runs_per_device = checked_runs_per_device(check_options(sys.argv[1:]).get("runs_per_device"))
+        planned = plan(overrides)
+        runs_per_device = checked_runs_per_device(check_options(overrides).get("runs_per_device"))
     cells = {} if planned.record is None else cells_of(planned.record)
     table = Table(box=None)
     for column in ("cell", "run", "iterations", "state"):

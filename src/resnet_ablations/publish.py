@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.paths import default_results
 from resnet_ablations.report.build import build
 from resnet_ablations.results.files import write_atomically
 from resnet_ablations.results.keys import is_location, without_locations
@@ -21,10 +22,12 @@ BEGIN, END = "<!-- begin results: written by make publish -->\n", "<!-- end resu
 
 def main() -> None:
     """Publish a results folder."""
-    parser = argparse.ArgumentParser(prog="python -m resnet_ablations.publish", description=__doc__)
-    parser.add_argument("results", nargs="?", default="results", help="the results folder")
+    parser = argparse.ArgumentParser(
+        prog="resnet-ablations publish", description=__doc__, epilog="example: resnet-ablations publish results"
+    )
+    parser.add_argument("results", nargs="?", type=Path, default=default_results(), help="the results folder")
     with exit_on_user_error():
-        publish(Path(parser.parse_args().results), REFERENCE)
+        publish(parser.parse_args().results, REFERENCE)
         show([REFERENCE / "report" / f"{name}.md" for name in SHOWN], README)
 
 
@@ -51,8 +54,8 @@ def show(tables: Sequence[Path], readme: Path) -> None:
             text, *figures = table.read_text(encoding="utf-8").split("\n![")
             shown = "\n![".join([text, *figures[:1]])
             pages.append(shown.replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### "))
-    if pages:
-        text = readme.read_text(encoding="utf-8")
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    if pages and BEGIN in text:
         head, rest = text.split(BEGIN)
         write_atomically(readme, f"{head}{BEGIN}{chr(10).join(pages)}{END}{rest.split(END)[1]}")
 

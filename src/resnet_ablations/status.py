@@ -5,6 +5,7 @@ from pathlib import Path
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.paths import default_results
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.sweep.progress import state_table
 from resnet_ablations.sweep.squeue import states_of
@@ -14,9 +15,11 @@ WIDTH = 80
 
 def main() -> None:
     """Print a line a run."""
-    parser = argparse.ArgumentParser(prog="python -m resnet_ablations.status", description=__doc__)
-    parser.add_argument("results", nargs="?", default="results", help="the results folder")
-    results = Path(parser.parse_args().results)
+    parser = argparse.ArgumentParser(
+        prog="resnet-ablations status", description=__doc__, epilog="example: resnet-ablations status results"
+    )
+    parser.add_argument("results", nargs="?", type=Path, default=default_results(), help="the results folder")
+    results = parser.parse_args().results
     with exit_on_user_error():
         folders = [RunFolder(results, path.name) for path in sorted(results.glob("runs/*")) if path.is_dir()]
         if not folders:

@@ -8,14 +8,19 @@ from pathlib import Path
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.loggers.wandb import WandbLogger
 from resnet_ablations.loggers.wandb_uploads import upload
+from resnet_ablations.paths import default_results
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 
 
 def main() -> None:
     """Upload what the server lacks."""
-    parser = argparse.ArgumentParser(prog="python -m resnet_ablations.wandb_sync", description=__doc__)
-    parser.add_argument("results", type=Path, help="the results folder")
-    parser.add_argument("runs", nargs="*", help="names of runs, or patterns such as 'resnet56-dropout-*'")
+    parser = argparse.ArgumentParser(
+        prog="resnet-ablations wandb-sync",
+        description=__doc__,
+        epilog="example: resnet-ablations wandb-sync 'resnet56-dropout-*'",
+    )
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="the name of a run, or a pattern")
+    parser.add_argument("--results", type=Path, default=default_results(), help="the results folder")
     arguments = parser.parse_args()
     try:
         with exit_on_user_error():

@@ -55,7 +55,7 @@ def sync(python: Python, results: Path) -> Sync:
     """Gives the command, as one does who records offline."""
 
     def given(*runs: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = ("-m", "resnet_ablations.wandb_sync", str(results), *runs)
+        command = ("-m", "resnet_ablations.wandb_sync", "--results", str(results), *runs)
         return python(*command, cwd=results.parent, **{"WANDB_MODE": "offline"} | environment)
 
     return given
@@ -88,7 +88,7 @@ def test_an_upload_that_was_killed_is_made_whole(
     """Of the points that the server has already, none is there twice."""
     finished = folders[0]
     server.disturbed = lambda path: hangs(path) if path.endswith("file_stream") else None
-    command = [sys.executable, "-m", "resnet_ablations.wandb_sync", str(results), finished.key]
+    command = [sys.executable, "-m", "resnet_ablations.wandb_sync", "--results", str(results), finished.key]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         wait_until(lambda: server.streamed)
         process.kill()
@@ -155,7 +155,7 @@ import sys
 from resnet_ablations import wandb_sync
 from resnet_ablations.loggers import wandb_uploads
 wandb_uploads.CONFIRM_SECONDS = 0
-sys.argv = ["wandb_sync", "results"]
+sys.argv = ["wandb_sync"]
 wandb_sync.main()
 """
 

@@ -1,4 +1,4 @@
-"""`python -m resnet_ablations.report [RESULTS] [--sweep NAME]`: make and print every table and figure."""
+"""Make and print every table and figure, and make the page report/index.html, from the results alone."""
 
 import argparse
 import sys
@@ -6,13 +6,18 @@ from pathlib import Path
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import exit_on_user_error
+from resnet_ablations.paths import default_results
 from resnet_ablations.report.build import build
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 0, or 1 where something was damaged and left out."""
-    parser = argparse.ArgumentParser(prog="python -m resnet_ablations.report", description=__doc__)
-    parser.add_argument("results", nargs="?", type=Path, default=Path("results"), help="the results folder")
+    parser = argparse.ArgumentParser(
+        prog="resnet-ablations report",
+        description=__doc__,
+        epilog="example: resnet-ablations report results --sweep shortcuts-quick",
+    )
+    parser.add_argument("results", nargs="?", type=Path, default=default_results(), help="the results folder")
     parser.add_argument("--sweep", metavar="NAME", help="only this one of RESULTS/sweeps, as in shortcuts-quick")
     options = parser.parse_args(arguments)
     with exit_on_user_error():

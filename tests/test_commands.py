@@ -1,0 +1,117 @@
+"""`resnet-ablations COMMAND` runs the command's module with its arguments, and every `--help` starts nothing."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations.__main__ import COMMANDS, main
+
+Python = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., int | None]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Return a function that gives the command line to `main`, in an empty folder, and returns the exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def given(*arguments: str) -> int | None:
+        monkeypatch.setattr(sys, "argv", ["resnet-ablations", *arguments])
+        try:
+            return main()
+        except SystemExit as end:
+            return end.code  # type: ignore[return-value]
+
+    return given
+
+
+def test_the_list_of_commands_needs_no_library(python: Python, tmp_path: Path) -> None:
+    code = """
+import sys
+from resnet_ablations.__main__ import main
+main()
+assert not {"torch", "hydra", "pandas", "numpy", "pydantic"} & set(sys.modules)
+"""
+    ended = python("-c", code, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert all(f"\n  {name} " in ended.stdout for name in COMMANDS)
+    assert python("-m", "resnet_ablations", "--help", cwd=tmp_path).stdout == ended.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_and_starts_nothing(
+    command: str, run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(command, "--help") in (0, None)
+    told, _ = capsys.readouterr()
+    assert told.startswith(f"usage: resnet-ablations {command} ")
+    assert f"resnet-ablations {command}" in told[told.index("example") :]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("swep", "error: swep: no such command; did you mean sweep?\n"),
+        ("fit", f"error: fit: no such command; allowed: {', '.join(COMMANDS)}\n"),
+    ],
+)
+def test_an_unknown_command(command: str, message: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command, "shortcuts") == 2
+    assert capsys.readouterr() == ("", message)
+
+
+def test_a_sweep_of_nothing(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run("sweep") == 2
+    assert "shortcuts, state_of_the_art" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (["train", "seed=1"], ["seed=1"]),
+        (["train", "-m", "seed=0,1"], ["-m", "seed=0,1"]),
+        (["sweep", "shortcuts", "scale=paper"], ["-m", "experiment=shortcuts", "scale=paper"]),
+        (["sweep", "seed=0,1", "~logger"], ["-m", "seed=0,1", "~logger"]),
+    ],
+)
+def test_a_command_line_is_that_of_the_module(
+    arguments: list[str], given: list[str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr("resnet_ablations.train.main", lambda: seen.append(sys.argv))
+    assert run(*arguments) is None
+    assert seen == [[f"resnet-ablations {arguments[0]}", *given]]
+
+
+def test_a_plan_names_its_experiment(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plan", "shortcutz") == 2
+    assert "experiment=shortcutz: no such experiment" in capsys.readouterr().err
+
+
+def test_the_exit_code_is_the_commands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnet_ablations.report.__main__.main", lambda: 1)
+    assert run("report") == 1
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resnet_ablations.train.main", interrupted)
+    assert run("train") == 130
+
+
+@pytest.mark.parametrize("command", ["status", "report", "publish", "clean", "wandb-sync"])
+def test_every_command_reads_the_same_results(
+    command: str, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os._exit", sys.exit)
+    runs = ["*"] if command == "clean" else []
+    assert run(command, *runs) == 2
+    assert "results" in capsys.readouterr().err
+    monkeypatch.setenv("RESNET_ABLATIONS_RESULTS", "elsewhere")
+    assert run(command, *runs) == 2
+    assert "elsewhere" in capsys.readouterr().err
