@@ -101,7 +101,7 @@ def ours(config: RunConfig, images: Images) -> float:
     )
     with quiet_lightning():
         trainer = lightning_trainer(config, config.schedule.iterations, ALONE)
-        trainer.fit(module, train_dataloaders=range(config.schedule.iterations * module.parts))
+        trainer.fit(module, train_dataloaders=range(config.schedule.iterations * module.own_micro_batches))
     # The first iteration starts up, the last one is followed by an evaluation.
     return times[-2] - times[0]
 

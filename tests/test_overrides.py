@@ -186,9 +186,9 @@ def test_what_was_composed_is_plain_and_can_be_checked_again(config: Config) -> 
     """It goes to other processes and into config.yaml."""
     from resnet_ablations.config import validate
 
-    tree = config("shortcut=exclusive_gating").plain()
+    tree = config("shortcut=exclusive_gating").as_dict()
     assert pickle.loads(pickle.dumps(tree)) == tree
-    assert validate(tree).plain() == tree
+    assert validate(tree).as_dict() == tree
 
 
 def test_places_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,14 +270,14 @@ ODD = r"""a=b, 'c' "d" \ é ${x} {y} [z] $HOME ~ %41 #?"""
 def test_a_frozen_configuration_comes_back_from_any_path(tmp_path: Path) -> None:
     run = compose(["network.depth=8", f"paths.data={tmp_path}"])
     run = run.model_copy(update={"paths": run.paths.model_copy(update={"results": str(tmp_path / ODD)})})
-    run.folder.freeze(run.plain())
-    assert compose(frozen(run)).plain() == run.plain()
+    run.folder.freeze(run.as_dict())
+    assert compose(frozen(run)).as_dict() == run.as_dict()
 
 
 def test_a_frozen_configuration_may_be_named_by_its_path(tmp_path: Path) -> None:
     run = compose([f"paths.results={tmp_path}"])
-    run.folder.freeze(run.plain())
-    assert compose([f"frozen={run.folder.config}"]).plain() == run.plain()
+    run.folder.freeze(run.as_dict())
+    assert compose([f"frozen={run.folder.config}"]).as_dict() == run.as_dict()
 
 
 def test_a_frozen_configuration_says_everything(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_mistakes_of_a_frozen_configuration(tmp_path: Path) -> None:
     run = compose([f"paths.results={tmp_path}"])
     with pytest.raises(UserError, match=r"cannot be read: .*No such file"):
         compose(frozen(run))
-    run.folder.freeze(run.with_seed(5).plain())
+    run.folder.freeze(run.with_seed(5).as_dict())
     with pytest.raises(UserError, match="not that of its folder"):
         compose(frozen(run))
     run.folder.config.write_text("{")

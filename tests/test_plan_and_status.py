@@ -42,7 +42,7 @@ def says(
 
 def finish(run: RunConfig, results: Path, **changes: object) -> None:
     folder = RunFolder(results, run.key)
-    folder.start(run.plain())
+    folder.start(run.as_dict())
     settings = {"iterations": 6, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
     errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.345}
     names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
@@ -58,7 +58,7 @@ def test_a_plan_lists_its_runs_and_how_far_they_are(says: Callable[..., tuple[st
     identity, dropout = (compose([*TINY, f"shortcut={name}"]) for name in ("identity", "dropout"))
     finish(identity, tmp_path / "results")
     folder = RunFolder("results", dropout.key)
-    folder.start(dropout.plain())
+    folder.start(dropout.as_dict())
     folder.set_status(Status(outcome="failed", iteration=3, iterations=6, reason="OSError: disk"))
     folder.write_checkpoint(2, b"weights")
     said, _ = says(plan.main, *TINY, "shortcut=identity,dropout,conv1x1")
@@ -75,7 +75,7 @@ def test_a_plan_says_what_the_missing_runs_cost(
     settings = ("network.depth=8", "schedule.iterations=810")
     runs = [compose([*settings, f"seed={seed}"]) for seed in (0, 1, 2)]
     finish(runs[0], Path("results"))
-    runs[1].folder.start(runs[1].plain())
+    runs[1].folder.start(runs[1].as_dict())
     runs[1].folder.write_checkpoint(10, b"weights")
     said, told = says(plan.main, *settings, "seed=0,1,2")
     # Forward and twice as much backward, batches of 32; 800 iterations are left of one run, 810 of the other.
@@ -232,7 +232,7 @@ def test_status(says: Callable[..., tuple[str, str]], config: Callable[..., RunC
         (failed, Status(outcome="failed", iteration=4, iterations=6, reason="OSError: disk")),
         (gone, under_way),
     ):
-        RunFolder(tmp_path / "results", run.key).start(run.plain())
+        RunFolder(tmp_path / "results", run.key).start(run.as_dict())
         RunFolder(tmp_path / "results", run.key).set_status(state)
     with Claim(running.folder.path):
         said, _ = says(status.main)

@@ -46,8 +46,8 @@ def test_a_configuration_twice() -> None:
     overrides = ["network=resnet110", "shortcut=exclusive_gating", "shortcut.gate_bias=-6"]
     first, second = ra.compose(overrides), ra.compose(overrides)
     assert first.key == second.key
-    assert first.plain() == second.plain()
-    assert first.plain()["shortcut"]["gate_bias"] == -6
+    assert first.as_dict() == second.as_dict()
+    assert first.as_dict()["shortcut"]["gate_bias"] == -6
     assert overrides == ["network=resnet110", "shortcut=exclusive_gating", "shortcut.gate_bias=-6"]
 
 

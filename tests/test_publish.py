@@ -42,7 +42,7 @@ def reported() -> Iterator[list[Path]]:
 def finish(job: Job) -> None:
     run = job.config
     folder = RunFolder(run.paths.results, run.key)
-    folder.start(run.plain())
+    folder.start(run.as_dict())
     folder.log.write_text(f"logged in {run.paths.results}")
     (folder.path / "weights.ckpt").write_bytes(os.urandom(100))
     with CurveFile(folder.curve) as curve:
@@ -62,7 +62,7 @@ def published(planned: Plan, secret: Path) -> Path:
     original, dropout = planned.jobs
     finish(original)
     unfinished = RunFolder(secret / "results", dropout.config.key)
-    unfinished.start(dropout.config.plain())
+    unfinished.start(dropout.config.as_dict())
     unfinished.set_status(Status(outcome="running", iteration=3, iterations=810))
     (lone,) = plan(["seed=7", f"paths.results={secret}/results"]).jobs
     finish(lone)

@@ -275,13 +275,14 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _devices_share_equally(self) -> Self:
-        batch, groups, ranks = self.schedule.batch_size, self.groups, self.trainer.ranks
-        if groups % ranks:
+        batch, micro_batches, ranks = self.schedule.batch_size, self.micro_batches, self.trainer.ranks
+        if micro_batches % ranks:
             nodes = f" on trainer.nodes={self.trainer.nodes}" if self.trainer.nodes > 1 else ""
-            works = ", ".join(str(count) for count in range(1, groups + 1) if groups % count == 0)
+            works = ", ".join(str(count) for count in range(1, micro_batches + 1) if micro_batches % count == 0)
             told = (
-                f"trainer.devices={self.trainer.devices}{nodes}: schedule.batch_size={batch} is {groups} groups of "
-                f"bn_batch={self.bn_batch} images, which {ranks} devices cannot share equally; allowed: {works} in all"
+                f"trainer.devices={self.trainer.devices}{nodes}: schedule.batch_size={batch} is {micro_batches} "
+                f"micro-batches of bn_batch={self.bn_batch} images, which {ranks} devices cannot share equally; "
+                f"allowed: {works} in all"
             )
             if batch % ranks == 0:
                 told += f", or another study with bn_batch={batch // ranks}"
@@ -289,14 +290,14 @@ class RunConfig(Settings):
         return self
 
     @property
-    def groups(self) -> int:
+    def micro_batches(self) -> int:
         """The micro-batches of `bn_batch` images that make up an iteration."""
         return self.schedule.batch_size // self.bn_batch
 
     @property
     def scientific(self) -> dict[str, Any]:
         """What can change the run's numbers, as plain Python: all but trainer, logger, paths and where data lie."""
-        return without_locations(self.plain())
+        return without_locations(self.as_dict())
 
     @property
     def configuration(self) -> str:
@@ -315,9 +316,9 @@ class RunConfig(Settings):
 
     def with_seed(self, seed: int | str) -> Self:
         """The same run with another seed."""
-        return cast(Self, validate(self.plain() | {"seed": seed}))
+        return cast(Self, validate(self.as_dict() | {"seed": seed}))
 
-    def plain(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The whole configuration as plain Python, as `validate` takes it."""
         return self.model_dump(mode="json", by_alias=True)
 

@@ -56,11 +56,11 @@ def test_crops_and_flips_are_drawn_anew_for_every_step_and_seed() -> None:
     assert any(not torch.equal(a, b) for a, b in zip(seen[:40], seen[40:], strict=True))
 
 
-@pytest.mark.parametrize("parts", [1, 2, 4, 8])
-def test_parts_are_slices_of_the_whole(parts: int) -> None:
+@pytest.mark.parametrize("micro_batches", [1, 2, 4, 8])
+def test_micro_batches_are_slices_of_the_whole(micro_batches: int) -> None:
     whole = make().train(5)
-    pieces = [make().train(5, part, parts) for part in range(parts)]
-    assert all(len(labels) == 8 // parts for _, labels in pieces)
+    pieces = [make().train(5, number, micro_batches) for number in range(micro_batches)]
+    assert all(len(labels) == 8 // micro_batches for _, labels in pieces)
     assert equal((torch.cat([p for p, _ in pieces]), torch.cat([labels for _, labels in pieces])), whole)
 
 

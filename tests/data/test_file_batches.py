@@ -92,12 +92,12 @@ def test_an_image_is_cut_anew_whenever_its_turn_comes(photos: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("parts", [2, 4])
-def test_parts_are_slices_of_the_whole(photos: Path, parts: int, workers: int) -> None:
+@pytest.mark.parametrize("micro_batches", [2, 4])
+def test_micro_batches_are_slices_of_the_whole(photos: Path, micro_batches: int, workers: int) -> None:
     whole, split = make(photos), make(photos, workers=workers)
     for step in range(3):
-        pieces = [split.train(step, part, parts) for part in range(parts)]
-        assert all(len(labels) == 8 // parts for _, labels in pieces)
+        pieces = [split.train(step, number, micro_batches) for number in range(micro_batches)]
+        assert all(len(labels) == 8 // micro_batches for _, labels in pieces)
         assert equal(
             (torch.cat([p for p, _ in pieces]), torch.cat([labels for _, labels in pieces])), whole.train(step)
         )
@@ -146,8 +146,8 @@ def test_workers_read_ahead_and_go_on(photos: Path, monkeypatch: pytest.MonkeyPa
     stream = FileBatches._stream
     monkeypatch.setattr(FileBatches, "_stream", lambda *of: started.append(1) or stream(*of))
     batches = make(photos, workers=1)
-    for step, part in [(1, 0), (1, 1), (2, 0), (2, 1), (3, 0)]:
-        batches.train(step, part, 2)
+    for step, micro_batch in [(1, 0), (1, 1), (2, 0), (2, 1), (3, 0)]:
+        batches.train(step, micro_batch, 2)
     assert len(started) == 1
     batches.train(3, 0, 2)
     batches.train(3, 1, 2)

@@ -27,14 +27,14 @@ def test_the_key_is_that_without_a_logger(config: Config, logger: str) -> None:
     run = config(f"logger={logger}")
     assert run.key == config().key
     assert is_location(f"logger={logger}")
-    assert validate(run.plain()).plain() == run.plain()
+    assert validate(run.as_dict()).as_dict() == run.as_dict()
 
 
 def test_no_logger_is_the_default_also_of_what_was_frozen_before_there_were_any(config: Config) -> None:
-    tree = config().plain()
+    tree = config().as_dict()
     del tree["logger"]
     assert isinstance(validate(tree).logger.build(), NoLogger)
-    assert validate(tree).plain() == config().plain()
+    assert validate(tree).as_dict() == config().as_dict()
 
 
 @pytest.mark.parametrize(

@@ -129,13 +129,13 @@ def test_the_key_does_not_depend_on_how_it_is_written(config: Config) -> None:
     run = config("shortcut=exclusive_gating", "shortcut.gate_bias=-3")
     turned, turned_scientific = (
         json.loads(json.dumps(tree), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
-        for tree in (run.plain(), run.scientific)
+        for tree in (run.as_dict(), run.scientific)
     )
-    assert list(turned) == list(reversed(run.plain()))
+    assert list(turned) == list(reversed(run.as_dict()))
     assert validate(turned).key == run.key
     assert configuration_name(turned_scientific) == run.configuration
     assert config("shortcut.gate_bias=-3.0", "shortcut=exclusive_gating").key == run.key
-    assert validate(validate(run.plain()).plain()).key == run.key
+    assert validate(validate(run.as_dict()).as_dict()).key == run.key
 
 
 def test_the_key_is_readable_and_fit_for_a_folder(config: Config) -> None:
@@ -195,7 +195,7 @@ def test_labels_of_classes(target: str, label: str) -> None:
 
 
 def test_without_locations_leaves_its_argument_alone(config: Config, tmp_path: object) -> None:
-    tree = config("data=cifar10").plain()
+    tree = config("data=cifar10").as_dict()
     before = json.dumps(tree)
     scientific = without_locations(tree)
     assert json.dumps(tree) == before

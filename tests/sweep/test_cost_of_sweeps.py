@@ -42,7 +42,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunConfig, int]]:
 
 
 def checkpointed(run: RunConfig, iteration: int) -> None:
-    run.folder.start(run.plain())
+    run.folder.start(run.as_dict())
     run.folder.write_checkpoint(iteration, b"weights")
 
 

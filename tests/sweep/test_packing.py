@@ -128,7 +128,7 @@ def test_nobody_waits_for_one_that_failed(config: Config, monkeypatch: pytest.Mo
     monkeypatch.setattr(packing, "_together", barrier, raising=False)
     monkeypatch.setattr(packing, "step_seconds", fail)
     with pytest.raises(MemoryError):
-        packing._try(config().plain(), 1, 1)
+        packing._try(config().as_dict(), 1, 1)
     with pytest.raises(threading.BrokenBarrierError):
         barrier.wait(timeout=10)
 

@@ -32,7 +32,7 @@ def labels(plan: Plan) -> list[tuple[str, int]]:
 def test_an_experiment_at_a_scale(planned: Planned, tmp_path: Path) -> None:
     plan = planned("experiment=tiny", "scale=quick")
     assert labels(plan) == [("Identity", 0), ("ExclusiveGating", 0), ("ExclusiveGating", 0)]
-    assert [run.plain()["shortcut"].get("gate_bias") for run in runs(plan)] == [None, 0, -1]
+    assert [run.as_dict()["shortcut"].get("gate_bias") for run in runs(plan)] == [None, 0, -1]
     assert all(run.network.depth == 8 and run.schedule.iterations == 6 for run in runs(plan))
     assert all(run.paths.results == f"{tmp_path}/results" and run.trainer.accelerator == "cpu" for run in runs(plan))
     assert not (tmp_path / "results").exists(), "a plan writes nothing"
@@ -40,14 +40,14 @@ def test_an_experiment_at_a_scale(planned: Planned, tmp_path: Path) -> None:
 
 def test_quick_is_the_default_scale(planned: Planned) -> None:
     plans = [planned("experiment=tiny", *scale) for scale in ([], ["scale=quick"])]
-    assert [run.plain() for run in runs(plans[0])] == [run.plain() for run in runs(plans[1])]
+    assert [run.as_dict() for run in runs(plans[0])] == [run.as_dict() for run in runs(plans[1])]
     assert plans[0].record == plans[1].record
 
 
 def test_the_overrides_of_a_job_make_its_configuration(planned: Planned) -> None:
     """They are what a launcher gets, in a process that knows nothing of the plan."""
     for job in planned("experiment=tiny", "scale=early", "network.depth=20").jobs:
-        assert compose(list(job.overrides)).plain() == job.config.plain()
+        assert compose(list(job.overrides)).as_dict() == job.config.as_dict()
 
 
 def test_what_is_kept_of_it(planned: Planned, tmp_path: Path) -> None:
@@ -164,8 +164,8 @@ def test_a_forced_override_means_what_it_says(planned: Planned) -> None:
     """++ is Hydra's "whether or not it is there"."""
     assert labels(planned("++seed=3", "++network.depth=8")) == [("Identity", 3)]
     forced = planned("++experiment=tiny", "++scale=quick", "++seed=3")
-    assert [run.plain() for run in runs(forced)] == [
-        run.plain() for run in runs(planned("experiment=tiny", "scale=quick", "seed=3"))
+    assert [run.as_dict() for run in runs(forced)] == [
+        run.as_dict() for run in runs(planned("experiment=tiny", "scale=quick", "seed=3"))
     ]
 
 

@@ -49,7 +49,7 @@ def record(plan: Plan) -> SweepPlan:
 
 
 def depths_and_shortcuts(plan: Plan) -> list[tuple[int, str, float | None]]:
-    trees = [job.config.plain() for job in plan.jobs]
+    trees = [job.config.as_dict() for job in plan.jobs]
     names = [tree["shortcut"]["_target_"].rpartition(".")[2] for tree in trees]
     return [(t["network"]["depth"], name, t["shortcut"].get("rate")) for t, name in zip(trees, names, strict=True)]
 
@@ -122,7 +122,7 @@ def test_what_stands_for_a_line_at_a_scale(planned: Planned) -> None:
     assert record(plan).instead == instead
     assert len(record(plan).configurations) == 3
     for job in plan.jobs:
-        assert compose(job.overrides).plain() == job.config.plain()
+        assert compose(job.overrides).as_dict() == job.config.as_dict()
     assert record(planned("experiment=tiny", "scale=paper", **changes)).instead == {}
     assert len(planned("experiment=tiny", "scale=paper", "seed=0", **changes).jobs) == 4
 

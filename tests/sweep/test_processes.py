@@ -84,7 +84,7 @@ def test_a_run_sees_its_gpus_alone(
         worker, "train_logged", lambda *_: said.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "unset"))
     )
     run = compose(["network.depth=8", "trainer=cpu"])
-    process = multiprocessing.get_context("fork").Process(target=worker.work, args=(run.plain(), 1, gpus))
+    process = multiprocessing.get_context("fork").Process(target=worker.work, args=(run.as_dict(), 1, gpus))
     process.start()
     process.join(60)
     assert (process.exitcode, said.read_text()) == (0, seen)

@@ -21,7 +21,7 @@ Planned = Callable[..., Plan]
 def finish(run: RunConfig, outcome: str = "finished") -> None:
     """Leave the result that training would."""
     folder = RunFolder(run.paths.results, run.key)
-    folder.start(run.plain())
+    folder.start(run.as_dict())
     error = 10.0 if outcome == "finished" else None
     folder.finish(
         Result(
@@ -55,7 +55,7 @@ class Launcher:
         for run in runs:
             if self.breaks in f"{run.shortcut} seed={run.seed}":
                 folder = RunFolder(run.paths.results, run.key)
-                folder.start(run.plain())
+                folder.start(run.as_dict())
                 folder.set_status(Status(outcome="failed", iteration=3, iterations=6, reason="OSError: disk"))
             else:
                 finish(run)
@@ -136,7 +136,7 @@ def test_an_early_cell_is_served_by_a_finished_run_of_the_paper(planned: Planned
 def test_an_unfinished_run_of_the_paper_serves_nobody(planned: Planned) -> None:
     paper = planned("experiment=tiny", "scale=paper").jobs[0].config
     folder = RunFolder(paper.paths.results, paper.key)
-    folder.start(paper.plain())
+    folder.start(paper.as_dict())
     folder.set_status(Status(outcome="running", iteration=8, iterations=9))
     early, launcher = planned("experiment=tiny", "scale=early"), Launcher()
     run_sweep(early, launcher)
@@ -207,7 +207,7 @@ class Dying:
         for run in runs:
             if self.deaths.get(run.seed, 0) > 0:
                 self.deaths[run.seed] -= 1
-                run.folder.start(run.plain())
+                run.folder.start(run.as_dict())
                 run.folder.set_status(Status(outcome="running", iteration=3, iterations=6))
             else:
                 finish(run)
@@ -271,7 +271,7 @@ def test_each_run_starts_from_its_frozen_configuration(planned: Planned, tmp_pat
         run_sweep(plan, seen.extend)
     paths = [tmp_path / "results" / "runs" / key / "config.yaml" for key in keys(plan)]
     assert seen == [[f"frozen='{path.as_uri()}'"] for path in paths]
-    assert [compose(overrides).plain() for overrides in seen] == [job.config.plain() for job in plan.jobs]
+    assert [compose(overrides).as_dict() for overrides in seen] == [job.config.as_dict() for job in plan.jobs]
 
 
 def test_the_configuration_of_a_run_that_is_being_trained_is_left_alone(planned: Planned) -> None:

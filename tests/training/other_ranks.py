@@ -5,15 +5,15 @@ from typing import Any
 
 from resnet_ablations.config import validate
 from resnet_ablations.errors import UserError
-from resnet_ablations.training.ranks import joined
+from resnet_ablations.training.ranks import process_group
 from resnet_ablations.training.run import train_run
 from resnet_ablations.training.stopping import StopRequest
 
 
 def falls(how: str, stop: StopRequest) -> None:
     """The second rank ends in that way; the first waits for it."""
-    with joined(2, gpu=False) as ranks:
-        ranks.highest(0)
+    with process_group(2, gpu=False) as ranks:
+        ranks.all_reduce_max(0)
         if not ranks.is_first:
             match how:
                 case "killed":
@@ -22,7 +22,7 @@ def falls(how: str, stop: StopRequest) -> None:
                     raise UserError("image.png: cannot be read")
                 case "wrong":
                     raise ValueError("no such thing")
-        ranks.highest(0)
+        ranks.all_reduce_max(0)
 
 
 def train_as(environment: dict[str, str], frozen: dict[str, Any]) -> None:

@@ -102,7 +102,7 @@ def test_recomputing_too(config: Config, monkeypatch: pytest.MonkeyPatch, float3
 
 def stopped_in(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
     """Train until a signal comes in the step that makes `iteration`."""
-    stopped_at(monkeypatch, run, (iteration - 1) * run.groups)
+    stopped_at(monkeypatch, run, (iteration - 1) * run.micro_batches)
 
 
 def close(result: Result, expected: Result) -> bool:

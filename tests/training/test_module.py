@@ -33,18 +33,18 @@ def curve(config: RunConfig) -> list[dict[str, str]]:
 
 
 def loop(config: RunConfig, rates: list[float]) -> nn.Module:
-    """The recipe as a bare loop: gradients of the parts averaged, decay on everything, Caffe's momentum."""
+    """The recipe as a bare loop: gradients of the micro-batches averaged, decay on everything, Caffe's momentum."""
     network, batches = training.initialised_network(config), training.load_batches(config)
-    schedule, parts = config.schedule, config.schedule.batch_size // config.bn_batch
+    schedule, micro_batches = config.schedule, config.schedule.batch_size // config.bn_batch
     v = [torch.zeros_like(p) for p in network.parameters()]
     for iteration, rate in enumerate(rates):
         images, labels = batches.train(iteration)
         gradients = [torch.zeros_like(p) for p in network.parameters()]
-        for part in range(parts):
-            share = slice(part * config.bn_batch, (part + 1) * config.bn_batch)
+        for micro_batch in range(micro_batches):
+            share = slice(micro_batch * config.bn_batch, (micro_batch + 1) * config.bn_batch)
             network.zero_grad()
             F.cross_entropy(network(images[share]), labels[share]).backward()
-            gradients = [g + p.grad / parts for g, p in zip(gradients, network.parameters(), strict=True)]
+            gradients = [g + p.grad / micro_batches for g, p in zip(gradients, network.parameters(), strict=True)]
         with torch.no_grad():
             for index, parameter in enumerate(network.parameters()):
                 gradient = gradients[index] + schedule.weight_decay * parameter

@@ -31,16 +31,23 @@ from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.training import run as training
 from resnet_ablations.training.fork_server import fork_server, started
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.rank_processes import meeting_place, train_in_ranks
-from resnet_ablations.training.ranks import PeerLost, RankDied, RankFailed, Ranks, joined, outer_rank
+from resnet_ablations.training.rank_processes import rendezvous, train_in_ranks
+from resnet_ablations.training.ranks import (
+    PeerLost,
+    RankFailed,
+    RankKilled,
+    Ranks,
+    process_group,
+    rank_from_environment,
+)
 from resnet_ablations.training.running_statistics import RunningStatistics
 from resnet_ablations.training.stopping import Interrupted, StopRequest
 from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 
 Config = Callable[..., RunConfig]
 
-# Dropout, so that masks count; four groups, so that 1, 2 and 4 ranks can share them.
-FOUR_GROUPS = (
+# Dropout, so that masks count; four micro-batches, so that 1, 2 and 4 ranks can share them.
+FOUR_MICRO_BATCHES = (
     "shortcut=dropout",
     "schedule.batch_size=32",
     "bn_batch=8",
@@ -56,7 +63,7 @@ class Seen:
     """What a rank saw and what became of its network."""
 
     batches: dict[tuple[int, int], str] = field(default_factory=dict)
-    """Of each iteration and group, a digest of images and labels."""
+    """Iteration and micro-batch → digest of its images and labels."""
     means: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
     """What the first batch normalisation took off them."""
     rows: list[CurveRow] = field(default_factory=list)
@@ -68,17 +75,17 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
     """Train as one of the run's ranks; the first returns what all of them saw."""
     torch.set_num_threads(1)
     config = validate(frozen)
-    with joined(config.trainer.ranks, gpu=False) as ranks:
+    with process_group(config.trainer.ranks, gpu=False) as ranks:
         seen = Seen()
         batches = training.load_batches(config, ranks.share)
-        hand_out, first = batches.train, ranks.share.rank * config.groups // ranks.count
+        hand_out, first = batches.train, ranks.share.rank * config.micro_batches // ranks.count
         network = training.initialised_network(config)
         here = (0, 0)
 
-        def watched(iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
+        def watched(iteration: int, micro_batch: int = 0, micro_batches: int = 1) -> tuple[Tensor, Tensor]:
             nonlocal here
-            here = iteration, first + part
-            images, labels = hand_out(iteration, part, parts)
+            here = iteration, first + micro_batch
+            images, labels = hand_out(iteration, micro_batch, micro_batches)
             seen.batches[here] = sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()
             return images, labels
 
@@ -93,14 +100,14 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
 
         def after_iteration(iteration: int) -> None:
             if iteration == 3:
-                with module.statistics.gathered():
+                with module.statistics.summed_over_ranks():
                     seen.state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
 
         module = TrainingModule(network, config, batches, seen.rows.append, after_iteration, None, ranks)
         iterations = config.schedule.iterations
         trainer = lightning_trainer(config, iterations, ranks)
         with quiet_lightning():
-            trainer.fit(module, train_dataloaders=range(iterations * module.parts))
+            trainer.fit(module, train_dataloaders=range(iterations * module.own_micro_batches))
         everything: list[Any] = [seen]
         if ranks.count > 1:
             everything = [None] * ranks.count
@@ -116,18 +123,18 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
 
 
 def in_ranks(config: RunConfig) -> Seen:
-    return train_in_ranks(config.trainer.devices, watched_training, (config.plain(),), StopRequest())
+    return train_in_ranks(config.trainer.devices, watched_training, (config.as_dict(),), StopRequest())
 
 
 def test_two_and_four_ranks_train_what_one_device_does(config: Config) -> None:
-    alone = watched_training(config(*FOUR_GROUPS).plain(), StopRequest())
+    alone = watched_training(config(*FOUR_MICRO_BATCHES).as_dict(), StopRequest())
     assert len(alone.batches) == 4 * 30
     for devices in (2, 4):
-        shared = in_ranks(config(*FOUR_GROUPS, f"trainer.devices={devices}"))
+        shared = in_ranks(config(*FOUR_MICRO_BATCHES, f"trainer.devices={devices}"))
 
         assert shared.batches == alone.batches
-        for iteration, group in product(range(3), range(4)):
-            mean, expected = shared.means[iteration, group], alone.means[iteration, group]
+        for iteration, micro_batch in product(range(3), range(4)):
+            mean, expected = shared.means[iteration, micro_batch], alone.means[iteration, micro_batch]
             np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6)
         for row, expected in zip(shared.rows[:3], alone.rows[:3], strict=True):
             assert row.train_loss == pytest.approx(expected.train_loss, rel=1e-6)
@@ -140,8 +147,8 @@ def test_two_and_four_ranks_train_what_one_device_does(config: Config) -> None:
 
 def test_the_papers_two_groups_on_two_devices_are_the_same_numbers_to_the_last_bit(config: Config) -> None:
     """Halves are exact in binary, and a sum of two has one order."""
-    two = (*FOUR_GROUPS, "bn_batch=16")
-    alone = watched_training(config(*two).plain(), StopRequest())
+    two = (*FOUR_MICRO_BATCHES, "bn_batch=16")
+    alone = watched_training(config(*two).as_dict(), StopRequest())
     shared = in_ranks(config(*two, "trainer.devices=2"))
 
     of_training = [(row.train_loss, row.train_error) for row in alone.rows]
@@ -174,8 +181,8 @@ def test_every_test_image_is_in_one_share(count: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])
 def test_shares_of_the_running_statistics_add_up_to_those_of_one_device(count: int) -> None:
-    groups = 6
-    batches = [[torch.randn(8, 3, 2, 2) * (1 + part) + part for part in range(groups)] for _ in range(3)]
+    micro_batches = 6
+    batches = [[torch.randn(8, 3, 2, 2) * (1 + number) + number for number in range(micro_batches)] for _ in range(3)]
     momenta = (0.1, 0.3)
 
     def layers() -> nn.Sequential:
@@ -187,13 +194,13 @@ def test_shares_of_the_running_statistics_add_up_to_those_of_one_device(count: i
             alone(batch)
     shares = [layers() for _ in range(count)]
     for rank, network in enumerate(shares):
-        statistics = RunningStatistics(network, Ranks(Share(rank, count)), groups)
-        parts = groups // count
+        statistics = RunningStatistics(network, Ranks(Share(rank, count)), micro_batches)
+        own = micro_batches // count
         for iteration in batches:
-            statistics.before_parts()
-            for batch in iteration[rank * parts : (rank + 1) * parts]:
+            statistics.decay_for_earlier_ranks()
+            for batch in iteration[rank * own : (rank + 1) * own]:
                 network(batch)
-            statistics.after_parts()
+            statistics.decay_for_later_ranks()
 
     for name, value in alone.state_dict().items():
         if "running" in name or "num_batches" in name:
@@ -214,7 +221,7 @@ def test_resumed_equals_uninterrupted_on_several_devices_too(config: Config, tmp
     """Weights, running statistics and the sums of a row of the curve that a stop has cut in two."""
     few = ("schedule.iterations=5", "schedule.log_every=2", "schedule.evaluate_every=5", f"trainer.devices={devices}")
     run, straight = (
-        config(*FOUR_GROUPS, *few, "schedule.milestones=[3]", f"paths.results={tmp_path}/{name}")
+        config(*FOUR_MICRO_BATCHES, *few, "schedule.milestones=[3]", f"paths.results={tmp_path}/{name}")
         for name in ("stopped", "straight")
     )
     stopped_early(run)
@@ -240,14 +247,14 @@ def evaluated(frozen: dict[str, Any], stop: StopRequest) -> list[tuple[float, fl
     """What each of a run's ranks finds on ten thousand images."""
     torch.set_num_threads(1)
     config = validate(frozen)
-    with joined(config.trainer.ranks, gpu=False) as ranks, quiet_lightning():
+    with process_group(config.trainer.ranks, gpu=False) as ranks, quiet_lightning():
         batches = batches_of(ten_thousand(), ranks.share)
         network = training.initialised_network(config)
         module = TrainingModule(network, config, batches, lambda row: None, lambda iteration: None, None, ranks)
-        module.statistics = RunningStatistics(network, ranks, config.groups)
+        module.statistics = RunningStatistics(network, ranks, config.micro_batches)
         module.trainer = lightning_trainer(config, 1, ranks)
         found = module.evaluate()
-        return [found, *ranks.to_first(found)]
+        return [found, *ranks.gather(found)]
 
 
 def batches_of(images: Images, share: Share = WHOLE) -> ArrayBatches:
@@ -256,7 +263,7 @@ def batches_of(images: Images, share: Share = WHOLE) -> ArrayBatches:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_an_evaluation_by_several_ranks_is_that_by_one(config: Config, count: int) -> None:
-    run = config(*FOUR_GROUPS, "schedule.batch_size=48", f"trainer.devices={count}")
+    run = config(*FOUR_MICRO_BATCHES, "schedule.batch_size=48", f"trainer.devices={count}")
     network = training.initialised_network(run).eval()
     with torch.no_grad():
         logits = torch.cat([network(batch) for batch, _ in batches_of(ten_thousand()).test()])
@@ -264,7 +271,7 @@ def test_an_evaluation_by_several_ranks_is_that_by_one(config: Config, count: in
     wrong = int((logits.argmax(1) != labels).sum())
     loss = torch.nn.functional.cross_entropy(logits.double(), labels).item()
 
-    found = train_in_ranks(count, evaluated, (run.plain(),), StopRequest())
+    found = train_in_ranks(count, evaluated, (run.as_dict(),), StopRequest())
 
     assert len(found) == count
     for found_loss, found_error in found:
@@ -283,9 +290,9 @@ def started_as(**environment: str) -> Iterator[None]:
 @contextmanager
 def beside_another(run: RunConfig) -> Iterator[ForkServerProcess]:
     """Be the first of a run's two ranks, and have the other: processes that `torchrun` or SLURM would start."""
-    _store, meeting = meeting_place(2)
+    _store, meeting = rendezvous(2)
     meeting["LOCAL_RANK"] = "0"
-    process = fork_server().Process(target=train_as, args=({**meeting, "RANK": "1"}, run.plain()))
+    process = fork_server().Process(target=train_as, args=({**meeting, "RANK": "1"}, run.as_dict()))
     assert started(process)
     try:
         with started_as(**meeting, RANK="0"):
@@ -297,7 +304,7 @@ def beside_another(run: RunConfig) -> Iterator[ForkServerProcess]:
 
 
 def test_processes_that_others_started_on_two_machines_train_one_run(config: Config, tmp_path: Path) -> None:
-    few = (*FOUR_GROUPS, "schedule.iterations=5", "schedule.milestones=[3]")
+    few = (*FOUR_MICRO_BATCHES, "schedule.iterations=5", "schedule.milestones=[3]")
     run, alike = config(*few, "trainer.nodes=2"), config(*few, "trainer.devices=2", f"paths.results={tmp_path}/alike")
     with beside_another(run) as other:
         result = training.train_run(run)
@@ -313,7 +320,7 @@ def test_the_others_are_told_that_somebody_has_finished_the_run(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the moment when they look and that when the first has the claim."""
-    few = (*FOUR_GROUPS, "schedule.iterations=1", "schedule.milestones=[]", "schedule.warmup_iterations=0")
+    few = (*FOUR_MICRO_BATCHES, "schedule.iterations=1", "schedule.milestones=[]", "schedule.warmup_iterations=0")
     there = config(*few)
     result = training.train_run(there)
     run = config(*few, "trainer.devices=2", f"paths.results={tmp_path}/mine")
@@ -336,7 +343,7 @@ def test_the_others_are_told_that_somebody_has_finished_the_run(
 
 
 def test_a_rank_that_others_started_and_kill_ends_the_run(config: Config) -> None:
-    run = config(*FOUR_GROUPS, "schedule.iterations=2000", "trainer.devices=2")
+    run = config(*FOUR_MICRO_BATCHES, "schedule.iterations=2000", "trainer.devices=2")
 
     def kill_it() -> None:
         wait_until(lambda: run.folder.curve.exists() and run.folder.curve.read_text().count("\n") > 3)
@@ -344,7 +351,7 @@ def test_a_rank_that_others_started_and_kill_ends_the_run(config: Config) -> Non
 
     with beside_another(run) as other:
         threading.Thread(target=kill_it).start()
-        with pytest.raises(RankDied):
+        with pytest.raises(RankKilled):
             training.train_run(run)
     status = run.folder.status()
     assert status is not None
@@ -355,7 +362,7 @@ def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that started them may kill the first before it has heard."""
-    run = config(*FOUR_GROUPS, "trainer.devices=2")
+    run = config(*FOUR_MICRO_BATCHES, "trainer.devices=2")
     run.folder.path.mkdir(parents=True)
     for error, told in (
         (UserError("image.png: cannot be read"), "image.png: cannot be read"),
@@ -370,7 +377,7 @@ def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
     run.folder.set_status(status.model_copy(update={"outcome": "running", "reason": ""}))
     told = UserError("image.png: cannot be read")
     told.__cause__ = PeerLost()
-    for error in (told, RankDied("another rank ended without a word")):
+    for error in (told, RankKilled("another rank ended without a word")):
         monkeypatch.setattr(training, "_train", raising(error))
         with started_as(RANK="1", WORLD_SIZE="2"), pytest.raises(type(error)):
             training.train_run(run)
@@ -389,7 +396,7 @@ def raising(error: Exception) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("how", "kind", "told"),
     [
-        ("killed", RankDied, r"^rank 1 of 2 was killed by signal 9$"),
+        ("killed", RankKilled, r"^rank 1 of 2 was killed by signal 9$"),
         ("mistaken", UserError, r"^image.png: cannot be read$"),
         ("wrong", RankFailed, r"^rank 1 of 2: ValueError: no such thing\n"),
     ],
@@ -400,12 +407,12 @@ def test_what_a_rank_fails_of_is_told_and_not_what_follows_from_it(how: str, kin
 
 
 def test_ranks_that_others_start_are_told_by_their_variables() -> None:
-    assert outer_rank(2) is None
+    assert rank_from_environment(2) is None
     with started_as(RANK="1", WORLD_SIZE="2"):
-        assert outer_rank(2) == 1
-        assert outer_rank(1) is None  # a run on one device does not ask
+        assert rank_from_environment(2) == 1
+        assert rank_from_environment(1) is None  # a run on one device does not ask
         with pytest.raises(UserError, match=r"^WORLD_SIZE=2: .* trainer.nodes = 4$"):
-            outer_rank(4)
+            rank_from_environment(4)
 
 
 @pytest.mark.parametrize(
@@ -427,19 +434,19 @@ def test_a_split_that_cannot_be_is_refused(config: Config, overrides: tuple[str,
 
 def test_devices_are_no_part_of_the_key(config: Config) -> None:
     split = ((), ("trainer.devices=2",), ("trainer=ddp",), ("trainer.devices=2", "trainer.nodes=2"))
-    assert len({compose([*FOUR_GROUPS, *overrides]).key for overrides in split}) == 1
-    assert len({config(*FOUR_GROUPS, f"bn_batch={size}").key for size in (8, 16, 32)}) == 3
+    assert len({compose([*FOUR_MICRO_BATCHES, *overrides]).key for overrides in split}) == 1
+    assert len({config(*FOUR_MICRO_BATCHES, f"bn_batch={size}").key for size in (8, 16, 32)}) == 3
 
 
 def test_several_machines_need_somebody_who_starts_them(config: Config) -> None:
-    run = config(*FOUR_GROUPS, "trainer.nodes=2")
+    run = config(*FOUR_MICRO_BATCHES, "trainer.nodes=2")
     with pytest.raises(UserError, match=r"^trainer.nodes=2: only SLURM"):
         training.train_run(run)
     assert not run.folder.path.exists()
 
 
 def test_more_gpus_than_there_are_are_refused(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = config(*FOUR_GROUPS, "trainer=gpu", "trainer.devices=4")
+    run = config(*FOUR_MICRO_BATCHES, "trainer=gpu", "trainer.devices=4")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match=r"^trainer.devices=4: there are 2 CUDA GPUs here"):

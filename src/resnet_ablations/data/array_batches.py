@@ -46,8 +46,8 @@ class ArrayBatches(Batches):
             setattr(self, name, getattr(self, name).to(device))
         return self
 
-    def train(self, iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
-        places = self.share.places(part, parts, self.batch_size)
+    def train(self, iteration: int, micro_batch: int = 0, micro_batches: int = 1) -> tuple[Tensor, Tensor]:
+        places = self.share.places(micro_batch, micro_batches, self.batch_size)
         indices = batch_indices(self.seed, iteration, self.batch_size, len(self.images))[places]
         shifts = self._shifts(iteration)[:, places]
         chosen = torch.from_numpy(indices).to(self.images.device)

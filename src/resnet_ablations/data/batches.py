@@ -43,10 +43,10 @@ class Share:
     rank: int = 0
     count: int = 1
 
-    def places(self, part: int, parts: int, batch_size: int) -> slice:
+    def places(self, micro_batch: int, micro_batches: int, batch_size: int) -> slice:
         """The places of a step's images that make up one of the equal parts of this share."""
-        part, parts = self.rank * parts + part, self.count * parts
-        return slice(part * batch_size // parts, (part + 1) * batch_size // parts)
+        number, count = self.rank * micro_batches + micro_batch, self.count * micro_batches
+        return slice(number * batch_size // count, (number + 1) * batch_size // count)
 
 
 WHOLE: Final = Share()
@@ -67,7 +67,7 @@ class Batches(ABC):
         """Hand out batches on that device from now on."""
 
     @abstractmethod
-    def train(self, iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
+    def train(self, iteration: int, micro_batch: int = 0, micro_batches: int = 1) -> tuple[Tensor, Tensor]:
         """One of the equal parts of the share of step `iteration`: images share/parts × C × H × W, labels share/parts.
 
         Raise `UserError` naming the file where an image cannot be read.

@@ -65,16 +65,16 @@ class FileBatches(Batches):
         self._device = device
         return self
 
-    def train(self, iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
-        place, end = iteration * parts + part, max(self.iterations, iteration + 1) * parts
-        if self._ahead is None or self._next != (place, parts):
+    def train(self, iteration: int, micro_batch: int = 0, micro_batches: int = 1) -> tuple[Tensor, Tensor]:
+        place, end = iteration * micro_batches + micro_batch, max(self.iterations, iteration + 1) * micro_batches
+        if self._ahead is None or self._next != (place, micro_batches):
             files = self.files
             recipe = partial(_drawn, self.seed, files.augmentation, files.colour, files.crop)
             images = _Decoded(files.root, files.train, files.train_labels, files.crop, recipe)
             self.close()
-            self._ahead = self._stream(images, (self._asked(place, parts) for place in range(place, end)))
+            self._ahead = self._stream(images, (self._asked(place, micro_batches) for place in range(place, end)))
         batch = next(self._ahead)
-        self._next = (place + 1, parts)
+        self._next = (place + 1, micro_batches)
         if place + 1 == end or isinstance(batch, UserError):
             self.close()
         views, labels = self._ready(batch)
@@ -98,10 +98,10 @@ class FileBatches(Batches):
     def close(self) -> None:
         self._ahead = None  # the loader's iterator ends its processes when nobody holds it
 
-    def _asked(self, place: int, parts: int) -> list[Asked]:
+    def _asked(self, place: int, micro_batches: int) -> list[Asked]:
         """The images of the share's micro-batch `place`."""
-        iteration, part = divmod(place, parts)
-        share = self.share.places(part, parts, self.batch_size)
+        iteration, micro_batch = divmod(place, micro_batches)
+        share = self.share.places(micro_batch, micro_batches, self.batch_size)
         indices = batch_indices(self.seed, iteration, self.batch_size, len(self.files.train))
         positions = range(iteration * self.batch_size, (iteration + 1) * self.batch_size)
         return list(zip(positions[share], indices[share].tolist(), strict=True))

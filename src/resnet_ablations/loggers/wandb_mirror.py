@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from resnet_ablations.loggers.following import POLL_SECONDS
+from resnet_ablations.loggers.logger_thread import POLL_SECONDS
 from resnet_ablations.results.files import held
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of

@@ -48,7 +48,7 @@ def images_per_second(run: RunConfig, count: int, threads: int, gpu: str) -> flo
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(count)
     with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(barrier, gpu)) as pool:
-        tries = [pool.submit(_try, run.plain(), threads, counted(run).multiply_adds) for _ in range(count)]
+        tries = [pool.submit(_try, run.as_dict(), threads, counted(run).multiply_adds) for _ in range(count)]
         wait(tries)
     errors = [error for each in tries if (error := each.exception()) is not None]
     if errors:

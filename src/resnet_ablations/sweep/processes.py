@@ -17,7 +17,7 @@ from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import worker
 from resnet_ablations.sweep.progress import Progress
 from resnet_ablations.sweep.slots import Slots
-from resnet_ablations.training.fork_server import NO_FORK_SERVER, NO_WORD, fork_server, started
+from resnet_ablations.training.fork_server import FORK_SERVER_KILLED, NO_FORK_SERVER, fork_server, started
 from resnet_ablations.training.stopping import StopRequest
 
 
@@ -97,7 +97,7 @@ class _Pool:
         """Whether its process began: not where the fork server was killed, which starts anew for the next."""
         slot = min(set(range(self._slots.count)) - {slot for _, slot in self.runs.values()})
         process = self._context.Process(
-            target=worker.work, args=(run.plain(), self._slots.threads, self._slots.gpus_of(slot))
+            target=worker.work, args=(run.as_dict(), self._slots.threads, self._slots.gpus_of(slot))
         )
         if begun := started(process):
             self.runs[process] = run, slot
@@ -137,7 +137,7 @@ def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:
         return
     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     if code == NO_FORK_SERVER:
-        reason = NO_WORD
+        reason = FORK_SERVER_KILLED
     ending = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason, "died": died}
     with suppress(OSError):  # a full disk
         folder.set_status(status.model_copy(update=ending))

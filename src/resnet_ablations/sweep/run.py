@@ -69,7 +69,7 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
 
 def _startable(job: Job) -> list[str]:
     """Freeze a run: the overrides that start it."""
-    job.config.folder.freeze(job.config.plain())
+    job.config.folder.freeze(job.config.as_dict())
     return frozen(job.config)
 
 

@@ -42,7 +42,7 @@ class SlurmRun(Checkpointable):
     """
 
     def __init__(self, run: RunConfig, threads: int) -> None:
-        self.frozen = run.plain()
+        self.frozen = run.as_dict()
         self.folder = run.folder
         self.threads = threads
         """Of each task."""

@@ -6,7 +6,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.training.compute import check_compute
-from resnet_ablations.training.ranks import outer_rank
+from resnet_ablations.training.ranks import rank_from_environment
 
 
 def accelerator_of(config: RunConfig) -> str:
@@ -26,7 +26,7 @@ def accelerator_of(config: RunConfig) -> str:
 
 def check_devices(config: RunConfig) -> str:
     """What `accelerator_of` says; raise `UserError` if there are not as many as the run is to be trained on."""
-    wanted, is_started = config.trainer.devices, outer_rank(config.trainer.ranks) is not None
+    wanted, is_started = config.trainer.devices, rank_from_environment(config.trainer.ranks) is not None
     accelerator = accelerator_of(config)
     if accelerator == "gpu":
         there = torch.cuda.device_count()

@@ -12,7 +12,7 @@ from typing import Final
 
 NO_FORK_SERVER: Final = 255
 """Multiprocessing's exit code of a process whose fork server was killed, so that nobody knows it."""
-NO_WORD: Final = "its process is gone with the one that starts all"
+FORK_SERVER_KILLED: Final = "its process is gone with the one that starts all"
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 SOCKETS: Final = "RESNET_ABLATIONS_SOCKETS"
 """Names, to the fork server, the temporary folder of its socket, which whoever started it leaves behind if killed."""

@@ -49,8 +49,8 @@ class TrainingModule(pl.LightningModule):
         self.ranks = ranks
         self.schedule = config.schedule
         self.seed = config.seed
-        self.groups = config.groups
-        self.parts = config.groups // ranks.count
+        self.micro_batches = config.micro_batches
+        self.own_micro_batches = config.micro_batches // ranks.count
         self.batches = batches
         self.record = record
         self.after_iteration = after_iteration
@@ -81,9 +81,9 @@ class TrainingModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         self.batches.to(self.device)
         self.sums = self.sums.to(self.device)
-        self.statistics = RunningStatistics(self.network, self.ranks, self.groups)
+        self.statistics = RunningStatistics(self.network, self.ranks, self.micro_batches)
         if self.start is not None:
-            self._take_up(self.start.others)
+            self._restore_terms(self.start.others)
         self.resumed_at = time.perf_counter()
 
     def on_train_start(self) -> None:
@@ -92,7 +92,7 @@ class TrainingModule(pl.LightningModule):
         for parameter, buffer in zip(self._parameters_in_order(), self.start.momentum, strict=True):
             self._optimizer().state[parameter]["momentum_buffer"] = buffer.to(self.device)
 
-    def _take_up(self, others: Sequence[Sequence[Tensor]]) -> None:
+    def _restore_terms(self, others: Sequence[Sequence[Tensor]]) -> None:
         """Go on with a rank's own terms; all are the first's where there were other ranks than now."""
         own, place = [*self.statistics.terms, self.sums], self.ranks.share.rank - 1
         same = len(others) == self.ranks.count - 1
@@ -102,7 +102,7 @@ class TrainingModule(pl.LightningModule):
 
     def checkpoint(self, key: str, curve: str, elapsed: float) -> Checkpoint:
         """The run as it is after the iteration that has just ended, with the text of its curve so far: the first's."""
-        others = self.ranks.to_first([term.cpu() for term in (*self.statistics.terms, self.sums)])
+        others = self.ranks.gather([term.cpu() for term in (*self.statistics.terms, self.sums)])
         state = self._optimizer().state
         return Checkpoint(
             key=key,
@@ -124,14 +124,14 @@ class TrainingModule(pl.LightningModule):
     def _parameters_in_order(self) -> list[nn.Parameter]:
         return [parameter for group in self._optimizer().param_groups for parameter in group["params"]]
 
-    def training_step(self, micro_batch: int) -> Tensor:
-        self.iteration, part = divmod(micro_batch, self.parts)
+    def training_step(self, batch: int) -> Tensor:
+        self.iteration, micro_batch = divmod(batch, self.own_micro_batches)
         # Dropout's masks, too, are a function of (seed, t); torch's CPU generator takes 32 bits of a seed.
-        number = self.iteration * self.groups + self.ranks.share.rank * self.parts + part
+        number = self.iteration * self.micro_batches + self.ranks.share.rank * self.own_micro_batches + micro_batch
         torch.manual_seed(int(counter_generator(self.seed, DROPOUT, number).integers(2**32)))
-        images, labels = self.batches.train(self.iteration, part, self.parts)
-        if part == 0:
-            self.statistics.before_parts()
+        images, labels = self.batches.train(self.iteration, micro_batch, self.own_micro_batches)
+        if micro_batch == 0:
+            self.statistics.decay_for_earlier_ranks()
         logits = self.training_pass(images)
         loss = F.cross_entropy(logits, labels)
         self.sums += _loss_and_errors(logits.detach(), labels)
@@ -143,14 +143,14 @@ class TrainingModule(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.ranks.count > 1:
             gradients = [parameter.grad for parameter in self._parameters_in_order() if parameter.grad is not None]
-            self.ranks.add_up(*gradients)
+            self.ranks.all_reduce_sum(*gradients)
             torch._foreach_div_(gradients, self.ranks.count)
         set_learning_rate(optimizer, self.schedule.learning_rate_at(self.iteration))
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
-        if (batch + 1) % self.parts:
+        if (batch + 1) % self.own_micro_batches:
             return
-        self.statistics.after_parts()
+        self.statistics.decay_for_later_ranks()
         iteration = self.iteration + 1
         self.since_record += 1
         last = iteration == self.schedule.iterations
@@ -161,7 +161,7 @@ class TrainingModule(pl.LightningModule):
 
     def _record(self, iteration: int, evaluated: bool) -> None:
         images = self.since_record * self.schedule.batch_size
-        self.ranks.add_up(self.sums)
+        self.ranks.all_reduce_sum(self.sums)
         train_loss, train_errors = self.sums.tolist()
         self.sums.zero_()
         self.since_record = 0
@@ -195,7 +195,7 @@ class TrainingModule(pl.LightningModule):
             for images, labels in self.batches.test():
                 sums[:2] += _loss_and_errors(self.network(images), labels)
                 sums[2] += len(labels)
-        self.ranks.add_up(sums)
+        self.ranks.all_reduce_sum(sums)
         loss, errors, count = sums.tolist()
         return loss / count, 100 * errors / count
 
@@ -203,7 +203,7 @@ class TrainingModule(pl.LightningModule):
         """Measure the finished network in the other ways there are: `metrics` and `responses`."""
         if not self.diverged and self.iteration + 1 == self.schedule.iterations:
             self._measure()
-        self.statistics.settle()
+        self.statistics.sum_over_ranks()
 
     def _measure(self) -> None:
         with self._evaluation():
@@ -211,7 +211,7 @@ class TrainingModule(pl.LightningModule):
                 _, top5_error = self._errors((images[:, None], labels) for images, labels in self.batches.test())
             for response in self.responses:
                 response.totals = response.totals.to(self.device)
-                self.ranks.add_up(response.totals)
+                self.ranks.all_reduce_sum(response.totals)
             self.metrics = summary(self.responses) | ({"top5_error": top5_error} if self.batches.top5 else {})
             for name, crops in self.batches.protocols().items():
                 self.metrics[f"{name}_error"], self.metrics[f"{name}_top5_error"] = self._errors(crops())
@@ -224,14 +224,14 @@ class TrainingModule(pl.LightningModule):
             hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
             wrong[:2] += torch.stack([(~hits[:, 0]).sum(), (~hits.any(1)).sum()])
             wrong[2] += len(labels)
-        self.ranks.add_up(wrong)
+        self.ranks.all_reduce_sum(wrong)
         top1, top5 = (100 * wrong[:2] / wrong[2]).tolist()
         return top1, top5
 
     @contextmanager
     def _evaluation(self) -> Iterator[None]:
         self.network.eval()
-        with self.statistics.gathered(), torch.no_grad(), self.trainer.precision_plugin.forward_context():
+        with self.statistics.summed_over_ranks(), torch.no_grad(), self.trainer.precision_plugin.forward_context():
             yield
         self.network.train()
 

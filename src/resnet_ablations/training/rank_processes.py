@@ -11,8 +11,14 @@ from typing import Any, TypeVar
 
 import torch.distributed as dist
 
-from resnet_ablations.training.fork_server import NO_FORK_SERVER, NO_WORD, fork_server, let_signals_in, started
-from resnet_ablations.training.ranks import RankDied, own_failure
+from resnet_ablations.training.fork_server import (
+    FORK_SERVER_KILLED,
+    NO_FORK_SERVER,
+    fork_server,
+    let_signals_in,
+    started,
+)
+from resnet_ablations.training.ranks import RankKilled, as_rank_failure
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
 T = TypeVar("T")
@@ -28,7 +34,7 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
     rank that fails raises is raised again where it is a person's or the disk's fault, and as `RankFailed` otherwise;
     the others are killed then.
     """
-    _store, meeting = meeting_place(count)  # which is there as long as that
+    _store, meeting = rendezvous(count)  # which is there as long as that
     context = fork_server()
     processes: list[ForkServerProcess] = []
     answers: dict[Connection, int] = {}
@@ -39,11 +45,11 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
             # The fork server may have begun in another environment.
             environment = {**os.environ, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)}
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_be_rank, args=(environment, console, sender, work, arguments))
+            process = context.Process(target=_rank_main, args=(environment, console, sender, work, arguments))
             begun = started(process)
             sender.close()
             if not begun:
-                raise RankDied(f"rank {rank} of {count}: {NO_WORD}")
+                raise RankKilled(f"rank {rank} of {count}: {FORK_SERVER_KILLED}")
             processes.append(process)
             answers[receiver] = rank
         while answers:
@@ -74,7 +80,7 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
     return first
 
 
-def meeting_place(count: int) -> tuple[Any, dict[str, str]]:
+def rendezvous(count: int) -> tuple[Any, dict[str, str]]:
     """A store in this process, at a port that is free, and the variables that lead `count` ranks to it."""
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(count)}
@@ -92,14 +98,14 @@ def _answer(receiver: Connection, process: ForkServerProcess, name: str) -> Any:
         code = process.exitcode or 0
         ending = f" was killed by signal {-code}" if code < 0 else f" ended with exit code {code}"
         if code == NO_FORK_SERVER:
-            ending = f": {NO_WORD}"
-        raise RankDied(f"{name}{ending}") from None
+            ending = f": {FORK_SERVER_KILLED}"
+        raise RankKilled(f"{name}{ending}") from None
     if failed:
         raise answer
     return answer
 
 
-def _be_rank(
+def _rank_main(
     environment: Mapping[str, str],
     console: bool,
     sender: Connection,
@@ -122,4 +128,4 @@ def _be_rank(
         except Interrupted as stopped:  # all of them, and the first may still have something to write
             sender.send((stopped, False))
         except Exception as error:
-            sender.send((own_failure(int(environment["RANK"]), int(environment["WORLD_SIZE"]), error), True))
+            sender.send((as_rank_failure(int(environment["RANK"]), int(environment["WORLD_SIZE"]), error), True))

@@ -19,7 +19,7 @@ from resnet_ablations.training.stopping import Interrupted
 
 T = TypeVar("T")
 
-LATER_SECONDS = 2.0
+PEER_REPORT_SECONDS = 2.0
 """A rank whose peer is gone fails, too: it says so only after the peer has had the time to say why."""
 FAILURE: Final = "failure"
 """Where the ranks meet, why one of them failed: whether a person can mend it, and the reason."""
@@ -29,7 +29,7 @@ class RankFailed(Exception):
     """A rank of the run could not go on; the message's first line says which and why."""
 
 
-class RankDied(RankFailed):
+class RankKilled(RankFailed):
     """It ended without a word: it was killed, or memory ran out."""
 
 
@@ -54,44 +54,44 @@ class Ranks:
     def count(self) -> int:
         return self.share.count
 
-    def add_up(self, *tensors: Tensor) -> None:
+    def all_reduce_sum(self, *tensors: Tensor) -> None:
         """Make each tensor the sum of those of all ranks; in one piece, so that the order of adding never changes."""
         for kind in {tensor.dtype: None for tensor in tensors} if self.count > 1 else ():
             alike = [tensor for tensor in tensors if tensor.dtype == kind]
             whole = torch.cat([tensor.flatten() for tensor in alike])
-            with _together():
+            with _collective():
                 dist.all_reduce(whole)
             for tensor, part in zip(alike, torch.split(whole, [tensor.numel() for tensor in alike]), strict=True):
                 tensor.copy_(part.view_as(tensor))
 
-    def highest(self, *numbers: int) -> list[int]:
+    def all_reduce_max(self, *numbers: int) -> list[int]:
         """Of each number, the highest that a rank has."""
         numbers_of_all = torch.tensor(numbers)  # on the CPU, lest a GPU be waited for
         if self.count > 1:
-            with _together():
+            with _collective():
                 dist.all_reduce(numbers_of_all, dist.ReduceOp.MAX)
         return numbers_of_all.tolist()
 
-    def from_first(self, make: Callable[[], T]) -> T:
+    def broadcast(self, make: Callable[[], T]) -> T:
         """What the first rank makes, for all."""
         made = [make() if self.is_first else None]
         if self.count > 1:
-            with _together():
+            with _collective():
                 dist.broadcast_object_list(made)
         return made[0]  # type: ignore[return-value]
 
-    def to_first(self, own: T) -> list[T]:
+    def gather(self, own: T) -> list[T]:
         """What the other ranks have, for the first; nothing for them."""
         if self.count == 1:
             return []
         of_all: list[Any] | None = [None] * self.count if self.is_first else None
-        with _together():
+        with _collective():
             dist.gather_object(own, of_all)
         return [] if of_all is None else of_all[1:]
 
 
 @contextmanager
-def _together() -> Iterator[None]:
+def _collective() -> Iterator[None]:
     """Around what torch does with the other ranks, which may be gone."""
     try:
         yield
@@ -103,7 +103,7 @@ ALONE: Final = Ranks(WHOLE)
 """The rank of a run on one device."""
 
 
-def outer_rank(count: int) -> int | None:
+def rank_from_environment(count: int) -> int | None:
     """Which of the run's `count` ranks this process is, where SLURM or `torchrun` started one for each; else None.
 
     Raise `UserError` where they started another number.
@@ -118,11 +118,11 @@ def outer_rank(count: int) -> int | None:
 
 
 @contextmanager
-def joined(count: int, *, gpu: bool) -> Iterator[Ranks]:
-    """Join the others of `count` ranks, who are told from the variables that `torchrun` sets.
+def process_group(count: int, *, gpu: bool) -> Iterator[Ranks]:
+    """Join the process group of `count` ranks, which `torchrun`'s environment variables describe.
 
-    What a rank raises here, the others raise as `RankFailed`, or as `UserError` where a person can mend it; `RankDied`
-    where it ended without a word, or has not come.
+    If this rank raises an error inside the context, the other ranks raise `UserError` where a person can fix the cause,
+    and `RankFailed` otherwise. Raise `RankKilled` if a rank ended without reporting an error, or never joined.
     """
     if count == 1:
         yield ALONE
@@ -132,17 +132,17 @@ def joined(count: int, *, gpu: bool) -> Iterator[Ranks]:
         store, rank, _ = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=store, rank=rank, world_size=count)
     except RuntimeError as error:
-        raise RankDied(f"the ranks have not met: {error}") from error
+        raise RankKilled(f"the ranks have not met: {error}") from error
     try:
         yield Ranks(Share(rank, count), int(os.environ["LOCAL_RANK"]))
     except Interrupted:
         dist.destroy_process_group()
         raise
     except PeerLost as lost:
-        time.sleep(LATER_SECONDS)
+        time.sleep(PEER_REPORT_SECONDS)
         raise _reason(store) from lost
     except Exception as error:
-        told = own_failure(rank, count, error)
+        told = as_rank_failure(rank, count, error)
         with suppress(RuntimeError):  # the store went with the first rank
             store.set(FAILURE, json.dumps([isinstance(told, UserError), str(told).splitlines()[0]]))
         raise
@@ -155,10 +155,10 @@ def _reason(store: Any) -> Exception:
         if store.check([FAILURE]):
             mended, reason = json.loads(store.get(FAILURE))
             return UserError(reason) if mended else RankFailed(reason)
-    return RankDied("another rank ended without a word")
+    return RankKilled("another rank ended without a word")
 
 
-def own_failure(rank: int, count: int, error: Exception) -> Exception:
+def as_rank_failure(rank: int, count: int, error: Exception) -> Exception:
     """What is told of an error that a rank is handling: itself where it speaks for itself, else `RankFailed`."""
     full = isinstance(error, OSError) and error.errno in FULL
     if isinstance(error, (UserError, RankFailed)) or full:

@@ -17,7 +17,7 @@ from resnet_ablations.data.batches import WHOLE, Batches, Share
 from resnet_ablations.data.file_batches import FileBatches
 from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
-from resnet_ablations.loggers.following import shown
+from resnet_ablations.loggers.logger_thread import logger_thread
 from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.claims import Claim, slurm_job
@@ -29,7 +29,15 @@ from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoin
 from resnet_ablations.training.devices import check_devices, device_name, threads_of
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
-from resnet_ablations.training.ranks import PeerLost, RankDied, RankFailed, Ranks, joined, outer_rank, own_failure
+from resnet_ablations.training.ranks import (
+    PeerLost,
+    RankFailed,
+    RankKilled,
+    Ranks,
+    as_rank_failure,
+    process_group,
+    rank_from_environment,
+)
 from resnet_ablations.training.stopping import Interrupted, StopRequest
 from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 
@@ -47,43 +55,43 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
     again, as a `UserError` where a person can mend it.
     """
     folder, stop = config.folder, stop or StopRequest(signal.SIGINT, signal.SIGTERM)
-    if rank := outer_rank(config.trainer.ranks):
+    if rank := rank_from_environment(config.trainer.ranks):
         # The first says how it ended, when it has written what there is to write.
-        with room_in(folder.path), _logged(folder), suppress(Interrupted):
-            _train_beside(rank, config, stop)
+        with room_in(folder.path), _log_file(folder), suppress(Interrupted):
+            _train_other_rank(rank, config, stop)
         return None
     if (result := _finished(config, folder, stop)) is not None:
         folder.tidy()
         return result
     check_devices(config)
     # Outermost after the claim: a logger is done when the folder says how the run ended, and before another goes on.
-    with room_in(folder.path), Claim(folder.path), _logged(folder), shown(folder, config.logger.build()):
+    with room_in(folder.path), Claim(folder.path), _log_file(folder), logger_thread(folder, config.logger.build()):
         # The one who had the claim before may have finished it.
-        return _finished(config, folder, stop) or _train_claimed(config, folder, stop)
+        return _finished(config, folder, stop) or _train_locked(config, folder, stop)
 
 
 def _finished(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
     """The result, if there is one; where others started the ranks, these wait to be told."""
     result = folder.result()
-    if result is not None and outer_rank(config.trainer.ranks) is not None:
+    if result is not None and rank_from_environment(config.trainer.ranks) is not None:
         with suppress(RankFailed):
             _train(config, stop)
     return result
 
 
-def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result:
+def _train_locked(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result:
     try:
-        folder.start(config.plain())
-        folder.set_status(_begun(config))
-        if config.trainer.ranks == 1 or outer_rank(config.trainer.ranks) is not None:
+        folder.start(config.as_dict())
+        folder.set_status(_running_status(config))
+        if config.trainer.ranks == 1 or rank_from_environment(config.trainer.ranks) is not None:
             result = _train(config, stop)
         else:
             with stop:
-                result = train_in_ranks(config.trainer.devices, _train_frozen, (config.plain(),), stop)
+                result = train_in_ranks(config.trainer.devices, _train_started_rank, (config.as_dict(),), stop)
         assert result is not None
         folder.finish(result)
     except (Interrupted, KeyboardInterrupt, SystemExit) as end:
-        status = folder.status() or _begun(config)
+        status = folder.status() or _running_status(config)
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
         # The last two come of a signal before the stop request listens.
         number = signal.SIGINT if isinstance(end, KeyboardInterrupt) else signal.SIGTERM
@@ -94,22 +102,22 @@ def _train_claimed(config: RunConfig, folder: RunFolder, stop: StopRequest) -> R
     return result
 
 
-def _begun(config: RunConfig, iteration: int = 0) -> Status:
+def _running_status(config: RunConfig, iteration: int = 0) -> Status:
     """Of a run that trains from this iteration on."""
     return Status(outcome="running", iteration=iteration, iterations=config.schedule.iterations, job=slurm_job())
 
 
-def _train_beside(rank: int, config: RunConfig, stop: StopRequest) -> None:
+def _train_other_rank(rank: int, config: RunConfig, stop: StopRequest) -> None:
     """Train as a rank that others started, and not the first; note why it fails, if it does of itself."""
     try:
         _train(config, stop)
-    except (Interrupted, RankDied):
+    except (Interrupted, RankKilled):
         raise
     except Exception as error:
         if isinstance(error.__cause__, PeerLost):
             raise
         # The first is waiting for this one, and may be killed before it has heard.
-        _note_failure(config, failure := own_failure(rank, config.trainer.ranks, error))
+        _note_failure(config, failure := as_rank_failure(rank, config.trainer.ranks, error))
         raise failure from None
 
 
@@ -126,15 +134,15 @@ def _note_failure(config: RunConfig, error: BaseException) -> None:
     else:
         log.exception("%s failed", folder.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    died = isinstance(error, RankDied)
-    status = folder.status() or _begun(config)
+    died = isinstance(error, RankKilled)
+    status = folder.status() or _running_status(config)
     folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason, "died": died}))
 
 
-def _train_frozen(frozen: dict[str, Any], stop: StopRequest) -> Result | None:
+def _train_started_rank(frozen: dict[str, Any], stop: StopRequest) -> Result | None:
     """Train as a rank that another process has started."""
     config = validate(frozen)
-    with _logged(config.folder):
+    with _log_file(config.folder):
         return _train(config, stop)
 
 
@@ -145,17 +153,17 @@ def _train(config: RunConfig, stop: StopRequest) -> Result | None:
         gpu = check_devices(config) == "gpu"
     except UserError as error:
         mistake = error
-    with stop, joined(config.trainer.ranks, gpu=gpu) as ranks:
+    with stop, process_group(config.trainer.ranks, gpu=gpu) as ranks:
         if mistake is not None:
             raise mistake  # here, where the others hear of it
-        most, least = ranks.highest(int(gpu), -int(gpu))
+        most, least = ranks.all_reduce_max(int(gpu), -int(gpu))
         if most != -least:
             raise UserError("trainer.accelerator=auto: some of the run's machines have a GPU, others have none")
-        return ranks.from_first(config.folder.result) or _train_as(ranks, config, config.folder, stop)
+        return ranks.broadcast(config.folder.result) or _train_rank(ranks, config, config.folder, stop)
 
 
 @contextmanager
-def _logged(folder: RunFolder) -> Iterator[None]:
+def _log_file(folder: RunFolder) -> Iterator[None]:
     """Whatever this package says goes to the run's log, too."""
     folder.path.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(folder.log, encoding="utf-8")
@@ -169,16 +177,16 @@ def _logged(folder: RunFolder) -> Iterator[None]:
         handler.close()
 
 
-def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
+def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
     began = time.monotonic()
     threads = threads_of(config)
     torch.set_num_threads(threads)
     network = initialised_network(config)
-    start = ranks.from_first(lambda: load_checkpoint(folder))
+    start = ranks.broadcast(lambda: load_checkpoint(folder))
     done = 0 if start is None else start.iteration
     began -= 0.0 if start is None else start.elapsed
     iterations = config.schedule.iterations
-    status = _begun(config, done)
+    status = _running_status(config, done)
     stopped = 0
     with ExitStack() as stack:
         stack.enter_context(quiet_lightning())
@@ -211,7 +219,7 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
             if iteration == iterations or module.diverged:
                 return  # from a checkpoint of the end, nothing could be trained to make the curve's last row
             due = int(ranks.is_first and _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved))
-            stopped, due = ranks.highest(stop.signal or 0, due)
+            stopped, due = ranks.all_reduce_max(stop.signal or 0, due)
             if stopped or due:
                 text = "" if curve is None else curve.text
                 checkpoint = module.checkpoint(config.key, text, time.monotonic() - began)
@@ -225,7 +233,8 @@ def _train_as(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequ
                     folder.set_status(status)
 
         module = TrainingModule(network, config, batches, record, after_iteration, start, ranks)
-        trainer.fit(module, train_dataloaders=range(done * module.parts, iterations * module.parts))
+        steps = range(done * module.own_micro_batches, iterations * module.own_micro_batches)
+        trainer.fit(module, train_dataloaders=steps)
     if stopped:
         raise Interrupted(stopped)
     if not ranks.is_first:

@@ -11,18 +11,18 @@ from resnet_ablations.training.ranks import Ranks
 
 
 class RunningStatistics:
-    """The running statistics of one device that sees all `groups` micro-batches of an iteration one after the other.
+    """The running statistics of one device that sees all micro-batches of an iteration one after the other.
 
     A micro-batch with statistics b takes r to (1 − m)·r + m·b, which is linear in r and in every b. So each rank keeps
     its own term of a sum: what its micro-batches contribute, times (1 − m) for every micro-batch that another rank
     has before or after them. Nothing is sent until the sum is wanted.
     """
 
-    def __init__(self, network: nn.Module, ranks: Ranks, groups: int) -> None:
+    def __init__(self, network: nn.Module, ranks: Ranks, micro_batches: int) -> None:
         self._ranks = ranks
-        parts = groups // ranks.count
-        self._before = ranks.share.rank * parts
-        self._after = groups - self._before - parts
+        own = micro_batches // ranks.count
+        self._before = ranks.share.rank * own
+        self._after = micro_batches - self._before - own
         layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
         self._averages = [
             cast(Tensor, average) for layer in layers for average in (layer.running_mean, layer.running_var)
@@ -38,26 +38,26 @@ class RunningStatistics:
         """The rank's own, of means, variances and numbers of micro-batches, in the network's order."""
         return [*self._averages, *self._counts]
 
-    def before_parts(self) -> None:
+    def decay_for_earlier_ranks(self) -> None:
         """To be called before the first of the rank's micro-batches of an iteration."""
         self._pass(self._before)
 
-    def after_parts(self) -> None:
+    def decay_for_later_ranks(self) -> None:
         """To be called after the last of them, and its backward pass, which looks at the statistics."""
         self._pass(self._after)
 
     @contextmanager
-    def gathered(self) -> Iterator[None]:
+    def summed_over_ranks(self) -> Iterator[None]:
         """Inside, between iterations, every rank's network has the whole sum; afterwards its own term again."""
         own = [term.clone() for term in self.terms]
-        self._ranks.add_up(*self.terms)
+        self._ranks.all_reduce_sum(*self.terms)
         yield
         for term, kept in zip(self.terms, own, strict=True):
             term.copy_(kept)
 
-    def settle(self) -> None:
+    def sum_over_ranks(self) -> None:
         """When training is over: leave the whole sum in every rank's network."""
-        self._ranks.add_up(*self.terms)
+        self._ranks.all_reduce_sum(*self.terms)
 
     def _pass(self, micro_batches: int) -> None:
         """What the micro-batches of other ranks do to this rank's term."""

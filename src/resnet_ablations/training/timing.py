@@ -129,7 +129,7 @@ class _RandomImages(Batches):
         self.images, self.labels = self.images.to(device), self.labels.to(device)
         return self
 
-    def train(self, iteration: int, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
+    def train(self, iteration: int, micro_batch: int = 0, micro_batches: int = 1) -> tuple[Tensor, Tensor]:
         return self.images, self.labels
 
     def test(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -17,7 +17,7 @@ POLL_SECONDS = 1.0
 
 
 @contextmanager
-def shown(folder: RunFolder, logger: Logger) -> Iterator[None]:
+def logger_thread(folder: RunFolder, logger: Logger) -> Iterator[None]:
     """Show the run of this folder, as long as the context lasts; where the logger breaks, warn once and go on."""
     if isinstance(logger, NoLogger):
         yield
