@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from resnet_ablations import networks
-from resnet_ablations.networks import CIFAR, ENTRIES, IMAGENET, Entry, main, on_meta
+from resnet_ablations.networks import CIFAR, ENTRIES, IMAGENET, PrintedNetwork, main, on_meta
 from resnet_ablations.overrides import CONF, compose
 
 PARAMETERS = {
@@ -46,7 +46,7 @@ def test_every_network_is_listed_once() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-def test_an_entry_is_the_network_of_its_name(entry: Entry) -> None:
+def test_an_entry_is_the_network_of_its_name(entry: PrintedNetwork) -> None:
     config = compose(entry.overrides)
     key, name = config.key, entry.name
     assert config.network.depth == int(re.findall(r"-(\d+)", name)[0])

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.network.resnet import ResNet, Stem
-from resnet_ablations.network.units import Branch, Placement
+from resnet_ablations.network.resnet import ResNet
+from resnet_ablations.network.units import Branch
 
 
 def build_network(config: RunConfig) -> nn.Module:
@@ -20,11 +20,11 @@ def network_for(config: RunConfig, *, channels: int, classes: int) -> nn.Module:
     """The network of a configuration for other images than its own."""
     network = config.network
     return ResNet(
-        stem=Stem(**network.stem.model_dump()),
+        stem=network.stem,
         units=network.stages,
         widths=network.widths,
         branch=Branch(network.kernels, network.expansion, network.strided),
-        placement=Placement(**config.activation.model_dump(exclude={"label"})),
+        placement=config.activation,
         shortcut=config.shortcut.build,
         dimension_change=network.dimension_change,
         shared_preactivation=network.shared_preactivation,

@@ -1,10 +1,11 @@
-"""The configuration of one run: its schema, and what is allowed in it.
+"""The configuration of one run: its schema, and the allowed values.
 
 A group whose class is open to extension (`shortcut`, `data`, `logger`) names the class in `_target_`; its schema is
 derived from the keyword-only parameters of that class's constructor, so that a new class needs no entry here.
 """
 
 import re
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -26,9 +27,9 @@ from resnet_ablations.data.sources import Source
 from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.logger import Logger, NoLogger
 from resnet_ablations.network.dimensions import DimensionChange
-from resnet_ablations.network.resnet import equal_stages
+from resnet_ablations.network.resnet import Stem, equal_stages
 from resnet_ablations.network.shortcuts import Shortcut
-from resnet_ablations.network.units import Activation
+from resnet_ablations.network.units import KernelSize, Placement
 from resnet_ablations.results.keys import configuration_name, run_key, without_locations
 from resnet_ablations.results.run_folder import RunFolder
 
@@ -37,15 +38,6 @@ NO_SUCH_KEY = "no such key here"
 Positive = Annotated[int, Ge(1)]
 NotNegative = Annotated[float, Ge(0)]
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
-
-
-def _odd(size: int) -> int:
-    if size % 2 == 0:
-        raise ValueError("must be odd")
-    return size
-
-
-Odd = Annotated[Positive, AfterValidator(_odd)]
 
 
 def _label(name: str) -> str:
@@ -64,15 +56,6 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
-class StemSettings(Settings):
-    """See `resnet_ablations.network.resnet.Stem`."""
-
-    width: Positive
-    kernel: Odd
-    stride: Positive
-    max_pool: bool
-
-
 class NetworkSettings(Settings):
     """conf/network: see `resnet_ablations.network.resnet.ResNet`.
 
@@ -81,10 +64,10 @@ class NetworkSettings(Settings):
 
     label: Label | None = None
     depth: int
-    stem: StemSettings
+    stem: Stem
     units: list[Positive] | None = None
     widths: Annotated[list[Positive], Field(min_length=1)]
-    kernels: Annotated[list[Odd], Field(min_length=1)]
+    kernels: Annotated[list[KernelSize], Field(min_length=1)]
     expansion: Positive
     dimension_change: DimensionChange
     bottleneck_stride: Literal["conv1x1", "conv3x3"] | None = None
@@ -124,16 +107,11 @@ class NetworkSettings(Settings):
         return self.kernels.index(3) if self.bottleneck_stride == "conv3x3" else 0
 
 
-class PlacementSettings(Settings):
-    """conf/activation: see `resnet_ablations.network.units.Placement`; `label` is its part of a run's name."""
+@dataclass(frozen=True)
+class LabelledPlacement(Placement):
+    """conf/activation: a placement and its part of a run's name."""
 
     label: Label | None = None
-    first: list[Activation]
-    between: list[Activation]
-    last: list[Activation]
-    after_addition: list[Activation]
-    stem: list[Activation]
-    end: list[Activation]
 
 
 class ComponentSettings(Settings):
@@ -254,7 +232,7 @@ class RunConfig(Settings):
 
     network: NetworkSettings
     shortcut: ComponentSettings
-    activation: PlacementSettings
+    activation: LabelledPlacement
     data: DataSettings
     schedule: ScheduleSettings
     precision: Literal["32-true", "bf16-mixed", "tf32"]
@@ -372,9 +350,10 @@ def message_of(error: dict[str, Any], group: str = "") -> str:
     match error["type"]:
         case "missing":
             return f"{key}: must be given"
-        case "extra_forbidden":
+        case "extra_forbidden" | "unexpected_keyword_argument":
             return f"{key}={error['input']}: {NO_SUCH_KEY}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = re.sub(r"^Predicate '(\w+)' failed$", r"must be \1", message)
     # The check of a whole group names its keys itself.
     of_a_group = error["type"] == "value_error" and isinstance(error["input"], dict)
     return message if of_a_group else f"{key}={error['input']}: {message}"

@@ -21,7 +21,7 @@ from resnet_ablations.overrides import compose
 
 
 @dataclass(frozen=True)
-class Images:
+class PaperInput:
     """What a network is fed: the size of its images, its classes, and the batch of one device in the paper."""
 
     size: int
@@ -29,27 +29,27 @@ class Images:
     batch: int
 
 
-CIFAR, IMAGENET = Images(32, 10, 64), Images(224, 1000, 32)
+CIFAR, IMAGENET = PaperInput(32, 10, 64), PaperInput(224, 1000, 32)
 PREACTIVATION = "activation=full_preactivation"
 
 
 @dataclass(frozen=True)
-class Entry:
+class PrintedNetwork:
     """A network of the papers by its overrides, with its printed parameters and multiply-adds ("FLOPs")."""
 
     name: str
-    images: Images
+    images: PaperInput
     overrides: tuple[str, ...]
     printed_parameters: str = "–"
     printed_multiply_adds: str = "–"
 
 
-def _cifar(name: str, *overrides: str, printed: str = "–") -> Entry:
-    return Entry(name, CIFAR, overrides, printed_parameters=printed)
+def _cifar(name: str, *overrides: str, printed: str = "–") -> PrintedNetwork:
+    return PrintedNetwork(name, CIFAR, overrides, printed_parameters=printed)
 
 
-def _imagenet(name: str, *overrides: str, printed: str = "–") -> Entry:
-    return Entry(name, IMAGENET, overrides, printed_multiply_adds=printed)
+def _imagenet(name: str, *overrides: str, printed: str = "–") -> PrintedNetwork:
+    return PrintedNetwork(name, IMAGENET, overrides, printed_multiply_adds=printed)
 
 
 # Parameters: v1, Table 6, and v2, Table 4. Multiply-adds: v1, Table 1.
@@ -89,7 +89,7 @@ VGG = ((vgg16, "VGG-16", 16, "15.3 G"), (vgg19, "VGG-19", 19, "19.6 G"))
 """Torchvision's, which v1, section 4.1, compares its networks with."""
 
 
-def on_meta(entry: Entry) -> tuple[RunConfig, nn.Module]:
+def on_meta(entry: PrintedNetwork) -> tuple[RunConfig, nn.Module]:
     """The entry's configuration and its network without weights."""
     config = compose(entry.overrides)
     with torch.device("meta"):
@@ -124,7 +124,7 @@ def main() -> None:
     )
 
 
-def _costs(network: nn.Module, images: Images, printed_parameters: str, printed_multiply_adds: str) -> list[str]:
+def _costs(network: nn.Module, images: PaperInput, printed_parameters: str, printed_multiply_adds: str) -> list[str]:
     counted = cost(network, (images.batch, 3, images.size, images.size))
     count = counted.multiply_adds
     return [

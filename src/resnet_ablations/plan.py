@@ -7,7 +7,7 @@ from rich.table import Table
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.console import standard_console
-from resnet_ablations.data.progress import Progress
+from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import check_options
 from resnet_ablations.results.provenance import same_code
@@ -86,7 +86,7 @@ def print_cost(runs: list[RunConfig], runs_per_device: int | None) -> None:
     hours = rounded(hours_at_assumed_rate(multiply_adds))
     counted = f"{multiply_adds:.1e}".replace("e+", "e")
     print(f"to train: {len(runs)} runs, {counted} multiply-adds (about {hours} GPU-hours {rate})")
-    progress = Progress("timing steps")
+    progress = ProgressLines("timing steps")
     try:
         slots = slots_for(runs, runs_per_device)
         print(f"disk: up to {decimal(disk_bytes(runs, slots.count))} while they train")

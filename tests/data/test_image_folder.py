@@ -19,7 +19,7 @@ from PIL import Image
 from resnet_ablations.data import decoding, image_folder
 from resnet_ablations.data.array_file import read_arrays, write_arrays
 from resnet_ablations.data.image_folder import ImageFolder
-from resnet_ablations.data.progress import Progress
+from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 
 CLASSES = ("cat", "dog", "frog")
@@ -234,7 +234,7 @@ def test_a_long_decoding_says_how_far_it_is(
 ) -> None:
     _source(root).prepare()
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(decoding, "Progress", partial(Progress, quiet_seconds=-1.0))
+    monkeypatch.setattr(decoding, "ProgressLines", partial(ProgressLines, quiet_seconds=-1.0))
     _source(root, shape=(6, 5, 1)).prepare()
     assert capsys.readouterr().err == f"decoding {root}: 15 of 15 images\n"
 

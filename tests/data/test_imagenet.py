@@ -12,7 +12,7 @@ import pytest
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data import imagenet, listing
 from resnet_ablations.data.imagenet import ImageNet
-from resnet_ablations.data.progress import Progress
+from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.training.run import train_run
@@ -109,7 +109,7 @@ def test_a_long_listing_says_how_far_it_is(
     source(root).check()
     assert capsys.readouterr().err == ""
     imagenet._listed.cache_clear()
-    monkeypatch.setattr(listing, "Progress", partial(Progress, quiet_seconds=-1.0))
+    monkeypatch.setattr(listing, "ProgressLines", partial(ProgressLines, quiet_seconds=-1.0))
     source(root).check()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"listing {root}/train: 1 of 3 classes"

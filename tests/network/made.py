@@ -1,5 +1,6 @@
 """Networks for the tests: put together from conf/, made small, and without the numbers that hide mistakes."""
 
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -39,7 +40,7 @@ def small(config: RunConfig, units: int = 1, width: int = 4) -> RunConfig:
         "depth": 2 + len(network.kernels) * len(widths) * units,
         "units": [units] * len(widths),
         "widths": widths,
-        "stem": network.stem.model_copy(update={"width": width}),
+        "stem": replace(network.stem, width=width),
     }
     return config.model_copy(update={"network": network.model_copy(update=changes)})
 

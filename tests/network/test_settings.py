@@ -1,10 +1,12 @@
 """What conf/network and conf/activation allow: a mistake is one line with the key, its value and what is allowed."""
 
+from dataclasses import fields
+
 import pytest
 import yaml
 from made import ACTIVATIONS, NETWORKS, composed
 
-from resnet_ablations.config import NetworkSettings, PlacementSettings
+from resnet_ablations.config import LabelledPlacement, NetworkSettings
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import CONF, compose
 
@@ -136,7 +138,7 @@ def test_a_placements_files_carry_every_value_themselves() -> None:
     """A default in Python would be decided where nobody looks for it."""
     for name in ACTIVATIONS:
         assert set(yaml.safe_load((CONF / "activation" / f"{name}.yaml").read_text())) == {
-            *PlacementSettings.model_fields
+            field.name for field in fields(LabelledPlacement)
         }
     written = yaml.safe_load((CONF / "network" / "_cifar.yaml").read_text())
     assert set(written) == set(NetworkSettings.model_fields)

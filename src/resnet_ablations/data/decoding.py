@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from resnet_ablations.data.progress import Progress
+from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 
 CHUNK: Final = 256
@@ -38,7 +38,7 @@ def decode(root: Path, paths: Sequence[str], shape: tuple[int, int, int]) -> npt
         return problems
 
     problems: list[str] = []
-    progress = Progress(f"decoding {root}")
+    progress = ProgressLines(f"decoding {root}")
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
         for done, found in enumerate(pool.map(decode_chunk, range(0, len(paths), CHUNK)), start=1):
             problems += found

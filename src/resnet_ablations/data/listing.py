@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from resnet_ablations.data.progress import Progress
+from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
@@ -92,7 +92,7 @@ def _part(root: Path, split: str, classes: list[str], problems: list[str]) -> Pa
     """The images of a split; adds to `problems` where a class has none."""
     paths: list[str] = []
     counts = []
-    progress = Progress(f"listing {root / split}")
+    progress = ProgressLines(f"listing {root / split}")
     for done, name in enumerate(classes, start=1):
         names = _image_names(root / split / name, problems)
         paths += [f"{split}/{name}/{image}" for image in names]

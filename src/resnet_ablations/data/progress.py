@@ -8,7 +8,7 @@ QUIET_SECONDS: Final = 2.0
 """From one line to the next, and before the first."""
 
 
-class Progress:
+class ProgressLines:
     """Says where it is when `quiet_seconds` have passed since it last did."""
 
     def __init__(self, doing: str, quiet_seconds: float = QUIET_SECONDS) -> None:

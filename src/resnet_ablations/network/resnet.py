@@ -2,23 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Annotated, Literal, final
 
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from resnet_ablations.network.dimensions import DimensionChange, UnitShape
 from resnet_ablations.network.recomputation import recomputed
 from resnet_ablations.network.shortcuts import Identity, Shortcut
-from resnet_ablations.network.units import Branch, Placement, ResidualUnit, activations, convolution
+from resnet_ablations.network.units import Branch, KernelSize, Placement, ResidualUnit, activations, convolution
 
 
 @dataclass(frozen=True)
 class Stem:
-    """What comes before the first unit: CIFAR's 3×3 convolution, or ImageNet's 7×7/2 and 3×3/2 maximum pooling."""
+    """The layers before the first unit: CIFAR's 3×3 convolution, or ImageNet's 7×7/2 and 3×3/2 maximum pooling."""
 
-    width: int
-    kernel: int
-    stride: int
+    width: Annotated[int, Ge(1)]
+    """The channels of the convolution's output."""
+    kernel: KernelSize
+    stride: Annotated[int, Ge(1)]
     max_pool: bool
 
 

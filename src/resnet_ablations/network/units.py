@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, final
+from typing import Annotated, Literal, final
 
+from annotated_types import Ge, Predicate
 from torch import Tensor, nn
 
 from resnet_ablations.network.dimensions import UnitShape
@@ -13,21 +14,30 @@ from resnet_ablations.network.shortcuts import Shortcut
 Activation = Literal["bn", "relu"]
 
 
+def odd(size: int) -> bool:
+    """Return whether a kernel of this size has a centre, so that padding can keep the size of the feature map."""
+    return size % 2 == 1
+
+
+KernelSize = Annotated[int, Ge(1), Predicate(odd)]
+"""Height and width of a convolution's kernel."""
+
+
 @dataclass(frozen=True)
 class Placement:
-    """Where batch normalisation and ReLU stand (v2, Fig. 4), as lists of "bn" and "relu".
+    """An activation placement (v2, Fig. 4): the positions of batch normalisation and ReLU, as lists of "bn" and "relu".
 
     In a unit: `first` before the first weight layer, `between` two weight layers, `last` after the last weight layer
-    and before the addition, `after_addition`. In the network: `stem` after the first convolution, in place of the
-    first unit's `first` (v2, appendix: it is done before the split); `end` after the last unit.
+    and before the addition, `after_addition`. In the network: `stem` after the first convolution, which replaces the
+    first unit's `first` (v2, appendix: the activation comes before the first split); `end` after the last unit.
     """
 
-    first: Sequence[Activation]
-    between: Sequence[Activation]
-    last: Sequence[Activation]
-    after_addition: Sequence[Activation]
-    stem: Sequence[Activation]
-    end: Sequence[Activation]
+    first: list[Activation]
+    between: list[Activation]
+    last: list[Activation]
+    after_addition: list[Activation]
+    stem: list[Activation]
+    end: list[Activation]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 
 from resnet_ablations.config import RunConfig, validate
-from resnet_ablations.data.progress import Progress
+from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.sweep.counts import counted
 from resnet_ablations.training.stopping import when_parent_ends
 from resnet_ablations.training.timing import step_seconds
@@ -67,7 +67,7 @@ def best_packing(
     The largest network of the runs is tried, for what holds it holds the others. `threads` are all that there are.
     """
     run = max(runs, key=lambda run: counted(run).multiply_adds * run.bn_batch)
-    progress = Progress("trying how many runs train best at once on a GPU")
+    progress = ProgressLines("trying how many runs train best at once on a GPU")
     rates: list[float] = []
     told: list[str] = []
     while (count := 2 ** len(rates)) <= most:
