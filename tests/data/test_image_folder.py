@@ -323,7 +323,7 @@ def test_unequal_sizes(root: Path) -> None:
     _save(root / "test/dog/b.PNG", np.zeros((5, 6, 3), np.uint8))
     _save(root / "test/frog/b.PNG", np.zeros((7, 5, 3), np.uint8))
     messages = _errors(_source(root).prepare)
-    assert messages[0].startswith(f"{root}/test/dog/b.PNG: is 5×6 (height×width), the others are 6×5")
+    assert messages[0].startswith(f"{root}/test/dog/b.PNG: is 5×6 (height×width), but the data set has 6×5")
     assert messages[1].startswith(f"{root}/test/frog/b.PNG: is 7×5")
     assert not list((root.parent / "cache").glob("*.npz"))
 

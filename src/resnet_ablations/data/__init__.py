@@ -1,1 +1,1 @@
-"""Where images come from, which batch is step t, and augmentation."""
+"""Data sets, the batch of step t, and augmentation."""

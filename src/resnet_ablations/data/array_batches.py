@@ -1,4 +1,4 @@
-"""Batches of a data set in memory."""
+"""Batches of a data set that is in memory."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal, Self, final
@@ -14,11 +14,12 @@ from resnet_ablations.data.images import Images
 
 @final
 class ArrayBatches(Batches):
-    """A data set in memory as uint8, cut into training steps and a test set; batches are channels-last float32.
+    """Batches of uint8 images in memory: channels-last float32.
 
-    Training images are normalised, padded with zeros, cropped to their size at random and mirrored at random, as in
-    v1, section 4.2. `per_pixel_mean` subtracts the training set's mean image and divides by one number, the standard
-    deviation over everything; `per_channel` takes mean and standard deviation of each channel.
+    A training image is normalised, padded with `pad` zeros on each side, cropped at random to its original size, and
+    mirrored at random if `flip`, as in v1, section 4.2. `per_pixel_mean` subtracts the training set's mean image and
+    divides by one number, the standard deviation over all pixels; `per_channel` uses the mean and the standard
+    deviation of each channel.
     """
 
     top5 = False
@@ -56,7 +57,7 @@ class ArrayBatches(Batches):
         return images.permute(0, 3, 1, 2), self.labels[chosen]
 
     def test(self, size: int = 1000) -> Iterator[tuple[Tensor, Tensor]]:
-        """The share of the test set in order, `size` images at a time."""
+        """Yield this share of the test set in order, `size` images at a time."""
         for start in range(0, len(self.test_images), size)[self.share.rank :: self.share.count]:
             images = self._normalised(self.test_images[start : start + size])
             yield images.permute(0, 3, 1, 2), self.test_labels[start : start + size]
@@ -68,7 +69,7 @@ class ArrayBatches(Batches):
         pass
 
     def _shifts(self, iteration: int) -> np.ndarray:
-        """3 × batch: the crop's first row and column in the padded image, and whether it is mirrored."""
+        """Return a 3 × batch array: the crop's first row and column in the padded image, and 1 if it is mirrored."""
         generator = counter_generator(self.seed, AUGMENTATION, iteration)
         offsets = generator.integers(0, 2 * self.pad + 1, size=(2, self.batch_size))
         mirrored = generator.integers(0, 2, size=(1, self.batch_size)) * self.flip
@@ -79,7 +80,10 @@ class ArrayBatches(Batches):
 
 
 def crop_and_flip(images: Tensor, pad: int, rows: Tensor, columns: Tensor, mirrored: Tensor) -> Tensor:
-    """Pad N × H × W × C images with zeros and take of each the H × W window at (row, column), mirrored where told."""
+    """Pad N × H × W × C images with zeros, and return the H × W window of each at (row, column).
+
+    `rows`, `columns` and `mirrored` have N values; where `mirrored` is 1, the window is mirrored horizontally.
+    """
     height, width = images.shape[1:3]
     padded = F.pad(images, (0, 0, pad, pad, pad, pad))
     across = torch.arange(width, device=images.device).expand(len(images), width)
@@ -90,8 +94,8 @@ def crop_and_flip(images: Tensor, pad: int, rows: Tensor, columns: Tensor, mirro
 
 
 def _statistics(images: np.ndarray, normalisation: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of N × H × W × C images, in the shape in which they are subtracted and divided by."""
-    # Chunked, for a float64 copy of all images would be eight times their size.
+    """Return the mean and the standard deviation of N × H × W × C images, in shapes that broadcast over one image."""
+    # In chunks: a float64 copy of all images would take eight times their memory.
     total, squares = np.zeros(images.shape[1:]), np.zeros(images.shape[1:])
     for start in range(0, len(images), 1000):
         chunk = images[start : start + 1000].astype(np.float64)

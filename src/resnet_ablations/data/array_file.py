@@ -1,4 +1,4 @@
-"""Arrays in one file that is either whole or recognised as damaged."""
+"""Arrays in one npz file; a damaged file is detected."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 
 def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    """Write an npz file in one step: whoever looks sees the old file or the new one, also after a crash.
+    """Write an npz file atomically: a reader sees the old file or the new one, also after a crash.
 
-    One writer at a time: the temporary file has a fixed name, so that what a killed one leaves is overwritten.
+    Only one process may write at a time: the temporary file has a fixed name, so that the next writer overwrites the
+    file that a killed process left.
     """
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
@@ -22,12 +23,12 @@ def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]] | None:
-    """The arrays of an npz file; None if it is missing, unreadable or any of its checksums (CRC-32) is wrong."""
+    """Return the arrays of an npz file; None if the file is missing or unreadable, or if a CRC-32 checksum is wrong."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            # np.load alone misses damage in a member's header that makes the array shorter
+            # np.load alone does not detect a damaged member header that makes the array shorter.
             if stored.zip.testzip() is not None:
                 return None
             return dict(stored)
-    except Exception:  # what damaged bytes make zipfile and NumPy raise is not listed anywhere
+    except Exception:  # zipfile and NumPy do not document which errors damaged bytes raise
         return None

@@ -1,4 +1,4 @@
-"""Which images are step t, and what they look like: a pure function of (seed, t)."""
+"""The batch of step t, a pure function of (seed, t): images, crops and flips come from counters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 ORDER, AUGMENTATION, DROPOUT = 0, 1, 2
-"""The streams of random numbers of a run."""
+"""The streams of a run's random numbers."""
 
 
 def counter_generator(seed: int, stream: int, counter: int) -> np.random.Generator:
-    """Random numbers that depend on nothing but these three (Philox, a counter-based generator)."""
+    """Return a generator whose numbers depend only on the arguments (Philox, a counter-based generator)."""
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream << 48 | counter], dtype=np.uint64)))
 
 
 @lru_cache(maxsize=4)
 def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
-    """The permutation of `size` images that makes up one epoch."""
+    """Return the order of `size` images in one epoch: a permutation of 0 … size-1."""
     return counter_generator(seed, ORDER, epoch).permutation(size)
 
 
 def batch_indices(seed: int, iteration: int, batch_size: int, size: int) -> np.ndarray:
-    """The images of one step: a window of the endless sequence of epochs, so that none is ever left out."""
+    """Return the indices of one step's images: a window of the endless sequence of epochs, which omits no image."""
     positions = np.arange(iteration * batch_size, (iteration + 1) * batch_size)
     epochs, places = np.divmod(positions, size)
     indices = np.empty(batch_size, dtype=np.int64)
@@ -38,49 +38,50 @@ def batch_indices(seed: int, iteration: int, batch_size: int, size: int) -> np.n
 
 @dataclass(frozen=True)
 class Share:
-    """One of `count` equal shares of every batch and of the test set: that of rank `rank`."""
+    """Rank `rank`'s share of every batch and of the test set, where `count` ranks have equal shares."""
 
     rank: int = 0
     count: int = 1
 
     def places(self, micro_batch: int, micro_batches: int, batch_size: int) -> slice:
-        """The places of a step's images that make up one of the equal parts of this share."""
+        """Return the positions in the batch of this share's micro-batch number `micro_batch`, of `micro_batches`."""
         number, count = self.rank * micro_batches + micro_batch, self.count * micro_batches
         return slice(number * batch_size // count, (number + 1) * batch_size // count)
 
 
 WHOLE: Final = Share()
-"""That of a run on one device."""
+"""The share of a run on one device: everything."""
 
 
 class Batches(ABC):
-    """What a run trains and tests on: batches of normalised float32 images, channels-last, on the run's device.
+    """A run's training and test batches: normalised float32 images, channels-last, on the run's device.
 
-    Of several devices, each has the batches of its `Share`.
+    If a run has several devices, each device has the batches of its `Share`.
     """
 
     top5: bool
-    """Whether an image also counts as right where its class is among the five likeliest."""
+    """True if the run also reports the top-5 error."""
 
     @abstractmethod
     def to(self, device: torch.device) -> Self:
-        """Hand out batches on that device from now on."""
+        """Return batches on this device from now on."""
 
     @abstractmethod
     def train(self, iteration: int, micro_batch: int = 0, micro_batches: int = 1) -> tuple[Tensor, Tensor]:
-        """One of the equal parts of the share of step `iteration`: images share/parts × C × H × W, labels share/parts.
+        """Return one of this share's `micro_batches` micro-batches of step `iteration`.
 
-        Raise `UserError` naming the file where an image cannot be read.
+        Images n × C × H × W and labels n, where n = batch size / (shares × micro_batches). Raise `UserError` with the
+        file's name if an image cannot be read.
         """
 
     @abstractmethod
     def test(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The share of the test set, in order, each image of the set in one share: images n × C × H × W, labels n."""
+        """Yield this share of the test set, in order: images n × C × H × W, labels n; each image is in one share."""
 
     @abstractmethod
     def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:
-        """Further ways to test, by the prefix of their metrics: images n × crops × C × H × W, labels n."""
+        """Return further ways to test, by the prefix of their metrics: images n × crops × C × H × W, labels n."""
 
     @abstractmethod
     def close(self) -> None:
-        """End what runs in the background; the batches can be asked for again afterwards."""
+        """End background processes; a later call of `train` or `test` starts them again."""

@@ -1,4 +1,4 @@
-"""Image files into arrays."""
+"""Image files decoded into arrays."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,16 +15,17 @@ from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 
 CHUNK: Final = 256
-"""Images a thread decodes at a time: enough to hide what handing out work costs."""
+"""Images that a thread decodes at a time: enough to hide the cost of distributing work."""
 
 MAX_THREADS: Final = 4
-"""Threads halve the time of large images and hide a slow disk's delays; small ones on a fast disk gain nothing."""
+"""Decoding threads: they halve the time for large images and hide a slow disk, but do not speed up small images."""
 
 
 def decode(root: Path, paths: Sequence[str], shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """N×H×W×C, the images at `paths` below `root` in that order; colour becomes grey for C = 1 and grey RGB for C = 3.
+    """Return the images at `paths` below `root`, in that order, as N × H × W × C; `shape` is (H, W, C).
 
-    Raise `UserError`, naming up to five files, for files that are no images, damaged, or of another size.
+    Colour images become grey for C = 1, grey images become RGB for C = 3. Raise `UserError`, naming up to five files,
+    for files that are no images, are damaged, or have another size.
     """
     pixels = np.empty((len(paths), *shape), np.uint8)
 
@@ -51,30 +52,30 @@ def decode(root: Path, paths: Sequence[str], shape: tuple[int, int, int]) -> npt
 
 
 def decode_one(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-    """H×W×C; raise `UserError` if the file is no image, damaged, or of another size."""
+    """Return one image as H × W × C; raise `UserError` if the file is no image, is damaged, or has another size."""
     height, width, channels = shape
     with _opened(path) as image:
         if image.size != (width, height):
             size = f"{image.height}×{image.width} (height×width)"
-            raise UserError(f"{path}: is {size}, the others are {height}×{width}; convert or remove it")
+            raise UserError(f"{path}: is {size}, but the data set has {height}×{width}; convert or remove it")
         return np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(shape)
 
 
 def decode_rgb(path: Path) -> Image.Image:
-    """The image in RGB, as it lies in the file, whatever its EXIF data say; raise `UserError` if it is damaged."""
+    """Return the image in RGB, ignoring EXIF orientation; raise `UserError` if the file is damaged."""
     with _opened(path) as image:
         return image.convert("RGB")
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width as the file's header says; raise `UserError` if it is no image."""
+    """Return height and width from the file's header; raise `UserError` if the file is no image."""
     with _opened(path) as image:
         return image.height, image.width
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image that is not decoded yet; whatever fails with it becomes a `UserError` that names the file."""
+    """Open an image without decoding it; turn every error inside the context into a `UserError` that names the file."""
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):
@@ -82,7 +83,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except UserError:
         raise
-    except Exception as error:  # damaged files make PIL's decoders raise nearly anything
+    except Exception as error:  # PIL's decoders raise nearly any error for damaged files
         raise UserError(f"{path}: {_reason(error)}; replace or remove it") from None
 
 

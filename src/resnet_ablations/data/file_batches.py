@@ -1,4 +1,4 @@
-"""Batches of image files, decoded and cut by worker processes while the network trains."""
+"""Batches of image files, decoded and cropped by worker processes while the network trains."""
 
 import signal
 import warnings
@@ -22,31 +22,31 @@ from resnet_ablations.errors import UserError
 
 MEAN: Final = (0.485, 0.456, 0.406)
 DEVIATION: Final = (0.229, 0.224, 0.225)
-"""Of ImageNet's training images, red, green and blue from 0 to 1, as in the authors' released code."""
+"""Mean and standard deviation of ImageNet's training images: red, green, blue, in 0 … 1, from the authors' code."""
 
 COLOUR_AXES: Final = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 COLOUR_VARIANCES: Final = np.array([0.2175, 0.0188, 0.0045])
-"""Principal components (columns) of ImageNet's colours and their eigenvalues, from the same place."""
+"""Principal components (columns) of ImageNet's colours and their eigenvalues, from the authors' code."""
 
 TEST_CROPS: Final = 100
-"""Crops of one batch of a test."""
+"""Crops in one test batch."""
 
 Asked = tuple[int, int]
-"""A place in the endless sequence of epochs, and the image that stands there."""
+"""A place in the endless sequence of epochs, and the index of the image at that place."""
 Sample = tuple[npt.NDArray[np.uint8], int, npt.NDArray[np.float32]]
-"""Views crop × crop × 3 of one image, its label, and what is added to its colours."""
+"""Views crop × crop × 3 of one image, its label, and the shift of its colours."""
 Collated = tuple[Tensor, Tensor, Tensor]
 Recipe = Callable[[Size, int], tuple[list[View], npt.NDArray[np.float32]]]
-"""From an image's size and its place in the sequence to its views and the shift of its colours."""
+"""A function of an image's size and its place in the sequence: its views, and the shift of its colours."""
 
 
 @final
 class FileBatches(Batches):
-    """Image files, decoded and cut anew whenever they are asked for.
+    """Batches of image files; every use of an image decodes it again and cuts new views.
 
-    What is drawn for an image depends on the seed and on its place in the sequence of epochs alone, neither on
-    `workers`, the number of processes that decode (0: this one), nor on where training starts. They read ahead of
-    `train` up to the end of `iterations`, in order; a step asked for out of order starts them anew from there.
+    The random views of an image depend only on the seed and on the image's place in the sequence of epochs, not on
+    `workers`, the number of decoding processes (0: decode in this process), and not on the iteration at which training
+    starts. The workers read ahead of `train` in order, up to `iterations`; a step out of order restarts them there.
     """
 
     top5 = True
@@ -81,13 +81,16 @@ class FileBatches(Batches):
         return views[:, 0], labels
 
     def test(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The centre of the image whose shorter side is 256 (for a crop of 224)."""
+        """Yield central crops of images with a shorter side of 256 (for a crop of 224; else in proportion)."""
         crop = self.files.crop
         for views, labels in self._tested(crop, 1, partial(_centre, scaled(crop, 256), crop)):
             yield views[:, 0], labels
 
     def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:
-        """`crop320`: the centre at 320 (for a crop of 224); `crops10`: corners, centre, all also mirrored, at 256."""
+        """Return `crop320`, the central 320 × 320 crop, and `crops10`, ten crops: corners, centre, and all mirrored.
+
+        The shorter side is 320 for `crop320` and 256 for `crops10`, for a crop of 224; else in proportion.
+        """
         crop = self.files.crop
         larger = scaled(crop, 320)
         return {
@@ -96,10 +99,10 @@ class FileBatches(Batches):
         }
 
     def close(self) -> None:
-        self._ahead = None  # the loader's iterator ends its processes when nobody holds it
+        self._ahead = None  # garbage collection of the loader's iterator ends its processes
 
     def _asked(self, place: int, micro_batches: int) -> list[Asked]:
-        """The images of the share's micro-batch `place`."""
+        """Return the images of this share's micro-batch `place`, counted from the start of training."""
         iteration, micro_batch = divmod(place, micro_batches)
         share = self.share.places(micro_batch, micro_batches, self.batch_size)
         indices = batch_indices(self.seed, iteration, self.batch_size, len(self.files.train))
@@ -107,7 +110,7 @@ class FileBatches(Batches):
         return list(zip(positions[share], indices[share].tolist(), strict=True))
 
     def _tested(self, crop: int, crops: int, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
-        """The share of the test set in order."""
+        """Yield this share of the test set in order: images n × crops × C × H × W, labels n."""
         files = self.files
         count = TEST_CROPS // crops
         places = [(place, place) for place in range(len(files.test))]
@@ -122,17 +125,17 @@ class FileBatches(Batches):
             images,
             batch_sampler=batches,
             num_workers=min(self.workers, len(images)),
-            # They end with this process, whose children they are; those of a fork server would not.
+            # Forked workers are children of this process and end with it; children of a fork server would not.
             multiprocessing_context="fork" if self.workers else None,
             collate_fn=_collated,
             pin_memory=self._device.type == "cuda",
             worker_init_fn=_quiet,
-            generator=torch.Generator(),  # the global one, which the loader would draw from, belongs to dropout
+            generator=torch.Generator(),  # the loader would otherwise draw from the global one, which dropout uses
         )
         return iter(loader)
 
     def _ready(self, batch: Collated | UserError) -> tuple[Tensor, Tensor]:
-        """Images n × crops × C × H × W, normalised, on the device, and labels."""
+        """Return normalised images n × crops × C × H × W and labels n, on the device; raise a worker's `UserError`."""
         if isinstance(batch, UserError):
             raise batch
         pixels, labels, shifts = (tensor.to(self._device, non_blocking=True) for tensor in batch)
@@ -142,9 +145,9 @@ class FileBatches(Batches):
 
 
 def colour_shift(generator: np.random.Generator) -> npt.NDArray[np.float32]:
-    """What is added to red, green and blue (0 to 1) of a whole image: AlexNet's augmentation, v1, section 3.4.
+    """Return the random shift of an image's red, green and blue (0 … 1): AlexNet's augmentation, v1, section 3.4.
 
-    Along each principal component of ImageNet's colours its eigenvalue times a draw from N(0, 0.1²).
+    The shift along each principal component of ImageNet's colours is its eigenvalue times a draw from N(0, 0.1²).
     """
     shift: npt.NDArray[np.float64] = COLOUR_AXES @ (COLOUR_VARIANCES * generator.normal(0, 0.1, 3))
     return shift.astype(np.float32)
@@ -171,7 +174,7 @@ def _ten(shorter: int, crop: int, size: Size, place: int) -> tuple[list[View], n
 
 @dataclass(frozen=True)
 class _Decoded(Dataset[Sample | UserError]):
-    """What the worker processes do: decode an image and cut its views; an error travels back as a value."""
+    """The data set that the workers read: an item is an image's views, or the `UserError` that decoding raised."""
 
     root: Path
     paths: npt.NDArray[np.str_]
@@ -193,7 +196,7 @@ class _Decoded(Dataset[Sample | UserError]):
 
 
 def _collated(samples: list[Sample | UserError]) -> Collated | UserError:
-    """One batch: views n × views × crop × crop × 3 in uint8, labels, shifts; or the first error."""
+    """Return one batch: uint8 images n × views × crop × crop × 3, labels n, shifts n × 3; or the first error."""
     whole: list[Sample] = []
     for sample in samples:
         if isinstance(sample, UserError):
@@ -204,9 +207,10 @@ def _collated(samples: list[Sample | UserError]) -> Collated | UserError:
 
 
 def _quiet(worker: int) -> None:
-    """Keep a worker process from printing what libraries think of some file's metadata, and from ending before its run.
+    """Suppress warnings of libraries about a file's metadata in a worker process, and ignore SIGTERM.
 
-    A scheduler sends SIGTERM to all processes of a run at once; the run ends its workers itself, without a signal.
+    A scheduler sends SIGTERM to all processes of a run. The run needs its workers until its last step, and ends them
+    itself without a signal.
     """
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""What a source hands out: a training set and a test set, in memory or as files."""
+"""A data set's training and test images, in memory or as files."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +10,10 @@ import numpy.typing as npt
 from resnet_ablations.errors import UserError
 
 CropAugmentation = Literal["scale", "scale_aspect_ratio"]
-"""How the input is cut out of a training image: the two of v2's Table 5, see `data.views`."""
+"""The crop augmentations of v2, Table 5; see `data.views`."""
 
 ColourAugmentation = Literal["pca", "none"]
-"""Whether a training image's colours are shifted, see `data.file_batches.colour_shift`."""
+"""The colour augmentation of training images; see `data.file_batches.colour_shift`."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,19 @@ class Split:
     """A training set and a test set."""
 
     train: npt.NDArray[Any]
-    """N images"""
+    """N images."""
     train_labels: npt.NDArray[np.int64]
-    """N, each in 0 … classes-1"""
+    """N labels in 0 … classes-1."""
     test: npt.NDArray[Any]
-    """M images"""
+    """M images."""
     test_labels: npt.NDArray[np.int64]
-    """M"""
+    """M labels."""
 
     def hold_out(self, count: int) -> Self:
-        """Test on `count` of the training images, which are not trained on, and not on the test set.
+        """Return a split that tests on `count` training images instead of the test set, and trains on the others.
 
-        A rule, not a draw: those at evenly spaced places of the training images sorted by class (in their own order
-        within a class), so that each class gives its share. Both parts keep their order.
+        The choice is a rule without randomness: sort the training images by class (stable), and take evenly spaced
+        ones, so that each class has its share. Both parts keep their order.
         """
         check_held_out(count, len(self.train))
         places = (2 * np.arange(count) + 1) * len(self.train) // (2 * count)
@@ -51,7 +51,7 @@ class Split:
 @final
 @dataclass(frozen=True)
 class Images(Split):
-    """All of a data set in memory: `train` is N×H×W×C, `test` M×H×W×C."""
+    """A whole data set in memory: `train` is N × H × W × C, `test` is M × H × W × C."""
 
     train: npt.NDArray[np.uint8]
     test: npt.NDArray[np.uint8]
@@ -60,18 +60,18 @@ class Images(Split):
 @final
 @dataclass(frozen=True)
 class ImageFiles(Split):
-    """Image files of any size, and how inputs are cut out of them: `train` and `test` are paths below `root`."""
+    """Image files of any size and the way to cut inputs out of them; `train` and `test` are paths below `root`."""
 
     train: npt.NDArray[np.str_]
     test: npt.NDArray[np.str_]
     root: Path
     crop: int
-    """Height and width of an input."""
+    """The height and width of an input."""
     augmentation: CropAugmentation
     colour: ColourAugmentation
 
 
 def check_held_out(count: int, training_images: int) -> None:
-    """Raise `UserError` unless images to train on are left when `count` are held out."""
+    """Raise `UserError` if no training images are left when `count` images are held out."""
     if count >= training_images:
         raise UserError(f"data.held_out={count}: must be smaller than the training set of {training_images:,} images")

@@ -1,15 +1,15 @@
-"""How far something is that takes long, on stderr."""
+"""Progress of a slow operation, as lines on stderr."""
 
 import sys
 import time
 from typing import Final
 
 QUIET_SECONDS: Final = 2.0
-"""From one line to the next, and before the first."""
+"""Seconds before the first line, and between two lines."""
 
 
 class ProgressLines:
-    """Says where it is when `quiet_seconds` have passed since it last did."""
+    """Progress lines on stderr, at most one every `quiet_seconds`; a fast operation prints none."""
 
     def __init__(self, doing: str, quiet_seconds: float = QUIET_SECONDS) -> None:
         self._doing = doing
@@ -17,7 +17,7 @@ class ProgressLines:
         self._said = time.monotonic()
 
     def at(self, done: int, total: int, things: str) -> None:
-        """So many of them are done."""
+        """Report that `done` of `total` things are done; print a line if the last one is old enough."""
         if time.monotonic() - self._said > self._quiet_seconds:
             self._said = time.monotonic()
             print(f"{self._doing}: {done:,} of {total:,} {things}", file=sys.stderr, flush=True)

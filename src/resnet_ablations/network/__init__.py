@@ -1,1 +1,1 @@
-"""The subject of the study: residual networks as branch × activation placement × shortcut."""
+"""Residual networks, the subject of the study: a unit is a branch, an activation placement and a shortcut."""

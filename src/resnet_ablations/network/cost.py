@@ -1,4 +1,7 @@
-"""What a network costs, counted by torch itself; on the meta device nothing is computed and no memory taken."""
+"""The multiply-adds and the activation memory of a network, counted by torch.
+
+On the meta device the count computes nothing and takes no memory.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +14,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a network on images of one size."""
+    """The cost of a network for images of one size."""
 
     multiply_adds: int
-    """Of one image forward: convolutions and classifier. v1 counts the same and calls them FLOPs."""
+    """Multiply-adds of one image's forward pass: convolutions and classifier, which v1 counts as FLOPs."""
     activation_bytes: int
-    """What training keeps of a batch from the forward for the backward pass, parameters and buffers left out."""
+    """Bytes that the forward pass of a batch keeps for the backward pass, without parameters and buffers."""
 
 
 def cost(network: nn.Module, batch: Sequence[int]) -> Cost:
-    """The cost of a network on the meta device for a batch of N × channels × height × width."""
+    """Return the cost of a network on the meta device; `batch` is the shape N × channels × height × width."""
     own = {_storage(tensor) for tensor in (*network.parameters(), *network.buffers())}
     kept: dict[int, Tensor] = {}
 
@@ -32,12 +35,13 @@ def cost(network: nn.Module, batch: Sequence[int]) -> Cost:
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = network.train()(torch.empty(*batch, device="meta"))
     kept_bytes = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-    del logits  # alive until here, its graph holds the storages: no identity can have come up twice
+    # The graph of the logits keeps every storage alive until here, so that no two storages had the same identity.
+    del logits
     return Cost(multiply_adds(network, batch[1:]), kept_bytes)
 
 
 def multiply_adds(network: nn.Module, image: Sequence[int]) -> int:
-    """`Cost.multiply_adds` of a network, which may be on any device, for an image of channels × height × width."""
+    """Return `Cost.multiply_adds` of a network on any device; `image` is the shape channels × height × width."""
     one = torch.zeros(1, *image, device=next(network.parameters()).device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(one)

@@ -1,4 +1,4 @@
-"""What stands for "x" where a unit changes its input's shape: v1's options A and B (section 3.3)."""
+"""The map from x to the shape of F(x) in a unit that changes dimensions: options A and B of v1, section 3.3."""
 
 from dataclasses import dataclass
 from typing import Literal, final
@@ -11,22 +11,25 @@ DimensionChange = Literal["zero_pad", "zero_pad_both_sides", "average_pool", "pr
 
 @dataclass(frozen=True)
 class UnitShape:
-    """What a residual unit does to the shape: N × in × H × W becomes N × out × H/stride × W/stride."""
+    """The shapes of a residual unit's input and output.
+
+    N × in_channels × H × W becomes N × out_channels × H/stride × W/stride.
+    """
 
     in_channels: int
     out_channels: int
     stride: int
     dimension_change: DimensionChange
     normalised: bool
-    """Whether a projection is followed by batch normalisation."""
+    """True if batch normalisation follows a projection."""
 
     @property
     def changes(self) -> bool:
-        """Whether x and F(x) differ in shape."""
+        """True if x and F(x) differ in shape."""
         return self.stride > 1 or self.in_channels != self.out_channels
 
     def match(self) -> nn.Module:
-        """The map from x to F(x)'s shape; nothing to learn in it but for `projection`."""
+        """Return a module that maps x to the shape of F(x); only `projection` has parameters."""
         if not self.changes:
             return nn.Identity()
         return Projection(self) if self.dimension_change == "projection" else OptionA(self)
@@ -34,10 +37,10 @@ class UnitShape:
 
 @final
 class OptionA(nn.Module):
-    """v1's option A: every stride-th pixel, with zeros for the added channels.
+    """v1's option A: subsampling, and zeros in the added channels.
 
-    `zero_pad` appends the zeros, `zero_pad_both_sides` puts half before and half after, `average_pool` appends them
-    to stride × stride means in place of every stride-th pixel.
+    `zero_pad` takes every stride-th pixel and appends the zero channels. `zero_pad_both_sides` puts half of the zero
+    channels before x and half after it. `average_pool` takes stride × stride means instead of single pixels.
     """
 
     def __init__(self, unit: UnitShape) -> None:
@@ -49,16 +52,17 @@ class OptionA(nn.Module):
         self.pool = unit.dimension_change == "average_pool"
 
     def forward(self, x: Tensor) -> Tensor:
-        # Rounded up, as every stride-th pixel and a strided convolution are; at the border the mean of what is there.
+        # The size is rounded up, as in a strided convolution; a window at the border averages the pixels inside x.
         smaller = F.avg_pool2d(x, self.stride, ceil_mode=True) if self.pool else x[:, :, :: self.stride, :: self.stride]
         return F.pad(smaller, self.padding)
 
 
 @final
 class Projection(nn.Sequential):
-    """v1's option B, eq. 2: a strided 1×1 convolution, and batch normalisation where F ends in one.
+    """v1's option B, eq. 2: a strided 1×1 convolution, and batch normalisation if F ends in batch normalisation.
 
-    So a pre-activation unit, whose F ends in a convolution, has none, as in the released code.
+    F of a pre-activation unit ends in a convolution, so its projection has no batch normalisation, as in the released
+    code.
     """
 
     def __init__(self, unit: UnitShape) -> None:

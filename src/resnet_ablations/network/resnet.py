@@ -1,4 +1,4 @@
-"""The residual networks of v1 and v2: a stem, stages of residual units, global pooling, a classifier."""
+"""The residual networks of v1 and v2: a stem, stages of residual units, global average pooling, a classifier."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,14 +26,18 @@ class Stem:
 
 @final
 class ResNet(nn.Module):
-    """N × channels × H × W float images to N × classes logits.
+    """A residual network: N × channels × H × W float images to N × classes logits.
 
-    The stages have `units` units and `widths`; from the second on, the first unit of a stage halves the feature map.
-    `varied_units` says which units get `shortcut`: all of them, or only those that keep their input's shape, the
-    others then adding `dimension_change`'s x. With pre-activation, the units that change dimensions by a projection
-    (or, by `shared_preactivation`, by any means) activate x before the split. Every convolution is He-initialised
-    (`init`: by fan-in or fan-out) and has no bias, γ = 1, β = 0; the classifier keeps torch's own initialisation with
-    a zero bias. `recompute` saves memory and changes no number.
+    Stage i has `units[i]` units of `widths[i]` channels; from the second stage on, the first unit of a stage halves
+    the feature map.
+
+    - `varied_units`: the units that get `shortcut`. "all", or "same_shape": only the units that keep the shape of
+      their input; the other units then add x, mapped by `dimension_change`.
+    - `shared_preactivation`: the units whose shortcut reads the pre-activated x. "projections": the units that change
+      dimensions by a projection; "dimension_changes": all units that change dimensions.
+    - Initialisation: He's for every convolution, by fan-in or fan-out (`init`); no bias in convolutions; γ = 1, β = 0;
+      torch's default for the classifier, with a zero bias.
+    - `recompute` saves memory and changes no number.
     """
 
     def __init__(
@@ -75,7 +79,7 @@ class ResNet(nn.Module):
                 varied = varied_units == "all" or not shape.changes
                 layers.append(
                     ResidualUnit(
-                        # The stem has done the first unit's.
+                        # The stem has already applied the first activation.
                         first=activations(placement.first, in_channels) if layers else [],
                         shared=shares and shape.changes,
                         branch=branch.build(shape, placement),
@@ -105,7 +109,10 @@ class ResNet(nn.Module):
 
 
 def equal_stages(depth: int, layers: int, stages: int) -> list[int]:
-    """The n, n, … of depth = stages·layers·n + 2, layers of weights in a unit; raise `ValueError` for other depths."""
+    """Return [n, n, …], the units of each stage, for depth = stages·layers·n + 2.
+
+    `layers` is the number of weight layers in a unit. Raise `ValueError` if no n fits the depth.
+    """
     step = stages * layers
     n, rest = divmod(depth - 2, step)
     if rest or n < 1:
@@ -114,5 +121,5 @@ def equal_stages(depth: int, layers: int, stages: int) -> list[int]:
 
 
 def parameter_count(network: nn.Module) -> int:
-    """The number of learnt parameters, BN's γ and β counted."""
+    """Return the number of trainable parameters, including BN's γ and β."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -1,16 +1,16 @@
-"""The shortcuts of v2, Fig. 2: each class owns one way to merge a unit's input x with its residual F(x).
+"""The shortcuts of v2, Fig. 2: each class is one way to merge a unit's input x with its residual F(x).
 
-A shortcut is called as `shortcut(x, residual) -> y`:
+The call is `shortcut(x, residual) -> y`:
 
 - x: the unit's input, N × in_channels × H × W;
 - residual: F(x), N × out_channels × H/stride × W/stride;
-- y: their merge, of the residual's shape, before the activation that follows the addition.
+- y: the merged signal in the shape of the residual, before the activation that follows the addition.
 
-Where h(x) "is" x, the shape of F(x) may differ from that of x (the units that increase dimensions); `unit.match()` is
-v1's option A or B for that, and the identity everywhere else.
+In units that increase dimensions, F(x) differs from x in shape; there `unit.match()` is option A or B of v1, in all
+other units it is the identity.
 
-To add one, write a final class here and one file in `conf/shortcut/`: the keyword-only parameters of its constructor
-are its settings, and their annotations say what is allowed.
+To add a shortcut, write a final class here and one file in `conf/shortcut/`: the keyword-only parameters of the
+constructor are the settings, and their annotations give the allowed values.
 """
 
 from abc import ABC, abstractmethod
@@ -25,17 +25,17 @@ from resnet_ablations.network.dimensions import UnitShape
 
 
 class Shortcut(nn.Module, ABC):
-    """How a residual unit joins its input and its residual."""
+    """The merge of a residual unit's input and residual."""
 
     @abstractmethod
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        """Merge x and F(x) (see the module's docstring for the shapes)."""
+        """Return the merge of x and F(x); the module's docstring gives the shapes."""
 
     def initialise(self) -> None:
-        """Set what He initialisation of every convolution does not."""
+        """Initialise the parameters whose start values are not He's; called after He initialisation of all layers."""
 
     def undecayed(self) -> Iterator[nn.Parameter]:
-        """The parameters that weight decay spares."""
+        """Yield the parameters without weight decay."""
         return iter(())
 
 
@@ -53,7 +53,7 @@ class Identity(Shortcut):
 
 @final
 class Plain(Shortcut):
-    """No shortcut, v1's plain net: y = F(x), where dimensions change too."""
+    """No shortcut, as in the plain nets of v1: y = F(x), also in units that change dimensions."""
 
     def __init__(self, unit: UnitShape) -> None:
         super().__init__()
@@ -77,7 +77,10 @@ class ConstantScaling(Shortcut):
 
 
 class Gate(nn.Module):
-    """g(x) = σ(W_g x + b_g), a 1×1 convolution of the unit's input; with batch normalisation b_g is its β."""
+    """g(x) = σ(W_g x + b_g): a 1×1 convolution of the unit's input and a sigmoid.
+
+    N × in_channels × H × W to N × out_channels × H/stride × W/stride. With batch normalisation, its β is b_g.
+    """
 
     def __init__(
         self,
@@ -96,30 +99,30 @@ class Gate(nn.Module):
 
     @property
     def bias(self) -> nn.Parameter:
-        """b_g, out_channels."""
+        """b_g, a vector of out_channels values."""
         bias = self.conv.bias if self.conv.bias is not None else self.normalise.bias
         assert isinstance(bias, nn.Parameter)
         return bias
 
     def initialise(self) -> None:
-        """b_g, and the weights where they are not He's."""
+        """Set b_g to `gate_bias`, and W_g to zero if `gate_weights` is "zero"."""
         nn.init.constant_(self.bias, self.gate_bias)
         if self.gate_weights == "zero":
             nn.init.zeros_(self.conv.weight)
 
     def undecayed(self) -> Iterator[nn.Parameter]:
-        """b_g, unless it decays."""
+        """Yield b_g if it has no weight decay."""
         if not self.decay_gate_bias:
             yield self.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        # In bf16 1 − σ(−7) is 1: the merge needs the gate in float32, also where convolutions are bf16.
+        # In bf16 1 − σ(−7) is 1, so the merge needs the gate in float32 even if convolutions compute in bf16.
         return torch.sigmoid(self.normalise(self.conv(x)).float())
 
 
 @final
 class ExclusiveGating(Shortcut):
-    """Fig. 2c, the Highway Network's: y = (1 − g(x))·x + g(x)·F(x); b_g = `gate_bias` at the start."""
+    """Fig. 2c, as in Highway Networks: y = (1 − g(x))·x + g(x)·F(x); b_g starts at `gate_bias`."""
 
     def __init__(
         self,
@@ -147,7 +150,7 @@ class ExclusiveGating(Shortcut):
 
 @final
 class ShortcutOnlyGating(Shortcut):
-    """Fig. 2d: y = (1 − g(x))·x + F(x); b_g = `gate_bias` at the start."""
+    """Fig. 2d: y = (1 − g(x))·x + F(x); b_g starts at `gate_bias`."""
 
     def __init__(
         self,
@@ -174,7 +177,7 @@ class ShortcutOnlyGating(Shortcut):
 
 @final
 class Conv1x1(Shortcut):
-    """Fig. 2e: y = W x + F(x), a 1×1 convolution (strided where dimensions change), with BN after it or without."""
+    """Fig. 2e: y = W x + F(x); W is a 1×1 convolution with the unit's stride, followed by BN if `batch_norm`."""
 
     def __init__(self, unit: UnitShape, *, batch_norm: bool) -> None:
         super().__init__()
@@ -189,8 +192,9 @@ class Conv1x1(Shortcut):
 class Dropout(Shortcut):
     """Fig. 2f: y = dropout(x) + F(x).
 
-    Not `inverted`, as v2's text has it: in training each value of x is kept with probability 1 − rate and otherwise
-    zero, an expectation of (1 − rate)·x, by which x is scaled in evaluation. `inverted` divides both by (1 − rate).
+    Not `inverted`, as in the text of v2: training keeps each value of x with probability 1 − rate and sets the others
+    to zero, so that the expectation is (1 − rate)·x; evaluation multiplies x by 1 − rate. `inverted`: training divides
+    the kept values by 1 − rate, and evaluation leaves x unchanged.
     """
 
     def __init__(self, unit: UnitShape, *, rate: Annotated[float, Gt(0), Lt(1)], inverted: bool) -> None:
@@ -200,6 +204,6 @@ class Dropout(Shortcut):
         self.scale = 1.0 if inverted else 1 - rate
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        # Masks are drawn in the order of memory: channels last, so that they are the same whatever x's order is.
+        # torch draws a mask in memory order; channels last gives the same mask for every memory format of x.
         kept = self.dropout(self.match(x).contiguous(memory_format=torch.channels_last))
         return self.scale * kept + residual

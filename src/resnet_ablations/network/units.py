@@ -15,7 +15,7 @@ Activation = Literal["bn", "relu"]
 
 
 def odd(size: int) -> bool:
-    """Return whether a kernel of this size has a centre, so that padding can keep the size of the feature map."""
+    """Return whether the kernel size is odd, so that padding can keep the size of the feature map."""
     return size % 2 == 1
 
 
@@ -42,10 +42,10 @@ class Placement:
 
 @dataclass(frozen=True)
 class Branch:
-    """Which convolutions F is, by their kernel sizes: basic (3, 3), bottleneck (1, 3, 1), single (3,).
+    """The convolutions of F, by kernel size: basic (3, 3), bottleneck (1, 3, 1), single (3,).
 
-    All have the stage's width but the last, which has `expansion` times as many channels; the `strided`-th (from 0)
-    has the unit's stride.
+    Every convolution has as many output channels as the stage is wide; the last one has `expansion` times as many.
+    Convolution number `strided`, counted from 0, has the unit's stride.
     """
 
     kernels: Sequence[int]
@@ -53,7 +53,7 @@ class Branch:
     strided: int
 
     def build(self, shape: UnitShape, placement: Placement) -> nn.Sequential:
-        """F without what comes before its first weight layer."""
+        """Return F from its first weight layer on: without the placement's `first`."""
         width = shape.out_channels // self.expansion
         channels = [shape.in_channels, *[width] * (len(self.kernels) - 1), shape.out_channels]
         layers: list[nn.Module] = []
@@ -66,8 +66,8 @@ class Branch:
 
 
 def activations(names: Sequence[Activation], channels: int) -> list[nn.Module]:
-    """The layers of one of a placement's lists."""
-    # Nobody but ReLU needs BN's output, so that may be overwritten; what else it reads may be the shortcut's x.
+    """Return the layers of one list of a placement."""
+    # Only ReLU reads BN's output, so ReLU may overwrite it; any other input may also be the shortcut's x.
     return [
         nn.BatchNorm2d(channels) if name == "bn" else nn.ReLU(inplace=before == "bn")
         for before, name in pairwise([None, *names])
@@ -75,16 +75,16 @@ def activations(names: Sequence[Activation], channels: int) -> list[nn.Module]:
 
 
 def convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution without bias, padded so that stride 1 keeps the size."""
+    """Return a convolution without bias, padded so that stride 1 keeps the feature map's size."""
     return nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
 
 
 @final
 class ResidualUnit(nn.Module):
-    """v2, eq. 1 and 2: y = merge(x, F(x)), then x' = f(y) with f the activation after the addition.
+    """v2, eq. 1 and 2: y = merge(x, F(x)), then x' = f(y), where f is the activation after the addition.
 
-    `first` is what pre-activation puts before F. Where it is `shared`, it comes before the split, and the shortcut
-    reads the activated x too.
+    `first` is the pre-activation before F. If it is `shared`, it comes before the split, so that the shortcut also
+    reads the activated x.
     """
 
     def __init__(

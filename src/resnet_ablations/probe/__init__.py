@@ -1,1 +1,1 @@
-"""Looks into a network: how strongly its layers respond."""
+"""Measurements inside a network: its layers, their responses, and the signal that its shortcuts carry."""

@@ -1,4 +1,4 @@
-"""What a network does to its images, layer by layer."""
+"""The layers of a network in the order in which it applies them."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer as it is applied."""
+    """One layer of a network, as applied to an image."""
 
     name: str
-    """The module's, `units.3.branch.0`."""
+    """The module's name, such as `units.3.branch.0`."""
     operation: str
-    """`3×3 convolution`, `batch normalisation`, `ReLU`; torch's name for whatever else there is."""
+    """`3×3 convolution`, `batch normalisation`, `identity`; for other layers torch's class name, such as `ReLU`."""
     output: str
-    """Its shape for one image: `16×8×8`."""
+    """The output's shape for one image, such as `16×8×8`."""
     parameters: int
 
 
 def layers(network: nn.Module, images: Tensor) -> list[Layer]:
-    """Every layer without layers of its own, in the order of their use; the addition of a unit is none.
+    """Return every module without submodules, in the order of the forward pass; a unit's addition is no module.
 
-    The network is called as in evaluation, and left in the mode that it was in.
+    Call the network on N × C × H × W images in evaluation mode, and restore its mode.
     """
     found: list[Layer] = []
     was_training = network.training

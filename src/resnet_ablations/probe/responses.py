@@ -1,4 +1,4 @@
-"""v1, section 4.2 and Fig. 7: how strongly each layer responds."""
+"""The strength of each layer's response: v1, section 4.2 and Fig. 7."""
 
 import statistics
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ from torch import Tensor, nn
 
 
 class Response:
-    """The standard deviation of one layer's responses, over images, channels and positions together."""
+    """The standard deviation of one layer's responses, over all images, channels and positions."""
 
     def __init__(self, layer: str) -> None:
         self.layer = layer
         self.totals = torch.zeros(3, dtype=torch.float64)
-        """The sum of all values, that of their squares, and their number: those of several devices add up."""
+        """The sum of all values, the sum of their squares, and their number; totals of several devices can be added."""
 
     def add(self, responses: Tensor) -> None:
-        """Count in the layer's responses to a batch, N × C × H × W."""
+        """Add the layer's responses to a batch, N × C × H × W."""
         values = responses.detach().double()
         number = values.new_tensor(values.numel())
         self.totals = self.totals.to(values.device) + torch.stack([values.sum(), values.square().sum(), number])
 
     @property
     def std(self) -> float:
-        """About the mean of all."""
+        """The standard deviation about the mean of all values."""
         *sums, number = self.totals.tolist()
         mean, square = (total / number for total in sums)
         return max(0.0, square - mean**2) ** 0.5
@@ -33,10 +33,10 @@ class Response:
 
 @contextmanager
 def recorded_responses(network: nn.Module) -> Iterator[list[Response]]:
-    """The responses of every 3×3 convolution, in the network's order, to what it is called with inside.
+    """Record the responses of every 3×3 convolution, in the network's order, while the context lasts.
 
-    A convolution's response is its output after batch normalisation and before ReLU or the addition; where no batch
-    normalisation follows, as after a pre-activation unit's last convolution, it is the output itself.
+    A convolution's response is its output after batch normalisation and before ReLU or the addition. If no batch
+    normalisation follows, as after the last convolution of a pre-activation unit, the response is the output itself.
     """
     responses, hooks = [], []
     for name, layer in _layers(network):
@@ -51,7 +51,7 @@ def recorded_responses(network: nn.Module) -> Iterator[list[Response]]:
 
 
 def _layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Each 3×3 convolution's name, and the layer whose output is its response."""
+    """Return the name of each 3×3 convolution, and the layer whose output is its response."""
     found: list[tuple[str, nn.Module]] = []
     for name, parent in network.named_modules():
         if not isinstance(parent, nn.Sequential):
@@ -63,7 +63,7 @@ def _layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def summary(responses: list[Response]) -> dict[str, float]:
-    """Mean, median and maximum over the layers, as metrics of a run; none for a network without such layers."""
+    """Return the mean, median and maximum over the layers, as metrics of a run; {} if there are no layers."""
     if not responses:
         return {}
     deviations = [response.std for response in responses]
