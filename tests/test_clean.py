@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnet_ablations import clean
-from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import RunFolder, Status
 
 KEYS = (
@@ -81,7 +81,7 @@ def test_a_run_that_is_being_trained_stays_and_the_others_with_it(
 ) -> None:
     folder = RunFolder(tmp_path, KEYS[1])
     folder.set_status(Status(outcome="running", iteration=1, iterations=6))
-    with Claim(folder.path), pytest.raises(SystemExit) as end:
+    with RunLock(folder.path), pytest.raises(SystemExit) as end:
         cleaned("y\n", "*")
     assert end.value.code == 2
     assert f"{KEYS[1]}: running; stop it first" in capsys.readouterr().err

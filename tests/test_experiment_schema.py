@@ -85,8 +85,11 @@ TWO_COLUMNS = {"columns": [{"id": "error"}, {"id": "other"}], "figures": []}
         ({"scales": {"huge": {"seeds": [0]}}}, "scale 'huge' is none of quick, small, early, paper"),
         ({"scales": {"quick": {"seeds": []}}}, "seeds"),
         ({"scales": {"quick": {}}}, "seeds"),
-        ({"scales": {"quick": {"seeds": [0], "instead": {"network=resnet110": "network=resnet56"}}}}, "instead"),
-        ({"scales": {"quick": {"seeds": [0], "instead": ["network=resnet110"]}}}, "instead"),
+        (
+            {"scales": {"quick": {"seeds": [0], "replacements": {"network=resnet110": "network=resnet56"}}}},
+            "replacements",
+        ),
+        ({"scales": {"quick": {"seeds": [0], "replacements": ["network=resnet110"]}}}, "replacements"),
         ({"scales": {"early": {"seeds": [0], "prefix_of": "paper", "iterations": 5}}}, "unknown scale 'paper'"),
         ({"scales": {"paper": {"seeds": [0], "prefix_of": "paper"}}}, "prefix_of and iterations go together"),
         ({"scales": {"paper": {"seeds": [0], "iterations": 5}}}, "prefix_of and iterations go together"),

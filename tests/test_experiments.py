@@ -12,7 +12,7 @@ from resnet_ablations.experiments import (
     paper_curve,
     paper_responses,
 )
-from resnet_ablations.sweep.plan import Plan, plan
+from resnet_ablations.sweep.planning import Plan, plan
 
 TABLE_1 = [
     # case, Fig., on shortcut, on F, error, remark; v2, Table 1, entered a second time

@@ -7,7 +7,7 @@ import pytest
 
 from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.experiments import load_experiment
-from resnet_ablations.sweep.plan import plan
+from resnet_ablations.sweep.planning import plan
 
 PRE, BASIC, BOTTLENECK, SINGLE = "full_preactivation", [3, 3], [1, 3, 1], [3]
 

@@ -11,9 +11,9 @@ from resnet_ablations import experiments, plan, status
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
-from resnet_ablations.sweep import cost
+from resnet_ablations.sweep import estimates
 from resnet_ablations.sweep.counts import counted
 from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training.timing import StepSeconds
@@ -28,7 +28,7 @@ def says(
     """Runs one of the two in `tmp_path`, on a wide terminal, and returns what it said on stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(cost, "step_seconds", lambda *_: StepSeconds(iteration=0.5, test_image=0.0))
+    monkeypatch.setattr(estimates, "step_seconds", lambda *_: StepSeconds(iteration=0.5, test_image=0.0))
 
     def run(main: Callable[[], None], *arguments: str) -> tuple[str, str]:
         monkeypatch.setattr(sys, "argv", ["command", *arguments])
@@ -85,7 +85,7 @@ def test_a_plan_says_what_the_missing_runs_cost(
     assert "GPU-hours at 5 TFLOP/s, assumed" in line(said, "to train: 2 runs")
     here = line(said, "on this machine")
     assert "about 6.8 min, 2 runs at once (from a few timed steps of each of 1 networks" in here
-    assert f"disk: up to {cost.disk_bytes(runs[1:], 2) / 1e6:.1f} MB" in said
+    assert f"disk: up to {estimates.disk_bytes(runs[1:], 2) / 1e6:.1f} MB" in said
     assert told == "", "it was quick"
     for run in runs[1:]:
         finish(run, Path("results"))
@@ -131,7 +131,7 @@ def test_a_plan_goes_on_where_a_network_cannot_be_timed(
             raise MemoryError
         return StepSeconds(1.0, 0.0)
 
-    monkeypatch.setattr(cost, "step_seconds", step_seconds)
+    monkeypatch.setattr(estimates, "step_seconds", step_seconds)
     said, _ = says(plan.main, "schedule.iterations=6", "network.depth=8,14")
     assert "about 6 s" in line(said, "on this machine")
     assert line(said, "too little memory").startswith("resnet14-")
@@ -146,7 +146,7 @@ def test_a_plan_for_a_gpu_that_is_elsewhere(
     def step_seconds(*_: object) -> StepSeconds:
         raise UserError("trainer.accelerator=gpu: there is no CUDA GPU here")
 
-    monkeypatch.setattr(cost, "step_seconds", step_seconds)
+    monkeypatch.setattr(estimates, "step_seconds", step_seconds)
     said, _ = says(plan.main, *TINY, "trainer=gpu")
     assert "no CUDA GPU here" in line(said, "on this machine")
     assert "disk: up to" in said
@@ -198,7 +198,7 @@ columns:
   - {{id: test, overrides: {shallow}}}
   - {{id: train, overrides: {shallow}, metric: train_error}}
   - {{id: deep, overrides: {deep}}}
-scales: {{quick: {{seeds: [0], instead: {{shortcut=dropout: [shortcut=identity], shortcut=conv1x1: null}}}}}}
+scales: {{quick: {{seeds: [0], replacements: {{shortcut=dropout: [shortcut=identity], shortcut=conv1x1: null}}}}}}
 rows:
   - {{id: first, labels: [a], configurations: [[shortcut=identity]], cells: {{test: {{}}, train: {{}}, deep: {{}}}}}}
   - {{id: second, labels: [b], configurations: [[shortcut=dropout]], cells: {{test: {{}}}}}}
@@ -234,7 +234,7 @@ def test_status(says: Callable[..., tuple[str, str]], config: Callable[..., RunC
     ):
         RunFolder(tmp_path / "results", run.key).start(run.as_dict())
         RunFolder(tmp_path / "results", run.key).set_status(state)
-    with Claim(running.folder.path):
+    with RunLock(running.folder.path):
         said, _ = says(status.main)
     table = said[: said.index("\n\n")]
     for key, parts in (
@@ -257,7 +257,7 @@ def test_status_fits_80_columns(says: Callable[..., tuple[str, str]], tmp_path: 
     folder.set_status(
         Status(outcome="running", iteration=63_999, iterations=64_000, images_per_second=12_345, seconds_left=90_000)
     )
-    with Claim(folder.path):
+    with RunLock(folder.path):
         said, _ = says(status.main)
     assert max(map(len, said.splitlines())) <= 80
     assert all(part in said for part in ("63999/64000", "12,345", "1 day, 1:00:00"))

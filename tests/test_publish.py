@@ -13,7 +13,7 @@ from resnet_ablations.results.curve import CurveFile, CurveRow
 from resnet_ablations.results.frames import load_curves, load_responses, load_results
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps, save_sweep
-from resnet_ablations.sweep.plan import Job, Plan, plan
+from resnet_ablations.sweep.planning import Job, Plan, plan
 
 RESPONSES = "layer,name,std\n1,stem,2.065\n"
 
@@ -78,7 +78,7 @@ def test_finished_runs_of_the_tables_are_published(published: Path, planned: Pla
     (kept,) = load_sweeps(published)
     assert planned.record is not None
     assert (kept.name, kept.cells, kept.seeds) == ("shortcuts-quick", planned.record.cells, [0])
-    assert kept.instead == planned.record.instead
+    assert kept.replacements == planned.record.replacements
     assert reported[0] == published
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.paths import default_results
-from resnet_ablations.results.claims import Claim, Claimed
+from resnet_ablations.results.locks import RunLock, RunLocked
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.results.states import State
-from resnet_ablations.sweep.progress import state_table
+from resnet_ablations.sweep.monitor import state_table
 from resnet_ablations.sweep.squeue import states_of
 
 
@@ -52,11 +52,11 @@ def named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
 def remove(folder: RunFolder) -> None:
     """Remove a run; cut short, it is one without a result. Raise `UserError` if somebody has begun to train it."""
     try:
-        with Claim(folder.path):
+        with RunLock(folder.path):
             folder.discard_result()
             shutil.rmtree(folder.path)
-    except Claimed as claimed:
-        raise UserError(f"{folder.key}: {claimed}; it stays") from None
+    except RunLocked as locked:
+        raise UserError(f"{folder.key}: {locked}; it stays") from None
 
 
 def _busy(state: State) -> str:

@@ -43,14 +43,15 @@ class _Strict(BaseModel):
 class Scale(_Strict):
     """How big the experiment is run.
 
-    `instead` says what stands here for an override of the paper's setting (`network=resnet110: [network=resnet56]`);
-    null leaves out every cell that has it. `prefix_of` names another scale whose setting this one shares but stops
-    after `iterations`, so that a finished run of that scale serves here too.
+    `replacements` maps an override of the paper's setting to the overrides used at this scale, for example
+    `network=resnet110: [network=resnet56]`; null leaves out every cell that has the override. `prefix_of` names another
+    scale: this scale has the same setting and stops after `iterations`, so a finished run of the other scale also
+    serves here.
     """
 
     overrides: Overrides = []
     seeds: Annotated[list[int], Field(min_length=1)]
-    instead: dict[str, Overrides | None] = {}
+    replacements: dict[str, Overrides | None] = {}
     prefix_of: str | None = None
     iterations: int | None = None
 
@@ -162,11 +163,11 @@ class Experiment(_Strict):
                 raise ValueError(f"scale {name!r} is none of {', '.join(SCALES)}")
             if scale.prefix_of is not None and scale.prefix_of not in self.scales:
                 raise ValueError(f"scale {name!r} is a prefix of unknown scale {scale.prefix_of!r}")
-            if idle := set(scale.instead) - self._said():
-                raise ValueError(f"scale {name!r} has something instead of what is nowhere said: {sorted(idle)}")
+            if unused := set(scale.replacements) - self._all_overrides():
+                raise ValueError(f"scale {name!r} replaces overrides that no row, column or cell has: {sorted(unused)}")
         return self
 
-    def _said(self) -> set[str]:
+    def _all_overrides(self) -> set[str]:
         """Every override of the experiment, its scales, columns, rows and cells."""
         lists = [self.overrides, *(scale.overrides for scale in self.scales.values())]
         lists += [column.overrides for column in self.columns]

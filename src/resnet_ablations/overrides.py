@@ -33,7 +33,7 @@ SWEEP_KEYS = ("experiment", "scale", "rows", "columns", "sweep")
 
 
 class SweepSettings(Settings):
-    """`sweep` of train.yaml: what becomes of the other runs when one fails, and of those that died without a word."""
+    """`sweep` of train.yaml: what happens to the other runs when one fails, and how often a killed run is retried."""
 
     fail_fast: bool
     retries: Annotated[int, Ge(0)]

@@ -13,15 +13,15 @@ from resnet_ablations.overrides import check_options
 from resnet_ablations.results.provenance import same_code
 from resnet_ablations.results.states import State
 from resnet_ablations.results.sweeps import SweepPlan
-from resnet_ablations.sweep.cost import (
+from resnet_ablations.sweep.estimates import (
     GPU_FLOPS,
     disk_bytes,
     hours_at_assumed_rate,
     multiply_adds_left,
     time_left,
 )
-from resnet_ablations.sweep.plan import Job, plan
-from resnet_ablations.sweep.run import result_of
+from resnet_ablations.sweep.planning import Job, plan
+from resnet_ablations.sweep.run_sweep import result_of
 from resnet_ablations.sweep.slots import checked_runs_per_device, slots_for
 from resnet_ablations.sweep.squeue import states_of
 

@@ -9,7 +9,7 @@ from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.paths import default_results
 from resnet_ablations.report.build import build
-from resnet_ablations.results.files import write_atomically
+from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.keys import is_location, without_locations
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep

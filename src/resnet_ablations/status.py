@@ -7,7 +7,7 @@ from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.paths import default_results
 from resnet_ablations.results.run_folder import RunFolder
-from resnet_ablations.sweep.progress import state_table
+from resnet_ablations.sweep.monitor import state_table
 from resnet_ablations.sweep.squeue import states_of
 
 WIDTH = 80

@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked, compose
-from resnet_ablations.results.claims import Claimed
-from resnet_ablations.results.files import room_in
+from resnet_ablations.results.atomic_write import reporting_full_disk
+from resnet_ablations.results.locks import RunLocked
 from resnet_ablations.results.states import state_of
-from resnet_ablations.sweep.plan import Plan, plan
+from resnet_ablations.sweep.planning import Plan, plan
 from resnet_ablations.training.stopping import Interrupted
 
 
@@ -36,8 +36,8 @@ def _train(config: DictConfig) -> float | None:
         except RankFailed as error:
             print(f"{run.key}: failed: {str(error).splitlines()[0]}; see {run.folder.log}")
             raise SystemExit(1) from None
-        except Claimed as claimed:
-            print(f"{run.key}: {claimed}; nothing is left to do here")
+        except RunLocked as locked:
+            print(f"{run.key}: {locked}; nothing is left to do here")
             raise SystemExit(1) from None
         except Interrupted as end:
             state = state_of(run.folder)
@@ -73,7 +73,7 @@ def _report(planned: Plan) -> None:
 
     results = Path(planned.jobs[0].config.paths.results)
     if planned.record is not None:
-        with room_in(results):
+        with reporting_full_disk(results):
             build(results, planned.record.name, standard_console())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from commands import HERE, ROOT, Command, Starter
 from observing import numbers
 
-from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 
@@ -99,8 +99,8 @@ class Sweeps:
 
     def owners(self) -> dict[str, int]:
         """The processes that train, by run."""
-        claims = {folder.key: Claim(folder.path).owner() for folder in self.runs}
-        return {key: owner.pid for key, owner in claims.items() if owner is not None}
+        owners = {folder.key: RunLock(folder.path).owner() for folder in self.runs}
+        return {key: owner.pid for key, owner in owners.items() if owner is not None}
 
     def rows(self) -> int:
         """The lines of all curves: how far the sweep is."""

@@ -45,11 +45,11 @@ class Killer:
     def _injected(self, once: Any) -> list[dict[str, Any]]:
         """In two of three sweeps, a death at one of the first operations on files of a kind."""
         draw, common = self.draw, {"once": str(once)}
-        match draw.choice(["none", "write", "torn claim", "sweep"]):
+        match draw.choice(["none", "write", "torn lock", "sweep"]):
             case "write":
                 do, name, nth = draw.choice(["kill", "tear"]), draw.choice(WRITES), draw.randint(1, 3)
                 return [common | {"event": "os.rename", "name": name, "nth": nth if "*" in name else 1, "do": do}]
-            case "torn claim":
+            case "torn lock":
                 return [common | {"event": "open", "name": "claim.json", "do": "tear"}]
             case "sweep":
                 return [common | {"event": "any", "name": "*", "nth": draw.randint(1, 9), "of": "sweep", "do": "kill"}]

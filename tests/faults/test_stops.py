@@ -17,7 +17,7 @@ from observing import wait_until
 from sweeps import HOW, ONE, Sweeps
 
 from resnet_ablations.results.run_folder import RunFolder
-from resnet_ablations.sweep.progress import Progress
+from resnet_ablations.sweep.monitor import SweepMonitor
 
 pytestmark = pytest.mark.xdist_group("faults")
 
@@ -160,6 +160,6 @@ def test_the_cursor_comes_back_even_if_the_signal_comes_while_the_table_is_drawn
     with Path(terminal.path).open("w") as screen:
         monkeypatch.setattr(sys, "stdout", screen)
         monkeypatch.setenv("TERM", "xterm")
-        with Progress([RunFolder(tmp_path, "a")]) as progress, progress._console:
+        with SweepMonitor([RunFolder(tmp_path, "a")]) as progress, progress._console:
             progress.close()
             wait_until(lambda: SHOW_CURSOR in terminal.shown)

@@ -15,7 +15,7 @@ from resnet_ablations.overrides import compose
 from resnet_ablations.publish import _copy_run
 from resnet_ablations.results.keys import is_location
 from resnet_ablations.results.run_folder import RunFolder
-from resnet_ablations.sweep.plan import plan
+from resnet_ablations.sweep.planning import plan
 from resnet_ablations.train import main
 from resnet_ablations.training.run import train_run
 

@@ -12,7 +12,7 @@ from observing import wait_until
 from trained import STEPS, crashed, points
 
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.training.run import train_run
 
@@ -124,7 +124,7 @@ def test_a_run_by_its_name_whatever_it_was_trained_with_but_none_that_is_under_w
 ) -> None:
     failed, other = folders[1:]
     failed.set_status(Status(outcome="running", iteration=5, iterations=6))
-    with Claim(failed.path):
+    with RunLock(failed.path):
         ended = sync("*-s[12]")
     assert ended.returncode == 0
     assert f"[1/2] {failed.key}: running, left for later\n[2/2] {other.key}: finished, uploaded" in ended.stdout

@@ -32,10 +32,10 @@ def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
     def make(
         text: str,
         curves: Mapping[str, Mapping[float, float]] | None = None,
-        instead: Mapping[str, object] | None = None,
+        replacements: Mapping[str, object] | None = None,
     ) -> MadeUp:
         (folder / "curves").mkdir(parents=True, exist_ok=True)
-        scales = SCALES | {"small": {"seeds": [0], "instead": instead or {}}}
+        scales = SCALES | {"small": {"seeds": [0], "replacements": replacements or {}}}
         shared = {"title": "A title", "source": "the source", "caption": "What it shows.", "scales": scales}
         (folder / "declared.yaml").write_text(
             yaml.safe_dump(shared | yaml.safe_load(text), sort_keys=False), encoding="utf-8"

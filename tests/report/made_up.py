@@ -50,7 +50,7 @@ class MadeUp:
             experiment=self.experiment.name,
             scale=scale,
             overrides=list(overrides),
-            instead=self.experiment.scales[scale].instead,
+            replacements=self.experiment.scales[scale].replacements,
             seeds=list(seeds),
             cells=cells,
             configurations=configurations,
@@ -61,11 +61,11 @@ class MadeUp:
     def overrides(self, scale: str, cell_id: str) -> list[list[str]]:
         """Of each configuration of the cell; none where the scale leaves it out."""
         row, column, cell = self._cell(cell_id)
-        instead = self.experiment.scales[scale].instead
+        replacements = self.experiment.scales[scale].replacements
         found = []
         for lines in row.configurations:
             said = [*column.overrides, *lines, *cell.overrides]
-            replaced = [instead.get(line, [line]) for line in said]
+            replaced = [replacements.get(line, [line]) for line in said]
             if None in replaced:
                 return []
             found.append([line for others in replaced for line in others or ()])

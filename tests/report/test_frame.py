@@ -61,7 +61,7 @@ def test_what_is_damaged_is_left_out_and_named(made_up: MadeUp) -> None:
 
 
 def test_a_cell_that_is_not_run_has_one_row_that_says_why(declare: Declare) -> None:
-    made_up = declare(declared.METHODS, instead={"network.depth=164": None})
+    made_up = declare(declared.METHODS, replacements={"network.depth=164": None})
     plan = made_up.plan("small")
     made_up.run("r1001/c10", 5.0, scale="small")
     cells = load_cells(made_up.path)

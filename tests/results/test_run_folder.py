@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resnet_ablations.results.claims import Owner
+from resnet_ablations.results.locks import Owner
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 
 KEY = "resnet8-identity-digits-1a2b3c4d-s3"
@@ -166,7 +166,7 @@ def test_a_run_that_starts_again_forgets_the_responses_of_before(folder: RunFold
 
 
 def test_nobody_clears_away_what_another_process_is_writing(folder: RunFolder) -> None:
-    """Two sweeps started at the same moment: the second may have looked before the first had its claim."""
+    """Two sweeps started at the same moment: the second may have looked before the first had its lock."""
     half_written = folder.path / ".checkpoint-00000002-0123.pt.x1y2"
     half_written.write_bytes(b"half")
     configuration = folder.config.read_text()

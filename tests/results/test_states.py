@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.states import State, state_of
 
@@ -33,8 +33,8 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 @pytest.fixture
-def claimed(folder: RunFolder) -> Iterator[RunFolder]:
-    with Claim(folder.path):
+def locked(folder: RunFolder) -> Iterator[RunFolder]:
+    with RunLock(folder.path):
         yield folder
 
 
@@ -46,10 +46,10 @@ def test_a_configuration_alone_is_missing_too(folder: RunFolder) -> None:
     assert state_of(folder) == State("missing")
 
 
-def test_a_result_is_the_last_word(claimed: RunFolder) -> None:
-    claimed.finish(Result.model_validate(RESULT | ERRORS | {"outcome": "finished"}))
-    claimed.set_status(RUNNING)
-    state = state_of(claimed)
+def test_a_result_is_the_last_word(locked: RunFolder) -> None:
+    locked.finish(Result.model_validate(RESULT | ERRORS | {"outcome": "finished"}))
+    locked.set_status(RUNNING)
+    state = state_of(locked)
     assert (state.outcome, state.done, state.iteration, state.test_error) == ("finished", True, 6, 14.0)
 
 
@@ -59,29 +59,34 @@ def test_a_divergence_is_done(folder: RunFolder) -> None:
     assert (state.outcome, state.done, state.test_error) == ("diverged", True, None)
 
 
-def test_one_with_an_owner_is_running(claimed: RunFolder) -> None:
-    claimed.set_status(RUNNING)
-    claimed.write_checkpoint(3, b"weights")
-    state = state_of(claimed)
-    assert (state.outcome, state.died, state.iteration, state.resumable_from) == ("running", False, 4, 3)
+def test_one_with_an_owner_is_running(locked: RunFolder) -> None:
+    locked.set_status(RUNNING)
+    locked.write_checkpoint(3, b"weights")
+    state = state_of(locked)
+    assert (state.outcome, state.killed, state.iteration, state.resumable_from) == ("running", False, 4, 3)
     assert (state.images_per_second, state.seconds_left) == (99.0, 2.0)
 
 
 def test_one_without_an_owner_has_died(folder: RunFolder) -> None:
     folder.set_status(RUNNING)
     state = state_of(folder)
-    assert (state.outcome, state.died, state.seconds_left) == ("failed", True, None)
+    assert (state.outcome, state.killed, state.seconds_left) == ("failed", True, None)
 
 
 @pytest.mark.parametrize("outcome", ["failed", "interrupted"])
 def test_what_it_said_itself_is_no_death(folder: RunFolder, outcome: str) -> None:
     folder.set_status(RUNNING.model_copy(update={"outcome": outcome, "reason": "its own"}))
     state = state_of(folder)
-    assert (state.outcome, state.died, state.reason) == (outcome, False, "its own")
+    assert (state.outcome, state.killed, state.reason) == (outcome, False, "its own")
+
+
+def test_a_status_of_an_earlier_version_is_read(folder: RunFolder) -> None:
+    (folder.path / "status.json").write_text('{"outcome": "failed", "iteration": 4, "iterations": 6, "died": true}')
+    assert state_of(folder).killed
 
 
 @pytest.mark.parametrize(
-    ("said", "queue", "outcome", "died"),
+    ("said", "queue", "outcome", "killed"),
     [
         ("queued", ["7_1"], "queued", False),
         ("queued", [], "interrupted", False),
@@ -93,21 +98,21 @@ def test_what_it_said_itself_is_no_death(folder: RunFolder, outcome: str) -> Non
         ("failed", ["7_1"], "failed", False),
     ],
 )
-def test_what_its_job_tells(folder: RunFolder, said: str, queue: list[str] | None, outcome: str, died: bool) -> None:
+def test_what_its_job_tells(folder: RunFolder, said: str, queue: list[str] | None, outcome: str, killed: bool) -> None:
     folder.set_status(RUNNING.model_copy(update={"outcome": said, "job": "7_1"}))
     state = state_of(folder, queue)
-    assert (state.outcome, state.died, state.job) == (outcome, died, "7_1")
+    assert (state.outcome, state.killed, state.job) == (outcome, killed, "7_1")
 
 
 def test_a_run_that_ends_while_it_is_looked_at_is_not_dead(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between a look at its status and one at its owner it says that it is interrupted, and goes."""
     folder.set_status(RUNNING)
-    owner = Claim.owner
+    owner = RunLock.owner
 
-    def ends(self: Claim, jobs: object = None) -> object:
-        monkeypatch.setattr(Claim, "owner", owner)
+    def ends(self: RunLock, jobs: object = None) -> object:
+        monkeypatch.setattr(RunLock, "owner", owner)
         folder.set_status(RUNNING.model_copy(update={"outcome": "interrupted"}))
         return None
 
-    monkeypatch.setattr(Claim, "owner", ends)
+    monkeypatch.setattr(RunLock, "owner", ends)
     assert state_of(folder).outcome == "interrupted"

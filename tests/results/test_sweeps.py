@@ -14,7 +14,7 @@ PLAN: dict[str, Any] = {
     "experiment": "shortcuts",
     "scale": "quick",
     "overrides": [],
-    "instead": {"network=resnet110": ["network=resnet56"], "data=imagenet": None},
+    "replacements": {"network=resnet110": ["network=resnet56"], "data=imagenet": None},
     "seeds": [0, 1],
     "cells": {"original": {"test": ["a"], "train": ["a"]}, "gates −5": {"test": ["b", "c"], "train": []}, "others": {}},
     "configurations": {
@@ -34,6 +34,11 @@ def test_a_plan_comes_back(tmp_path: Path) -> None:
     assert [planned.iterations for planned in load_sweeps(tmp_path)[0].configurations.values()] == [900] * 3
     assert sweep_path(tmp_path, "shortcuts-quick") == tmp_path / "sweeps" / "shortcuts-quick.json"
     assert [path.name for path in (tmp_path / "sweeps").iterdir()] == ["shortcuts-quick.json"]
+
+
+def test_a_plan_of_an_earlier_version_is_read() -> None:
+    earlier = {"instead" if field == "replacements" else field: value for field, value in PLAN.items()}
+    assert SweepPlan.model_validate(earlier) == make()
 
 
 def test_plans_are_ordered_by_name_and_there_may_be_none(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: 
     assert tasks_of(job) == {}
     cluster.brake.unlink()
     said = ended(sweep, 0)
-    assert f"once more what died without a reason of its own: {run.key}" in said
+    assert f"retrying 1 killed runs: {run.key}" in said
     assert "sweep: 1 finished" in said
     assert starts(run)[0] == 0 < starts(run)[1]
     assert_same(run, undisturbed(tmp_path, 0, *ON_TWO))

@@ -7,7 +7,7 @@ import yaml
 from tiny_experiment import TINY
 
 from resnet_ablations import experiments
-from resnet_ablations.sweep.plan import Plan, _plan, plan
+from resnet_ablations.sweep.planning import Plan, _plan, plan
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from tiny_experiment import TINY, row
 
 from resnet_ablations.experiments import Experiment
-from resnet_ablations.sweep.cell_runs import CellRuns, keys_set, merged, runs_of_cells, stand_ins
+from resnet_ablations.sweep.cell_runs import CellRuns, keys_set, merged, replacements_at, runs_of_cells
 
 Lines = list[str]
 
@@ -88,9 +88,9 @@ TABLE = {
 """Two rows × two columns; one of the rows has two configurations, one of the cells an override of its own."""
 
 
-def table(instead: dict[str, Lines | None], scale: dict[str, Any] | None = None) -> dict[str, tuple[Any, ...]]:
+def table(replacements: dict[str, Lines | None], scale: dict[str, Any] | None = None) -> dict[str, tuple[Any, ...]]:
     """The cells' overrides at a scale with those stand-ins."""
-    scales = {"quick": {"seeds": [0], "instead": instead} | (scale or {})}
+    scales = {"quick": {"seeds": [0], "replacements": replacements} | (scale or {})}
     return {name: cell.own for name, cell in cells("quick", **TABLE | {"scales": scales}).items()}
 
 
@@ -147,7 +147,7 @@ def test_a_line_is_replaced_by_what_stands_for_it() -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_it_is_replaced_wherever_it_is_said_but_on_the_command_line(level: str) -> None:
     changes = levels({level: ["network=resnet110"]})
-    changes["scales"]["early"]["instead"] = {"network=resnet110": ["network=resnet20"]}
+    changes["scales"]["early"]["replacements"] = {"network=resnet110": ["network=resnet20"]}
     assert [sorted(own) for own in sole("early", **changes).own] == [["network=resnet20", "schedule.iterations=3"]]
     (own,) = sole("early", "network=resnet110", **changes).own
     assert sorted(own) == ["network=resnet110", "schedule.iterations=3"]
@@ -157,7 +157,7 @@ def test_it_is_replaced_wherever_it_is_said_but_on_the_command_line(level: str) 
 
 @pytest.mark.parametrize("line", ["network.depth=1", "network.depth=144", "network.depth", "14"])
 def test_what_stands_for_nothing_that_is_said_is_a_mistake(line: str) -> None:
-    with pytest.raises(ValueError, match=f"instead of what is nowhere said: .'{line}'"):
+    with pytest.raises(ValueError, match=f"replaces overrides .*: .'{line}'"):
         table({line: ["x=1"]})
 
 
@@ -193,8 +193,8 @@ def test_a_cell_with_a_line_for_which_nothing_stands_is_not_run(line: str, absen
 
 def test_a_line_that_another_one_overrides_is_none_of_the_cells() -> None:
     changes = levels({"experiment": ["network=resnet110", "x=1"], "column": ["network=resnet56"]})
-    for instead in (None, ["network=resnet20", "bn_batch=4"]):
-        changes["scales"]["quick"]["instead"] = {"network=resnet110": instead}
+    for replacements in (None, ["network=resnet20", "bn_batch=4"]):
+        changes["scales"]["quick"]["replacements"] = {"network=resnet110": replacements}
         assert sole("quick", **changes).own == (("x=1", "network=resnet56"),)
 
 
@@ -202,8 +202,8 @@ def test_a_prefix_scale_has_the_stand_ins_of_the_whole_and_its_own_win() -> None
     whole = {"network.depth=8": ["network.depth=20"], "network.depth=14": None, "shortcut=identity": ["shortcut=a"]}
     own = {"network.depth=14": ["network.depth=32"], "shortcut=identity": ["shortcut=b"], "shortcut.rate=0.5": None}
     scales = {
-        "paper": {"seeds": [0], "instead": whole},
-        "early": {"seeds": [0], "instead": own, "prefix_of": "paper", "iterations": 3},
+        "paper": {"seeds": [0], "replacements": whole},
+        "early": {"seeds": [0], "replacements": own, "prefix_of": "paper", "iterations": 3},
     }
     changes = TABLE | {"scales": scales}
     found = cells("early", **changes)
@@ -212,8 +212,8 @@ def test_a_prefix_scale_has_the_stand_ins_of_the_whole_and_its_own_win() -> None
     assert found["dropout/shallow"].own == found["dropout/deep"].own == found["dropout/deep"].longer == ()
     assert all(lines[-1] == "schedule.iterations=3" for cell in found.values() for lines in cell.own)
     experiment = tiny(**changes)
-    assert stand_ins(experiment, experiment.scales["early"]) == whole | own
-    assert stand_ins(experiment, experiment.scales["paper"]) == whole
+    assert replacements_at(experiment, experiment.scales["early"]) == whole | own
+    assert replacements_at(experiment, experiment.scales["paper"]) == whole
     assert cells("paper", **changes)["identity/deep"].own == ()
 
 
@@ -221,5 +221,5 @@ def test_the_keys_in_which_cells_differ() -> None:
     experiment = tiny(**TABLE | {"overrides": ["data=digits"]})
     setters = {"shortcut": "rows", "shortcut.rate": "rows", "network.depth": "columns", "bn_batch": "cells"}
     assert keys_set(experiment, {}) == setters
-    instead: dict[str, Lines | None] = {"network.depth=14": ["++network=resnet20"], "shortcut=identity": None}
-    assert keys_set(experiment, instead | {"data=digits": ["seed=3"]}) == setters | {"network": "columns"}
+    replacements: dict[str, Lines | None] = {"network.depth=14": ["++network=resnet20"], "shortcut=identity": None}
+    assert keys_set(experiment, replacements | {"data=digits": ["seed=3"]}) == setters | {"network": "columns"}

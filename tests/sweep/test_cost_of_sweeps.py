@@ -9,8 +9,8 @@ import torch
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import RunFolder
-from resnet_ablations.sweep import cost, counts
-from resnet_ablations.sweep.cost import (
+from resnet_ablations.sweep import counts, estimates
+from resnet_ablations.sweep.estimates import (
     checkpoint_bytes,
     disk_bytes,
     gpu_hours,
@@ -37,7 +37,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunConfig, int]]:
         calls.append((run, threads))
         return StepSeconds(iteration=1.0, test_image=0.001)
 
-    monkeypatch.setattr(cost, "step_seconds", step_seconds)
+    monkeypatch.setattr(estimates, "step_seconds", step_seconds)
     return calls
 
 
@@ -123,7 +123,7 @@ def test_a_network_that_memory_does_not_hold_is_told(config: Config, monkeypatch
             raise MemoryError
         return StepSeconds(1.0, 0.0)
 
-    monkeypatch.setattr(cost, "step_seconds", step_seconds)
+    monkeypatch.setattr(estimates, "step_seconds", step_seconds)
     large = config("network.depth=14")
     left = time_left([large, config(), large.with_seed(1)], ONE)
     assert (left.seconds, left.networks, left.too_large) == (6.0, 1, (large.configuration,))

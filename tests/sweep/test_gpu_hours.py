@@ -7,8 +7,8 @@ from resnet_ablations import experiments
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.overrides import compose
-from resnet_ablations.sweep.cost import GPU_FLOPS, gpu_hours
-from resnet_ablations.sweep.plan import plan
+from resnet_ablations.sweep.estimates import GPU_FLOPS, gpu_hours
+from resnet_ablations.sweep.planning import plan
 
 # One worker counts each network once.
 pytestmark = pytest.mark.xdist_group("counting")

@@ -10,7 +10,7 @@ from tiny_experiment import row
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
-from resnet_ablations.sweep.plan import Plan
+from resnet_ablations.sweep.planning import Plan
 
 Planned = Callable[..., Plan]
 
@@ -55,7 +55,7 @@ def test_what_is_kept_of_it(planned: Planned, tmp_path: Path) -> None:
     record = plan.record
     assert record is not None
     assert (record.name, record.experiment, record.scale) == ("tiny-paper", "tiny", "paper")
-    assert (record.seeds, record.overrides, record.instead) == ([0, 1], [f"paths.results={tmp_path}/results"], {})
+    assert (record.seeds, record.overrides, record.replacements) == ([0, 1], [f"paths.results={tmp_path}/results"], {})
     names = [run.configuration for run in runs(plan) if run.seed == 0]
     assert record.cells == {"original": {"error": names[:1]}, "gates": {"error": names[1:]}}
     for name, run in zip(names, runs(plan)[::2], strict=True):

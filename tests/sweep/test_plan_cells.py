@@ -10,8 +10,8 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.sweeps import SweepPlan
-from resnet_ablations.sweep import plan as planning
-from resnet_ablations.sweep.plan import Plan
+from resnet_ablations.sweep import planning
+from resnet_ablations.sweep.planning import Plan
 
 Planned = Callable[..., Plan]
 
@@ -113,36 +113,36 @@ def test_a_row_without_configurations_is_in_the_plan_without_a_run(planned: Plan
 
 
 def test_what_stands_for_a_line_at_a_scale(planned: Planned) -> None:
-    instead = {"network.depth=20": ["network.depth=14", "bn_batch=16"], "shortcut.rate=0.25": None}
-    changes = TABLE | {"scales": scales(quick={"instead": instead})}
+    replacements = {"network.depth=20": ["network.depth=14", "bn_batch=16"], "shortcut.rate=0.25": None}
+    changes = TABLE | {"scales": scales(quick={"replacements": replacements})}
     plan = planned("experiment=tiny", **changes)
     assert depths_and_shortcuts(plan) == [(8, "Identity", None), (14, "Identity", None), (8, "Dropout", 0.5)]
     assert [job.config.bn_batch for job in plan.jobs] == [32, 16, 32]
     assert record(plan).cells["dropout"] == {"shallow": [plan.jobs[2].config.configuration], "deep": []}
-    assert record(plan).instead == instead
+    assert record(plan).replacements == replacements
     assert len(record(plan).configurations) == 3
     for job in plan.jobs:
         assert compose(job.overrides).as_dict() == job.config.as_dict()
-    assert record(planned("experiment=tiny", "scale=paper", **changes)).instead == {}
+    assert record(planned("experiment=tiny", "scale=paper", **changes)).replacements == {}
     assert len(planned("experiment=tiny", "scale=paper", "seed=0", **changes).jobs) == 4
 
 
 def test_a_prefix_scale_has_the_stand_ins_of_the_whole(planned: Planned) -> None:
     whole = {"network.depth=20": ["network.depth=32"], "shortcut=dropout": ["shortcut=conv1x1"]}
     own: dict[str, list[str] | None] = {"shortcut=dropout": None}
-    changes = TABLE | {"scales": scales(paper={"instead": whole}, early={"instead": own})}
+    changes = TABLE | {"scales": scales(paper={"replacements": whole}, early={"replacements": own})}
     changes["rows"] = [*TABLE["rows"][:1], row("dropout", ["shortcut=dropout"], shallow={}, deep={})]
     plan = planned("experiment=tiny", "scale=early", **changes)
     assert depths_and_shortcuts(plan) == [(14, "Identity", None), (32, "Identity", None)]
     assert record(plan).cells["dropout"] == {"shallow": [], "deep": []}
-    assert record(plan).instead == whole | own
+    assert record(plan).replacements == whole | own
     paper = planned("experiment=tiny", "scale=paper", "seed=0", **changes)
     assert [name for _, name, _ in depths_and_shortcuts(paper)] == ["Identity", "Identity", "Conv1x1", "Conv1x1"]
     assert [job.served_by for job in plan.jobs] == [job.config.key for job in paper.jobs[:2]]
 
 
 def test_nothing_stands_for_what_the_user_says(planned: Planned) -> None:
-    changes = {"scales": scales(quick={"instead": {"network.depth=8": ["network.depth=14"]}})}
+    changes = {"scales": scales(quick={"replacements": {"network.depth=8": ["network.depth=14"]}})}
     assert {depth for depth, _, _ in depths_and_shortcuts(planned("experiment=tiny", **changes))} == {14}
     plan = planned("experiment=tiny", "network.depth=8", **changes)
     assert len(plan.jobs) == 3
@@ -151,8 +151,8 @@ def test_nothing_stands_for_what_the_user_says(planned: Planned) -> None:
 
 def test_configurations_of_a_cell_that_come_to_the_same_are_one(planned: Planned) -> None:
     """Counted twice, one run would be a median of two."""
-    instead = {f"shortcut.gate_bias={bias}": ["shortcut.gate_bias=-6"] for bias in (0, -1)}
-    plan = planned("experiment=tiny", scales=scales(quick={"instead": instead}))
+    replacements = {f"shortcut.gate_bias={bias}": ["shortcut.gate_bias=-6"] for bias in (0, -1)}
+    plan = planned("experiment=tiny", scales=scales(quick={"replacements": replacements}))
     assert record(plan).cells["gates"] == {"error": [plan.jobs[1].config.configuration]}
     assert len(plan.jobs) == 2
 
@@ -201,9 +201,9 @@ def test_a_number_of_the_finished_network_is_not_a_longer_runs(planned: Planned)
 )
 def test_what_would_undo_the_cells_is_refused(planned: Planned, override: str, named: str) -> None:
     """What stands for a column's override sets the column apart as well."""
-    instead = {"network.depth=20": ["network.depth=14", "bn_batch=8"]}
+    replacements = {"network.depth=20": ["network.depth=14", "bn_batch=8"]}
     with pytest.raises(UserError) as error:
-        planned("experiment=tiny", override, **TABLE | {"scales": scales(quick={"instead": instead})})
+        planned("experiment=tiny", override, **TABLE | {"scales": scales(quick={"replacements": replacements})})
     (message,) = error.value.messages
     assert message.startswith(named)
 
@@ -213,7 +213,7 @@ def test_a_choice_of_nothing_that_is_run_is_refused(planned: Planned) -> None:
     for chosen in (["rows=highway"], ["rows=highway", "columns=shallow"]):
         with pytest.raises(UserError, match="scale=quick: none of the chosen cells of tiny is run there"):
             planned("experiment=tiny", *chosen, **changes)
-    nowhere = {"scales": scales(quick={"instead": {"activation=original": None}})}
+    nowhere = {"scales": scales(quick={"replacements": {"activation=original": None}})}
     with pytest.raises(UserError, match="none of the chosen cells"):
         planned("experiment=tiny", **nowhere)
 

@@ -10,7 +10,7 @@ import pytest
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
-from resnet_ablations.sweep.cost import checkpoint_bytes
+from resnet_ablations.sweep.estimates import checkpoint_bytes
 from resnet_ablations.sweep.preflight import check_room
 
 Config = Callable[..., RunConfig]

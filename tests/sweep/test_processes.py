@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.claims import Owner
+from resnet_ablations.results.locks import Owner
 from resnet_ablations.sweep import processes, worker
 from resnet_ablations.sweep.processes import train_in_processes
 from resnet_ablations.sweep.slots import Slots
@@ -18,14 +18,14 @@ def test_who_waits_for_another_sweep_says_so_once(
 ) -> None:
     run = compose(["network.depth=8", "trainer=cpu", f"paths.results={tmp_path}"])
     run.folder.path.mkdir(parents=True)
-    claim = run.folder.path / "claim.json"
-    claim.write_text(Owner.of(os.getppid()).model_dump_json())
+    lock = run.folder.path / "claim.json"
+    lock.write_text(Owner.of(os.getppid()).model_dump_json())
     waits = []
 
     def wait(pool: object) -> None:
         waits.append(1)
         if len(waits) == 2:
-            claim.unlink()
+            lock.unlink()
             raise TimeoutError
 
     monkeypatch.setattr(processes._Pool, "wait", wait)

@@ -9,11 +9,11 @@ import pytest
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.claims import Owner
+from resnet_ablations.results.locks import Owner
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps
-from resnet_ablations.sweep.plan import Plan
-from resnet_ablations.sweep.run import Submitted, result_of, run_sweep
+from resnet_ablations.sweep.planning import Plan
+from resnet_ablations.sweep.run_sweep import Submitted, result_of, run_sweep
 
 Planned = Callable[..., Plan]
 
@@ -220,7 +220,7 @@ def test_what_died_without_a_reason_is_tried_again(planned: Planned, capsys: pyt
     launcher = Dying({1: 2, 2: 1})
     run_sweep(planned(*SEEDS), launcher)
     assert launcher.launched == [[0, 1, 2], [1, 2], [1]]
-    assert "once more what died" in capsys.readouterr().out
+    assert "retrying 1 killed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("retries", [0, 1])

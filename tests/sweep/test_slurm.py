@@ -8,11 +8,11 @@ import pytest
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.claims import Owner
+from resnet_ablations.results.locks import Owner
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import State
 from resnet_ablations.sweep import slurm
-from resnet_ablations.sweep.run import Submitted
+from resnet_ablations.sweep.run_sweep import Submitted
 from resnet_ablations.sweep.slurm import SlurmRun, submit, train_on_slurm
 
 

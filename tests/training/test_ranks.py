@@ -26,8 +26,8 @@ from resnet_ablations.data.batches import WHOLE, Share
 from resnet_ablations.data.images import Images
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.claims import Claim
 from resnet_ablations.results.curve import CurveRow
+from resnet_ablations.results.locks import RunLock
 from resnet_ablations.training import run as training
 from resnet_ablations.training.fork_server import fork_server, started
 from resnet_ablations.training.module import TrainingModule
@@ -319,19 +319,19 @@ def test_processes_that_others_started_on_two_machines_train_one_run(config: Con
 def test_the_others_are_told_that_somebody_has_finished_the_run(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the moment when they look and that when the first has the claim."""
+    """Between the moment when they look and that when the first has the lock."""
     few = (*FOUR_MICRO_BATCHES, "schedule.iterations=1", "schedule.milestones=[]", "schedule.warmup_iterations=0")
     there = config(*few)
     result = training.train_run(there)
     run = config(*few, "trainer.devices=2", f"paths.results={tmp_path}/mine")
 
-    class Late(Claim):
+    class Late(RunLock):
         def __enter__(self) -> Self:
             wait_until(run.folder.log.exists)
             shutil.copytree(there.folder.path, run.folder.path, dirs_exist_ok=True)
             return super().__enter__()
 
-    monkeypatch.setattr(training, "Claim", Late)
+    monkeypatch.setattr(training, "RunLock", Late)
     with beside_another(run) as other:
         assert training.train_run(run) == result
     assert other.exitcode == 0
@@ -355,7 +355,7 @@ def test_a_rank_that_others_started_and_kill_ends_the_run(config: Config) -> Non
             training.train_run(run)
     status = run.folder.status()
     assert status is not None
-    assert (status.outcome, status.reason, status.died) == ("failed", "another rank ended without a word", True)
+    assert (status.outcome, status.reason, status.killed) == ("failed", "another rank ended without a word", True)
 
 
 def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
@@ -373,7 +373,7 @@ def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
             training.train_run(run)
         status = run.folder.status()
         assert status is not None
-        assert (status.outcome, status.reason, status.died) == ("failed", told, False)
+        assert (status.outcome, status.reason, status.killed) == ("failed", told, False)
     run.folder.set_status(status.model_copy(update={"outcome": "running", "reason": ""}))
     told = UserError("image.png: cannot be read")
     told.__cause__ = PeerLost()

@@ -28,8 +28,8 @@ class ExperimentSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Train what is missing, with any launcher."""
         from resnet_ablations.errors import exit_on_user_error
-        from resnet_ablations.sweep.plan import plan
-        from resnet_ablations.sweep.run import run_sweep
+        from resnet_ablations.sweep.planning import plan
+        from resnet_ablations.sweep.run_sweep import run_sweep
 
         launcher = self.launcher
         assert launcher is not None

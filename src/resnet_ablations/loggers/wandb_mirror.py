@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from resnet_ablations.loggers.logger_thread import POLL_SECONDS
-from resnet_ablations.results.files import held
+from resnet_ablations.results.locks import file_lock
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 
@@ -68,7 +68,7 @@ def main() -> None:
 
 def _mirror(folder: RunFolder, ending: Ending) -> None:
     # The process that showed the run before, and was left alone when training was killed, may still be at it.
-    with held(folder.path / "wandb" / "lock"):
+    with file_lock(folder.path / "wandb" / "lock"):
         from resnet_ablations.loggers.wandb_run import WandbRun
 
         run = WandbRun(folder, Path(os.environ.get("WANDB_DIR") or folder.path))

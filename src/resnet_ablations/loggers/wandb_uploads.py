@@ -16,7 +16,7 @@ import wandb.errors
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.wandb_run import PROJECT, WandbRun, digest, last_step
-from resnet_ablations.results.files import held
+from resnet_ablations.results.locks import file_lock
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 
@@ -59,7 +59,7 @@ def _alone(folder: RunFolder) -> Iterator[None]:
     with ExitStack() as stack:
         if lock.exists():
             try:
-                stack.enter_context(held(lock, wait=False))
+                stack.enter_context(file_lock(lock, wait=False))
             except BlockingIOError:
                 told = "it is being sent by another process; try again when that has ended"
                 raise UserError(f"{folder.key}: {told}") from None

@@ -25,7 +25,8 @@ from resnet_ablations.report.verdicts.claims import load_claims
 from resnet_ablations.report.verdicts.evidence import Evidence
 from resnet_ablations.report.verdicts.judging import Verdict, judge
 from resnet_ablations.report.verdicts.table import pages, tidy, verdict_table
-from resnet_ablations.results.files import clear_half_written, locked, write_atomically
+from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
+from resnet_ablations.results.locks import results_lock
 
 PAGE = "index.html"
 OWN_FILES = re.compile(
@@ -73,8 +74,8 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
         files[PAGE] = page(reports, found.curves_by_run, results, damaged, judged)
     place = results / "report"
     place.mkdir(exist_ok=True)
-    with locked(results):
-        clear_half_written(place)
+    with results_lock(results):
+        remove_temporary_files(place)
         for name, content in files.items():
             write_atomically(place / name, content)
         if sweep is None and not damaged:  # all that there is to say is said

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from resnet_ablations.results.files import write_atomically
+from resnet_ablations.results.atomic_write import write_atomically
 
 
 @dataclass(frozen=True)

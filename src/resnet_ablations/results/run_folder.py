@@ -9,14 +9,14 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.claims import Claim, Owner
-from resnet_ablations.results.files import clear_half_written, locked, write_atomically
+from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
+from resnet_ablations.results.locks import Owner, RunLock, results_lock
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +73,8 @@ class Status(BaseModel):
     images_per_second: float = 0.0
     seconds_left: float | None = None
     reason: str = ""
-    died: bool = False
-    """Failed without a word of its own: killed, or its machine was."""
+    killed: Annotated[bool, Field(validation_alias=AliasChoices("killed", "died"))] = False
+    """True for a run that ended without writing why (signal, out of memory); earlier versions wrote `died`."""
     job: str = ""
     """The SLURM job that it waits for or is."""
     updated: float = 0.0
@@ -105,10 +105,10 @@ class RunFolder:
         Where another process is training the run, leave it alone.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with locked(self._results):
-            if Claim(self.path).owner() not in (None, Owner.this_process()):
+        with results_lock(self._results):
+            if RunLock(self.path).owner() not in (None, Owner.this_process()):
                 return
-            clear_half_written(self.path)
+            remove_temporary_files(self.path)
             write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def configuration(self) -> dict[str, Any]:
@@ -176,10 +176,10 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Clear away what a process that was killed just after it had finished the run left."""
-        if (claim := Claim(self.path)).owner() is None:
+        if (lock := RunLock(self.path)).owner() is None:
             self._clear()
-            with locked(self._results):
-                claim.drop_dead()
+            with results_lock(self._results):
+                lock.remove_if_stale()
 
     def _clear(self) -> None:
         """Remove what a finished run needs no more."""

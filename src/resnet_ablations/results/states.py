@@ -4,7 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
-from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import RunFolder, Status
 
 Outcome = Literal["finished", "diverged", "failed", "interrupted", "running", "queued", "missing"]
@@ -22,8 +22,8 @@ class State:
     test_error: float | None = None
     """In %, of a finished run."""
     reason: str = ""
-    died: bool = False
-    """Failed without a word of its own."""
+    killed: bool = False
+    """True for a failed run that ended without writing why."""
     job: str = ""
     """The SLURM job that it waits for or is."""
     resumable_from: int | None = None
@@ -42,13 +42,13 @@ def _outcome(status: Status | None) -> str | None:
 def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
     """The state of a run; `jobs` are SLURM's that are there, where somebody has looked.
 
-    A run that says it is running, and whose process is gone, has died; but as long as its job is there, SLURM will
-    start it again, and it is queued. One whose job left the queue before it began is interrupted.
+    A run with status `running` whose process is gone was killed; as long as its SLURM job is in the queue, SLURM will
+    start it again, and it is queued. A queued run whose job left the queue before the run began is interrupted.
     """
     if jobs is not None and not folder.is_mine:
         jobs = None  # SLURM was asked of other jobs than those
     status, resumable_from = folder.status(), folder.resumable_from()
-    gone = status is not None and status.outcome == "running" and Claim(folder.path).owner(jobs) is None
+    gone = status is not None and status.outcome == "running" and RunLock(folder.path).owner(jobs) is None
     # Last, for a run may end while its files are read one after the other.
     if (result := folder.result()) is not None:
         return State(
@@ -78,7 +78,7 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
         images_per_second=status.images_per_second if running else 0.0,
         seconds_left=status.seconds_left if running else None,
         reason=reason,
-        died=status.died or gone,
+        killed=status.killed or gone,
         job=status.job,
         resumable_from=resumable_from,
     )

@@ -1,13 +1,14 @@
 """The frozen plan of a sweep: which configurations make up each cell of an experiment's table."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from resnet_ablations.errors import UserError, mistakes_in_file
-from resnet_ablations.results.files import clear_half_written, locked, write_atomically
+from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
 from resnet_ablations.results.keys import run_key
+from resnet_ablations.results.locks import results_lock
 
 
 class PlannedConfiguration(BaseModel):
@@ -34,7 +35,10 @@ class SweepPlan(BaseModel):
     experiment: str
     scale: str
     overrides: list[str]
-    instead: dict[str, list[str] | None]
+    replacements: Annotated[
+        dict[str, list[str] | None], Field(validation_alias=AliasChoices("replacements", "instead"))
+    ]
+    """See `resnet_ablations.experiments.Scale`; plans of earlier versions call it `instead`."""
     seeds: list[int]
     cells: dict[str, dict[str, list[str]]]
     """The configurations of each cell, by row and column; none where the cell is not run at this scale."""
@@ -60,8 +64,8 @@ def save_sweep(results: str | Path, plan: SweepPlan) -> None:
     """Write the plan; seeds of an earlier one with the same cells are kept; raise `UserError` if that is damaged."""
     path = sweep_path(results, plan.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(Path(results)):
-        clear_half_written(path.parent)
+    with results_lock(Path(results)):
+        remove_temporary_files(path.parent)
         if path.exists():
             earlier = _read(path)
             if earlier.cells == plan.cells:

@@ -7,7 +7,7 @@ from itertools import chain
 from resnet_ablations.experiments import Experiment, Scale
 
 Overrides = tuple[str, ...]
-StandIns = dict[str, list[str] | None]
+Replacements = dict[str, list[str] | None]
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ def runs_of_cells(experiment: Experiment, scale: Scale, extra: list[str]) -> lis
     whole = _whole(experiment, scale)
     setting = [*experiment.overrides, *(line for part in (*whole, scale) for line in part.overrides)]
     end = [f"schedule.iterations={scale.iterations}"] if whole else []
-    instead = stand_ins(experiment, scale)
+    replacements = replacements_at(experiment, scale)
     cells = []
     for row, column, cell in experiment.cells():
         # Merged first: a line that another one overrides is none of the cell's.
         said = [merged(setting, column.overrides, lines, cell.overrides) for lines in row.configurations]
-        meant = [_replaced(lines, instead) for lines in said]
+        meant = [_replaced(lines, replacements) for lines in said]
         run = [lines for lines in meant if lines is not None]
         if len(run) < len(meant):
             run = []
@@ -45,12 +45,12 @@ def runs_of_cells(experiment: Experiment, scale: Scale, extra: list[str]) -> lis
     return cells
 
 
-def stand_ins(experiment: Experiment, scale: Scale) -> StandIns:
+def replacements_at(experiment: Experiment, scale: Scale) -> Replacements:
     """What stands for an override at the scale, its own before those of the scale that it is the beginning of."""
-    return {line: lines for part in (*_whole(experiment, scale), scale) for line, lines in part.instead.items()}
+    return {line: lines for part in (*_whole(experiment, scale), scale) for line, lines in part.replacements.items()}
 
 
-def keys_set(experiment: Experiment, instead: StandIns) -> dict[str, str]:
+def keys_set(experiment: Experiment, replacements: Replacements) -> dict[str, str]:
     """The keys in which cells differ, each with what sets it: the rows, the columns or single cells."""
     setters = {
         "cells": (cell.overrides for _, _, cell in experiment.cells()),
@@ -61,7 +61,7 @@ def keys_set(experiment: Experiment, instead: StandIns) -> dict[str, str]:
         key_of(line): setter
         for setter, lists in setters.items()
         for said in chain.from_iterable(lists)
-        for line in (said, *(instead.get(said) or ()))
+        for line in (said, *(replacements.get(said) or ()))
     }
 
 
@@ -83,11 +83,11 @@ def _whole(experiment: Experiment, scale: Scale) -> list[Scale]:
     return [] if scale.prefix_of is None else [experiment.scales[scale.prefix_of]]
 
 
-def _replaced(lines: Overrides, instead: StandIns) -> list[str] | None:
+def _replaced(lines: Overrides, replacements: Replacements) -> list[str] | None:
     """The lines or what stands for them; None if nothing can stand for one of them."""
     replaced: list[str] = []
     for line in lines:
-        others = instead.get(line, [line])
+        others = replacements.get(line, [line])
         if others is None:
             return None
         replaced += others

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
-from resnet_ablations.sweep.cost import checkpoints_bytes
+from resnet_ablations.sweep.estimates import checkpoints_bytes
 
 
 def check_room(results: str, runs: Sequence[RunConfig], at_once: int) -> None:

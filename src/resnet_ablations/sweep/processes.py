@@ -11,11 +11,11 @@ from multiprocessing.context import ForkServerProcess
 from multiprocessing.util import get_temp_dir
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.results.claims import Claim
+from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import worker
-from resnet_ablations.sweep.progress import Progress
+from resnet_ablations.sweep.monitor import SweepMonitor
 from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training.fork_server import FORK_SERVER_KILLED, NO_FORK_SERVER, fork_server, started
 from resnet_ablations.training.stopping import StopRequest
@@ -30,7 +30,7 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
     """
     print(slots, flush=True)
     waiting = list(runs)
-    with Progress([run.folder for run in runs]) as progress:
+    with SweepMonitor([run.folder for run in runs]) as progress:
         pool = _Pool(slots)
 
         def at_once(number: int) -> None:
@@ -58,7 +58,7 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
                 pool.wait()
                 for run, code in pool.ended():
                     # One that is trained elsewhere, or goes on although it was taken for dead.
-                    if code == worker.CLAIMED or Claim(run.folder.path).owner() is not None:
+                    if code == worker.LOCKED or RunLock(run.folder.path).owner() is not None:
                         waiting.append(run)
                         progress.postponed(run.folder)
                         continue
@@ -76,7 +76,7 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
 
 def _first_free(runs: Sequence[RunConfig]) -> int | None:
     """The place of the first run that nobody else is training."""
-    return next((place for place, run in enumerate(runs) if Claim(run.folder.path).owner() is None), None)
+    return next((place for place, run in enumerate(runs) if RunLock(run.folder.path).owner() is None), None)
 
 
 class _Pool:
@@ -131,13 +131,13 @@ def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:
     """Say in the run's folder that its process ended without a word."""
     folder = run.folder
     status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
-    died = code < 0 or code == NO_FORK_SERVER
-    # Of a process that died before it could say anything, the folder tells how the one before it ended.
-    if folder.result() is not None or (status.outcome != "running" and not died):
+    killed = code < 0 or code == NO_FORK_SERVER
+    # If the process was killed before its first status, the status is that of an earlier process.
+    if folder.result() is not None or (status.outcome != "running" and not killed):
         return
     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     if code == NO_FORK_SERVER:
         reason = FORK_SERVER_KILLED
-    ending = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason, "died": died}
+    ending = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason, "killed": killed}
     with suppress(OSError):  # a full disk
         folder.set_status(status.model_copy(update=ending))

@@ -17,12 +17,11 @@ from submitit.helpers import Checkpointable, TorchDistributedEnvironment
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.claims import Claim, slurm_job
-from resnet_ablations.results.files import locked
+from resnet_ablations.results.locks import RunLock, results_lock, slurm_job
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import State, state_of
-from resnet_ablations.sweep.progress import Progress
-from resnet_ablations.sweep.run import Submitted
+from resnet_ablations.sweep.monitor import SweepMonitor
+from resnet_ablations.sweep.run_sweep import Submitted
 from resnet_ablations.sweep.squeue import jobs_in_queue, slurm
 from resnet_ablations.sweep.worker import train_logged
 from resnet_ablations.training.stopping import StopRequest
@@ -95,7 +94,7 @@ def train_on_slurm(
     `Submitted` instead; `UserError` where there is no SLURM or it refuses.
     """
     # Locked, for two commands at the same moment would both find a run free.
-    with locked(folder.parent):
+    with results_lock(folder.parent):
         queue = checked_queue()
         free = [run for run in runs if _is_free(run, queue)]
         array = submit(free, parameters, folder, queue) if free else None
@@ -111,7 +110,7 @@ def train_on_slurm(
 def _is_free(run: RunConfig, queue: Mapping[str, str]) -> bool:
     """Whether nobody trains the run, no job waits for it, and it has not ended meanwhile."""
     state = state_of(run.folder, queue)
-    return not state.done and state.outcome != "queued" and Claim(run.folder.path).owner(queue) is None
+    return not state.done and state.outcome != "queued" and RunLock(run.folder.path).owner(queue) is None
 
 
 def checked_queue() -> dict[str, str]:
@@ -131,7 +130,7 @@ def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Pat
     # Held until each folder says which job is its own; a job that fails at once would be overwritten by that.
     options = {"requeue": True, "hold": True} | given.pop("additional_parameters", {})
     for run in runs:
-        Claim(run.folder.path).drop_dead(queue)
+        RunLock(run.folder.path).remove_if_stale(queue)
     try:
         executor = SlurmExecutor(folder, max_num_timeout=REQUEUES)
         executor.update_parameters(**given, additional_parameters=options)
@@ -174,7 +173,7 @@ def _wait(
     `own` are the runs of this command's `array`: a stop cancels them, and waits for no others.
     """
     under_way, stoppable = list(runs), {run.key for run in own}
-    with Progress([run.folder for run in runs]) as progress:
+    with SweepMonitor([run.folder for run in runs]) as progress:
 
         def at_once(number: int) -> None:
             progress.close()
@@ -231,10 +230,10 @@ def _note_end(run: RunConfig, state: State, folder: Path) -> None:
     status = run.folder.status()
     if state.done or status is None or status.outcome not in ("running", "queued"):
         return
-    ending = {"outcome": state.outcome, "reason": state.reason, "died": state.died}
-    if state.died:
+    ending = {"outcome": state.outcome, "reason": state.reason, "killed": state.killed}
+    if state.killed:
         ending["reason"] = f"SLURM job {state.job} ended without a word"
     elif (errors := folder / f"{state.job}_0_log.err").exists():
         reason = f"SLURM job {state.job} ended before the run began: see {errors}"
-        ending = {"outcome": "failed", "reason": reason, "died": False}
+        ending = {"outcome": "failed", "reason": reason, "killed": False}
     run.folder.set_status(status.model_copy(update=ending))

@@ -8,18 +8,18 @@ from typing import Any
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
-from resnet_ablations.results.claims import Claimed
+from resnet_ablations.results.locks import RunLocked
 from resnet_ablations.training.fork_server import let_signals_in
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
-CLAIMED = 75
+LOCKED = 75
 """The exit code of a process whose run another one has: EX_TEMPFAIL of sysexits.h."""
 
 
 def work(frozen: dict[str, Any], threads: int, gpus: str | None) -> None:
     """Train the run of a frozen configuration, on the GPUs that are named, if any; ends in an exit code.
 
-    0, `CLAIMED`, 2 for what a person can mend, 128 + a signal's number; what it came to is in the run's folder.
+    0, `LOCKED`, 2 for what a person can mend, 128 + a signal's number; what it came to is in the run's folder.
     """
     # Of its own, for the sweep's temporary folder, where sockets lie, goes with the sweep.
     multiprocessing.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
@@ -46,7 +46,7 @@ def train_logged(run: RunConfig, threads: int, stop: StopRequest) -> None:
         run = run.model_copy(update={"trainer": run.trainer.model_copy(update={"threads": threads})})
     try:
         train_run(run, stop)
-    except Claimed:
-        raise SystemExit(CLAIMED) from None
+    except RunLocked:
+        raise SystemExit(LOCKED) from None
     except Interrupted as end:
         raise SystemExit(128 + end.signal) from None

@@ -116,7 +116,7 @@ def _rank_main(
     os.environ.update(environment)
     for number in (signal.SIGINT, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # the supervisor passes on what concerns all
-    # Nobody has the run's claim then, so nothing may be written any more.
+    # Nobody has the run's lock then, so nothing may be written any more.
     when_parent_ends(lambda: os._exit(1))
     if console:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)

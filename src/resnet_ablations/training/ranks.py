@@ -14,7 +14,7 @@ from torch import Tensor
 
 from resnet_ablations.data.batches import WHOLE, Share
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.files import FULL
+from resnet_ablations.results.atomic_write import DISK_FULL
 from resnet_ablations.training.stopping import Interrupted
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ def _reason(store: Any) -> Exception:
 
 def as_rank_failure(rank: int, count: int, error: Exception) -> Exception:
     """What is told of an error that a rank is handling: itself where it speaks for itself, else `RankFailed`."""
-    full = isinstance(error, OSError) and error.errno in FULL
+    full = isinstance(error, OSError) and error.errno in DISK_FULL
     if isinstance(error, (UserError, RankFailed)) or full:
         return error
     reason = f"rank {rank} of {count}: {type(error).__name__}: {error}".splitlines()[0]

@@ -20,9 +20,9 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.logger_thread import logger_thread
 from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.network.resnet import parameter_count
-from resnet_ablations.results.claims import Claim, slurm_job
+from resnet_ablations.results.atomic_write import DISK_FULL, disk_full_message, reporting_full_disk
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
-from resnet_ablations.results.files import FULL, no_space, room_in
+from resnet_ablations.results.locks import RunLock, slurm_job
 from resnet_ablations.results.provenance import now, provenance
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
@@ -50,23 +50,24 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
     Where SLURM or `torchrun` started a process for each of its devices, all of them call this, and only the first
     gets the result; else one process calls it and starts the others.
 
-    Raise `Claimed` where another process trains it, and `Interrupted` when a stop is asked for (by default with SIGINT
+    Raise `RunLocked` if another process trains it, and `Interrupted` when a stop is asked for (by default with SIGINT
     or SIGTERM), with a checkpoint of the last whole step; whatever else goes wrong is noted in the folder and raised
     again, as a `UserError` where a person can mend it.
     """
     folder, stop = config.folder, stop or StopRequest(signal.SIGINT, signal.SIGTERM)
     if rank := rank_from_environment(config.trainer.ranks):
         # The first says how it ended, when it has written what there is to write.
-        with room_in(folder.path), _log_file(folder), suppress(Interrupted):
+        with reporting_full_disk(folder.path), _log_file(folder), suppress(Interrupted):
             _train_other_rank(rank, config, stop)
         return None
     if (result := _finished(config, folder, stop)) is not None:
         folder.tidy()
         return result
     check_devices(config)
-    # Outermost after the claim: a logger is done when the folder says how the run ended, and before another goes on.
-    with room_in(folder.path), Claim(folder.path), _log_file(folder), logger_thread(folder, config.logger.build()):
-        # The one who had the claim before may have finished it.
+    # Outermost after the lock: a logger is done when the folder says how the run ended, and before another goes on.
+    logger = config.logger.build()
+    with reporting_full_disk(folder.path), RunLock(folder.path), _log_file(folder), logger_thread(folder, logger):
+        # The one who had the lock before may have finished it.
         return _finished(config, folder, stop) or _train_locked(config, folder, stop)
 
 
@@ -126,17 +127,17 @@ def _note_failure(config: RunConfig, error: BaseException) -> None:
     folder = config.folder
     if isinstance(error, UserError):  # such as a file that cannot be read
         reason = error.messages[0]
-    elif isinstance(error, OSError) and error.errno in FULL:
-        reason = no_space(folder.path)
+    elif isinstance(error, OSError) and error.errno in DISK_FULL:
+        reason = disk_full_message(folder.path)
     elif isinstance(error, RankFailed):
         log.error("%s", error)
         reason = str(error).splitlines()[0]
     else:
         log.exception("%s failed", folder.key)
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    died = isinstance(error, RankKilled)
+    killed = isinstance(error, RankKilled)
     status = folder.status() or _running_status(config)
-    folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason, "died": died}))
+    folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason, "killed": killed}))
 
 
 def _train_started_rank(frozen: dict[str, Any], stop: StopRequest) -> Result | None:

@@ -128,7 +128,7 @@ def test_lines_of_two_columns(declare: Declare) -> None:
     assert {"ResNet-1001", "baseline unit, n = 1/1", "pre-activation unit: no run yet"} <= set(
         texts(figure).splitlines()
     )
-    without = declare(declared.UNITS, instead={"network.depth=1001": None})
+    without = declare(declared.UNITS, replacements={"network.depth=1001": None})
     assert "pre-activation unit: not at this scale" in texts(draw(without, without.plan("small"), "fig1"))
 
 

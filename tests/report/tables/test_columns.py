@@ -90,7 +90,7 @@ def test_a_row_of_others_alone_is_no_row_of_ours(declare: Declare) -> None:
 def test_what_is_not_run_at_a_scale_and_what_stands_for_what(declare: Declare) -> None:
     shallow = ["network.depth=56", "network.kernels=[3,3]"]
     fewer = {"network.depth=164": shallow, "network.depth=1001": None, "data=CIFAR10": ["data=CIFAR10", "bn_batch=16"]}
-    made_up = declare(declared.METHODS, instead=fewer)
+    made_up = declare(declared.METHODS, replacements=fewer)
     plan = made_up.plan("small")
     found = lines(made_up, plan)
     assert list(found["r1001"].values()) == ["ResNet-1001", "4.92", "–", "22.71", "–", "–", ""]
@@ -104,7 +104,7 @@ def test_what_is_not_run_at_a_scale_and_what_stands_for_what(declare: Declare) -
 
 def test_a_row_run_in_part_names_its_column(declare: Declare) -> None:
     fewer = {"network.depth=164": None, "network.depth=110": ["network.depth=56"], "activation=pre": ["activation=bn"]}
-    made_up = declare(declared.PLACEMENTS, instead=fewer)
+    made_up = declare(declared.PLACEMENTS, replacements=fewer)
     assert table(made_up, made_up.plan("small")).notes == (
         "At this scale network.depth=56 stands for network.depth=110; activation=bn stands for activation=pre.",
         "Not run at this scale: original, ResNet-164; BN after addition, ResNet-164; full pre-activation, ResNet-164.",

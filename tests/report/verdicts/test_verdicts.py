@@ -450,13 +450,13 @@ def test_responses_have_no_percent_and_diverged_runs_have_none(declare: Declare)
 
 def test_cells_that_are_not_run_or_are_one_run_at_a_scale(declare: Declare) -> None:
     same = {"network.depth=164": ["network.depth=110"], "network.kernels=[1,3,1]": []}
-    made_up = declare(declared.PLACEMENTS, instead=same)
+    made_up = declare(declared.PLACEMENTS, replacements=same)
     made_up.plan("small")
     made_up.run("pre/r110", 5.0, scale="small")
     found = verdict(made_up, lower("pre/r164", "pre/r110", experiment="declared"))
     assert found.outcome == "not run"
     assert "are the same runs" in found.statement
-    made_up = declare(declared.PLACEMENTS, instead={"network.depth=164": None})
+    made_up = declare(declared.PLACEMENTS, replacements={"network.depth=164": None})
     made_up.plan("small")
     found = verdict(made_up, lower("pre/r164", "pre/r110", experiment="declared"))
     assert (found.outcome, found.seeds) == ("not run", "n = 1/1")

@@ -51,7 +51,7 @@ def scale_notes(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell]) 
     notes = []
     added: dict[str, list[str]] = {}
     replaced: dict[str, list[str]] = {}
-    for original, others in plan.instead.items():
+    for original, others in plan.replacements.items():
         if others and original in others:
             added.setdefault(" and ".join(line for line in others if line != original), []).append(original)
         elif others:

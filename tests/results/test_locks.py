@@ -7,36 +7,36 @@ from pathlib import Path
 import pytest
 from observing import wait_until
 
-from resnet_ablations.results import claims
-from resnet_ablations.results.claims import Claim, Claimed, Owner
+from resnet_ablations.results import locks
+from resnet_ablations.results.locks import Owner, RunLock, RunLocked
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
-    with Claim(run), pytest.raises(Claimed, match=f"process {os.getpid()} "), Claim(run):
+    with RunLock(run), pytest.raises(RunLocked, match=f"process {os.getpid()} "), RunLock(run):
         pytest.fail("two have it")
-    assert Claim(tmp_path / "runs" / "run").owner() is None
-    with Claim(tmp_path / "runs" / "run"):
+    assert RunLock(tmp_path / "runs" / "run").owner() is None
+    with RunLock(tmp_path / "runs" / "run"):
         pass
     assert list((tmp_path / "runs" / "run").iterdir()) == []
 
 
 def test_the_claim_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from resnet_ablations.results.claims import Claim\n"
-    code += "with Claim(Path(sys.argv[1])): print('mine', flush=True); time.sleep(600)"
+    code = "import sys, time; from pathlib import Path; from resnet_ablations.results.locks import RunLock\n"
+    code += "with RunLock(Path(sys.argv[1])): print('mine', flush=True); time.sleep(600)"
     run = str(tmp_path / "runs" / "run")
     process = subprocess.Popen([sys.executable, "-c", code, run], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "mine\n"
-    owner = Claim(tmp_path / "runs" / "run").owner()
+    owner = RunLock(tmp_path / "runs" / "run").owner()
     assert owner is not None
     assert owner.pid == process.pid
 
     process.kill()
     # Dead, though nobody has waited for it: a zombie.
-    wait_until(lambda: Claim(tmp_path / "runs" / "run").owner() is None, seconds=10)
-    with Claim(tmp_path / "runs" / "run"):
-        taken = Claim(tmp_path / "runs" / "run").owner()
+    wait_until(lambda: RunLock(tmp_path / "runs" / "run").owner() is None, seconds=10)
+    with RunLock(tmp_path / "runs" / "run"):
+        taken = RunLock(tmp_path / "runs" / "run").owner()
     process.wait()
     assert taken == Owner.this_process()
 
@@ -48,8 +48,8 @@ def test_the_claim_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
         ({"started": 1}, 0, True),  # its number went to another process
         ({"boot": "before"}, 0, True),
         ({"pid": 2**22 + 1}, 0, True),
-        ({"host": "elsewhere", "pid": 2**22 + 1}, claims.DEAD_AFTER_SECONDS - 60, False),
-        ({"host": "elsewhere"}, claims.DEAD_AFTER_SECONDS + 60, True),
+        ({"host": "elsewhere", "pid": 2**22 + 1}, locks.DEAD_AFTER_SECONDS - 60, False),
+        ({"host": "elsewhere"}, locks.DEAD_AFTER_SECONDS + 60, True),
     ],
 )
 def test_who_is_dead(change: dict[str, object], silent_for: float, dead: bool) -> None:
@@ -64,7 +64,7 @@ def test_who_is_dead(change: dict[str, object], silent_for: float, dead: bool) -
         ("7_1", "", ["7_1"], False),
         ("7_1", "", ["7_2"], True),  # its job is over, so nothing of it is left
         ("", "", [], False),  # not of SLURM
-        ("7_1", "7_1", None, True),  # requeued to another machine, the job finds its own claim
+        ("7_1", "7_1", None, True),  # requeued to another machine, the job finds its own lock
         ("7_1", "7_2", None, False),
     ],
 )
@@ -80,10 +80,10 @@ def test_a_job_that_is_over_has_no_processes(
 def test_the_claim_of_a_job_that_is_over_can_be_dropped(tmp_path: Path) -> None:
     path = tmp_path / "claim.json"
     path.write_text(Owner.this_process().model_copy(update={"host": "elsewhere", "job": "7_1"}).model_dump_json())
-    claim = Claim(tmp_path)
-    claim.drop_dead({"7_1"})
+    lock = RunLock(tmp_path)
+    lock.remove_if_stale({"7_1"})
     assert path.exists()
-    claim.drop_dead({"7_2"})
+    lock.remove_if_stale({"7_2"})
     assert not path.exists()
 
 
@@ -97,8 +97,8 @@ def test_a_job_is_named_as_squeue_names_it(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_owner_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
-    with Claim(tmp_path):
+    monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.01)
+    with RunLock(tmp_path):
         (path,) = tmp_path.glob("claim*")
         os.utime(path, (0, 0))
         end = time.monotonic() + 10
@@ -108,13 +108,13 @@ def test_an_owner_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_claim_that_cannot_be_read_is_nobodys(tmp_path: Path) -> None:
     (tmp_path / "claim.json").write_text("{")
-    with Claim(tmp_path):
-        assert Claim(tmp_path).owner() == Owner.this_process()
+    with RunLock(tmp_path):
+        assert RunLock(tmp_path).owner() == Owner.this_process()
 
 
 def test_who_was_taken_for_dead_leaves_the_claim_of_the_next_alone(tmp_path: Path) -> None:
     path = tmp_path / "claim.json"
-    with Claim(tmp_path):
+    with RunLock(tmp_path):
         path.write_text(Owner.of(os.getppid()).model_dump_json())
     assert path.exists()
 

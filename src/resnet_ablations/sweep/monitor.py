@@ -45,7 +45,7 @@ def _left_or_error(state: State) -> str:
     return "" if state.seconds_left is None else str(timedelta(seconds=round(state.seconds_left)))
 
 
-class Progress:
+class SweepMonitor:
     """The runs of a sweep: those under way as a table, and of each that ends one line."""
 
     def __init__(self, folders: Sequence[RunFolder]) -> None:

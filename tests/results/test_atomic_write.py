@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_ablations.results.files import write_atomically
+from resnet_ablations.results.atomic_write import write_atomically
 
 
 def test_it_writes_and_replaces(tmp_path: Path) -> None:

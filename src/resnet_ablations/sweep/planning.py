@@ -13,7 +13,7 @@ from resnet_ablations.experiments import Experiment, load_experiment
 from resnet_ablations.overrides import SWEEP_KEYS, SweepSettings, choices_of, compose, sweep_settings
 from resnet_ablations.results.keys import is_location
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
-from resnet_ablations.sweep.cell_runs import CellRuns, Overrides, StandIns, keys_set, runs_of_cells, stand_ins
+from resnet_ablations.sweep.cell_runs import CellRuns, Overrides, Replacements, keys_set, replacements_at, runs_of_cells
 
 T = TypeVar("T")
 
@@ -76,8 +76,8 @@ def _plan_experiment(
     scale = experiment.scales[scale_name]
     seeds = choices.pop("seed", [str(seed) for seed in scale.seeds])
     rows, columns = _chosen(choices, experiment)
-    instead = stand_ins(experiment, scale)
-    _refuse(choices, experiment, instead)
+    replacements = replacements_at(experiment, scale)
+    _refuse(choices, experiment, replacements)
     extra = [f"{key}={values[0]}" for key, values in choices.items()]
     cells = runs_of_cells(experiment, scale, extra)
     # For what names the sweep that a run belongs to: a logger's group.
@@ -106,7 +106,7 @@ def _plan_experiment(
         experiment=experiment.name,
         scale=scale_name,
         overrides=extra,
-        instead=instead,
+        replacements=replacements,
         seeds=sorted({*scale.seeds, *(job.config.seed for job in jobs)}),
         cells=_table(experiment, cells, configs),
         configurations=configurations,
@@ -128,9 +128,9 @@ def _chosen(choices: dict[str, list[str]], experiment: Experiment) -> tuple[list
     return chosen["rows"], chosen["columns"]
 
 
-def _refuse(choices: dict[str, list[str]], experiment: Experiment, instead: StandIns) -> None:
+def _refuse(choices: dict[str, list[str]], experiment: Experiment, replacements: Replacements) -> None:
     """Raise for overrides that would undo what tells the cells apart, or sweep what the experiment does not."""
-    setters = keys_set(experiment, instead)
+    setters = keys_set(experiment, replacements)
     mistakes = [f"{key}: the {setters[key]} of {experiment.name} set it" for key in choices if key in setters]
     mistakes += [
         f"{key}={','.join(values)}: one value; beside an experiment's rows only seed takes several"

@@ -6,11 +6,11 @@ from typing import Any
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import frozen
-from resnet_ablations.results.files import room_in
+from resnet_ablations.results.atomic_write import reporting_full_disk
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import save_sweep
-from resnet_ablations.sweep.plan import Job, Plan
+from resnet_ablations.sweep.planning import Job, Plan
 from resnet_ablations.sweep.preflight import check_room
 
 Launch = Callable[[list[list[str]]], Any]
@@ -24,8 +24,8 @@ class Submitted(Exception):
 def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]], int] = len) -> None:
     """Train the plan's missing runs; raise `SystemExit`: 1 if one of them left no result, 0 if nobody waits for them.
 
-    `at_once` says how many of some runs the launcher trains at the same time. Those that died without a reason of
-    their own are launched again, as often as the plan says.
+    `at_once` says how many of some runs the launcher trains at the same time. Killed runs are launched again, at most
+    `sweep.retries` times.
     """
     results = plan.jobs[0].config.paths.results
     name = "sweep" if plan.record is None else plan.record.name
@@ -36,7 +36,7 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     check_room(results, configs, at_once(configs) if configs else 0)
     for source in {job.config.data.model_dump_json(): job.config.data.source for job in plan.jobs}.values():
         source.prepare()
-    with room_in(results):
+    with reporting_full_disk(results):
         if plan.record is not None:
             save_sweep(results, plan.record)
         starts = {job.config.key: _startable(job) for job in missing}
@@ -55,8 +55,8 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
             raise SystemExit(0) from None
         again, tries = _to_retry(again, plan.settings.fail_fast), tries - 1
         if again and tries and stopped is None:
-            died = ", ".join(job.config.key for job in again)
-            print(f"{name}: once more what died without a reason of its own: {died}", flush=True)
+            keys = ", ".join(job.config.key for job in again)
+            print(f"{name}: retrying {len(again)} killed runs: {keys}", flush=True)
     for job in plan.jobs:
         if job.config.folder.result() is not None:
             job.config.folder.tidy()
@@ -74,13 +74,13 @@ def _startable(job: Job) -> list[str]:
 
 
 def _to_retry(jobs: Sequence[Job], fail_fast: bool) -> list[Job]:
-    """Those that died without a reason; what a fast failure stopped goes with them, unless another had a reason."""
+    """Return the killed runs; with `fail_fast` also those that were stopped because of them."""
     states = {job.config.key: state_of(job.config.folder) for job in jobs if result_of(job) is None}
-    died = {key for key, state in states.items() if state.died}
-    if fail_fast and died:
+    killed = {key for key, state in states.items() if state.killed}
+    if fail_fast and killed:
         failed = {key for key, state in states.items() if state.outcome == "failed"}
-        died = set(states) if failed == died else set()
-    return [job for job in jobs if job.config.key in died]
+        killed = set(states) if failed == killed else set()
+    return [job for job in jobs if job.config.key in killed]
 
 
 def _summarise(name: str, jobs: Sequence[Job]) -> int:

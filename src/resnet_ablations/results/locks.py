@@ -1,0 +1,188 @@
+"""Locks on files, and the lock that makes one process the owner of a run."""
+
+import fcntl
+import os
+import socket
+import threading
+import time
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+HEARTBEAT_SECONDS = 10.0
+"""The time between two heartbeats of an owner."""
+DEAD_AFTER_SECONDS = 300.0
+"""The time without a heartbeat after which an owner on another machine counts as dead."""
+
+
+@contextmanager
+def file_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold an exclusive lock on a file, which stays there; raise `BlockingIOError` if it is taken and `wait` is false.
+
+    The lock holds across machines: NFS passes on the lock of a file that is open for writing, but not of a folder.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def results_lock(results: Path) -> Iterator[None]:
+    """Hold the lock of a results folder."""
+    with file_lock(results / ".lock"):
+        yield
+
+
+class Owner(BaseModel):
+    """The process that owns a run; process numbers are reused, so the start times belong to its identity."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    boot: str
+    pid: int
+    started: int
+    """The start of the process, in clock ticks since the start of the machine."""
+    job: str = ""
+    """The process's SLURM job."""
+    restart: str = ""
+    """The number of times that SLURM has requeued the job."""
+
+    @classmethod
+    def this_process(cls) -> Self:
+        """Return the current process."""
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """Return a process of this machine and of this SLURM job."""
+        return cls(host=_host(), boot=_boot(), pid=pid, started=_started(pid) or 0, job=slurm_job(), restart=_restart())
+
+    def is_dead(self, last_heartbeat: float, jobs: Container[str] | None = None) -> bool:
+        """Return whether the process is known to have ended.
+
+        `last_heartbeat` is in seconds since the epoch. `jobs` are the jobs in SLURM's queue, None if unknown.
+        """
+        if self.host == _host():
+            return self.boot != _boot() or _started(self.pid) != self.started
+        if self.job and self.job == slurm_job() and self.restart != _restart():
+            # This process belongs to a later start of the same job, and SLURM runs a job once at a time.
+            return True
+        if self.job and jobs is not None and self.job not in jobs:
+            return True
+        return time.time() - last_heartbeat > DEAD_AFTER_SECONDS
+
+
+class RunLocked(Exception):
+    """Another process that is alive owns the run."""
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(f"locked by process {owner.pid} on {owner.host.partition(' ')[0]}, which trains it")
+        self.owner = owner
+
+
+class RunLock:
+    """The lock on a run's folder, a context manager; entering raises `RunLocked` if a live process owns the run.
+
+    The file is called `claim.json` so that sweeps started by an earlier version of the package see it too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "claim.json"
+        self._results = folder.parents[1]
+        self._released = threading.Event()
+
+    def owner(self, jobs: Container[str] | None = None) -> Owner | None:
+        """Return the owner if it is alive; `jobs` as in `Owner.is_dead`."""
+        try:
+            owner = Owner.model_validate_json(self._path.read_bytes())
+            file = self._path.stat()
+        except (FileNotFoundError, ValidationError):
+            return None
+        # squeue lists only this user's jobs.
+        return None if owner.is_dead(file.st_mtime, jobs if file.st_uid == os.getuid() else None) else owner
+
+    def remove_if_stale(self, jobs: Container[str] | None = None) -> None:
+        """Remove the lock of a dead owner; the caller holds the `results_lock`. `jobs` as in `Owner.is_dead`."""
+        if self.owner(jobs) is None:
+            self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with results_lock(self._results):
+            if (owner := self.owner()) is not None:
+                raise RunLocked(owner)
+            self._path.write_text(Owner.this_process().model_dump_json() + "\n", encoding="utf-8")
+        threading.Thread(target=self._send_heartbeats, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._released.set()
+        # A process that took this one for dead may own the run by now.
+        if self.owner() == Owner.this_process():
+            self._path.unlink(missing_ok=True)
+
+    def _send_heartbeats(self) -> None:
+        while not self._released.wait(HEARTBEAT_SECONDS):
+            if self.owner() != Owner.this_process():
+                return
+            with suppress(FileNotFoundError):
+                os.utime(self._path)
+
+
+def slurm_job() -> str:
+    """Return the SLURM job of this process as `squeue` writes it (`12`, `12_3`), or "" outside SLURM."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
+
+
+def _restart() -> str:
+    return os.environ.get("SLURM_RESTART_COUNT", "")
+
+
+def _host() -> str:
+    """Return the name of the machine and of the process namespace: a container numbers its processes by itself."""
+    try:
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _boot() -> str:
+    """Return the id of this start of the machine, or "" if the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> int | None:
+    """Return the start time of a process of this machine; None if it is not alive, 0 on systems without /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else _zero_if_alive(pid)
+    except OSError:
+        return None
+    # The name, in parentheses, may contain anything; states Z and X are processes that have ended.
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else int(fields[18])
+
+
+def _zero_if_alive(pid: int) -> int | None:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        return 0
+    return 0
