@@ -206,6 +206,7 @@ def test_a_requeue_and_a_time_out_change_no_number(cluster: Cluster, tmp_path: P
         assert [step > 0 for step in starts(run)] == [False] + [True] * (len(starts(run)) - 1)
 
 
+@pytest.mark.long
 def test_a_run_on_two_devices_is_two_tasks_and_a_requeue_changes_no_number(cluster: Cluster, tmp_path: Path) -> None:
     sweep = cluster.sweep("seed=0", *ON_TWO)
     (run,) = cluster.runs(1, *ON_TWO)
@@ -240,9 +241,12 @@ def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: 
     assert f"retrying 1 killed runs: {run.key}" in said
     assert "sweep: 1 finished" in said
     assert starts(run)[0] == 0 < starts(run)[1]
-    assert_same(run, undisturbed(tmp_path, 0, *ON_TWO))
+    reference = undisturbed(tmp_path, 0, *ON_TWO)
+    assert_same(run, reference)
+    assert {path.name for path in run.path.iterdir()} == {path.name for path in reference.path.iterdir()}
 
 
+@pytest.mark.long
 def test_what_only_one_task_cannot_read_is_told(cluster: Cluster) -> None:
     """And not tried again: a person has to mend it."""
     cluster.damage.touch()
@@ -282,6 +286,7 @@ def test_submitted_left_killed_cancelled_and_finished(cluster: Cluster) -> None:
     assert all(run.result() is not None for run in runs)
 
 
+@pytest.mark.long
 def test_a_cancelled_sweep_is_finished_by_the_same_command(cluster: Cluster, tmp_path: Path) -> None:
     seeds, runs = ("seed=0,1", "hydra.launcher.array_parallelism=1"), cluster.runs(2)
     sweep = cluster.sweep(*seeds)

@@ -38,7 +38,8 @@ def test_its_slots_are_found_once(config: Callable[..., RunConfig], monkeypatch:
     assert trained == [(5, Slots(4, 2, ("0", "1"))), (1, Slots(4, 2, ("0", "1")))]
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("count", [1, 2])
 def test_runs_of_a_sweep_share_the_cores_as_it_says(
     python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, count: int
 ) -> None:

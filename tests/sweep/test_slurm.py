@@ -43,6 +43,41 @@ def test_a_stop_does_not_wait_for_jobs_that_another_command_submitted(
     assert end.value.code == 130
 
 
+def test_a_stop_cancels_the_jobs_that_it_submitted_and_waits_until_they_have_gone(
+    run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the queue, where no run has begun that could say why it ended."""
+    queue = {"7_0": "PENDING (Resources)"}
+    commands: list[tuple[str, ...]] = []
+
+    def submitted(*_: object) -> str:
+        run.folder.set_status(Status(outcome="queued", iteration=0, iterations=9, job="7_0"))
+        return "7"
+
+    def in_queue() -> dict[str, str]:
+        if run.folder.status() is not None and not commands:
+            os.kill(os.getpid(), signal.SIGINT)
+        return dict(queue)
+
+    def asked(*command: str) -> str:
+        commands.append(command)
+        queue.clear()
+        return ""
+
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0)
+    monkeypatch.setattr(slurm, "submit", submitted)
+    monkeypatch.setattr(slurm, "jobs_in_queue", in_queue)
+    monkeypatch.setattr(slurm, "slurm", asked)
+    with pytest.raises(SystemExit) as end:
+        train_on_slurm([run], {}, wait=True, fail_fast=False, folder=tmp_path / "slurm")
+    assert end.value.code == 130
+    assert commands == [("scancel", "7")]
+    status = run.folder.status()
+    assert status is not None
+    assert status.outcome == "interrupted"
+    assert "left the queue before the run began" in status.reason
+
+
 def test_a_job_that_finds_no_data_on_its_node_has_failed(run: RunConfig) -> None:
     job = SlurmRun(run, threads=1)
     job.frozen["data"] = job.frozen["data"] | {"held_out": -1}

@@ -115,7 +115,3 @@ def test_the_second_time_nothing_is_trained(swept: tuple[Path, str], python: Pyt
     after = {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")}
     assert {path for path in after if after[path] != before[path]} == {gone / "result.json"}
     assert (gone / "curve.csv").read_bytes() == curve
-    ended = python(*TRAIN, *TABLE_1, cwd=folder)
-    assert ended.returncode == 0, ended.stderr
-    assert "16 runs, 16 finished, 0 to train" in ended.stdout
-    assert {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")} == after

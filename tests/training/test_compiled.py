@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._inductor.config
 from comparing import BF16_LOSSES, BF16_WEIGHTS, LOSSES, SMALL, WEIGHTS, Trained, distance_of_weights, trained
 from observing import numbers
 from signalled import stopped_at
@@ -31,8 +32,8 @@ RUN = (*SMALL, "shortcut=dropout", "schedule.log_every=1")
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_code(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compiled in this session and kept for its tests."""
-    with pytest.MonkeyPatch.context() as patched:
+    """Keep what is compiled for this file's tests, and compile in this process: each further one would import torch."""
+    with pytest.MonkeyPatch.context() as patched, torch._inductor.config.patch(compile_threads=1):
         patched.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
         yield
 
@@ -133,10 +134,14 @@ def test_resumed_equals_uninterrupted(config: Config, monkeypatch: pytest.Monkey
     assert run.folder.curve.read_bytes() == straight.folder.curve.read_bytes()
 
 
+@pytest.mark.long
 def test_without_a_compiler_a_sweep_is_refused(
     python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """In one line, before anything is written."""
+    """In one line, before anything is written.
+
+    In short: `test_compute.py::test_where_nothing_can_be_compiled_a_run_is_refused`.
+    """
     settings = (*SMALL, "trainer=cpu", "trainer.compile=default", "paths.results=mine")
     environment = {"CXX": "/no/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     ended = python("-m", "resnet_ablations.train", "-m", *settings, cwd=tmp_path, **environment)
