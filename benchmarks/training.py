@@ -1,168 +1,319 @@
 """Training speed against a plain PyTorch loop, as ratios: `make bench`.
 
-The plain loop is what a tutorial writes: torchvision's CIFAR-10 with PIL transforms, a DataLoader with two workers,
-the network in torch's default memory format, one optimizer step a batch. Ours is `resnet_ablations`' own run, through
-Lightning: as it is by default, channels first, and compiled, which the first step waits for and no measure counts. All
-train the same network on the same images in the same number of threads, in float32 and in bf16; repetitions are
-interleaved, so that a machine whose speed drifts slows all; medians of the repetitions are compared, each with that of
-the plain loop in float32.
+The plain loop is what a tutorial writes: torchvision's CIFAR-10 with PIL transforms, a DataLoader with two workers
+(eight on a GPU, with pinned memory and cuDNN's search for the fastest kernels), the network in torch's default memory
+format, one optimizer step a batch. Ours is `resnet_ablations`' own run, through Lightning. All train the same network
+on the same images in the same number of threads; repetitions are interleaved, so that a machine whose speed drifts
+slows all; medians are compared. What is measured first matters most: once the time is up, the rest is left out.
+
+The share of the peak counts three times the network's multiply-adds for each image, one forward and two backward, and
+compares with the fastest of the networks' own 3×3 convolutions on this machine, forward, in the same precision.
 """
 
 import argparse
-import pickle
+import gc
+import json
+import os
+import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from torch.utils.data import DataLoader
-from torchvision import transforms
-from torchvision.datasets import CIFAR10
 
+from benchmarks.loops import Repetition, Stopwatch, ours, plain, write_cifar10
+from benchmarks.machine import convolution_peak, machine
 from resnet_ablations.build import build_network
-from resnet_ablations.config import RunConfig
-from resnet_ablations.data.array_batches import ArrayBatches
+from resnet_ablations.config import RunConfig, TrainerSettings
 from resnet_ablations.data.images import Images
+from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.provenance import usable_cores
-from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.ranks import ALONE
-from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
+from resnet_ablations.results.provenance import now, usable_cores
 
-IMAGES = 12_800
-
-
-def plain_loop(config: RunConfig, images: Images, folder: Path) -> Iterator[None]:
-    """The tutorial's loop; each `next` is one iteration."""
-    transform = transforms.Compose(
-        [
-            transforms.RandomCrop(32, padding=4),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-        ]
-    )
-    data = in_torchvisions_hands(images, folder, transform)
-    loader = DataLoader(data, batch_size=config.schedule.batch_size, shuffle=True, num_workers=2, drop_last=True)
-    network = build_network(config)
-    schedule = config.schedule
-    optimizer = torch.optim.SGD(
-        network.parameters(), schedule.learning_rate, schedule.momentum, weight_decay=schedule.weight_decay
-    )
-    bf16 = config.precision == "bf16-mixed"
-    while True:
-        for batch, labels in loader:
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                loss = F.cross_entropy(network(batch), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            yield
-
-
-def in_torchvisions_hands(images: Images, folder: Path, transform: transforms.Compose) -> CIFAR10:
-    """Torchvision's CIFAR10 object over our images, without the check of the real archive's sums."""
-    base = folder / CIFAR10.base_folder
-    base.mkdir(exist_ok=True)
-    names = [name for name, _ in CIFAR10.train_list]
-    for name, part in zip(names, np.array_split(np.arange(len(images.train)), len(names)), strict=True):
-        rows = images.train[part].transpose(0, 3, 1, 2).reshape(len(part), -1)
-        (base / name).write_bytes(pickle.dumps({"data": rows, "labels": images.train_labels[part].tolist()}))
-    (base / CIFAR10.meta["filename"]).write_bytes(pickle.dumps({CIFAR10.meta["key"]: [str(i) for i in range(10)]}))
-
-    class Unchecked(CIFAR10):
-        meta = CIFAR10.meta | {"md5": None}
-
-        def _check_integrity(self) -> bool:
-            return True
-
-    return Unchecked(str(folder), train=True, transform=transform)
-
-
-def ours(config: RunConfig, images: Images) -> float:
-    """Seconds that our run takes for all its iterations but the first and the last."""
-    batches = ArrayBatches(
-        images, pad=4, flip=True, normalisation="per_pixel_mean", batch_size=config.schedule.batch_size, seed=0
-    )
-    times: list[float] = []
-    module = TrainingModule(
-        build_network(config),
-        config,
-        batches,
-        record=lambda row: None,
-        after_iteration=lambda iteration: times.append(time.perf_counter()),
-    )
-    with quiet_lightning():
-        trainer = lightning_trainer(config, config.schedule.iterations, ALONE)
-        trainer.fit(module, train_dataloaders=range(config.schedule.iterations * module.own_micro_batches))
-    # The first iteration starts up, the last one is followed by an evaluation.
-    return times[-2] - times[0]
-
-
-def plain(config: RunConfig, images: Images, folder: Path) -> float:
-    """Seconds that the plain loop takes for as many iterations, after a first one."""
-    loop = plain_loop(config, images, folder)
-    next(loop)
-    start = time.perf_counter()
-    for _ in range(config.schedule.iterations - 2):
-        next(loop)
-    return time.perf_counter() - start
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--networks", nargs="+", default=["resnet20", "resnet110"])
-    options = parser.parse_args()
-    torch.set_num_threads(usable_cores())
-    generator = np.random.default_rng(0)
-    pixels = generator.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
-    images = Images(pixels, generator.integers(0, 10, IMAGES), pixels[:100], generator.integers(0, 10, 100))
-    print(f"batch 128, {usable_cores()} threads, medians of {options.repetitions} interleaved repetitions, images/s")
-    table = Table("network", "loop", "precision", "images/s", "× plain float32", "pair by pair", box=None)
-    for network in track(options.networks, console=Console(stderr=True), transient=True):
-        measured = measure(network, images, options.repetitions)
-        plain_float32 = measured[PLAIN]
-        for name, speeds in measured.items():
-            pairs = sorted(speed / base for speed, base in zip(speeds, plain_float32, strict=True))
-            ratio = statistics.median(speeds) / statistics.median(plain_float32)
-            spread = f"{pairs[0]:.2f}–{pairs[-1]:.2f}"
-            table.add_row(network, *name, f"{statistics.median(speeds):,.0f}", f"{ratio:.2f}", spread)
-    Console().print(table)
-
-
-PLAIN = ("plain", "32-true")
-OURS = {
+BATCH, IMAGES = 128, 12_800
+RESULTS = Path(__file__).parent / "results"
+ITERATIONS = {
+    "cpu": {"resnet20": 18, "resnet110": 5, "resnet164": 3},
+    "gpu": {"resnet20": 60, "resnet110": 16, "resnet164": 10},
+}
+"""Timed iterations of a repetition."""
+LOOPS: dict[str, tuple[str, ...]] = {
+    "plain": (),
     "ours": (),
     "ours, channels first": ("trainer.channels_last=false",),
     "ours, compiled": ("trainer.compile=default",),
+    "ours, 2 passes of 64": ("bn_batch=64", "trainer.micro_batches_per_pass=1"),
+    "ours, 2 × 64 in one pass": ("bn_batch=64", "trainer.micro_batches_per_pass=2"),
+    "ours, 2 × 64 captured": ("bn_batch=64", "trainer.micro_batches_per_pass=2", "trainer.cuda_graph=true"),
+    "ours, reduce-overhead": ("trainer.compile=reduce-overhead",),
 }
+"""The overrides of each loop; batch normalisation is over all 128 images where nothing else is said."""
+ON_GPU = ("ours", "ours, 2 passes of 64", "ours, 2 × 64 in one pass", "ours, 2 × 64 captured")
 
 
-def measure(network: str, images: Images, repetitions: int) -> dict[tuple[str, str], list[float]]:
-    """Images a second of each loop and precision, repetition by repetition; the plain float32 loop comes first."""
-    iterations = {"resnet20": 22, "resnet110": 7}.get(network, 12)
-    setting = ["data=cifar10", "data.root=.", "schedule=paper", "bn_batch=128", "trainer=cpu"]
-    setting += [f"network={network}", f"schedule.iterations={iterations}"]
-    speeds: dict[tuple[str, str], list[float]] = {}
+@dataclass(frozen=True)
+class Group:
+    """What is measured together: loops and precisions of one network, or how many runs at once train most."""
+
+    network: str
+    cases: Sequence[tuple[str, str]]
+    """Loops and their precisions; the plain loop in float32 is measured with all of them."""
+    runs_at_once: Sequence[int] = ()
+    seconds: float = 0.0
+    """How long it takes at least: with less time left, it is left out."""
+
+
+def groups(device: str) -> list[Group]:
+    """What is measured, in the order of its importance."""
+    if device == "cpu":
+        both = [(loop, precision) for precision in ("32-true", "bf16-mixed") for loop in ("plain", "ours")]
+        first = [("ours, channels first", precision) for precision in ("32-true", "bf16-mixed")]
+        compiled = [("ours, compiled", precision) for precision in ("32-true", "bf16-mixed")]
+        return [
+            Group("resnet20", both),
+            Group("resnet110", both),
+            Group("resnet20", first),
+            Group("resnet20", compiled, seconds=90),
+        ]
+    most = [(loop, precision) for precision in ("bf16-mixed", "32-true") for loop in ("plain", *ON_GPU)]
+    tf32 = [(loop, "tf32") for loop in ("plain", *ON_GPU)]
+    compiled = [("ours, compiled", "bf16-mixed"), ("ours, reduce-overhead", "bf16-mixed")]
+    return [
+        Group("resnet110", most),
+        Group("resnet20", most),
+        Group("resnet110", [(ON_GPU[-1], "bf16-mixed"), (ON_GPU[1], "bf16-mixed")], (1, 2, 4)),
+        Group("resnet164", most),
+        Group("resnet20", compiled, seconds=50),
+        Group("resnet110", tf32),
+        Group("resnet20", tf32),
+        Group("resnet20", [(ON_GPU[-1], "bf16-mixed")], (1, 2, 4)),
+        Group("resnet110", compiled[1:], seconds=100),
+    ]
+
+
+@dataclass
+class Bench:
+    """Measures groups until the time is up, and keeps what it measured in a JSON file."""
+
+    device: str
+    repetitions: int
+    path: Path
+    end: float
+    report: dict[str, Any]
+    images: Images
+    folder: Path
+    peaks: dict[str, float] = field(default_factory=dict)
+    multiply_adds: dict[str, int] = field(default_factory=dict)
+
+    def measure(self, group: Group) -> None:
+        """Measure a group of loops, print a line for each, and write the file."""
+        cases = [case for case in group.cases if self._exists(case[0])]
+        if not cases:
+            return
+        if time.monotonic() + group.seconds > self.end:
+            names = ", ".join(f"{loop} {precision}" for loop, precision in cases)
+            self._left_out(f"{group.network}: {names}", "no time left")
+            return
+        try:
+            if group.runs_at_once:
+                for case in cases:
+                    self._measure_at_once(group.network, *case, group.runs_at_once)
+            else:
+                self._measure_loops(group.network, [("plain", "32-true"), *cases])
+        except Exception as error:  # the other groups are still worth measuring
+            self._left_out(f"{group.network}: {group.cases}", f"{type(error).__name__}: {error}".splitlines()[0])
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.report | {"finished": now()}, indent=1, ensure_ascii=False) + "\n")
+
+    def _measure_loops(self, network: str, cases: list[tuple[str, str]]) -> None:
+        cases = list(dict.fromkeys(cases))
+        measured: dict[tuple[str, str], list[Repetition]] = {case: [] for case in cases}
+        failed: set[tuple[str, str]] = set()
+        for repetition in range(self.repetitions):
+            last = repetition == self.repetitions - 1 or time.monotonic() > self.end
+            for case in cases:
+                if case in failed:
+                    continue
+                try:
+                    if not measured[case] or time.monotonic() < self.end:
+                        profiled = last and self.device == "gpu"
+                        measured[case].append(self._repetition(network, *case, profiled=profiled))
+                except Exception as error:
+                    failed.add(case)
+                    self._left_out(f"{network}: {' '.join(case)}", f"{type(error).__name__}: {error}".splitlines()[0])
+                    continue
+                if last:
+                    self._row(network, case, measured)
+            if last:
+                return
+
+    def _repetition(self, network: str, loop: str, precision: str, *, profiled: bool) -> Repetition:
+        stopwatch = Stopwatch(ITERATIONS[self.device][network], gpu=self.device == "gpu", profiled=profiled)
+        config = self.config(network, loop, precision)
+        if loop == "plain":
+            plain(config, self.folder, stopwatch)
+        else:
+            ours(config, self.images, stopwatch)
+        gc.collect()  # Lightning's objects hold each other, and the network
+        return stopwatch.measured
+
+    def config(self, network: str, loop: str, precision: str) -> RunConfig:
+        """The configuration of a loop."""
+        settings = ["data=cifar10", "data.root=.", "schedule=paper", f"trainer={self.device}", f"network={network}"]
+        schedule = [f"schedule.{key}=10000" for key in ("iterations", "log_every", "evaluate_every")]
+        schedule.append("schedule.milestones=[5000]")
+        loop_settings = [setting for setting in LOOPS[loop] if self._key_exists(setting)]
+        if not any(setting.startswith("bn_batch") for setting in loop_settings):
+            settings.append(f"bn_batch={BATCH}")
+        return compose([*settings, *schedule, f"precision={precision}", *loop_settings])
+
+    def _exists(self, loop: str) -> bool:
+        """Whether there is the loop's last setting; without an earlier one it does what it did before that came."""
+        return loop == "ours, 2 passes of 64" or all(self._key_exists(setting) for setting in LOOPS[loop])
+
+    def _key_exists(self, setting: str) -> bool:
+        key = setting.partition("=")[0]
+        return not key.startswith("trainer.") or key.removeprefix("trainer.") in TrainerSettings.model_fields
+
+    def _row(self, network: str, case: tuple[str, str], measured: dict[tuple[str, str], list[Repetition]]) -> None:
+        loop, precision = case
+        speeds = {key: [BATCH / one.seconds for one in of_case] for key, of_case in measured.items() if of_case}
+        speed = statistics.median(speeds[case])
+        pairs = [own / base for own, base in zip(speeds[case], speeds[("plain", "32-true")], strict=False)]
+        same = speeds.get(("plain", precision))
+        launches, waits = measured[case][-1].launches, measured[case][-1].waits
+        share = 3 * self._multiply_adds(network) * speed / self._peak(precision)
+        row = {
+            "network": network,
+            "loop": loop,
+            "precision": precision,
+            "images_per_second": round(speed, 1),
+            "milliseconds": round(1000 * BATCH / speed, 3),
+            "of_plain_float32": round(speed / statistics.median(speeds[("plain", "32-true")]), 3),
+            "of_plain_float32_pair_by_pair": [round(pair, 3) for pair in pairs],
+            "of_plain_same_precision": None if same is None else round(speed / statistics.median(same), 3),
+            "share_of_convolution_peak": round(share, 4),
+            "launches": launches,
+            "waits": waits,
+            "repetitions": [round(each, 1) for each in speeds[case]],
+        }
+        self.report["loops"].append(row)
+        calls = "" if launches is None else f"  {launches:6.0f} launches {waits:4.0f} waits"
+        print(
+            f"{network:10} {loop:26} {precision:10} {speed:9,.0f} images/s {1000 * BATCH / speed:9.2f} ms"
+            f"  ×{row['of_plain_float32']:.2f} plain float32 ({min(pairs):.2f}–{max(pairs):.2f})"
+            f"  {100 * share:5.1f} % of the peak{calls}",
+            flush=True,
+        )
+
+    def _measure_at_once(self, network: str, loop: str, precision: str, counts: Sequence[int]) -> None:
+        from resnet_ablations.sweep.packing import images_per_second
+
+        torch.cuda.empty_cache()
+        gpu = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0]
+        config = self.config(network, loop, precision)
+        alone = None
+        for count in counts:
+            if time.monotonic() > self.end:
+                self._left_out(f"{network}: {loop} {precision}, {count} runs at once", "no time left")
+                continue
+            try:
+                speed = images_per_second(config, count, max(1, usable_cores() // count), gpu)
+            except Exception as error:
+                told = f"{type(error).__name__}: {error}".splitlines()[0]
+                self._left_out(f"{network}: {loop} {precision}, {count} runs at once", told)
+                return
+            alone = alone or speed
+            self.report["runs_at_once"].append(
+                {
+                    "network": network,
+                    "loop": loop,
+                    "precision": precision,
+                    "runs": count,
+                    "images_per_second": round(speed, 1),
+                    "of_one_run": round(speed / alone, 3),
+                }
+            )
+            print(
+                f"{network:10} {loop:26} {precision:10} {speed:9,.0f} images/s by {count} runs at once"
+                f"  ×{speed / alone:.2f} one run",
+                flush=True,
+            )
+
+    def _peak(self, precision: str) -> float:
+        if precision not in self.peaks:
+            peak = self.peaks[precision] = convolution_peak(self.device, precision, BATCH)
+            self.report["convolution_peak"][precision] = round(peak)
+            print(f"peak of a 3×3 convolution, {precision}: {peak / 1e9:,.0f} · 10⁹ multiply-adds/s", flush=True)
+        return self.peaks[precision]
+
+    def _multiply_adds(self, network: str) -> int:
+        if network not in self.multiply_adds:
+            config = self.config(network, "plain", "32-true")
+            self.multiply_adds[network] = multiply_adds(build_network(config), config.data.image)
+        return self.multiply_adds[network]
+
+    def _left_out(self, what: str, why: str) -> None:
+        self.report["left_out"].append({"what": what, "why": why})
+        print(f"left out: {what}: {why}", flush=True)
+
+
+def main() -> None:
+    """Measure, print each line when it is measured, and write the JSON file."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--minutes", type=float, default=4.0, help="after so long, nothing more is begun")
+    parser.add_argument("--repetitions", type=int, help="of each loop; by default 3, on a GPU 2")
+    parser.add_argument("--networks", nargs="+", help="only these, such as resnet20")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).parent / "results", help="folder of the JSON file"
+    )
+    parser.add_argument("--name", help="name of the JSON file; by default the machine's")
+    options = parser.parse_args()
+    if options.device == "gpu" and not torch.cuda.is_available():
+        parser.error("--device gpu: there is no CUDA GPU here")
+    begun = time.monotonic()
+    threads = usable_cores()
+    torch.set_num_threads(threads)
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
+    images = Images(pixels, generator.integers(0, 10, IMAGES), pixels[:100], generator.integers(0, 10, 100))
+    repetitions = options.repetitions or {"cpu": 3, "gpu": 2}[options.device]
+    here = machine(options.device, threads)
+    print(
+        f"{here['name']}, {threads} threads, torch {torch.__version__}, batch {BATCH}, medians of {repetitions} "
+        "interleaved repetitions",
+        flush=True,
+    )
+    name = options.name or re.sub(r"[^a-z0-9]+", "-", here["name"].lower()).strip("-")
+    report = here | {
+        "batch": BATCH,
+        "iterations": ITERATIONS[options.device],
+        "convolution_peak": {},
+        "loops": [],
+        "runs_at_once": [],
+        "left_out": [],
+    }
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(repetitions):
-            for precision in ("32-true", "bf16-mixed"):
-                config = compose([*setting, f"precision={precision}"])
-                done = (iterations - 2) * config.schedule.batch_size
-                speeds.setdefault(("plain", precision), []).append(done / plain(config, images, Path(folder)))
-                for name, settings in OURS.items():
-                    config = compose([*setting, f"precision={precision}", *settings])
-                    speeds.setdefault((name, precision), []).append(done / ours(config, images))
-    return speeds
+        write_cifar10(images, Path(folder))
+        bench = Bench(
+            options.device,
+            repetitions,
+            options.output / f"{name}.json",
+            begun + 60 * options.minutes,
+            report,
+            images,
+            Path(folder),
+        )
+        for group in groups(options.device):
+            if options.networks is None or group.network in options.networks:
+                bench.measure(group)
+    print(f"{bench.path}, after {time.monotonic() - begun:.0f} s")
 
 
 if __name__ == "__main__":

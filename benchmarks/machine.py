@@ -1,0 +1,80 @@
+"""The machine that is measured: its name, its versions, and how fast it computes a convolution."""
+
+import platform
+import subprocess
+import time
+from importlib.metadata import version
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from resnet_ablations.results.provenance import provenance
+from resnet_ablations.training.compute import set_float32_precision
+
+SHAPES = ((16, 32), (32, 16), (64, 8))
+"""Channels and height of the 3×3 convolutions of the CIFAR networks' three stages."""
+
+
+def machine(device: str, threads: int) -> dict[str, Any]:
+    """The name of what trains here, and the versions that matter."""
+    gpu = device == "gpu"
+    found = provenance(torch.cuda.get_device_name() if gpu else "cpu", threads)
+    found["versions"] = {"python": platform.python_version()} | {
+        name: version(name) for name in ("torch", "torchvision", "pytorch-lightning", "numpy")
+    }
+    if gpu:
+        found["versions"] |= {
+            "CUDA": torch.version.cuda,
+            "cuDNN": torch.backends.cudnn.version(),
+            "driver": _driver(),
+        }
+    return {"name": torch.cuda.get_device_name() if gpu else found["machine"]["cpu"]} | found
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver; None where nvidia-smi does not say."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return None
+
+
+def convolution_peak(device: str, precision: str, images: int) -> float:
+    """The multiply-adds a second of the fastest of the networks' 3×3 convolutions, forward, channels last."""
+    set_float32_precision(precision)
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = True
+    where = torch.device("cuda" if device == "gpu" else "cpu")
+    kind = torch.bfloat16 if precision == "bf16-mixed" else torch.float32
+    rates = []
+    for channels, height in SHAPES:
+        batch = torch.randn(images, channels, height, height, device=where, dtype=kind)
+        weights = torch.randn(channels, channels, 3, 3, device=where, dtype=kind)
+        batch, weights = (tensor.to(memory_format=torch.channels_last) for tensor in (batch, weights))
+        multiply_adds = images * channels**2 * 9 * height**2
+        rates.append(multiply_adds / _seconds_of(batch, weights))
+    return max(rates)
+
+
+def _seconds_of(batch: torch.Tensor, weights: torch.Tensor) -> float:
+    """The least seconds that a convolution took, of five measures of a tenth of a second."""
+
+    def seconds(repetitions: int) -> float:
+        _wait(batch.device)
+        start = time.perf_counter()
+        for _ in range(repetitions):
+            F.conv2d(batch, weights, padding=1)
+        _wait(batch.device)
+        return (time.perf_counter() - start) / repetitions
+
+    with torch.no_grad():
+        seconds(3)
+        repetitions = max(1, round(0.1 / seconds(10)))
+        return min(seconds(repetitions) for _ in range(5))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()

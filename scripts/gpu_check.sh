@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Usage: scripts/gpu_check.sh OUTPUT [WHEELS]
+# Run the GPU's tests and benchmark on a machine with a CUDA GPU, PyTorch and pytest, and without a network: WHEELS is
+# the folder that scripts/gpu_wheels.sh made. Each part has a time limit and goes on where another one failed; logs and
+# figures go to OUTPUT. The limits are TESTS, BENCH and COMPILED, in seconds.
+set -uo pipefail
+output=$(mkdir -p "${1:?usage: scripts/gpu_check.sh OUTPUT [WHEELS]}" && cd "$1" && pwd)
+wheels=${2:+$(cd "$2" && pwd)}
+cd "$(dirname "$0")/.."
+site=$(mktemp -d)
+trap 'rm -rf "$site"' EXIT
+export PYTHONPATH=$PWD/src:$site PYTHONUNBUFFERED=1 COLUMNS=160
+worst=0
+
+part() { # NAME SECONDS COMMAND …: its output to the screen and to OUTPUT/NAME.log
+    local name=$1 seconds=$2 begun=$SECONDS
+    shift 2
+    timeout --signal=INT --kill-after=15 "$seconds" "$@" 2>&1 | tee "$output/$name.log"
+    local code=${PIPESTATUS[0]}
+    echo "== $name: exit code $code after $((SECONDS - begun)) s of $seconds" | tee -a "$output/$name.log"
+    ((code == 0)) || worst=1
+}
+
+versions() {
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
+    python3 -c 'import torch; print(torch.__version__, torch.version.cuda, torch.backends.cudnn.version())'
+    python3 -m pip list 2>/dev/null | grep -iE '^(torch|torchvision|triton|pytorch-lightning|numpy|pytest|hydra-core|pydantic) '
+}
+
+pytest() { python3 -m pytest -p no:cacheprovider --durations=12 -v -rA --tb=short "$@"; }
+export -f versions pytest
+
+if [ -n "$wheels" ]; then
+    part wheels 60 python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl
+fi
+part versions 40 bash -c versions
+# What takes all of the GPU's memory cannot run beside others.
+alone=tests/gpu/test_gpu_sweeps.py::test_a_run_that_needs_too_much_memory_says_so_in_one_line
+part tests "${TESTS:-150}" bash -c "pytest -n 5 tests/gpu --ignore tests/gpu/test_gpu_compiled.py --deselect $alone"
+part bench "${BENCH:-200}" python3 -m benchmarks.training --device gpu --output "$output" \
+    --minutes "$(awk "BEGIN { print (${BENCH:-200} - 30) / 60 }")"
+part compiled "${COMPILED:-110}" bash -c "pytest -n 0 $alone tests/gpu/test_gpu_compiled.py"
+grep -hE "^(FAILED|ERROR|XFAIL|XPASS)|^== |^=+ [0-9]" "$output"/{tests,compiled}.log
+exit $worst
