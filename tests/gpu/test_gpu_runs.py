@@ -136,7 +136,7 @@ def test_a_gpu_trains_what_a_cpu_trains(config: Config, gpu: None, precision: st
 
 def test_more_devices_than_there_are_is_refused_in_one_line(config: Config, gpu: None) -> None:
     wanted = torch.cuda.device_count() + 1
-    run = config(f"bn_batch={1}", f"trainer.devices={2 ** wanted.bit_length()}")
+    run = config("bn_batch=1", f"trainer.devices={2 ** wanted.bit_length()}")
     with pytest.raises(UserError) as refusal:
         train_run(run)
     (line,) = refusal.value.messages
