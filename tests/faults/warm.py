@@ -5,19 +5,18 @@ and is what `python ARGUMENTS` would be; the fork server of its sweep is forked 
 `fresh` it is started as a user would.
 """
 
-import atexit
 import fcntl
 import json
 import multiprocessing.util
 import os
 import runpy
 import signal
+import socket
 import sys
 import tempfile
 import termios
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 INJECTED = Path(__file__).with_name("injected") / "sitecustomize.py"
 
@@ -60,48 +59,70 @@ def become(arguments: list[str], cwd: str, environment: dict[str, str], output: 
     if fresh:
         os.execv(sys.executable, [sys.executable, *arguments])
     os.closerange(3, 256)
+    tempfile.tempdir = None  # torch has asked for it already
+    spare = Spare()
     sys.stdout = open(1, "w", buffering=1 if terminal else -1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-    multiprocessing.util.spawnv_passfds = forked
-    tempfile.tempdir = None  # torch has asked for it already
+    multiprocessing.util.spawnv_passfds = spare.start
     runpy.run_path(str(INJECTED))
     assert arguments[0] == "-m"
     sys.argv = arguments[1:]
     runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
 
 
+class Spare:
+    """A child that becomes the fork server: it was forked before this process used multiprocessing, as a new Python is.
+
+    It ends with this process if it is not needed.
+    """
+
+    def __init__(self) -> None:
+        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._pid: int | None = os.fork()
+        if self._pid == 0:
+            self._socket.close()
+            _stand_by(other)
+            sys.exit()
+        other.close()
+
+    def start(self, path: str, arguments: Sequence[str | bytes], descriptors: Sequence[int]) -> int:
+        """Start a new Python in multiprocessing's way; the first that is a fork server is the spare child."""
+        code = os.fsdecode(arguments[-1])
+        if self._pid is None or "forkserver" not in code:
+            return start_anew(path, arguments, descriptors)
+        numbers = list(map(int, descriptors))
+        blocked = [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
+        request = {"code": code, "numbers": numbers, "environment": dict(os.environ), "blocked": blocked}
+        socket.send_fds(self._socket, [json.dumps(request).encode()], numbers)
+        pid, self._pid = self._pid, None
+        return pid
+
+
 start_anew = multiprocessing.util.spawnv_passfds
 
 
-def forked(path: str, arguments: Sequence[str | bytes], descriptors: Sequence[int]) -> int:
-    """Multiprocessing's way to a new Python, that for the fork server forks this one."""
-    code = os.fsdecode(arguments[-1])
-    if "forkserver" not in code or multiprocessing.parent_process() is not None:
-        return start_anew(path, arguments, descriptors)
-    if pid := os.fork():
-        return pid
+def _stand_by(asked: socket.socket) -> None:
+    """Wait for a request, then run its code with its files, environment and signals."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    message, descriptors, _, _ = socket.recv_fds(asked, 1 << 20, 16)
+    if not message:
+        return
+    request = json.loads(message)
+    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 256) for descriptor in descriptors]
+    asked.detach()
+    os.closerange(3, 256)
+    for descriptor, number in zip(moved, request["numbers"], strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    del sys.modules["resnet_ablations.training.fork_server"]  # which reads the environment
+    runpy.run_path(str(INJECTED))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    kept = [0, 1, 2, *sorted(map(int, descriptors))]
-    for low, high in zip(kept, [*kept[1:], 256], strict=True):
-        os.closerange(low + 1, high)
-    forget_the_parent()
-    try:
-        exec(code, {})
-    except SystemExit:
-        atexit._run_exitfuncs()
-    finally:
-        os._exit(0)
-
-
-def forget_the_parent() -> None:
-    """What a new Python would not know."""
-    process: Any = multiprocessing.process.current_process()
-    process._config.pop("tempdir", None)
-    multiprocessing.util._finalizer_registry.clear()  # type: ignore[attr-defined]
-    multiprocessing.forkserver._forkserver.__init__()  # type: ignore[attr-defined,misc]
-    atexit._clear()
-    del sys.modules["resnet_ablations.training.fork_server"]
+    signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked"])
+    exec(request["code"], {})
 
 
 if __name__ == "__main__":
