@@ -70,8 +70,8 @@ TWO_COLUMNS = {"columns": [{"id": "error"}, {"id": "other"}], "figures": []}
         (cell(digitised="fail"), "rows.0.cells.error.digitised"),
         (cell(value=1.0), "rows.0.cells.error.value"),
         (cell(overrides="x=1"), "rows.0.cells.error.overrides"),
-        (cell(metric="error"), "metric 'error' is none of test_error, train_error"),
-        ({"columns": [{"id": "error", "metric": "test_loss"}]}, "metric 'test_loss' is none of test_error"),
+        (cell(metric="error"), "metric 'error' is not one of test_error, train_error"),
+        ({"columns": [{"id": "error", "metric": "test_loss"}]}, "metric 'test_loss' is not one of test_error"),
         ({"columns": [{"id": "error", "label": ""}]}, "columns.0.label"),
         # figures
         ({"figures": [figure("nobody")]}, "figure fig9 shows unknown cells ['nobody/error']"),
@@ -82,7 +82,7 @@ TWO_COLUMNS = {"columns": [{"id": "error"}, {"id": "other"}], "figures": []}
         ({"figures": [figure("original", kind="curves")]}, "figures.0.kind"),
         ({"figures": [figure("original", rows=["original"])]}, "figures.0.rows"),
         # scales
-        ({"scales": {"huge": {"seeds": [0]}}}, "scale 'huge' is none of quick, small, early, paper"),
+        ({"scales": {"huge": {"seeds": [0]}}}, "scale 'huge' is not one of quick, small, early, paper"),
         ({"scales": {"quick": {"seeds": []}}}, "seeds"),
         ({"scales": {"quick": {}}}, "seeds"),
         (
@@ -91,8 +91,8 @@ TWO_COLUMNS = {"columns": [{"id": "error"}, {"id": "other"}], "figures": []}
         ),
         ({"scales": {"quick": {"seeds": [0], "replacements": ["network=resnet110"]}}}, "replacements"),
         ({"scales": {"early": {"seeds": [0], "prefix_of": "paper", "iterations": 5}}}, "unknown scale 'paper'"),
-        ({"scales": {"paper": {"seeds": [0], "prefix_of": "paper"}}}, "prefix_of and iterations go together"),
-        ({"scales": {"paper": {"seeds": [0], "iterations": 5}}}, "prefix_of and iterations go together"),
+        ({"scales": {"paper": {"seeds": [0], "prefix_of": "paper"}}}, "prefix_of and iterations: give both"),
+        ({"scales": {"paper": {"seeds": [0], "iterations": 5}}}, "prefix_of and iterations: give both"),
     ],
 )
 def test_a_broken_experiment_is_named(broken: Any, changes: dict[str, Any], named: str) -> None:

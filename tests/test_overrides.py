@@ -52,8 +52,8 @@ def refused(*overrides: str) -> tuple[str, ...]:
         (["schedule.learning_rate=0"], ["schedule.learning_rate=0"]),
         (["schedule.momentum=1.1"], ["schedule.momentum=1.1"]),
         (["schedule.weight_decay=-1"], ["schedule.weight_decay=-1"]),
-        (["schedule.milestones=[5,3]"], ["schedule.milestones=[5, 3]", "rise"]),
-        (["schedule.milestones=[3,3]"], ["schedule.milestones=[3, 3]", "rise"]),
+        (["schedule.milestones=[5,3]"], ["schedule.milestones=[5, 3]", "increasing order"]),
+        (["schedule.milestones=[3,3]"], ["schedule.milestones=[3, 3]", "increasing order"]),
         (["activation.between=[bn,tanh]"], ["activation.between.1=tanh", "bn", "relu"]),
         (["precision=16"], ["precision=16", "32-true", "bf16-mixed"]),
         (["trainer.accelerator=tpu"], ["trainer.accelerator=tpu", "cpu"]),
@@ -228,7 +228,7 @@ def test_the_composed_configuration_is_the_one_that_hydra_composes(overrides: li
     with initialize_config_dir(str(CONF), version_base="1.3"):
         expected = checked(hydra_compose("train", overrides))
     for _ in range(2):
-        assert compose(overrides).plain() == expected.plain()
+        assert compose(overrides).as_dict() == expected.as_dict()
 
 
 def test_a_changed_file_of_conf_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,10 +245,10 @@ def test_a_changed_file_of_conf_is_read_again(tmp_path: Path, monkeypatch: pytes
 def test_composing_inside_a_function_of_hydra_main(tmp_path: Path) -> None:
     """Hydra has one configuration folder at a time: the user's is there again afterwards."""
     (tmp_path / "mine.yaml").write_text("a: 1")
-    expected = compose(["seed=3", "network=resnet20"]).plain()
+    expected = compose(["seed=3", "network=resnet20"]).as_dict()
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
-        assert compose(["network=resnet20", "seed=3"]).plain() == expected
-        assert compose(["network=resnet20", "seed=3", "hydra.job.name=mine"]).plain() == expected
+        assert compose(["network=resnet20", "seed=3"]).as_dict() == expected
+        assert compose(["network=resnet20", "seed=3", "hydra.job.name=mine"]).as_dict() == expected
         assert hydra_compose("mine") == {"a": 1}
 
 
@@ -281,7 +281,7 @@ def test_a_frozen_configuration_may_be_named_by_its_path(tmp_path: Path) -> None
 
 
 def test_a_frozen_configuration_says_everything(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="frozen: it says everything"):
+    with pytest.raises(UserError, match="frozen: it sets everything"):
         compose([f"frozen='{tmp_path}'", "seed=1"])
 
 
@@ -290,7 +290,7 @@ def test_mistakes_of_a_frozen_configuration(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be read: .*No such file"):
         compose(frozen(run))
     run.folder.freeze(run.with_seed(5).as_dict())
-    with pytest.raises(UserError, match="not that of its folder"):
+    with pytest.raises(UserError, match="not of its folder"):
         compose(frozen(run))
     run.folder.config.write_text("{")
     with pytest.raises(UserError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""From a configuration to its network."""
+"""The network of a configuration."""
 
 import torch
 from torch import nn
@@ -9,15 +9,15 @@ from resnet_ablations.network.units import Branch
 
 
 def build_network(config: RunConfig) -> nn.Module:
-    """The network of a configuration: N × channels × H × W float images to N × classes logits.
+    """Return the network of a configuration: N × channels × H × W float images to N × classes logits.
 
-    Its weights are drawn from torch's global random state.
+    The weights are drawn from torch's global random state.
     """
     return network_for(config, channels=config.data.image[0], classes=config.data.source.classes)
 
 
 def network_for(config: RunConfig, *, channels: int, classes: int) -> nn.Module:
-    """The network of a configuration for other images than its own."""
+    """Return the network of a configuration for images with other channels or classes."""
     network = config.network
     return ResNet(
         stem=network.stem,
@@ -37,6 +37,6 @@ def network_for(config: RunConfig, *, channels: int, classes: int) -> nn.Module:
 
 
 def meta_network(config: RunConfig) -> nn.Module:
-    """The network of a configuration on the meta device, where it takes no memory and computes nothing."""
+    """Return the network of a configuration on the meta device, where it takes no memory and computes nothing."""
     with torch.device("meta"):
         return build_network(config)

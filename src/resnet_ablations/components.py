@@ -1,4 +1,4 @@
-"""Classes that a configuration names: `_target_`, and the settings that their constructors take."""
+"""The classes that a configuration names in `_target_`, and the settings that their constructors take."""
 
 import inspect
 import pkgutil
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def resolve(target: str, interface: type = object) -> type:
-    """The class of that dotted path; raise `ValueError` unless it is a subclass of `interface` in this package."""
+    """Return the class at a dotted path; raise `ValueError` unless it is a subclass of `interface` in this package."""
     try:
         if not target.startswith("resnet_ablations."):
             raise ImportError
@@ -20,7 +20,7 @@ def resolve(target: str, interface: type = object) -> type:
 
 
 def parameters_of(component: type) -> dict[str, Any]:
-    """The settings of a class: the keyword-only parameters of its constructor, with their annotations."""
+    """Return the settings of a class: the keyword-only parameters of its constructor, with their annotations."""
     constructor = inspect.signature(component).parameters.values()
     annotations = typing.get_type_hints(component.__init__, include_extras=True)  # type: ignore[misc]
     return {p.name: annotations[p.name] for p in constructor if p.kind is inspect.Parameter.KEYWORD_ONLY}

@@ -1,15 +1,15 @@
-"""Where tables are printed: the terminal, or plain text of a fixed width."""
+"""The console that prints tables: a terminal, or plain text of a fixed width."""
 
 import sys
 
 from rich.console import Console
 
 WIDTH = 100
-"""Columns of plain text, and the most that a table of the report may take."""
+"""The number of columns of plain text, and the largest width of a table of the report."""
 
 
 def standard_console(width: int = WIDTH) -> Console:
-    """The terminal; where there is none, plain text of so many columns."""
+    """Return a console for the terminal, or for plain text of `width` columns if stdout is not a terminal."""
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows ? and does not break
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows ?
     return Console(highlight=False, width=None if sys.stdout.isatty() else width)

@@ -1,4 +1,4 @@
-"""The one kind of error that is shown to a person without a traceback."""
+"""The errors that a person sees without a traceback."""
 
 import sys
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 
 class UserError(Exception):
-    """One or several mistakes of the user's: each message says what, where and what to do."""
+    """One or more mistakes of the user; each message says what is wrong, where, and what to do."""
 
     def __init__(self, *messages: str) -> None:
         super().__init__("\n".join(messages))
@@ -17,7 +17,7 @@ class UserError(Exception):
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Turn a `UserError` into its lines on stderr and exit code 2."""
+    """On `UserError`, print its messages to stderr and exit with code 2."""
     try:
         yield
     except UserError as error:
@@ -27,5 +27,5 @@ def exit_on_user_error() -> Iterator[None]:
 
 
 def mistakes_in_file(error: ValidationError, whole: str = "file") -> list[str]:
-    """What is wrong in a file that does not fit its schema, as `key: reason`; `whole` stands for a missing key."""
+    """Return the errors in a file that does not fit its schema, as `key: reason`; `whole` replaces an empty key."""
     return [f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors()]

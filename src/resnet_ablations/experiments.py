@@ -1,4 +1,4 @@
-"""What the papers claim: the schema of `experiments/NAME.yaml` and the papers' digitised curves."""
+"""The tables and figures of the papers: the schema of `experiments/NAME.yaml`, and the digitised curves."""
 
 import math
 import re
@@ -15,7 +15,7 @@ from resnet_ablations.paths import ROOT
 
 EXPERIMENTS = ROOT / "experiments"
 CLAIMS = "claims"
-"""The file among the experiments that is none: what the papers conclude from them."""
+"""The file in `experiments/` that is not an experiment: the claims of the papers."""
 SCALES = ("quick", "small", "early", "paper")
 
 METRICS = {
@@ -30,7 +30,7 @@ METRICS = {
     "response_median": "median over layers of the standard deviation of responses",
     "response_max": "maximum over layers of the standard deviation of responses",
 }
-"""The numbers of a run that a table can show; those after the second are columns that some runs have."""
+"""The numbers of a run that a table can show; every run has the first two, some runs have others."""
 
 Overrides = list[str]
 """Hydra overrides, for example `["shortcut=dropout", "shortcut.rate=0.5"]`."""
@@ -41,7 +41,7 @@ class _Strict(BaseModel):
 
 
 class Scale(_Strict):
-    """How big the experiment is run.
+    """The size at which the experiment is run.
 
     `replacements` maps an override of the paper's setting to the overrides used at this scale, for example
     `network=resnet110: [network=resnet56]`; null leaves out every cell that has the override. `prefix_of` names another
@@ -58,12 +58,12 @@ class Scale(_Strict):
     @model_validator(mode="after")
     def _prefix_needs_iterations(self) -> "Scale":
         if (self.prefix_of is None) != (self.iterations is None):
-            raise ValueError("prefix_of and iterations go together")
+            raise ValueError("prefix_of and iterations: give both or neither")
         return self
 
 
 class Column(_Strict):
-    """One column of numbers: which number of a run it shows, and what its runs have in common."""
+    """A column of the table: the metric that it shows, and the overrides that its runs share."""
 
     id: str
     heading: str = ""
@@ -72,9 +72,9 @@ class Column(_Strict):
 
 
 class Cell(_Strict):
-    """One number of the table: what the paper prints, or what was `digitised` from its figure, and its `curve` there.
+    """A number of the table: as the paper prints it or as `digitised` from a figure, and its `curve` in the figure.
 
-    `metric` and `overrides` are the cell's own where it differs from its column.
+    `metric` and `overrides` are set only if the cell differs from its column.
     """
 
     printed: float | Literal["fail"] | None = None
@@ -85,10 +85,10 @@ class Cell(_Strict):
 
 
 class Row(_Strict):
-    """One line of the table: the texts that tell it from the others, its cells by column, and how to run it.
+    """A row of the table: its labels, its cells by column, and the overrides of its configurations.
 
-    Usually one configuration; several where the paper prints one number for them all; none for other authors' methods.
-    A column without a cell is empty in the paper's table and not run.
+    A row has one configuration; or several, if the paper prints one number for all of them; or none, for a method of
+    other authors. A column without a cell is empty in the paper's table and is not run.
     """
 
     id: str
@@ -99,11 +99,11 @@ class Row(_Strict):
 
 
 class Figure(_Strict):
-    """One panel: the cells whose curves it shows together, the baseline first; `ROW/COLUMN`, or `ROW` alone.
+    """A panel of a figure: the cells whose curves it shows, `ROW/COLUMN` or `ROW`, the baseline first.
 
-    `loss_and_error` is v2's form (training loss dashed on a log axis, test error solid), `errors` v1's Fig. 4 and 6
-    (training error dashed, test error bold), `responses` v1's Fig. 7 (standard deviation of each layer's response, in
-    the order of the layers or `sorted`, the largest first).
+    `kind` is the form: `loss_and_error` as in v2 (training loss dashed on a log axis, test error solid), `errors` as in
+    v1's Fig. 4 and 6 (training error dashed, test error bold), `responses` as in v1's Fig. 7 (standard deviation of
+    each layer's response, in the order of the layers, or, if `sorted`, the largest first).
     """
 
     id: str
@@ -114,16 +114,16 @@ class Figure(_Strict):
 
     @property
     def whole(self) -> str:
-        """The figure that this is a panel of: the id up to its first number, `fig3` of fig3a and `fig6` of fig6left."""
+        """The figure that the panel belongs to: the id up to its first number (`fig6` for fig6left)."""
         match = re.match(r"\D*\d+", self.id)
         return match[0] if match else self.id
 
 
 class Experiment(_Strict):
-    """One table or figure of a paper, declared as data.
+    """A table or figure of a paper, declared as data.
 
-    `headings` stand over the rows' labels. `baseline` says against what a cell is held: the first row of its column
-    or the first column of its row.
+    `headings` are the headings of the columns of labels. `baseline` is what a cell is compared with: the first row of
+    its column, or the first column of its row.
     """
 
     name: str
@@ -151,16 +151,16 @@ class Experiment(_Strict):
                 raise ValueError(f"row {row.id} has cells in unknown columns {sorted(unknown)}")
         metrics = [*(column.metric for column in self.columns), *(cell.metric for _, _, cell in self.cells())]
         if wrong := {metric for metric in metrics if metric is not None} - set(METRICS):
-            raise ValueError(f"metric {sorted(wrong)[0]!r} is none of {', '.join(METRICS)}")
+            raise ValueError(f"metric {sorted(wrong)[0]!r} is not one of {', '.join(METRICS)}")
         known = {f"{row.id}/{column.id}" for row, column, _ in self.cells()}
         for figure in self.figures:
             if missing := {self.full_cell_id(cell) for cell in figure.cells} - known:
                 raise ValueError(f"figure {figure.id} shows unknown cells {sorted(missing)}")
             if any(other.whole == figure.whole and other.kind != figure.kind for other in self.figures):
-                raise ValueError(f"figure {figure.id} is of another kind than other panels of {figure.whole}")
+                raise ValueError(f"figure {figure.id} has another kind than the other panels of {figure.whole}")
         for name, scale in self.scales.items():
             if name not in SCALES:
-                raise ValueError(f"scale {name!r} is none of {', '.join(SCALES)}")
+                raise ValueError(f"scale {name!r} is not one of {', '.join(SCALES)}")
             if scale.prefix_of is not None and scale.prefix_of not in self.scales:
                 raise ValueError(f"scale {name!r} is a prefix of unknown scale {scale.prefix_of!r}")
             if unused := set(scale.replacements) - self._all_overrides():
@@ -168,7 +168,7 @@ class Experiment(_Strict):
         return self
 
     def _all_overrides(self) -> set[str]:
-        """Every override of the experiment, its scales, columns, rows and cells."""
+        """Return every override of the experiment, its scales, columns, rows and cells."""
         lists = [self.overrides, *(scale.overrides for scale in self.scales.values())]
         lists += [column.overrides for column in self.columns]
         lists += [*(lines for row in self.rows for lines in row.configurations)]
@@ -176,19 +176,19 @@ class Experiment(_Strict):
         return {line for lines in lists for line in lines}
 
     def cells(self) -> Iterator[tuple[Row, Column, Cell]]:
-        """Every cell with its row and column, row by row."""
+        """Yield every cell with its row and column, row by row."""
         for row in self.rows:
             for column in self.columns:
                 if column.id in row.cells:
                     yield row, column, row.cells[column.id]
 
     def full_cell_id(self, cell: str) -> str:
-        """`ROW/COLUMN`, of a cell that a figure names; a sole column need not be named."""
+        """Return `ROW/COLUMN` for a cell that a figure names; `ROW` is enough if there is one column."""
         return cell if "/" in cell or len(self.columns) > 1 else f"{cell}/{self.columns[0].id}"
 
 
 def experiment_names() -> list[str]:
-    """The experiments there are, one for each file but that of the claims."""
+    """Return the names of the experiments, sorted."""
     return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if path.stem != CLAIMS)
 
 
@@ -206,10 +206,10 @@ def load_experiment(name: str) -> Experiment:
 
 
 def load_paper(experiment: str) -> pd.DataFrame:
-    """One row a cell of an experiment, by `row` and `column`: what the paper has there.
+    """Return the paper's numbers of an experiment: one row a cell, indexed by `row` and `column`.
 
-    The row's texts are columns of the table's headings; then `metric` (which number of a run it is), `printed` (a
-    number or "fail"), `digitised` (a number, from a figure), `curve` and the row's `remark`, NaN where there is none.
+    The columns are the table's headings with the row's labels, then `metric` (a key of `METRICS`), `printed` (a number
+    or "fail"), `digitised` (a number from a figure), `curve` and the row's `remark`; NaN where the paper has none.
     Raise `UserError` for an unknown name or a broken file.
     """
     table = load_experiment(experiment)
@@ -238,7 +238,7 @@ _FILES: dict[Quantity, tuple[str, ...]] = {
 
 
 def paper_curve(curve: str, quantity: Quantity) -> pd.Series | None:
-    """A digitised curve by iteration: cross-entropy (±5 %) or error in % (±0.02); None where the paper shows none."""
+    """Return a digitised curve by iteration: cross-entropy (±5 %) or error in % (±0.02); None if the paper has none."""
     for suffix in _FILES[quantity]:
         path = EXPERIMENTS / "curves" / f"{curve}{suffix}.csv"
         if path.exists():
@@ -247,7 +247,7 @@ def paper_curve(curve: str, quantity: Quantity) -> pd.Series | None:
 
 
 def paper_responses(curve: str) -> pd.Series | None:
-    """v1, Fig. 7: the standard deviation of each layer's response, by layer from 1; None where the figure lacks it."""
+    """Return the standard deviation of each layer's response by layer from 1 (v1, Fig. 7), or None."""
     path = EXPERIMENTS / "curves" / f"{curve}.csv"
     return _read_curve(path) if path.exists() else None
 

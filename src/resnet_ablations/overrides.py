@@ -1,4 +1,4 @@
-"""From Hydra overrides to a checked configuration, with every mistake named at once."""
+"""From Hydra overrides to a checked configuration; errors report every mistake at once."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -23,44 +23,46 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from resnet_ablations.config import NO_SUCH_KEY, RunConfig, Settings, message_of, validate
+from resnet_ablations.config import NO_SUCH_KEY, RunConfig, message_of, validate
 from resnet_ablations.errors import UserError
 from resnet_ablations.paths import ROOT
+from resnet_ablations.settings import Settings
 
 CONF = ROOT / "conf"
 SWEEP_KEYS = ("experiment", "scale", "rows", "columns", "sweep")
-"""Keys of train.yaml that choose a sweep and are no part of a run."""
+"""The keys of train.yaml that choose a sweep and are not part of a run."""
 
 
 class SweepSettings(Settings):
-    """`sweep` of train.yaml: what happens to the other runs when one fails, and how often a killed run is retried."""
+    """`sweep` of train.yaml: whether a failed run stops the others, and how often a killed run is retried."""
 
     fail_fast: bool
     retries: Annotated[int, Ge(0)]
 
 
 def compose(overrides: Sequence[str]) -> RunConfig:
-    """The configuration of one run, resolved and checked: `compose(["network=resnet110", "shortcut=dropout"])`.
+    """Return the configuration of one run, resolved and checked.
 
-    Raise `UserError` with all that is wrong in it: unknown options and keys, values out of range, missing data.
+    For example `compose(["network=resnet110", "shortcut=dropout"])`. Raise `UserError` with every mistake: unknown
+    options and keys, values out of range, missing data.
     """
     mistakes: list[str] = []
-    usable = []
+    valid = []
     wrong_groups = []
     for override in _parse(overrides):
         key = override.key_or_group
         if key == "frozen" and len(overrides) > 1:
-            mistakes.append("frozen: it says everything; no other setting beside it")
+            mistakes.append("frozen: it sets everything; remove the other overrides")
         elif override.is_sweep_override():
-            mistakes.append(f"{override.input_line}: several values are a sweep: add -m")
+            mistakes.append(f"{override.input_line}: several values make a sweep: add -m")
         elif mistake := _wrong_option(override):
             mistakes.append(mistake)
             wrong_groups.append(f"{key}.")
-        # What belongs to an option that does not exist cannot be judged.
+        # The settings of an option that does not exist cannot be checked.
         elif not key.startswith(tuple(wrong_groups)):
-            usable.append(override)
+            valid.append(override)
     try:
-        run = checked(_composed(usable))
+        run = checked(_composed(valid))
     except (HydraException, OmegaConfBaseException) as error:
         mistakes.append(_first_line(error))
     except UserError as error:
@@ -71,7 +73,7 @@ def compose(overrides: Sequence[str]) -> RunConfig:
 
 
 def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
-    """The values of each key of a multirun command line, as Hydra's sweeps read them."""
+    """Return the values of each key of a multirun command line, as Hydra's sweeps read them."""
     choices: dict[str, list[str]] = {}
     for override in _parse(overrides):
         key, _, value = (override.input_line or "").lstrip("+").partition("=")
@@ -84,7 +86,7 @@ def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
 
 
 def sweep_settings(overrides: Sequence[str]) -> SweepSettings:
-    """What overrides of `sweep` come to; raise `UserError` with every mistake in them."""
+    """Return the settings that overrides of `sweep` make; raise `UserError` with every mistake."""
     tree: Any = OmegaConf.to_container(_composed(_parse(overrides)).sweep)
     try:
         return SweepSettings.model_validate(tree)
@@ -95,12 +97,13 @@ def sweep_settings(overrides: Sequence[str]) -> SweepSettings:
 
 
 def checked(config: DictConfig) -> RunConfig:
-    """The run that a composed configuration is; raise `UserError` with every mistake in it.
+    """Return the run of a composed configuration; raise `UserError` with every mistake.
 
-    A frozen one is read from its file, and composing it anew, perhaps from other files by now, changes nothing.
+    If `frozen` is set, read the run's frozen configuration: conf/ may have changed since.
     """
     if config.get("frozen") is not None:
-        return thawed(Path(_path_of(config.frozen)))
+        place = str(config.frozen)
+        return thawed(Path(unquote(place.removeprefix("file://")) if place.startswith("file://") else place))
     tree: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     tree = {name: value for name, value in tree.items() if name not in (*SWEEP_KEYS, "frozen", "hydra")}
     try:
@@ -111,23 +114,20 @@ def checked(config: DictConfig) -> RunConfig:
 
 
 def frozen(run: RunConfig) -> list[str]:
-    """The overrides that make a run of the frozen configuration in its folder; as a URI any path is plain to Hydra."""
+    """Return the overrides for a run with the frozen configuration in its folder; Hydra can parse any path as a URI."""
     return [f"frozen='{run.folder.config.absolute().as_uri()}'"]
 
 
-def _path_of(place: str) -> str:
-    """A path, given as such or as a URI."""
-    return unquote(place.removeprefix("file://")) if place.startswith("file://") else place
-
-
 def thawed(path: Path) -> RunConfig:
-    """The run whose frozen configuration this is; raise `UserError` if it is not the one of its folder."""
+    """Return the run of a frozen configuration; raise `UserError` if its key is not the name of its folder."""
     try:
         run = validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError) as error:
         raise UserError(f"frozen={path}: cannot be read: {_first_line(error)}") from None
     if run.key != path.parent.name:
-        raise UserError(f"frozen={path}: it is the configuration of {run.key}, not that of its folder")
+        raise UserError(
+            f"frozen={path}: it is the configuration of {run.key}, not of its folder; name the file in runs/{run.key}"
+        )
     return run
 
 
@@ -140,7 +140,7 @@ def _config_loader() -> ConfigLoader:
 
 @contextmanager
 def _own_hydra() -> Iterator[None]:
-    """Set up Hydra with conf/, also inside a function of `hydra.main`, whose Hydra is there again afterwards."""
+    """Set up Hydra with conf/, also inside `hydra.main`; restore the earlier Hydra afterwards."""
     hydra = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -158,7 +158,7 @@ def _composed(overrides: Sequence[Override]) -> DictConfig:
     if len(groups) + len(values) == len(overrides):
         config = deepcopy(_composed_groups(groups, _conf_times()))
         try:
-            for override in values:  # in the same way as Hydra, which takes them after the groups
+            for override in values:  # as Hydra does: values after groups
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
             return config
         except OmegaConfBaseException:
@@ -171,14 +171,14 @@ def _composed(overrides: Sequence[Override]) -> DictConfig:
 def _composed_groups(groups: tuple[str, ...], conf_times: tuple[float, ...]) -> DictConfig:
     """Return the configuration with these groups and no other override.
 
-    Cached, since Hydra takes a tenth of a second; `conf_times` is there for the files in conf/ that change meanwhile.
+    Cached, since Hydra takes a tenth of a second; `conf_times` makes a new entry when a file in conf/ changes.
     """
     with _own_hydra():
         return hydra_compose("train", list(groups))
 
 
 def _conf_times() -> tuple[float, ...]:
-    """Return when each file in conf/ was last written."""
+    """Return the modification time of each file in conf/."""
     return tuple(path.stat().st_mtime for path in sorted(CONF.rglob("*.yaml")))
 
 
@@ -188,23 +188,23 @@ def _parsed(override: str) -> Override:
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
-    """Hydra's reading of the overrides; raise `UserError` for those that it cannot read."""
+    """Parse the overrides with Hydra's parser; raise `UserError` with every one that it rejects."""
     parsed, mistakes = [], []
     for override in overrides:
         try:
             parsed.append(_parsed(override))
         except HydraException as error:
             reason = _first_line(error).partition(" expecting ")[0]
-            mistakes.append(f"{override}: not KEY=VALUE as Hydra reads it ({reason}); quote special signs: KEY='VALUE'")
+            mistakes.append(f"{override}: not a valid KEY=VALUE for Hydra ({reason}); quote it: KEY='VALUE'")
     if mistakes:
         raise UserError(*mistakes)
     return parsed
 
 
 def check_options(overrides: Sequence[str]) -> dict[str, Any]:
-    """The settings of the launcher.
+    """Return the settings of the launcher.
 
-    Raise `UserError` for options of `hydra/launcher` and the like, and settings of a launcher, that do not exist.
+    Raise `UserError` for unknown options of Hydra's groups (`hydra/launcher=…`) and unknown settings of the launcher.
     """
     with _own_hydra():
         parsed = _parse([line for line in overrides if line.lstrip("+~").startswith("hydra/")])
@@ -240,7 +240,7 @@ def _options(group: str) -> list[str]:
 
 
 def _wrong_option(override: Override) -> str | None:
-    """`shortcut=identiy: no such option; allowed: …`, for a group whose option does not exist."""
+    """Return an error message if the override chooses an option that its group does not have."""
     options = _options(override.key_or_group)
     if not options or override.value() in options or override.is_delete():
         return None
@@ -248,7 +248,7 @@ def _wrong_option(override: Override) -> str | None:
 
 
 def _forced(override: Override) -> str:
-    """The override, made to be accepted even for an unknown key, so that the schema can name all of them at once."""
+    """Return the override with `++`, so that Hydra accepts unknown keys and the schema reports all of them."""
     line = override.input_line or ""
     plain_value = override.type is not None and not _is_group(override) and line[0] not in "+~"
     return f"++{line}" if plain_value and not line.startswith("hydra.") else line
@@ -266,7 +266,7 @@ def _keys(tree: Any, prefix: str = "") -> Any:
 
 
 def _with_suggestion(message: str, keys: list[str]) -> str:
-    """A message on an unknown key, with what may stand in its place."""
+    """Return the message; for an unknown key, with the keys that exist."""
     key = message.partition("=")[0]
     if not message.endswith(NO_SUCH_KEY):
         return message
@@ -274,5 +274,5 @@ def _with_suggestion(message: str, keys: list[str]) -> str:
     siblings = [k for k in keys if k.rpartition(".")[0] == group and k != key and not k.endswith("_target_")]
     near = difflib.get_close_matches(key, siblings, n=1)
     if not siblings:
-        return f"{message}; {group} has no settings; choose another one with {group}=…"
+        return f"{message}; {group} has no settings; remove the override, or choose another option with {group}=…"
     return f"{message}; " + (f"did you mean {near[0]}?" if near else f"allowed: {', '.join(siblings)}")

@@ -103,7 +103,7 @@ def test_what_a_logger_left_is_cleaned_away_with_its_run_and_not_published(
     published = {path.name for path in RunFolder(reference, run.key).path.iterdir()}
     assert published == {"config.yaml", "curve.csv", "layer_responses.csv", "result.json"}
     assert "logger" not in RunFolder(reference, run.key).config.read_text()
-    monkeypatch.setattr(sys, "argv", ["clean", str(results), run.key])
+    monkeypatch.setattr(sys, "argv", ["clean", "--results", str(results), run.key])
     monkeypatch.setattr("builtins.input", lambda question: "y")
     clean.main()
     assert list((results / "runs").iterdir()) == []

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from made import ACTIVATIONS, NETWORKS, composed
 
-from resnet_ablations.config import LabelledPlacement, NetworkSettings
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import CONF, compose
+from resnet_ablations.settings import LabelledPlacement, NetworkSettings
 
 BOTTLENECK, IMAGENET = "network=resnet164", "network=imagenet_resnet50"
 
@@ -26,9 +26,12 @@ BOTTLENECK, IMAGENET = "network=resnet164", "network=imagenet_resnet50"
         ([IMAGENET, "network.units=[3,4,23,3]"], "network.depth=50: must be 101 for network.units=[3, 4, 23, 3]"),
         (
             [IMAGENET, "network.units=[3,4,6]"],
-            "network.units=[3, 4, 6]: must be as many as network.widths=[64, 128, 256, 512]",
+            "network.units=[3, 4, 6]: must have as many entries as network.widths=[64, 128, 256, 512]",
         ),
-        ([IMAGENET, "network.units=[]"], "network.units=[]: must be as many as network.widths=[64, 128, 256, 512]"),
+        (
+            [IMAGENET, "network.units=[]"],
+            "network.units=[]: must have as many entries as network.widths=[64, 128, 256, 512]",
+        ),
         ([IMAGENET, "network.units=[3,4,6,0]"], "network.units.3=0: must be greater than or equal to 1"),
         (
             ["network.bottleneck_stride=conv3x3"],

@@ -14,8 +14,9 @@ from signalled import stopped_at
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from resnet_ablations.config import CompileMode, RunConfig
+from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import Result
+from resnet_ablations.settings import CompileMode
 from resnet_ablations.training import compute, module
 from resnet_ablations.training.compute import check_compute
 from resnet_ablations.training.run import train_run

@@ -419,7 +419,7 @@ def test_ranks_that_others_start_are_told_by_their_variables() -> None:
     ("overrides", "told"),
     [
         (("schedule.batch_size=128", "bn_batch=64", "trainer.devices=3"), "allowed: 1, 2 in all"),
-        (("schedule.batch_size=128", "bn_batch=64", "trainer.devices=4"), "or another study with bn_batch=32"),
+        (("schedule.batch_size=128", "bn_batch=64", "trainer.devices=4"), "with bn_batch=32 they can"),
         (
             ("schedule.batch_size=128", "bn_batch=48"),
             "bn_batch=48: must divide schedule.batch_size=128; allowed: 1, 2, 4, 8, 16, 32",

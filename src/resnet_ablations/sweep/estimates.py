@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from heapq import heapify, heapreplace
 
-from resnet_ablations.config import DataSettings, RunConfig
+from resnet_ablations.config import RunConfig
+from resnet_ablations.settings import DataSettings
 from resnet_ablations.sweep.counts import counted, network_of
 from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training.timing import StepSeconds, step_seconds

@@ -10,8 +10,9 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
-from resnet_ablations.config import CompileMode, RunConfig
+from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
+from resnet_ablations.settings import CompileMode
 
 CUDA_GRAPHS: Final = ("reduce-overhead", "max-autotune")
 """The modes of torch.compile that replay kernels from CUDA graphs."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from resnet_ablations.build import build_network
-from resnet_ablations.config import RunConfig, TrainerSettings, validate
+from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import WHOLE, Batches, Share
 from resnet_ablations.data.file_batches import FileBatches
@@ -25,6 +25,7 @@ from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
 from resnet_ablations.results.locks import RunLock, slurm_job
 from resnet_ablations.results.provenance import now, provenance
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.settings import TrainerSettings
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
 from resnet_ablations.training.devices import check_devices, device_name, threads_of
 from resnet_ablations.training.module import TrainingModule

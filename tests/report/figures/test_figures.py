@@ -116,7 +116,7 @@ def test_panels_with_one_number_are_one_figure(made_up: MadeUp, declare: Declare
 
 def test_the_panels_of_one_figure_are_of_one_kind(declare: Declare) -> None:
     text = declared.PLACEMENTS + "  - {id: fig6middle, title: Errors, kind: errors, cells: [pre/r110]}\n"
-    with pytest.raises(UserError, match="figure fig6left is of another kind than other panels of fig6"):
+    with pytest.raises(UserError, match="figure fig6left has another kind than the other panels of fig6"):
         declare(text)
 
 

@@ -1,0 +1,208 @@
+"""The settings of one run, group by group as in conf/, and the allowed values.
+
+A class that a configuration names in `_target_` (`shortcut`, `data`, `logger`) has its settings in the keyword-only
+parameters of its constructor; `config.py` derives their schema, so that a new class needs no entry here.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self, cast
+
+from annotated_types import Ge, Gt, Le
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from resnet_ablations.components import parameters_of, resolve
+from resnet_ablations.data.images import ImageFiles, Images, check_held_out
+from resnet_ablations.data.sources import Source
+from resnet_ablations.network.dimensions import DimensionChange
+from resnet_ablations.network.resnet import Stem, equal_stages
+from resnet_ablations.network.units import KernelSize, Placement
+
+Positive = Annotated[int, Ge(1)]
+NotNegative = Annotated[float, Ge(0)]
+CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
+
+
+def _label(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise ValueError("must be small letters, digits and _, or null")
+    return name
+
+
+Label = Annotated[str, AfterValidator(_label)]
+"""A part of a run's name, which is also the name of the run's folder."""
+
+
+class Settings(BaseModel):
+    """A group of settings; unknown keys and missing keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+class NetworkSettings(Settings):
+    """conf/network: see `resnet_ablations.network.resnet.ResNet`.
+
+    `units` may be null if every stage has the same number of units, which then follows from the depth.
+    """
+
+    label: Label | None = None
+    depth: int
+    stem: Stem
+    units: list[Positive] | None = None
+    widths: Annotated[list[Positive], Field(min_length=1)]
+    kernels: Annotated[list[KernelSize], Field(min_length=1)]
+    expansion: Positive
+    dimension_change: DimensionChange
+    bottleneck_stride: Literal["conv1x1", "conv3x3"] | None = None
+    shared_preactivation: Literal["projections", "dimension_changes"]
+    varied_units: Literal["all", "same_shape"]
+    init: Literal["fan_in", "fan_out"]
+
+    @model_validator(mode="after")
+    def _depth_fits(self) -> Self:
+        layers, stages = len(self.kernels), len(self.widths)
+        try:
+            units = self.stages
+        except ValueError as error:
+            raise ValueError(f"network.depth={self.depth}: {error}") from None
+        if len(units) != stages:
+            raise ValueError(f"network.units={units}: must have as many entries as network.widths={self.widths}")
+        if (depth := 2 + layers * sum(units)) != self.depth:
+            raise ValueError(f"network.depth={self.depth}: must be {depth} for network.units={units}")
+        allowed = [None] if self.kernels[0] != 1 else ["conv1x1", "conv3x3"] if 3 in self.kernels else ["conv1x1"]
+        if self.bottleneck_stride not in allowed:
+            raise ValueError(
+                f"network.bottleneck_stride={self.bottleneck_stride or 'null'}: must be "
+                f"{' or '.join(name or 'null' for name in allowed)} for network.kernels={self.kernels}"
+            )
+        return self
+
+    @property
+    def stages(self) -> list[int]:
+        """The number of units of each stage."""
+        if self.units is not None:
+            return self.units
+        return equal_stages(self.depth, len(self.kernels), len(self.widths))
+
+    @property
+    def strided(self) -> int:
+        """The index of the convolution in a branch that has the unit's stride."""
+        return self.kernels.index(3) if self.bottleneck_stride == "conv3x3" else 0
+
+
+@dataclass(frozen=True)
+class LabelledPlacement(Placement):
+    """conf/activation: a placement and its part of a run's name."""
+
+    label: Label | None = None
+
+
+class ComponentSettings(Settings):
+    """A group whose `_target_` names a class of this package and whose other keys are the settings of that class."""
+
+    target: str = Field(alias="_target_")
+
+    def build(self, *args: object) -> Any:
+        """Return an object of the class, made from the positional arguments and these settings."""
+        component = resolve(self.target)
+        return component(*args, **{name: getattr(self, name) for name in parameters_of(component)})
+
+
+class Augmentation(Settings):
+    """Zero padding on each side before a random crop of the original size, and a random horizontal flip."""
+
+    pad: Annotated[int, Ge(0)]
+    flip: bool
+
+
+class DataSettings(ComponentSettings):
+    """conf/data: a `resnet_ablations.data.sources.Source` and the processing of its images.
+
+    If `held_out` is set, this number of training images is used for testing, in place of the test set, and not for
+    training. `fingerprint` identifies the images of a data set that its name does not identify; `config.validate`
+    computes it.
+    """
+
+    augmentation: Augmentation
+    normalisation: Literal["per_pixel_mean", "per_channel"]
+    held_out: Positive | None = None
+    fingerprint: str | None = None
+
+    @cached_property
+    def source(self) -> Source:
+        """The data set; creating it reads no image."""
+        return cast(Source, self.build())
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """The shape of an image as the network takes it: channels × height × width."""
+        height, width, channels = self.source.shape
+        return channels, height, width
+
+    def check(self) -> None:
+        """Raise `UserError` if the data are missing, or if `held_out` leaves nothing to train on."""
+        self.source.check()
+        if self.held_out is not None:
+            check_held_out(self.held_out, self.source.training_images())
+
+    def load(self) -> Images | ImageFiles:
+        """Return the images for training and testing; download or prepare them first if necessary."""
+        images = self.source.load()
+        return images if self.held_out is None else images.hold_out(self.held_out)
+
+
+class ScheduleSettings(Settings):
+    """conf/schedule: the optimisation, counted in iterations."""
+
+    iterations: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Gt(0)]
+    milestones: list[Positive]
+    warmup_iterations: Annotated[int, Ge(0)]
+    warmup_learning_rate: Annotated[float, Gt(0)]
+    momentum: Annotated[float, Ge(0), Le(1)]
+    weight_decay: NotNegative
+    weight_decay_on: Literal["all", "conv_weights"]
+    log_every: Positive
+    evaluate_every: Positive
+
+    @field_validator("milestones")
+    @classmethod
+    def _milestones_increase(cls, milestones: list[int]) -> list[int]:
+        if sorted(set(milestones)) != milestones:
+            raise ValueError("must be in increasing order")
+        return milestones
+
+    def learning_rate_at(self, iteration: int) -> float:
+        """Return the learning rate of the update after `iteration` updates: warm-up, then ÷10 at each milestone."""
+        if iteration < self.warmup_iterations:
+            return self.warmup_learning_rate
+        return self.learning_rate / 10 ** sum(iteration >= milestone for milestone in self.milestones)
+
+
+class TrainerSettings(Settings):
+    """conf/trainer: devices, CPU threads for training and for decoding, memory, compilation, checkpoints."""
+
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: Positive
+    nodes: Positive
+    threads: Positive | None
+    workers: Positive | None
+    recompute: bool
+    channels_last: bool
+    compile: CompileMode | None
+    checkpoint_minutes: Annotated[float, Gt(0), Le(10)]
+    checkpoint_iterations: Positive | None
+
+    @property
+    def ranks(self) -> int:
+        """The number of processes that train the run together, one for each device."""
+        return self.devices * self.nodes
+
+
+class Paths(Settings):
+    """The results folder and the data folder."""
+
+    results: str
+    data: str
