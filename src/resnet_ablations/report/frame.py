@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.experiments import SCALES, Experiment, load_experiment
+from resnet_ablations.paths import ROOT
 from resnet_ablations.report.labels import cell_label, column_label, row_label
 from resnet_ablations.results.frames import load_curves, load_responses, load_results
 from resnet_ablations.results.sweeps import SweepPlan
 
-PUBLISHED = Path(__file__).parents[3] / "results" / "reference"
-"""The published results in the repository; an installed package has none."""
+PUBLISHED = ROOT / "results" / "reference"
+"""The published results; an installed package has their runs only."""
 FAIL = 20.0
 """The test error (%) above which the paper's tables say "fail"."""
 COLUMNS = {
