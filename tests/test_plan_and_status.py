@@ -12,6 +12,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.locks import RunLock
+from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.sweep import estimates
 from resnet_ablations.sweep.counts import counted
@@ -168,7 +169,7 @@ def test_a_plan_says_which_results_are_of_other_code(
     known = {"1" * 40: True, "2" * 40: False, None: None}
     for run, commit in zip(runs, known, strict=True):
         finish(run, tmp_path / "results", provenance={"commit": commit, "dirty": False})
-    monkeypatch.setattr(plan, "same_code", lambda commit, dirty: known[commit])
+    monkeypatch.setattr(plan, "same_code", lambda origin: known[origin["commit"]])
     said, _ = says(plan.main, *TINY, "seed=0,1,2")
     assert [line(said, run.key).split("6")[-1].strip() for run in runs[::2]] == ["finished", "finished"]
     assert "finished, of another code version (2222222)" in line(said, runs[1].key)
@@ -261,6 +262,13 @@ def test_status_fits_80_columns(says: Callable[..., tuple[str, str]], tmp_path: 
         said, _ = says(status.main)
     assert max(map(len, said.splitlines())) <= 80
     assert all(part in said for part in ("63999/64000", "12,345", "1 day, 1:00:00"))
+
+
+def test_status_counts_the_results_of_other_code(says: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
+    for seed, source in enumerate((SOURCE, "0" * 64, None)):
+        finish(compose([*TINY, f"seed={seed}"]), tmp_path / "results", provenance={"source": source})
+    said, _ = says(status.main)
+    assert "1 of 3 results are of another code version" in said
 
 
 def test_status_of_nothing(says: Callable[..., tuple[str, str]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,11 +113,14 @@ def test_a_run_without_responses_is_published_without(planned: Plan, tmp_path: P
         update={"paths": planned.jobs[0].config.paths.model_copy(update={"results": f"{tmp_path}/results"})}
     )
     finish(Job((), run))
+    run.folder.write_changes("+ a line\n")
     save_sweep(tmp_path / "results", planned.record)
     copied = RunFolder(tmp_path / "reference", run.key)
     publishing.publish(tmp_path / "results", tmp_path / "reference")
     assert copied.responses.read_text() == RESPONSES
+    assert copied.changes.read_text() == "+ a line\n"
     RunFolder(tmp_path / "results", run.key).responses.unlink()
+    run.folder.write_changes("")
     publishing.publish(tmp_path / "results", tmp_path / "reference")
     assert {path.name for path in copied.path.iterdir()} == {"config.yaml", "curve.csv", "result.json"}
 

@@ -70,9 +70,8 @@ def said_of(job: Job, state: State) -> str:
     """How the run ended, and whether by the code of today; or how far it is; or whose result serves it."""
     if (result := result_of(job)) is not None:
         said = result.outcome if result.key == job.config.key else f"served by {result.key}"
-        commit = result.provenance.get("commit")
-        if same_code(commit, result.provenance.get("dirty")) is False:
-            said += f", of another code version ({str(commit)[:7]})"
+        if same_code(result.provenance) is False:
+            said += f", of another code version ({str(result.provenance.get('commit'))[:7]})"
         return said
     if state.resumable_from is None:
         return state.outcome

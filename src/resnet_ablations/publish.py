@@ -78,10 +78,11 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
         return False
     target.freeze(without_locations(source.configuration()))
     shutil.copyfile(source.curve, target.curve)
-    if source.responses.exists():
-        shutil.copyfile(source.responses, target.responses)
-    else:
-        target.responses.unlink(missing_ok=True)
+    for file, copy in ((source.responses, target.responses), (source.changes, target.changes)):
+        if file.exists():
+            shutil.copyfile(file, copy)
+        else:
+            copy.unlink(missing_ok=True)
     target.finish(result)
     return True
 

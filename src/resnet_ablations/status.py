@@ -6,6 +6,7 @@ from pathlib import Path
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.paths import default_results
+from resnet_ablations.results.provenance import same_code
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.sweep.monitor import state_table
 from resnet_ablations.sweep.squeue import states_of
@@ -30,6 +31,9 @@ def main() -> None:
     for key, state in states.items():
         if state.reason:
             console.print(f"{key}: {state.reason}", markup=False)
+    done = [result for folder in folders if (result := folder.result()) is not None]
+    if other := sum(same_code(result.provenance) is False for result in done):
+        print(f"{other} of {len(done)} results are of another code version; resnet-ablations plan shows which")
     console.print(f"logs: {results / 'runs' / 'RUN' / 'log.txt'}", markup=False, soft_wrap=True)
 
 

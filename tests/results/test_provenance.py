@@ -7,21 +7,21 @@ from pathlib import Path
 import pytest
 
 from resnet_ablations.results import provenance
-from resnet_ablations.results.provenance import same_code
+from resnet_ablations.results.provenance import CODE, same_code, source_hash, uncommitted_changes
 
 PACKAGE = Path("src/resnet_ablations")
+PARTS = [PACKAGE / (part if part.endswith(".py") else f"{part}/file.py") for part in CODE]
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A repository with one file in each part of the package, in the place of the project's."""
-    for name in (*provenance.CODE, str(PACKAGE / "report"), "docs"):
-        file = tmp_path / (name if name.endswith(".py") else f"{name}/file.py")
+    for file in (tmp_path / name for name in (*PARTS, PACKAGE / "report/file.py", "docs/file.py")):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("original\n", encoding="utf-8")
     (tmp_path / ".gitignore").write_text("__pycache__\n", encoding="utf-8")
-    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
-    git("init", "--quiet")
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path / PACKAGE)
+    git("init", "--quiet", str(tmp_path))
     provenance._as_at.cache_clear()
     yield tmp_path
     provenance._as_at.cache_clear()
@@ -30,57 +30,60 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 def git(*arguments: str) -> str:
     who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
     run = ["git", *who, *arguments]
-    return subprocess.run(run, cwd=provenance.REPOSITORY, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(run, cwd=provenance.PACKAGE, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def committed() -> str:
-    git("add", "--all")
+    git("add", "--all", ":/")
     git("commit", "--quiet", "--allow-empty", "--message=x")
     return git("rev-parse", "HEAD")
 
 
 def same(commit: str, dirty: bool | None = False) -> bool | None:
     provenance._as_at.cache_clear()
-    return same_code(commit, dirty)
+    return same_code({"commit": commit, "dirty": dirty})
 
 
 def change(path: Path) -> None:
     path.write_text("changed\n", encoding="utf-8")
 
 
-@pytest.mark.parametrize("where", [*(f"{part}/file.py" for part in provenance.CODE[:-1]), provenance.CODE[-1]])
-def test_what_counts(repository: Path, where: str) -> None:
+@pytest.mark.parametrize("where", PARTS, ids=str)
+def test_what_counts(repository: Path, where: Path) -> None:
     """A change that is not committed, one that is, and one that is taken back."""
-    first = committed()
+    first, source = committed(), source_hash()
     assert same(first) is True
     change(repository / where)
     assert same(first) is False
+    assert source_hash() != source
     second = committed()
     assert (same(first), same(second)) == (False, True)
     (repository / where).write_text("original\n", encoding="utf-8")
     assert (same(first), same(second)) == (True, False)
+    assert source_hash() == source
 
 
 def test_a_new_file_counts_before_it_is_added(repository: Path) -> None:
     commit = committed()
     change(repository / PACKAGE / "network" / "new.py")
     assert same(commit) is False
-    git("add", "--all")
+    git("add", "--all", ":/")
     assert same(commit) is False
 
 
 @pytest.mark.parametrize("where", ["docs/file.py", "src/resnet_ablations/report/file.py", "new.txt"])
 def test_what_does_not_count(repository: Path, where: str) -> None:
-    commit = committed()
+    commit, source = committed(), source_hash()
     change(repository / where)
     (repository / PACKAGE / "network" / "__pycache__").mkdir()
     change(repository / PACKAGE / "network" / "__pycache__" / "file.pyc")
     assert same(commit) is True
+    assert source_hash() == source
 
 
 def test_what_cannot_be_known(repository: Path) -> None:
     commit = committed()
-    assert same_code(None, False) is None
+    assert same_code({"commit": None, "dirty": False}) is None
     assert (same(commit, True), same(commit, None)) == (None, None)
     assert same("0" * 40) is None
     assert same("HEAD") is None
@@ -93,7 +96,7 @@ def test_no_repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(repository.parent))
     (repository / ".git").rename(repository / "gone")
     assert same(commit) is None
-    monkeypatch.setattr(provenance, "REPOSITORY", repository / "nowhere")
+    monkeypatch.setattr(provenance, "PACKAGE", repository / "nowhere")
     assert same(commit) is None
 
 
@@ -105,6 +108,52 @@ def test_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_asked_once_for_a_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = committed()
-    assert same_code(commit, False) is True
+    assert same_code({"commit": commit, "dirty": False}) is True
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("asked again"))
-    assert same_code(commit, False) is True
+    assert same_code({"commit": commit, "dirty": False}) is True
+
+
+def test_the_hash_of_the_source_decides_where_a_result_has_it() -> None:
+    unknown = {"commit": None, "dirty": True}
+    assert same_code(unknown | {"source": provenance.SOURCE}) is True
+    assert same_code(unknown | {"source": "0" * 64}) is False
+    assert source_hash() == provenance.SOURCE
+
+
+def test_the_hash_needs_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = source_hash()
+    monkeypatch.setenv("PATH", "")
+    (repository / PARTS[0]).rename(repository / PARTS[0].with_name("renamed.py"))
+    assert source_hash() != before
+
+
+def test_the_diff_of_what_is_not_committed(repository: Path) -> None:
+    committed()
+    assert uncommitted_changes() == ""
+    change(repository / "docs/file.py")
+    assert uncommitted_changes() == ""
+    git("config", "color.ui", "always")
+    change(repository / PARTS[0])
+    change(repository / PARTS[0].with_name("new.py"))
+    git("add", PARTS[0].relative_to(PACKAGE).as_posix())
+    diff = uncommitted_changes()
+    assert diff.count("\n-original\n+changed\n") == 1
+    assert diff.count("\n@@ -0,0 +1 @@\n+changed\n") == 1
+    assert diff.count("diff --git ") == 2
+
+
+def test_a_long_diff_is_cut_off(repository: Path) -> None:
+    committed()
+    (repository / PARTS[0]).write_text("x" * 70_000, encoding="utf-8")
+    diff = uncommitted_changes()
+    assert "\ncut off here: 65,536 of 70," in diff
+    assert len(diff) < 65_600
+
+
+def test_an_installed_package_asks_no_repository_around_it(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = committed()
+    assert provenance.provenance("cpu", 1)["commit"] == commit
+    monkeypatch.setattr(provenance, "IS_CLONE", False)
+    origin = provenance.provenance("cpu", 1)
+    assert (origin["commit"], origin["dirty"], origin["source"]) == (None, None, provenance.SOURCE)
+    assert uncommitted_changes() == ""

@@ -7,6 +7,7 @@ import pytest
 
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.locks import Owner
+from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.sweep import processes, worker
 from resnet_ablations.sweep.processes import train_in_processes
 from resnet_ablations.sweep.slots import Slots
@@ -52,8 +53,8 @@ def test_each_run_is_told_the_gpus_of_its_slot(monkeypatch: pytest.MonkeyPatch) 
     class Process:
         sentinel, exitcode, alive = 0, 0, True
 
-        def __init__(self, target: object, args: tuple[Any, int, str | None]) -> None:
-            told.append(args[1:])
+        def __init__(self, target: object, args: tuple[Any, int, str | None, str]) -> None:
+            told.append(args[1:3])
 
         def start(self) -> None:
             pass
@@ -84,7 +85,22 @@ def test_a_run_sees_its_gpus_alone(
         worker, "train_logged", lambda *_: said.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "unset"))
     )
     run = compose(["network.depth=8", "trainer=cpu"])
-    process = multiprocessing.get_context("fork").Process(target=worker.work, args=(run.as_dict(), 1, gpus))
+    process = multiprocessing.get_context("fork").Process(target=worker.work, args=(run.as_dict(), 1, gpus, ""))
     process.start()
     process.join(60)
     assert (process.exitcode, said.read_text()) == (0, seen)
+
+
+@pytest.mark.parametrize(
+    ("planned", "told"), [(SOURCE, ""), ("0" * 64, "the code has changed since this run was planned")]
+)
+def test_a_run_of_other_code_than_was_planned_says_so_in_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planned: str, told: str
+) -> None:
+    monkeypatch.setattr("resnet_ablations.training.run.train_run", lambda *_: None)
+    run = compose(["network.depth=8", "trainer=cpu", f"paths.results={tmp_path}"])
+    process = multiprocessing.get_context("fork").Process(target=worker.work, args=(run.as_dict(), 1, None, planned))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert run.folder.log.read_text().partition(" (")[0] == told

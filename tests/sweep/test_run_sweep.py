@@ -10,6 +10,7 @@ import pytest
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.locks import Owner
+from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps
 from resnet_ablations.sweep.planning import Plan
@@ -18,7 +19,7 @@ from resnet_ablations.sweep.run_sweep import Submitted, result_of, run_sweep
 Planned = Callable[..., Plan]
 
 
-def finish(run: RunConfig, outcome: str = "finished") -> None:
+def finish(run: RunConfig, outcome: str = "finished", source: str | None = None) -> None:
     """Leave the result that training would."""
     folder = RunFolder(run.paths.results, run.key)
     folder.start(run.as_dict())
@@ -37,7 +38,7 @@ def finish(run: RunConfig, outcome: str = "finished") -> None:
             parameters=1,
             seconds=1.0,
             images_per_second=1.0,
-            provenance={},
+            provenance={} if source is None else {"source": source},
         )
     )
 
@@ -293,3 +294,17 @@ def test_submitted_runs_are_nobodys_to_wait_for(planned: Planned, capsys: pytest
         run_sweep(planned("experiment=tiny"), submitting)
     assert end.value.code == 0
     assert capsys.readouterr().out.endswith("3 to train\nas job 12\n")
+
+
+def test_a_sweep_names_the_runs_of_other_code(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = planned("experiment=tiny")
+
+    def launch(jobs: list[list[str]]) -> None:
+        for overrides, source in zip(jobs, (SOURCE, "0" * 64, None), strict=True):
+            finish(compose(overrides), source=source)
+
+    run_sweep(plan, launch)
+    line = "tiny-quick: the code had changed since the sweep began when these were trained: "
+    assert f"{line}{keys(plan)[1]}\n" in capsys.readouterr().out
+    run_sweep(plan, launch)
+    assert line not in capsys.readouterr().out, "a run that was there before is no part of this sweep"

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,9 @@ from resnet_ablations.network import resnet
 from resnet_ablations.network.cost import cost
 from resnet_ablations.network.recomputation import recomputed
 from resnet_ablations.network.resnet import parameter_count
+from resnet_ablations.results.provenance import provenance
 from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.training import run as training_run
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import initialised_network, load_batches, train_run
 from resnet_ablations.training.stopping import Interrupted
@@ -56,7 +59,7 @@ def test_a_finished_run(config: Config) -> None:
     result = train_run(run)
     left = folder(run)
     files = {"config.yaml", "curve.csv", "layer_responses.csv", "log.txt", "result.json"}
-    assert {path.name for path in left.path.iterdir()} == files
+    assert {path.name for path in left.path.iterdir()} - {"changes.diff"} == files
     assert left.result() == result
     assert (result.key, result.configuration, result.seed) == (run.key, run.configuration, 3)
     assert (result.outcome, result.iterations) == ("finished", 6)
@@ -64,7 +67,7 @@ def test_a_finished_run(config: Config) -> None:
     assert result.multiply_adds == cost(meta_network(run), (2, 1, 8, 8)).multiply_adds
     assert 0 < result.seconds < time.time() - before + 1
     assert result.images_per_second > 0
-    assert set(result.provenance) == {"commit", "dirty", "versions", "machine", "started", "finished"}
+    assert set(result.provenance) == {"commit", "dirty", "source", "versions", "machine", "started", "finished"}
     assert result.provenance["machine"]["threads"] == 1
     assert result.provenance["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert validate(yaml.safe_load(left.config.read_text())).key == run.key
@@ -277,3 +280,19 @@ def test_the_log_tells_of_the_run(config: Config) -> None:
 @pytest.mark.parametrize("seed", [2**31, 2**32 - 1])
 def test_large_seeds_train(config: Config, seed: int) -> None:
     assert train_run(config(f"seed={seed}", "schedule.iterations=1")).seed == seed
+
+
+def test_uncommitted_changes_of_the_code_are_kept_with_the_run(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = config()
+
+    def dirty(device: str, threads: int) -> dict[str, Any]:
+        return provenance(device, threads) | {"dirty": True}
+
+    monkeypatch.setattr(training_run, "provenance", dirty)
+    monkeypatch.setattr(training_run, "uncommitted_changes", lambda: "+ a line\n")
+    train_run(changed)
+    assert changed.folder.changes.read_text() == "+ a line\n"
+    monkeypatch.setattr(training_run, "provenance", lambda *given: dirty(*given) | {"dirty": False})
+    changed.folder.discard_result()
+    train_run(changed)
+    assert not changed.folder.changes.exists()

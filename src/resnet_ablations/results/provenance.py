@@ -1,40 +1,76 @@
 """Where a result comes from: code, versions, machine."""
 
+import hashlib
 import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[3]
-CODE = tuple(f"src/resnet_ablations/{part}" for part in ("network", "data", "training", "probe", "build.py"))
-"""What can change a run's numbers, in the repository."""
+from resnet_ablations.paths import IS_CLONE, PACKAGE
+
+CODE = ("network", "data", "training", "probe", "build.py", "config.py")
+"""The parts of the package that can change a run's numbers."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "pillow")
+DIFF_CHARACTERS = 64 * 1024
+"""The longest diff that is kept with a run."""
+
+
+def source_hash() -> str:
+    """Return the SHA-256 of the source files of `CODE`, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name, content = path.relative_to(PACKAGE), path.read_bytes()
+        if name.parts[0] in CODE:
+            digest.update(f"{name.as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+SOURCE = source_hash()
+"""The hash of the code of this process: taken on import, since later changes of a file do not reach the process."""
 
 
 def provenance(device: str, threads: int) -> dict[str, Any]:
     """The provenance entry of `result.json`, as it stands when the run starts."""
     commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--", "src", "conf")
+    changes = _git("status", "--porcelain", "--", "..", "../../conf")
     return {
         "commit": commit,
         "dirty": None if changes is None else bool(changes),
+        "source": SOURCE,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "machine": {"cpu": _cpu(), "cores": usable_cores(), "threads": threads, "device": device},
         "started": now(),
     }
 
 
-def same_code(commit: str | None, dirty: bool | None) -> bool | None:
-    """Whether the code that can change a run's numbers is still as the run had it, by its provenance.
+def uncommitted_changes() -> str:
+    """Return the diff from the last commit to the files of `CODE`, with new files; cut off where it is too long."""
+    new = (_git("ls-files", "--others", "--exclude-standard", "--", *CODE) or "").splitlines()
+    plain = ("diff", "--no-color", "--no-ext-diff")
+    diffs = [_run_git(*plain, "HEAD", "--", *CODE)]
+    diffs += [_run_git(*plain, "--no-index", "--", os.devnull, name) for name in new]
+    text = "".join(diff.stdout for diff in diffs if diff is not None)
+    if len(text) <= DIFF_CHARACTERS:
+        return text
+    return f"{text[:DIFF_CHARACTERS]}\ncut off here: {DIFF_CHARACTERS:,} of {len(text):,} characters\n"
 
-    None where that cannot be known: no git, no such commit here, or a run made with uncommitted changes.
+
+def same_code(origin: Mapping[str, Any]) -> bool | None:
+    """Return whether the code that can change a run's numbers is as the run had it; `origin` is the run's provenance.
+
+    A result of before the source was hashed is judged by its commit: None without git, where the commit is not here,
+    and for a run with uncommitted changes.
     """
-    if commit is None or dirty is not False or not re.fullmatch(r"[0-9a-f]{7,64}", commit):
+    if origin.get("source") is not None:
+        return bool(origin["source"] == SOURCE)
+    commit, dirty = origin.get("commit"), origin.get("dirty")
+    if not isinstance(commit, str) or dirty is not False or not re.fullmatch(r"[0-9a-f]{7,64}", commit):
         return None
     return _as_at(commit)
 
@@ -65,8 +101,11 @@ def _git(*arguments: str) -> str | None:
 
 
 def _run_git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
+    """Run git in the package's folder, to which paths are relative; return None where git or the clone is missing."""
+    if not IS_CLONE:
+        return None  # what git finds above an installed package is another project
     try:
-        return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
+        return subprocess.run(["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, timeout=20)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
 

@@ -90,6 +90,7 @@ class RunFolder:
         self.config = self.path / "config.yaml"
         self.curve = self.path / "curve.csv"
         self.responses = self.path / "layer_responses.csv"
+        self.changes = self.path / "changes.diff"
         self.log = self.path / "log.txt"
         self._status = self.path / "status.json"
         self._result = self.path / "result.json"
@@ -160,6 +161,13 @@ class RunFolder:
         lines = [f"{layer},{name},{std:.6g}\n" for layer, (name, std) in enumerate(responses, start=1)]
         if lines:
             write_atomically(self.responses, "".join(["layer,name,std\n", *lines]))
+
+    def write_changes(self, diff: str) -> None:
+        """Write the uncommitted changes of the code that trains the run; no file where there are none."""
+        if diff:
+            write_atomically(self.changes, diff)
+        else:
+            self.changes.unlink(missing_ok=True)
 
     def result(self) -> Result | None:
         """The result if the run is done: `result.json` is there, valid and this run's."""

@@ -12,6 +12,7 @@ from multiprocessing.util import get_temp_dir
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.locks import RunLock
+from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import worker
@@ -97,7 +98,7 @@ class _Pool:
         """Whether its process began: not where the fork server was killed, which starts anew for the next."""
         slot = min(set(range(self._slots.count)) - {slot for _, slot in self.runs.values()})
         process = self._context.Process(
-            target=worker.work, args=(run.as_dict(), self._slots.threads, self._slots.gpus_of(slot))
+            target=worker.work, args=(run.as_dict(), self._slots.threads, self._slots.gpus_of(slot), SOURCE)
         )
         if begun := started(process):
             self.runs[process] = run, slot

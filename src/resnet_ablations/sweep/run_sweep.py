@@ -7,6 +7,7 @@ from typing import Any
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import frozen
 from resnet_ablations.results.atomic_write import reporting_full_disk
+from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import save_sweep
@@ -101,6 +102,9 @@ def _summarise(name: str, jobs: Sequence[Job]) -> int:
         print(f"{folder.key}: {state.outcome}: {state.reason}".rstrip(": ") + f"; see {folder.log}")
     if jobs:
         print(f"{name}: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
+    results = [result for job in jobs if (result := result_of(job)) is not None]
+    if changed := [result.key for result in results if result.provenance.get("source") not in (None, SOURCE)]:
+        print(f"{name}: the code had changed since the sweep began when these were trained: {', '.join(changed)}")
     if without:
         print(f"{name}: {without} of {len(jobs)} runs left no result; the same command goes on with them")
     return without

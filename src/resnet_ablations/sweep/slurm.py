@@ -18,6 +18,7 @@ from submitit.helpers import Checkpointable, TorchDistributedEnvironment
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.locks import RunLock, results_lock, slurm_job
+from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import State, state_of
 from resnet_ablations.sweep.monitor import SweepMonitor
@@ -43,6 +44,7 @@ class SlurmRun(Checkpointable):
     def __init__(self, run: RunConfig, threads: int) -> None:
         self.frozen = run.as_dict()
         self.folder = run.folder
+        self.source = SOURCE
         self.threads = threads
         """Of each task."""
 
@@ -66,7 +68,7 @@ class SlurmRun(Checkpointable):
             if run.trainer.nodes == 1:  # whatever its name resolves to
                 os.environ["MASTER_ADDR"] = "127.0.0.1"
         try:
-            train_logged(run, self.threads, stop)
+            train_logged(run, self.threads, stop, self.source)
         except SystemExit:  # in the first task: the others end without a word
             if stop.signal == signal.SIGUSR2:
                 _requeue()

@@ -9,6 +9,7 @@ from typing import Any
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.locks import RunLocked
+from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.training.fork_server import let_signals_in
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
@@ -16,7 +17,7 @@ LOCKED = 75
 """The exit code of a process whose run another one has: EX_TEMPFAIL of sysexits.h."""
 
 
-def work(frozen: dict[str, Any], threads: int, gpus: str | None) -> None:
+def work(frozen: dict[str, Any], threads: int, gpus: str | None, planned: str) -> None:
     """Train the run of a frozen configuration, on the GPUs that are named, if any; ends in an exit code.
 
     0, `LOCKED`, 2 for what a person can mend, 128 + a signal's number; what it came to is in the run's folder.
@@ -31,15 +32,20 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None) -> None:
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     with exit_on_user_error():
-        train_logged(validate(frozen), threads, StopRequest(signal.SIGTERM))
+        train_logged(validate(frozen), threads, StopRequest(signal.SIGTERM), planned)
 
 
-def train_logged(run: RunConfig, threads: int, stop: StopRequest) -> None:
-    """Train a run, all output going to its log, in so many threads unless it says how many; exit codes as of `work`."""
+def train_logged(run: RunConfig, threads: int, stop: StopRequest, planned: str) -> None:
+    """Train a run, all output going to its log, in so many threads unless it says how many; exit codes as of `work`.
+
+    `planned` is the hash of the code that planned the run: other code trains the run, but the log and the sweep say so.
+    """
     run.folder.path.mkdir(parents=True, exist_ok=True)
     log = os.open(run.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
+    if planned != SOURCE:
+        print(f"the code has changed since this run was planned (source {planned[:8]}, now {SOURCE[:8]})", flush=True)
     from resnet_ablations.training.run import train_run  # Lightning: seconds, and who starts runs needs none
 
     if run.trainer.threads is None:

@@ -23,7 +23,7 @@ from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.atomic_write import DISK_FULL, disk_full_message, reporting_full_disk
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
 from resnet_ablations.results.locks import RunLock, slurm_job
-from resnet_ablations.results.provenance import now, provenance
+from resnet_ablations.results.provenance import SOURCE, now, provenance, uncommitted_changes
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.settings import TrainerSettings
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
@@ -199,8 +199,9 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
         trainer = lightning_trainer(config, iterations - done, ranks)
         origin = provenance(device_name(trainer.strategy.root_device, ranks.count), threads)
         if ranks.is_first:
+            folder.write_changes(uncommitted_changes() if origin["dirty"] else "")
             device = origin["machine"]["device"]
-            log.info("%s on %s, %s threads, from step %s", config.key, device, threads, done)
+            log.info("%s on %s, %s threads, source %s, from step %s", config.key, device, threads, SOURCE[:8], done)
         rows: list[CurveRow] = []
         saved = time.monotonic()
 
