@@ -26,7 +26,7 @@ from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.ranks import ALONE
 from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 
-WARM_UP: Final = 4
+WARM_UP: Final = 5
 """Iterations before the clock starts: memory is allocated, kernels are loaded, CUDA graphs are recorded."""
 PROFILED: Final = 2
 """Iterations on a GPU whose CUDA calls are counted, after the clock has stopped."""

@@ -1,33 +1,17 @@
 """One training step on a GPU: what it launches, what it waits for, and what it multiplies with."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.profiler import ProfilerActivity, profile
-from watching import train_watched
+from watching import QUIET, launches_of, train_watched, train_without_waiting
 
 from resnet_ablations.config import RunConfig
 
 Config = Callable[..., RunConfig]
 
 pytestmark = pytest.mark.usefixtures("gpu")
-
-# Neither a row of the curve nor a checkpoint before the end.
-QUIET = ("schedule.log_every=10", "schedule.evaluate_every=10")
-LAUNCHES = ("LaunchKernel", "MemcpyAsync", "MemsetAsync", "GraphLaunch")
-"""What the names of the CUDA calls contain that give the GPU something to do."""
-
-
-@contextmanager
-def sync_debug_mode() -> Iterator[None]:
-    """Sets torch's watch over synchronisations back at the end."""
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -36,16 +20,7 @@ def sync_debug_mode() -> Iterator[None]:
 def test_five_iterations_wait_for_nothing(
     config: Config, monkeypatch: pytest.MonkeyPatch, shortcut: str, precision: str
 ) -> None:
-    run = config(*QUIET, f"shortcut={shortcut}", f"precision={precision}")
-    with sync_debug_mode():
-        train_watched(
-            monkeypatch,
-            run,
-            {
-                3: lambda: torch.cuda.set_sync_debug_mode("error"),
-                8: lambda: torch.cuda.set_sync_debug_mode("default"),
-            },
-        )
+    train_without_waiting(monkeypatch, config(*QUIET, f"shortcut={shortcut}", f"precision={precision}"))
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -53,13 +28,9 @@ def test_an_iteration_launches_a_bounded_number_of_kernels(
     config: Config, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     """At most 30 launches for each layer with weights and micro-batch."""
-    run = config(*QUIET, "network.depth=20", f"precision={precision}")
-    profiler = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])
-    train_watched(monkeypatch, run, {4: profiler.start, 8: profiler.stop})
-    counts = {event.key: event.count for event in profiler.key_averages()}
-    launches = sum(count for name, count in counts.items() if name.startswith("cu") and name.endswith(LAUNCHES)) / 4
-    print(f"ResNet-20, two micro-batches, {precision}: {launches:.0f} launches an iteration")
-    assert 0 < launches <= 30 * 20 * (run.schedule.batch_size // run.bn_batch)
+    launches = launches_of(monkeypatch, config, "network.depth=20", f"precision={precision}")
+    print(f"ResNet-20, {precision}: {launches:.0f} launches an iteration")
+    assert 0 < launches <= 30 * 20 * 2
 
 
 def error_of_products() -> tuple[float, float]:

@@ -7,11 +7,19 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
+from torch.profiler import ProfilerActivity, profile
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training.run import train_run
 from resnet_ablations.training.stopping import Interrupted
+
+LAUNCHES = ("LaunchKernel", "LaunchKernelExC", "LaunchKernelEx", "MemcpyAsync", "MemsetAsync", "GraphLaunch")
+"""The CUDA calls that give the GPU something to do, without the prefix of the runtime or the driver."""
+
+QUIET = ("schedule.iterations=15", "schedule.milestones=[14]", "schedule.log_every=15", "schedule.evaluate_every=15")
+"""From iteration 2 to 14 there is neither a row of the curve nor another learning rate."""
 
 Actions = Mapping[int, Callable[[], object]]
 
@@ -61,3 +69,21 @@ def train_until(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int)
         with pytest.raises(Interrupted):
             train_run(run)
     assert run.folder.resumable_from() == iteration + 1
+
+
+def train_without_waiting(monkeypatch: pytest.MonkeyPatch, run: RunConfig) -> None:
+    """Train a run of `QUIET`; raise `RuntimeError` where five of its iterations wait for the GPU."""
+    watch = torch.cuda.set_sync_debug_mode
+    try:
+        train_watched(monkeypatch, run, {6: lambda: watch("error"), 11: lambda: watch("default")})
+    finally:
+        watch("default")
+
+
+def launches_of(monkeypatch: pytest.MonkeyPatch, config: Callable[..., RunConfig], *overrides: str) -> float:
+    """Return how many CUDA calls an iteration of a run makes that give the GPU something to do, the mean of four."""
+    profiler = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])
+    train_watched(monkeypatch, config(*QUIET, *overrides), {6: profiler.start, 10: profiler.stop})
+    names = {f"{interface}{name}" for interface in ("cuda", "cu") for name in LAUNCHES}
+    calls = {event.key: event.count for event in profiler.key_averages()}
+    return sum(count for call, count in calls.items() if call.partition("_")[0] in names) / 4
