@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,11 @@ from resnet_ablations.results.run_folder import RunFolder
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 CLASSES, SETTINGS = "src/resnet_ablations/network/shortcuts.py", "conf/shortcut/learned_scaling.yaml"
-PLACEMENT = "conf/activation/batch_norm_first.yaml"
+PLACEMENT, NETWORK = "conf/activation/batch_norm_first.yaml", "conf/network/two_stages.yaml"
+WRONG = re.findall(r"`(shortcut\.\w+)=(-\S+)`", GUIDE)[0]
+"""A setting of the new shortcut and a value that it may not have."""
+
+pytestmark = pytest.mark.xdist_group("extending")  # one worker trains the run once
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -38,75 +43,81 @@ def changed(original: dict[str, bytes], folder: Path) -> set[str]:
     return {name for name in original.keys() | copy.keys() if original.get(name) != copy.get(name)}
 
 
-@pytest.fixture
-def original(tmp_path: Path) -> dict[str, bytes]:
-    """The files of the project, of which there is then a copy in `tmp_path`."""
+@dataclass(frozen=True)
+class Extended:
+    """A copy of the project with all that the guide adds, in which a run was trained."""
+
+    folder: Path
+    added: dict[str, str]
+    """The text of each new file."""
+    said: str
+    """What was printed: the mistake in a setting of the new shortcut, then the run's summary."""
+    original: dict[str, bytes]
+
+    @property
+    def run(self) -> RunFolder:
+        """The folder of the run."""
+        (path,) = (self.folder / "results" / "runs").iterdir()
+        return RunFolder(self.folder / "results", path.name)
+
+
+COMPOSE_THEN_TRAIN = """
+import sys
+import resnet_ablations as ra
+from resnet_ablations.train import main
+try:
+    ra.compose(["shortcut=learned_scaling", sys.argv.pop(1)])
+except ra.UserError as error:
+    print(error)
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory, python: Python) -> Extended:
+    """One Python composes and trains, since each that starts imports torch."""
+    copy = tmp_path_factory.mktemp("extended")
     for folder in ("src", "conf", "experiments"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return sources(tmp_path)
-
-
-@pytest.fixture
-def extended(original: dict[str, bytes], tmp_path: Path) -> Path:
-    """The copy, with the two blocks added."""
-    with (tmp_path / CLASSES).open("a", encoding="utf-8") as file:
-        file.write("\n\n" + block(CLASSES, "python"))
-    assert SETTINGS not in original
-    (tmp_path / SETTINGS).write_text(block(SETTINGS, "yaml"), encoding="utf-8")
-    return tmp_path
-
-
-def test_a_new_shortcut_is_one_class_and_one_yaml_file(
-    extended: Path, original: dict[str, bytes], python: Python
-) -> None:
-    here = {"cwd": extended, "PYTHONPATH": str(extended / "src")}
-    train = ("-m", "resnet_ablations.train", "shortcut=learned_scaling", "network.depth=8", "schedule.iterations=2")
-    ended = python(*train, "trainer=cpu", **here)
-    assert ended.returncode == 0, ended.stderr
-    (path,) = (extended / "results" / "runs").iterdir()
-    assert path.name.startswith("resnet8-learned_scaling-digits-")
-    result = RunFolder(extended / "results", path.name).result()
-    assert result is not None
-    assert (result.outcome, result.iterations) == ("finished", 2)
-    kept = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-    assert kept["shortcut"] == yaml.safe_load(block(SETTINGS, "yaml"))
-    assert changed(original, extended) == {CLASSES, SETTINGS}
-
-
-def test_a_new_placement_is_one_yaml_file_and_so_is_a_new_network(
-    original: dict[str, bytes], tmp_path: Path, python: Python
-) -> None:
-    """Its label is in the run's name; the network is the guide's bottleneck, of other stages."""
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    original = sources(copy)
+    # The guide's bottleneck, of other stages.
     branch = "\n".join(re.findall(r"`(kernels: \[.*?\])` and `(expansion: \d)`", GUIDE)[0])
-    network, stages = "conf/network/two_stages.yaml", "depth: 11\nunits: [1, 2]\nwidths: [8, 8]"
+    stages = "depth: 11\nunits: [1, 2]\nwidths: [8, 8]"
     added = {
+        SETTINGS: block(SETTINGS, "yaml"),
         PLACEMENT: block(PLACEMENT, "yaml"),
-        network: f"defaults: [_cifar_bottleneck]\nlabel: two_stages\n{stages}\n{branch}\n",
+        NETWORK: f"defaults: [_cifar_bottleneck]\nlabel: two_stages\n{stages}\n{branch}\n",
     }
     for name, text in added.items():
         assert name not in original
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    train = ("-m", "resnet_ablations.train", "activation=batch_norm_first", "network=two_stages")
-    ended = python(*train, "schedule.iterations=2", "trainer=cpu", cwd=tmp_path, PYTHONPATH=str(tmp_path / "src"))
+        (copy / name).write_text(text, encoding="utf-8")
+    with (copy / CLASSES).open("a", encoding="utf-8") as file:
+        file.write("\n\n" + block(CLASSES, "python"))
+    chosen = ("shortcut=learned_scaling", "activation=batch_norm_first", "network=two_stages")
+    arguments = ("=".join(WRONG), *chosen, "schedule.iterations=2", "trainer=cpu")
+    ended = python("-c", COMPOSE_THEN_TRAIN, *arguments, cwd=copy, PYTHONPATH=str(copy / "src"))
     assert ended.returncode == 0, ended.stderr
-    (path,) = (tmp_path / "results" / "runs").iterdir()
-    assert path.name.startswith("resnet11-two_stages-identity-batch_norm_first-digits-")
-    result = RunFolder(tmp_path / "results", path.name).result()
+    return Extended(copy, added, ended.stdout, original)
+
+
+def test_a_new_shortcut_is_one_class_and_one_yaml_file(extended: Extended) -> None:
+    assert extended.run.key.split("-")[2] == "learned_scaling"
+    assert extended.run.configuration()["shortcut"] == yaml.safe_load(extended.added[SETTINGS])
+
+
+def test_a_new_placement_is_one_yaml_file_and_so_is_a_new_network(extended: Extended) -> None:
+    """Their labels are in the run's name."""
+    assert extended.run.key.startswith("resnet11-two_stages-learned_scaling-batch_norm_first-digits-")
+    assert extended.run.configuration()["activation"] == yaml.safe_load(extended.added[PLACEMENT])
+
+
+def test_no_other_file_is_touched_and_the_run_is_trained(extended: Extended) -> None:
+    assert changed(extended.original, extended.folder) == {CLASSES, *extended.added}
+    result = extended.run.result()
     assert result is not None
     assert (result.outcome, result.iterations) == ("finished", 2)
-    kept = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-    assert kept["activation"] == yaml.safe_load(added[PLACEMENT])
-    assert changed(original, tmp_path) == set(added)
+    assert result.summary() in extended.said
 
 
-def test_the_settings_of_a_new_shortcut_are_checked_as_the_guide_says(extended: Path, python: Python) -> None:
-    (key, value) = re.findall(r"`(shortcut\.\w+)=(-\S+)`", GUIDE)[0]
-    code = f"""
-import resnet_ablations as ra
-try:
-    ra.compose(["shortcut=learned_scaling", "{key}={value}"])
-except ra.UserError as error:
-    print(error)
-"""
-    ended = python("-c", code, cwd=extended, PYTHONPATH=str(extended / "src"))
-    assert ended.stdout.startswith(f"{key}={value}: must be"), ended.stdout + ended.stderr
+def test_the_settings_of_a_new_shortcut_are_checked_as_the_guide_says(extended: Extended) -> None:
+    assert extended.said.startswith(f"{'='.join(WRONG)}: must be")
