@@ -72,6 +72,16 @@ class RunConfig(Settings):
             raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _passes_are_equal(self) -> Self:
+        own, per_pass = self.micro_batches // self.trainer.ranks, self.trainer.micro_batches_per_pass
+        if per_pass is not None and own % per_pass:
+            raise ValueError(
+                f"trainer.micro_batches_per_pass={per_pass}: must divide the {own} micro-batches of bn_batch="
+                f"{self.bn_batch} images that each device has; allowed: {_divisors(own)}, null"
+            )
+        return self
+
     @property
     def micro_batches(self) -> int:
         """The number of micro-batches of `bn_batch` images in an iteration."""

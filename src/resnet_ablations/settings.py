@@ -192,8 +192,24 @@ class TrainerSettings(Settings):
     recompute: bool
     channels_last: bool
     compile: CompileMode | None
+    cuda_graph: bool = False
+    micro_batches_per_pass: Positive | None = None
     checkpoint_minutes: Annotated[float, Gt(0), Le(10)]
     checkpoint_iterations: Positive | None
+
+    @model_validator(mode="after")
+    def _graphs_are_recorded_once(self) -> Self:
+        if self.cuda_graph and self.recompute:
+            raise ValueError(
+                "trainer.cuda_graph=true: recomputation reads the state of the random numbers, which a CUDA graph "
+                "cannot; allowed with trainer.recompute=true: false"
+            )
+        if self.cuda_graph and self.compile not in (None, "default"):
+            raise ValueError(
+                f"trainer.cuda_graph=true: trainer.compile={self.compile} records CUDA graphs of its own; "
+                "allowed with it: false"
+            )
+        return self
 
     @property
     def ranks(self) -> int:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.curve import CurveReader
@@ -31,10 +30,10 @@ def happening_at(monkeypatch: pytest.MonkeyPatch, iteration: int, happen: Any) -
     """Let something happen when that iteration of any run begins."""
     step = TrainingModule.training_step
 
-    def with_it(self: TrainingModule, number: int) -> Tensor:
+    def with_it(self: TrainingModule, number: int) -> None:
         if number == iteration:
             happen()
-        return step(self, number)
+        step(self, number)
 
     monkeypatch.setattr(TrainingModule, "training_step", with_it)
 

@@ -3,26 +3,33 @@
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from torch import Tensor
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.training.module import TrainingModule
+from resnet_ablations.data.array_batches import ArrayBatches
+from resnet_ablations.data.file_batches import FileBatches
 from resnet_ablations.training.run import train_run
 from resnet_ablations.training.stopping import Interrupted
+
+Train = Callable[..., tuple[Tensor, Tensor]]
 
 
 def stopped_at(monkeypatch: pytest.MonkeyPatch, run: RunConfig, micro_batch: int) -> None:
     """Train until a signal comes in the middle of that micro-batch."""
-    step: Callable[[TrainingModule, int], Tensor] = TrainingModule.training_step
-
-    def signalled(self: TrainingModule, number: int) -> Tensor:
-        if number == micro_batch:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return step(self, number)
-
     with monkeypatch.context() as patched:
-        patched.setattr(TrainingModule, "training_step", signalled)
+        for kind in (ArrayBatches, FileBatches):
+            patched.setattr(kind, "train", _signalled(kind.train, micro_batch))
         with pytest.raises(Interrupted):
             train_run(run)
+
+
+def _signalled(train: Train, micro_batch: int) -> Train:
+    def signalled(self: Any, iteration: int, number: int, passes: int) -> tuple[Tensor, Tensor]:
+        if iteration * passes + number == micro_batch:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return train(self, iteration, number, passes)
+
+    return signalled

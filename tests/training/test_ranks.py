@@ -107,7 +107,7 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
         iterations = config.schedule.iterations
         trainer = lightning_trainer(config, iterations, ranks)
         with quiet_lightning():
-            trainer.fit(module, train_dataloaders=range(iterations * module.own_micro_batches))
+            trainer.fit(module, train_dataloaders=range(iterations))
         everything: list[Any] = [seen]
         if ranks.count > 1:
             everything = [None] * ranks.count

@@ -25,10 +25,10 @@ from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training import run as training_run
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import initialised_network, load_batches, train_run
+from resnet_ablations.training.step import Step
 from resnet_ablations.training.stopping import Interrupted
 
 Config = Callable[..., RunConfig]
-Step = Callable[[TrainingModule, int], Tensor]
 
 DROPOUT = ("shortcut=dropout", "schedule.log_every=1", "schedule.evaluate_every=2")
 
@@ -40,13 +40,13 @@ def folder(run: RunConfig) -> RunFolder:
 @pytest.fixture
 def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
     """Makes the training do something at its fourth iteration."""
-    step: Step = TrainingModule.training_step
+    step = TrainingModule.training_step
 
     def arrange(happen: Callable[[], object]) -> None:
-        def broken(self: TrainingModule, micro_batch: int) -> Tensor:
-            if micro_batch == 3:
+        def broken(self: TrainingModule, iteration: int) -> None:
+            if iteration == 3:
                 happen()
-            return step(self, micro_batch)
+            step(self, iteration)
 
         monkeypatch.setattr(TrainingModule, "training_step", broken)
 
@@ -125,18 +125,17 @@ def test_another_seed_gives_other_weights_batches_and_masks(config: Config) -> N
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
     """Trains a run and returns the random number that follows those of each micro-batch, which tells its stream."""
-    step: Step = TrainingModule.training_step
+    add_gradients = Step.add_gradients
 
     def draws(run: RunConfig, *, disturbed: bool = False) -> list[float]:
         seen = []
 
-        def spying(self: TrainingModule, micro_batch: int) -> Tensor:
-            loss = step(self, micro_batch)
+        def spying(self: Step, number: int, images: Tensor, labels: Tensor) -> None:
+            add_gradients(self, number, images, labels)
             seen.append(torch.rand(1).item())
             torch.rand(100 * disturbed)
-            return loss
 
-        monkeypatch.setattr(TrainingModule, "training_step", spying)
+        monkeypatch.setattr(Step, "add_gradients", spying)
         train_run(run)
         return seen
 

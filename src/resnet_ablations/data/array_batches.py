@@ -41,6 +41,8 @@ class ArrayBatches(Batches):
         self.deviation = torch.from_numpy(deviation)
         self.images, self.labels = torch.from_numpy(images.train), torch.from_numpy(images.train_labels)
         self.test_images, self.test_labels = torch.from_numpy(images.test), torch.from_numpy(images.test_labels)
+        self._draws: tuple[int, Tensor] | None = None
+        """The last iteration asked for, and what `_drawn` returned."""
 
     def to(self, device: torch.device) -> Self:
         for name in ("mean", "deviation", "images", "labels", "test_images", "test_labels"):
@@ -49,10 +51,7 @@ class ArrayBatches(Batches):
 
     def train(self, iteration: int, micro_batch: int = 0, micro_batches: int = 1) -> tuple[Tensor, Tensor]:
         places = self.share.places(micro_batch, micro_batches, self.batch_size)
-        indices = batch_indices(self.seed, iteration, self.batch_size, len(self.images))[places]
-        shifts = self._shifts(iteration)[:, places]
-        chosen = torch.from_numpy(indices).to(self.images.device)
-        rows, columns, mirrored = torch.from_numpy(shifts).to(self.images.device)
+        chosen, rows, columns, mirrored = self._drawn(iteration)[:, places]
         images = crop_and_flip(self._normalised(self.images[chosen]), self.pad, rows, columns, mirrored)
         return images.permute(0, 3, 1, 2), self.labels[chosen]
 
@@ -67,6 +66,17 @@ class ArrayBatches(Batches):
 
     def close(self) -> None:
         pass
+
+    def _drawn(self, iteration: int) -> Tensor:
+        """Return the iteration's indices of images and their `_shifts`, 4 × batch, on the device."""
+        if self._draws is None or self._draws[0] != iteration:
+            indices = batch_indices(self.seed, iteration, self.batch_size, len(self.images))
+            drawn = torch.from_numpy(np.concatenate([indices[None], self._shifts(iteration)]))
+            if self.images.is_cuda:
+                # Nobody waits for a copy from pinned memory, which torch keeps until the copy is done.
+                drawn = drawn.pin_memory().to(self.images.device, non_blocking=True)
+            self._draws = iteration, drawn
+        return self._draws[1]
 
     def _shifts(self, iteration: int) -> np.ndarray:
         """Return a 3 × batch array: the crop's first row and column in the padded image, and 1 if it is mirrored."""

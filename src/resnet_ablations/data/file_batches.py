@@ -58,11 +58,13 @@ class FileBatches(Batches):
         self.batch_size, self.seed, self.iterations, self.workers = batch_size, seed, iterations, workers
         self.share = share
         self._device = torch.device("cpu")
+        self._mean, self._deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
         self._ahead: Iterator[Collated | UserError] | None = None
         self._next = (0, 0)
 
     def to(self, device: torch.device) -> Self:
         self._device = device
+        self._mean, self._deviation = self._mean.to(device), self._deviation.to(device)
         return self
 
     def train(self, iteration: int, micro_batch: int = 0, micro_batches: int = 1) -> tuple[Tensor, Tensor]:
@@ -139,8 +141,7 @@ class FileBatches(Batches):
         if isinstance(batch, UserError):
             raise batch
         pixels, labels, shifts = (tensor.to(self._device, non_blocking=True) for tensor in batch)
-        mean, deviation = (torch.tensor(values, device=self._device) for values in (MEAN, DEVIATION))
-        images = (pixels.float() / 255 + (shifts - mean)[:, None, None, None]) / deviation
+        images = (pixels.float() / 255 + (shifts - self._mean)[:, None, None, None]) / self._deviation
         return images.permute(0, 1, 4, 2, 3), labels
 
 

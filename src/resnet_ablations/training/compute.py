@@ -1,6 +1,6 @@
-"""What a run computes with: TF32 or not, the order of images in memory, and torch's compiler.
+"""Settings of the computation: TF32, memory format, torch.compile, CUDA graphs, micro-batches of a pass.
 
-None of it but the precision changes a result beyond rounding.
+Except the precision, none of them changes a result by more than rounding.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ CUDA_GRAPHS: Final = ("reduce-overhead", "max-autotune")
 
 
 def check_compute(run: RunConfig, accelerator: str) -> None:
-    """Raise `UserError` where the device has no TF32 that is asked for, or nothing can be compiled for it."""
+    """Raise `UserError` if the device cannot compute as the run asks: TF32, torch.compile or CUDA graphs."""
     gpu = accelerator == "gpu"
     if run.precision == "tf32" and not (gpu and torch.cuda.is_tf32_supported()):
         device = torch.cuda.get_device_name() if gpu else "the CPU"
@@ -27,13 +27,15 @@ def check_compute(run: RunConfig, accelerator: str) -> None:
     mode = run.trainer.compile
     if mode in CUDA_GRAPHS and not gpu:
         raise UserError(f"trainer.compile={mode}: its CUDA graphs need a CUDA GPU; allowed on a CPU: null, default")
+    if run.trainer.cuda_graph and not gpu:
+        raise UserError("trainer.cuda_graph=true: a CUDA graph needs a CUDA GPU; allowed on a CPU: false")
     if mode is not None and (reason := _why_not_compiled("cuda" if gpu else "cpu")) is not None:
         raise UserError(f"trainer.compile={mode}: torch.compile does not work here: {reason}; allowed: null")
 
 
 @cache
 def _why_not_compiled(device: str) -> str | None:
-    """What torch.compile says to a function of one line, such as that there is no C++ compiler; None where it works."""
+    """Return the first line of torch.compile's error for a trivial function, or None if the function compiles."""
     try:
         torch.compile(torch.sin)(torch.zeros(2, device=device))
     except RuntimeError as error:
@@ -42,10 +44,10 @@ def _why_not_compiled(device: str) -> str | None:
 
 
 def set_float32_precision(precision: str) -> Literal["32-true", "bf16-mixed"]:
-    """Let float32 mean float32 on every GPU, or TF32 where that is asked for; what is left for Lightning to do.
+    """Turn TF32 on or off for the process and return the precision that Lightning has to apply.
 
-    By torch's older switches, which set the newer `fp32_precision` too: Lightning and torch's compiler still read the
-    older ones, which raise an error once somebody has used the newer.
+    The function uses torch's older switches, which also set the newer `fp32_precision`. Lightning and torch.compile
+    still read the older switches, and reading them raises an error after a use of the newer ones.
     """
     tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
@@ -53,13 +55,13 @@ def set_float32_precision(precision: str) -> Literal["32-true", "bf16-mixed"]:
 
 
 def in_memory_format(network: nn.Module, channels_last: bool) -> nn.Module:
-    """The network, its weights and all that it computes stored channels last (N × H × W × C), or else N × C × H × W.
+    """Return the network with weights and activations in channels-last memory (N × H × W × C), or in N × C × H × W.
 
-    The images that it is called with are channels last.
+    The network's input is channels last in both cases.
     """
     if channels_last:
         return network.to(memory_format=torch.channels_last)
-    # A convolution of images that are channels last is so as a whole; contiguous() leaves those of one channel alone.
+    # A convolution of channels-last images has a channels-last result; contiguous() would not copy one-channel images.
     first = torch.contiguous_format
     network.register_forward_pre_hook(
         lambda module, images: tuple(batch.clone(memory_format=first) for batch in images)
@@ -67,10 +69,19 @@ def in_memory_format(network: nn.Module, channels_last: bool) -> nn.Module:
     return network.to(memory_format=first)
 
 
-def training_pass(network: nn.Module, mode: CompileMode | None) -> Callable[[Tensor], Tensor]:
-    """The network's forward pass in training, compiled where there is a mode, at the first call.
+def micro_batches_per_pass(asked: int | None, own: int, device: torch.device) -> int:
+    """Return how many of a rank's `own` micro-batches one forward and backward pass takes.
 
-    The network itself stays as it is: its names, its hooks, and its evaluation, whose batches are of several sizes.
+    By default a GPU takes all, since it computes larger batches faster, and a CPU takes one, whose activations fit
+    its caches better.
+    """
+    return asked or (own if device.type == "cuda" else 1)
+
+
+def training_pass(network: nn.Module, mode: CompileMode | None) -> Callable[[Tensor], Tensor]:
+    """Return the network's forward pass for training, compiled at its first call if `mode` is set.
+
+    The network stays as it is: its names, its hooks, and its evaluation, whose batches have several sizes.
     """
     if mode is None:
         return network.__call__
@@ -80,20 +91,20 @@ def training_pass(network: nn.Module, mode: CompileMode | None) -> Callable[[Ten
 
     threads = torch.get_num_threads()
     options = torch._inductor.list_mode_options(mode) | {
-        # Its own generator would draw other masks of dropout than those of the run.
+        # The compiler's own random numbers would give other dropout masks than eager mode.
         "fallback_random": True,
-        # As many as the run has; with one it compiles in this process.
+        # The threads of the run; with one thread, the compiler works in this process.
         "cpp.threads": threads,
         "compile_threads": threads,
     }
-    torch.compiler.reset()  # what was compiled for another network counts against the number of recompilations
+    torch.compiler.reset()  # code compiled for another network counts against the limit of recompilations
     return torch.compile(forward, fullgraph=True, dynamic=False, options=options)
 
 
 def forget_gradients(optimizer: torch.optim.Optimizer, mode: CompileMode | None) -> None:
-    """Before a step's first backward pass; with CUDA graphs gradients are zeroed, where torch drops them otherwise.
+    """Drop the gradients before an iteration's first backward pass, or set them to zero if torch.compile uses graphs.
 
-    A gradient that a graph's replay allocates is overwritten by that of the next micro-batch.
+    A gradient that the replay of such a graph allocates is overwritten by the next replay.
     """
     if mode not in CUDA_GRAPHS:
         optimizer.zero_grad()

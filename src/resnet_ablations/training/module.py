@@ -1,4 +1,4 @@
-"""What Lightning drives: the steps of one run, its evaluation and its curve."""
+"""The LightningModule of a run: its steps, its evaluation and its curve."""
 
 import math
 import time
@@ -16,21 +16,27 @@ from resnet_ablations.data.batches import DROPOUT, Batches, counter_generator
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.probe.responses import Response, recorded_responses, summary
 from resnet_ablations.results.curve import CurveRow
+from resnet_ablations.training.captured import CapturedStep, CudaGraphs
 from resnet_ablations.training.checkpoint import Checkpoint
-from resnet_ablations.training.compute import forget_gradients, in_memory_format, training_pass
+from resnet_ablations.training.compute import in_memory_format, micro_batches_per_pass, training_pass
+from resnet_ablations.training.grouped_batch_norm import group_batch_norm
 from resnet_ablations.training.ranks import ALONE, Ranks
 from resnet_ablations.training.running_statistics import RunningStatistics
 from resnet_ablations.training.sgd import set_learning_rate
+from resnet_ablations.training.step import Step, loss_and_errors
 
 
 class TrainingModule(pl.LightningModule):
-    """Trains `network` by the schedule on the batches and hands each row of the curve to `record`.
+    """Trains `network` by the schedule on the batches and passes each row of the curve to `record`.
 
-    Lightning's batches are the numbers of micro-batches of `bn_batch` images: `schedule.batch_size / bn_batch` of
-    them make one iteration, their gradients averaged, so that batch normalisation sees `bn_batch` images as it does
-    on the paper's two GPUs. Of several ranks, each takes an equal run of them. The running statistics that evaluation
-    uses follow every micro-batch in order, whichever rank has it: see `RunningStatistics`.
+    A batch of Lightning is the number of an iteration. The iteration's images are micro-batches of `bn_batch` images,
+    each with its own statistics of batch normalisation, as on the paper's two GPUs. A forward and backward pass takes
+    one micro-batch or several, see `micro_batches_per_pass`; the gradients of the passes are averaged. Several ranks
+    take equal shares of the micro-batches. The running statistics that evaluation uses follow every micro-batch in
+    order, whichever rank has it: see `RunningStatistics`.
     """
+
+    automatic_optimization = False
 
     def __init__(
         self,
@@ -44,13 +50,14 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = in_memory_format(network, config.trainer.channels_last)
-        self.compile_mode = config.trainer.compile
-        self.training_pass = training_pass(self.network, self.compile_mode)
+        self.training_pass = training_pass(self.network, config.trainer.compile)
+        self.trainer_settings = config.trainer
         self.ranks = ranks
         self.schedule = config.schedule
         self.seed = config.seed
         self.micro_batches = config.micro_batches
-        self.own_micro_batches = config.micro_batches // ranks.count
+        self.draws: bool | None = None
+        """Whether the network draws random numbers in training, known after the first pass."""
         self.batches = batches
         self.record = record
         self.after_iteration = after_iteration
@@ -76,21 +83,33 @@ class TrainingModule(pl.LightningModule):
             lr=self.schedule.learning_rate_at(0) if self.start is None else self.start.learning_rate,
             momentum=self.schedule.momentum,
             weight_decay=self.schedule.weight_decay,
+            # On a CPU the fused kernel rounds differently from the loop over the parameters.
+            fused=True if self.device.type == "cuda" else None,
         )
 
     def on_fit_start(self) -> None:
         self.batches.to(self.device)
         self.sums = self.sums.to(self.device)
+        own = self.micro_batches // self.ranks.count
+        self.per_pass = micro_batches_per_pass(self.trainer_settings.micro_batches_per_pass, own, self.device)
+        self.passes = own // self.per_pass
+        if self.per_pass > 1:
+            group_batch_norm(self.network, self.per_pass)
         self.statistics = RunningStatistics(self.network, self.ranks, self.micro_batches)
         if self.start is not None:
             self._restore_terms(self.start.others)
         self.resumed_at = time.perf_counter()
 
     def on_train_start(self) -> None:
-        if self.start is None:
-            return
-        for parameter, buffer in zip(self._parameters_in_order(), self.start.momentum, strict=True):
-            self._optimizer().state[parameter]["momentum_buffer"] = buffer.to(self.device)
+        optimizer = self._optimizer()
+        if self.start is not None:
+            for parameter, buffer in zip(self._parameters_in_order(), self.start.momentum, strict=True):
+                optimizer.state[parameter]["momentum_buffer"] = buffer.to(self.device)
+        self.step: Step | CapturedStep = Step(
+            self.training_pass, optimizer, self.sums, self.passes, self.trainer_settings.compile
+        )
+        if self.trainer_settings.cuda_graph:
+            self.step = CapturedStep(self.step, optimizer, CudaGraphs(self.device))
 
     def _restore_terms(self, others: Sequence[Sequence[Tensor]]) -> None:
         """Go on with a rank's own terms; all are the first's where there were other ranks than now."""
@@ -124,21 +143,33 @@ class TrainingModule(pl.LightningModule):
     def _parameters_in_order(self) -> list[nn.Parameter]:
         return [parameter for group in self._optimizer().param_groups for parameter in group["params"]]
 
-    def training_step(self, batch: int) -> Tensor:
-        self.iteration, micro_batch = divmod(batch, self.own_micro_batches)
-        # Dropout's masks, too, are a function of (seed, t); torch's CPU generator takes 32 bits of a seed.
-        number = self.iteration * self.micro_batches + self.ranks.share.rank * self.own_micro_batches + micro_batch
-        torch.manual_seed(int(counter_generator(self.seed, DROPOUT, number).integers(2**32)))
-        images, labels = self.batches.train(self.iteration, micro_batch, self.own_micro_batches)
-        if micro_batch == 0:
-            self.statistics.decay_for_earlier_ranks()
-        logits = self.training_pass(images)
-        loss = F.cross_entropy(logits, labels)
-        self.sums += _loss_and_errors(logits.detach(), labels)
-        return loss
+    def training_step(self, iteration: int) -> None:
+        self.iteration = iteration
+        # Lightning turns the cache off. Within an iteration the weights stay, so that one cast of each is enough.
+        torch.set_autocast_cache_enabled(True)
+        self.statistics.decay_for_earlier_ranks()
+        for number in range(self.passes):
+            images, labels = self.batches.train(iteration, number, self.passes)
+            with self._seeded(number):
+                self.step.add_gradients(number, images, labels)
+        self.optimizers().step()  # type: ignore[union-attr]
 
-    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
-        forget_gradients(optimizer, self.compile_mode)
+    @contextmanager
+    def _seeded(self, number: int) -> Iterator[None]:
+        """Make what the network draws in a pass, such as dropout's masks, a function of (seed, t)."""
+        if self.draws is False:
+            yield
+            return
+        gpu = self.device.type == "cuda"
+        generator = torch.cuda.default_generators[self.device.index] if gpu else torch.default_generator
+        first = (self.ranks.share.rank * self.passes + number) * self.per_pass
+        random = counter_generator(self.seed, DROPOUT, self.iteration * self.micro_batches + first)
+        # torch's CPU generator takes 32 bits of a seed.
+        generator.manual_seed(int(random.integers(2**32)))
+        before = generator.get_state() if self.draws is None else None
+        yield
+        if before is not None:
+            self.draws = not torch.equal(generator.get_state(), before)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.ranks.count > 1:
@@ -148,8 +179,6 @@ class TrainingModule(pl.LightningModule):
         set_learning_rate(optimizer, self.schedule.learning_rate_at(self.iteration))
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
-        if (batch + 1) % self.own_micro_batches:
-            return
         self.statistics.decay_for_later_ranks()
         iteration = self.iteration + 1
         self.since_record += 1
@@ -193,7 +222,9 @@ class TrainingModule(pl.LightningModule):
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         with self._evaluation():
             for images, labels in self.batches.test():
-                sums[:2] += _loss_and_errors(self.network(images), labels)
+                logits = self.network(images)
+                loss = F.cross_entropy(logits, labels, reduction="sum")
+                sums[:2] += loss_and_errors(loss, logits, labels)
                 sums[2] += len(labels)
         self.ranks.all_reduce_sum(sums)
         loss, errors, count = sums.tolist()
@@ -234,12 +265,6 @@ class TrainingModule(pl.LightningModule):
         with self.statistics.summed_over_ranks(), torch.no_grad(), self.trainer.precision_plugin.forward_context():
             yield
         self.network.train()
-
-
-def _loss_and_errors(logits: Tensor, labels: Tensor) -> Tensor:
-    """The batch's summed cross-entropy and number of errors, on the device."""
-    loss = F.cross_entropy(logits, labels, reduction="sum")
-    return torch.stack([loss.double(), (logits.argmax(1) != labels).sum().double()])
 
 
 def split_by_decay(network: nn.Module, decayed: str) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -236,8 +236,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
                     folder.set_status(status)
 
         module = TrainingModule(network, config, batches, record, after_iteration, start, ranks)
-        steps = range(done * module.own_micro_batches, iterations * module.own_micro_batches)
-        trainer.fit(module, train_dataloaders=steps)
+        trainer.fit(module, train_dataloaders=range(done, iterations))
     if stopped:
         raise Interrupted(stopped)
     if not ranks.is_first:

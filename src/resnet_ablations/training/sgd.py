@@ -1,13 +1,14 @@
-"""The paper's momentum: v ← m·v + lr·(g + wd·w), w ← w − v (Caffe's)."""
+"""The paper's momentum, which is Caffe's: v ← m·v + lr·(g + wd·w), w ← w − v."""
 
 import torch
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Change the learning rate of a `torch.optim.SGD` so that its steps go on as Caffe's do.
+    """Set the learning rate of a `torch.optim.SGD` and rescale its momentum buffers, so that its update is Caffe's.
 
-    Torch keeps b = v / lr and steps by lr·b: at a change of lr it would rescale all past gradients at once. Caffe's v
-    holds each gradient times the learning rate of its own step, so b has to become v / lr of the new lr.
+    torch keeps b = v / lr and updates w by lr·b, fused or not. Caffe's v contains each gradient times the learning
+    rate of that gradient's iteration. At a change of lr, torch alone would rescale all past gradients; b becomes
+    v / lr with the new lr instead.
     """
     for group in optimizer.param_groups:
         if group["lr"] == learning_rate:

@@ -15,7 +15,7 @@ from torch import Tensor
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
-from resnet_ablations.training.compute import CUDA_GRAPHS
+from resnet_ablations.training.compute import CUDA_GRAPHS, micro_batches_per_pass
 from resnet_ablations.training.devices import accelerator_of
 from resnet_ablations.training.ranks import ALONE
 
@@ -48,14 +48,19 @@ def step_seconds(
     """Time some training steps and an evaluation of a run whose network takes `multiply_adds` an image, forward.
 
     The steps are the run's own, by Lightning, on its device and with `threads` CPU threads where it does not say how
-    many; no data are read and nothing is written. A step is one micro-batch of `bn_batch` images and an update; where
+    many; no data are read and nothing is written. A step is one forward and backward pass and an update; where
     these images are too many for a CPU to try, it is fewer but at least two. The time of an iteration is in proportion.
     After a warm-up `ready` is called, and may wait for others; then up to `steps` steps are timed.
 
     Raise `MemoryError` where the device has too little of it, and `UserError` where the device is not there.
     """
     gpu = accelerator_of(config) == "gpu"
-    images = config.bn_batch if gpu else min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // multiply_adds)))
+    images = min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // multiply_adds)))
+    if gpu:
+        own = config.micro_batches // config.trainer.ranks
+        images = config.bn_batch * micro_batches_per_pass(
+            config.trainer.micro_batches_per_pass, own, torch.device("cuda")
+        )
     before = torch.get_num_threads()
     torch.set_num_threads(config.trainer.threads or threads)
     try:
@@ -77,14 +82,23 @@ def step_seconds(
 def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: int) -> tuple[float, float]:
     """Seconds of a step over so many images (the median), and of testing as many."""
     # Lightning takes seconds to import, and who only plans needs none.
+    from resnet_ablations.training.captured import WARM_UP
     from resnet_ablations.training.module import TrainingModule
     from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 
-    # CUDA graphs are recorded in the second step, and replayed from the third on.
+    # torch.compile records its CUDA graphs in the second step and replays them from the third on.
     warm_up = 3 if config.trainer.compile in CUDA_GRAPHS else 1
+    if config.trainer.cuda_graph:
+        warm_up = WARM_UP + 1
     never = 10 * steps
     schedule = {"batch_size": images, "iterations": never, "log_every": never, "evaluate_every": never}
-    config = config.model_copy(update={"bn_batch": images, "schedule": config.schedule.model_copy(update=schedule)})
+    config = config.model_copy(
+        update={
+            "bn_batch": min(images, config.bn_batch),
+            "schedule": config.schedule.model_copy(update=schedule),
+            "trainer": config.trainer.model_copy(update={"micro_batches_per_pass": None}),
+        }
+    )
     ends: list[float] = []
     evaluation = 0.0
 

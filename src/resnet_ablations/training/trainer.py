@@ -39,7 +39,6 @@ def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks) -> pl.Tr
         plugins=[LightningEnvironment()],
         precision=set_float32_precision(config.precision),
         max_steps=iterations,
-        accumulate_grad_batches=config.micro_batches // ranks.count,
         deterministic=True,
         logger=False,
         enable_checkpointing=False,
