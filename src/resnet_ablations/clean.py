@@ -45,7 +45,7 @@ def main() -> None:
 def named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
     """The runs whose names fit; raise `UserError` for a pattern that none fits, and where there is no pattern."""
     if not patterns:
-        raise UserError("name the runs to remove: make clean-runs RUNS='resnet56-dropout-*'; make status lists them")
+        raise UserError("name the runs to remove, for example 'resnet56-dropout-*'; resnet-ablations status lists them")
     return folders_named(results, patterns)
 
 

@@ -38,7 +38,7 @@ def publish(results: Path, reference: Path) -> None:
     """
     plans = load_sweeps(results)
     if not plans:
-        raise UserError(f"{results}: no sweep to publish; run one first: make sweep-shortcuts")
+        raise UserError(f"{results}: no sweep to publish; run one first: resnet-ablations sweep shortcuts")
     for plan in plans if results.resolve() != reference.resolve() else []:
         copied = sum(_copy_run(results, reference, key) for key in plan.run_keys)
         save_sweep(reference, _without_locations(plan))

@@ -24,7 +24,7 @@ def main() -> None:
     with exit_on_user_error():
         folders = [RunFolder(results, path.name) for path in sorted(results.glob("runs/*")) if path.is_dir()]
         if not folders:
-            raise UserError(f"{results}: no run yet; start one with: make sweep-shortcuts")
+            raise UserError(f"{results}: no run yet; start one with: resnet-ablations sweep shortcuts")
     states = states_of(folders)
     console = standard_console(WIDTH)
     console.print(state_table(states, console.width), "")

@@ -260,7 +260,7 @@ def test_what_only_one_task_cannot_read_is_told(cluster: Cluster) -> None:
 def test_submitted_left_killed_cancelled_and_finished(cluster: Cluster) -> None:
     seeds, runs = "seed=0,1,2", cluster.runs(3)
     said = ended(cluster.sweep(seeds, "hydra.launcher.wait=false"), 0)
-    assert re.search(r"submitted as SLURM job \d+: 3; make status tells", said)
+    assert re.search(r"submitted as SLURM job \d+: 3; resnet-ablations status shows", said)
     until(under_way(runs[0]))
     until(under_way(runs[1]))
     said = ended(cluster.start("resnet_ablations.status"), 0)

@@ -104,7 +104,7 @@ def train_on_slurm(
     if others := len(runs) - len(free):
         told += f"; under way or in the queue already: {others}"
     if not wait:
-        raise Submitted(f"{told}; make status tells how far they are")
+        raise Submitted(f"{told}; resnet-ablations status shows their progress")
     print(told, flush=True)
     _wait(runs, free, array, fail_fast, folder)
 
