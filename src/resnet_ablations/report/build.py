@@ -12,15 +12,14 @@ from rich.text import Text
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import SCALES
 from resnet_ablations.report.cells.folder import load
-from resnet_ablations.report.cells.plans import load_plans
-from resnet_ablations.report.cells.published import load_published
 from resnet_ablations.report.contents import SweepReport, sweep_report
 from resnet_ablations.report.figures import layout
 from resnet_ablations.report.figures.dots import draw_costs, draw_strip
 from resnet_ablations.report.figures.files import figure_files
 from resnet_ablations.report.figures.kinds import KINDS
+from resnet_ablations.report.frame import read_report_data
 from resnet_ablations.report.page.page import page
-from resnet_ablations.report.tables import render
+from resnet_ablations.report.tables import formats
 from resnet_ablations.report.verdicts.claims import load_claims
 from resnet_ablations.report.verdicts.evidence import Evidence
 from resnet_ablations.report.verdicts.judging import Verdict, judge
@@ -42,24 +41,16 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
     The verdicts on the papers' claims and the page, which are about all sweeps, are made with all of them. Raise
     `UserError` where there is no sweep at all, or none of that name.
     """
-    plans, damaged = load_plans(results)
-    if sweep is not None:
-        names = [plan.name for plan in plans]
-        if sweep not in names:
-            raise UserError(f"--sweep={sweep}: no such sweep in {results}/sweeps; there: {', '.join(names) or 'none'}")
-        plans = [plan for plan in plans if plan.name == sweep]
-    found, published = load(results), load_published(results, plans)
-    damaged += [*found.damaged, *(published.damaged if published else ())]
-    reports = []
-    for plan in plans:
-        try:
-            reports.append(sweep_report(plan, found, results, published))
-        except UserError as error:
-            damaged += error.messages
+    data = read_report_data(results)
+    damaged, names = list(data.damaged), [one.plan.name for one in data.sweeps]
+    if sweep is not None and sweep not in names:
+        raise UserError(f"--sweep={sweep}: no such sweep in {results}/sweeps; there: {', '.join(names) or 'none'}")
+    found = load(results)
+    reports = [sweep_report(one, data, found) for one in data.sweeps if sweep in (None, one.plan.name)]
     files: dict[str, str | bytes] = {}
     for report in reports:
         for table in report.tables:
-            render.terminal(table, console)
+            formats.terminal(table, console)
         files |= _files(report)
     if sweep is None:
         judged: list[Verdict] = []
@@ -95,25 +86,25 @@ def _remove_others(place: Path, files: Collection[str]) -> None:
 def _files(report: SweepReport) -> dict[str, str | bytes]:
     """One sweep's files by name, its Markdown first."""
     comparison, faithful, name = report.comparison, report.faithfulness, report.plan.name
-    text = [f"## {comparison.title}\n", render.markdown(comparison)]
-    files: dict[str, str | bytes] = {f"{name}.tex": render.latex(comparison)}
-    files |= {f"{stem}.csv": render.csv(frame) for stem, frame in report.tidy.items()}
+    text = [f"## {comparison.title}\n", formats.markdown(comparison)]
+    files: dict[str, str | bytes] = {f"{name}.tex": formats.latex(comparison)}
+    files |= {f"{stem}.csv": formats.csv(frame) for stem, frame in report.tidy.items()}
     drawings = _drawings(report)
     files |= figure_files({stem: draw for stem, (_, draw) in drawings.items()})
     text += [f"![{report.experiment.title}: {shows}]({stem}.svg)\n" for stem, (shows, _) in drawings.items()]
     if faithful is not None:
-        text += [f"### {faithful.title}\n", render.markdown(faithful)]
+        text += [f"### {faithful.title}\n", formats.markdown(faithful)]
     return {f"{name}.md": "\n".join(text), **files}
 
 
 def _claims(judged: Sequence[Verdict], console: Console) -> dict[str, str | bytes]:
     """The files of the verdicts, and their table on the console."""
     shown = verdict_table(judged)
-    render.terminal(shown, console)
+    formats.terminal(shown, console)
     return {
-        f"{shown.name}.md": f"## {shown.title}\n\n{render.markdown(shown)}",
-        f"{shown.name}.tex": "\n".join(map(render.latex, pages(shown))),
-        f"{shown.name}.csv": render.csv(tidy(judged)),
+        f"{shown.name}.md": f"## {shown.title}\n\n{formats.markdown(shown)}",
+        f"{shown.name}.tex": "\n".join(map(formats.latex, pages(shown))),
+        f"{shown.name}.csv": formats.csv(tidy(judged)),
     }
 
 

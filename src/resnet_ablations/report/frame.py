@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from resnet_ablations.errors import UserError, mistakes_in_file
-from resnet_ablations.experiments import SCALES, Experiment, load_experiment
+from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_experiment
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.labels import cell_label, column_label, row_label
 from resnet_ablations.results.frames import load_curves, load_responses, load_results
@@ -26,7 +27,7 @@ COLUMNS = {
     **dict.fromkeys(("metric", "configuration", "overrides"), "str"),
     "seed": "Int64",
     **dict.fromkeys(("key", "outcome"), "str"),
-    **dict.fromkeys(("value", "test_error", "train_error"), "float64"),
+    **dict.fromkeys(("value", *METRICS), "float64"),
     **dict.fromkeys(("iterations", "run_iterations"), "Int64"),
     "from_longer_run": "bool",
     **dict.fromkeys(("seconds", "images_per_second"), "float64"),
@@ -41,7 +42,9 @@ COPIED = ("seconds", "images_per_second", "parameters", "multiply_adds", "commit
 """The columns that are the same in `load_results`."""
 
 Run = dict[Any, Any]
-"""A row of `load_results`."""
+"""A row of `load_results`, or of the frame."""
+CellId = tuple[str, str]
+"""The ids of a row and a column."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ class Sweep:
         """Return the rows of a cell: `ROW/COLUMN`, or `ROW` where there is one column."""
         row, _, column = self.experiment.full_cell_id(name).partition("/")
         return self.cells[(self.cells["row"] == row) & (self.cells["column"] == column)]
+
+    @cached_property
+    def first_rows(self) -> dict[CellId, Run]:
+        """The first row of each cell; all rows of a cell share its names and the paper's number."""
+        first = self.cells.drop_duplicates(["row", "column"])
+        return {(cell["row"], cell["column"]): cell for cell in first.to_dict("records")}
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -88,10 +97,10 @@ def load_cells(results: str | Path = "results") -> pd.DataFrame:
     `finished`, `diverged` or `missing`.
 
     `row_label`, `column_label` and `label` (of the cell) are names for readers. `value` is the run's number in the
-    cell's `metric`, NaN unless finished; errors are in %. `printed` (a number or "fail") and `digitised` are the
-    paper's numbers, `curve` its digitised curve, `others` what other reproductions measured (none yet). `baseline` is
-    the cell, `ROW/COLUMN`, that this one is compared with. `reference` is the median of the `reference_n` published
-    runs of the same configuration and planned seeds.
+    cell's `metric`, NaN unless finished; the run's other metrics are columns of their own; errors are in %. `printed`
+    (a number or "fail") and `digitised` are the paper's numbers, `curve` its digitised curve, `others` what other
+    reproductions measured (none yet). `baseline` is the cell, `ROW/COLUMN`, that this one is compared with.
+    `reference` is the median of the `reference_n` published runs of the same configuration and planned seeds.
 
     `key` names the run that the numbers come from. Where a cell of scale `early` has no run of its own, a longer run
     serves it (`from_longer_run`): its errors are those at `iterations`, while `run_iterations` and `seconds` are the
@@ -230,8 +239,8 @@ def _outcome(run: Run | None, configuration: str, metric: str) -> dict[str, Any]
     found = {"key": run["key"], "outcome": run["outcome"], "run_iterations": run["iterations"]}
     found |= {"from_longer_run": run["configuration"] != configuration, **{name: run[name] for name in COPIED}}
     if run["outcome"] == "finished":
-        errors = {name: run[name] for name in ("test_error", "train_error")}
-        found |= {"value": run.get(metric, math.nan), **errors}
+        metrics = {name: run.get(name, math.nan) for name in METRICS}
+        found |= {"value": metrics[metric], **metrics}
     return found
 
 
@@ -266,4 +275,7 @@ def _beginning(run: Run, curve_rows: Mapping[tuple[str, int], Run], end: int) ->
 
 
 def _frame(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)
+    frame = pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)
+    for name in (name for name, dtype in COLUMNS.items() if dtype == "object"):
+        frame[name] = frame[name].where(frame[name].notna(), None)
+    return frame

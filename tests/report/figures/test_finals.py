@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from made_up import Declare, MadeUp
 from matplotlib.figure import Figure as Drawing
+from old_reports import sweep_report
 
 from resnet_ablations.report.cells.folder import load
-from resnet_ablations.report.contents import SweepReport, sweep_report
+from resnet_ablations.report.contents import SweepReport
 from resnet_ablations.report.figures.dots import draw_costs, draw_strip
 from resnet_ablations.report.figures.files import STYLE
 from resnet_ablations.report.figures.finals import Costs

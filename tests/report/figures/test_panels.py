@@ -7,9 +7,9 @@ import pytest
 from made_up import MadeUp
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Drawing
+from old_reports import sweep_report
 
 from resnet_ablations.report.cells.folder import load
-from resnet_ablations.report.contents import sweep_report
 from resnet_ablations.report.figures import kinds, layout
 from resnet_ablations.report.figures.panels import COLOURS, MARKERS, draw_panel, line_marker
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from old_reports import sweep_report
+
 from resnet_ablations.report.cells.cell import Cell
 from resnet_ablations.report.cells.folder import load
 from resnet_ablations.report.cells.plans import load_plans
-from resnet_ablations.report.contents import sweep_report
 from resnet_ablations.report.page.page import page
 
 

@@ -2,9 +2,10 @@
 
 import declared
 from made_up import Declare, MadeUp
+from old_reports import sweep_report
 
 from resnet_ablations.report.cells.folder import load
-from resnet_ablations.report.contents import SweepReport, sweep_report
+from resnet_ablations.report.contents import SweepReport
 from resnet_ablations.report.page.dots import cost_figure, strip_plot
 from resnet_ablations.results.sweeps import SweepPlan
 

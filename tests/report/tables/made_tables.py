@@ -4,17 +4,18 @@ from pathlib import Path
 
 from made_up import MadeUp
 
-from resnet_ablations.report.cells.cell import cells_of
-from resnet_ablations.report.cells.plans import runs_of
+from resnet_ablations.report.frame import Sweep, read_report_data
 from resnet_ablations.report.tables.comparison import comparison
 from resnet_ablations.report.tables.table import Table
-from resnet_ablations.results.frames import load_curves, load_results
 from resnet_ablations.results.sweeps import SweepPlan
 
 
+def sweep(made_up: MadeUp, plan: SweepPlan) -> Sweep:
+    return next(one for one in read_report_data(made_up.path).sweeps if one.plan.name == plan.name)
+
+
 def table(made_up: MadeUp, plan: SweepPlan, results: Path = Path("results")) -> Table:
-    runs = runs_of(plan, load_results(made_up.path), load_curves(made_up.path))
-    return comparison(plan, made_up.experiment, cells_of(plan, made_up.experiment, runs), runs, results)
+    return comparison(sweep(made_up, plan), results)
 
 
 def lines(made_up: MadeUp, plan: SweepPlan) -> dict[str, dict[str, str]]:

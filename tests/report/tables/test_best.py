@@ -4,18 +4,13 @@ import io
 import re
 
 import declared
+from made_tables import table
 from made_up import Declare, MadeUp
 from rich.console import Console
 
-from resnet_ablations.report.cells.folder import load
-from resnet_ablations.report.contents import sweep_report
-from resnet_ablations.report.tables.render import latex, markdown, terminal
-from resnet_ablations.report.tables.table import Column, Table
+from resnet_ablations.report.tables.formats import latex, markdown, terminal
+from resnet_ablations.report.tables.table import Table, TableColumn
 from resnet_ablations.results.sweeps import SweepPlan
-
-
-def table(made_up: MadeUp, plan: SweepPlan) -> Table:
-    return sweep_report(plan, load(made_up.path), made_up.path).comparison
 
 
 def best(made_up: MadeUp, plan: SweepPlan) -> set[tuple[str, str]]:
@@ -72,7 +67,12 @@ def test_responses_have_no_best(declare: Declare) -> None:
 
 
 def test_bold_in_every_format() -> None:
-    columns = (Column("case"), Column("ours", width=4), Column("aside", is_aside=True), Column("more"))
+    columns = (
+        TableColumn("case"),
+        TableColumn("ours", width=4),
+        TableColumn("aside", is_aside=True),
+        TableColumn("more"),
+    )
     made = Table(
         "n", "t", "c", columns, (("a", "1_0", "x", "b*"), ("d", "2", "y", "e")), best=frozenset({(0, 1), (0, 3)})
     )

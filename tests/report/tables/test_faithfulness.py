@@ -1,24 +1,30 @@
 import math
+from typing import Any
 
 import declared
 import pandas as pd
 import pytest
+from made_tables import sweep
 from made_up import Declare, MadeUp
 
-from resnet_ablations.report.cells.cell import cells_of
-from resnet_ablations.report.cells.curves import coarser, over_seeds, paper_loss, train_points
-from resnet_ablations.report.cells.plans import runs_of
-from resnet_ablations.report.tables import faithfulness
-from resnet_ablations.report.tables.faithfulness import Comparison, compare, course, faithfulness_table, tidy
-from resnet_ablations.results.frames import load_curves, load_results
+from resnet_ablations.report.curves import paper_loss, train_points
+from resnet_ablations.report.frame import read_report_data
+from resnet_ablations.report.tables import faithfulness as module
+from resnet_ablations.report.tables.faithfulness import course, course_in_all, faithfulness, faithfulness_table
+from resnet_ablations.report.tables.table import Table
 from resnet_ablations.results.sweeps import SweepPlan
 
 
-def comparisons(made_up: MadeUp, plan: SweepPlan) -> dict[tuple[str, int], Comparison]:
-    curves = load_curves(made_up.path)
-    runs = runs_of(plan, load_results(made_up.path), curves)
-    found = compare(plan, cells_of(plan, made_up.experiment, runs), runs, curves)
-    return {(c.cell.row.id, c.iteration): c for c in found}
+def compared(made_up: MadeUp, plan: SweepPlan) -> pd.DataFrame:
+    return faithfulness(sweep(made_up, plan), read_report_data(made_up.path))
+
+
+def table(made_up: MadeUp, plan: SweepPlan) -> Table:
+    return faithfulness_table(sweep(made_up, plan), compared(made_up, plan))
+
+
+def comparisons(made_up: MadeUp, plan: SweepPlan) -> dict[tuple[str, int], Any]:
+    return {(line["row"], line["iteration"]): pd.Series(line) for line in compared(made_up, plan).to_dict("records")}
 
 
 def falling(iteration: float) -> float:
@@ -29,7 +35,7 @@ def falling(iteration: float) -> float:
 def known_paper(monkeypatch: pytest.MonkeyPatch) -> None:
     """The paper's loss falls exponentially, so that the geometric mean of a window is the value in its middle."""
     known = pd.Series({i: falling(i) for i in range(50, 68_000, 50)})
-    monkeypatch.setattr(faithfulness, "paper_loss", lambda curve: known)
+    monkeypatch.setattr(module, "paper_loss", lambda curve: known)
 
 
 @pytest.mark.usefixtures("known_paper")
@@ -45,8 +51,8 @@ def test_known_ratios_at_early_scale(made_up: MadeUp) -> None:
     assert found["original", 500].paper == pytest.approx(falling(500))
     # At the end both are averaged over the last 100 iterations only, not the paper's over 200.
     assert found["original", 2_000].paper == pytest.approx(falling(1_950))
-    assert found["conv1x1", 500].ours is None
-    assert found["conv1x1", 500].ratio is None
+    assert math.isnan(found["conv1x1", 500].ours)
+    assert math.isnan(found["conv1x1", 500].ratio)
 
 
 @pytest.mark.usefixtures("known_paper")
@@ -73,7 +79,7 @@ def test_the_papers_own_curves(made_up: MadeUp) -> None:
     assert not found["original", 2_000].paper_is_cut_off
     # Where the printed axis ends at 2, the digitised curve is a bound or not there at all.
     assert found["original", 500].paper_is_cut_off
-    assert found["conv1x1", 500].paper is None
+    assert math.isnan(found["conv1x1", 500].paper)
     loss = paper_loss("fig3a_const_scaling__110_original")
     assert loss is not None
     assert math.isinf(loss[416])
@@ -90,25 +96,21 @@ def test_cells_of_several_columns(declare: Declare) -> None:
     made_up = declare(declared.PLACEMENTS, curves)
     plan = made_up.plan("early")
     made_up.run("pre/r164", 40.0, scale="early", loss=lambda iteration: 0.75)
-    results = load_curves(made_up.path)
-    runs = runs_of(plan, load_results(made_up.path), results)
-    found = compare(plan, cells_of(plan, made_up.experiment, runs), runs, results)
-    made = faithfulness_table(plan, made_up.experiment, found)
+    made = table(made_up, plan)
     assert [row[0] for row in made.rows] == [
         *("BN after addition, ResNet-110", "", "", ""),
         *("full pre-activation, ResNet-164", "", "", ""),
     ]
     assert [row[2] for row in made.rows] == ["–", "0.500", "–", "–", "0.750", "0.500", "1.50", "lags"]
     assert [row[-1] for row in made.rows] == ["", "", "", "–", "", "", "", "lags"]
-    frame = tidy(plan, found)
+    frame = compared(made_up, plan)
     assert list(zip(frame["row"], frame["column"], strict=True))[::4] == [("bn", "r110"), ("pre", "r164")]
 
 
 def test_table_and_tidy_form(made_up: MadeUp) -> None:
     plan = made_up.plan("early")
     made_up.run("original", 40.0, scale="early", loss=lambda iteration: 2.01)
-    found = list(comparisons(made_up, plan).values())
-    made = faithfulness_table(plan, made_up.experiment, found)
+    made = table(made_up, plan)
     assert [column.heading for column in made.columns] == [
         *("row", "training loss", "500", "1,000", "1,500", "2,000", "in all"),
     ]
@@ -118,7 +120,7 @@ def test_table_and_tidy_form(made_up: MadeUp) -> None:
     assert made.rows[3][:3] == ("", "course", "–")
     assert "±100 iterations" in made.caption
     assert "±5 %" in made.caption
-    frame = tidy(plan, found)
+    frame = compared(made_up, plan)
     assert len(frame) == 5 * 4
     assert [frame[name].iloc[0] for name in ("row", "iteration", "window", "n")] == ["original", 500, 100, 1]
 
@@ -126,23 +128,6 @@ def test_table_and_tidy_form(made_up: MadeUp) -> None:
 def test_a_logged_loss_stands_in_the_middle_of_its_interval() -> None:
     curve = pd.DataFrame({"iteration": [100, 200, 250], "train_loss": [3.0, 2.0, 1.0]})
     assert train_points(curve, "train_loss").to_dict() == {50.0: 3.0, 150.0: 2.0, 225.0: 1.0}
-
-
-def test_coarser_curves_keep_the_mean() -> None:
-    points = pd.Series([1.0, 2.0, 3.0, 4.0, 5.0], index=pd.Index([10.0, 20.0, 30.0, 40.0, 50.0], name="iteration"))
-    assert coarser(points, 3).to_dict() == {15.0: 1.5, 35.0: 3.5, 50.0: 5.0}
-    assert coarser(points, 5).to_dict() == points.to_dict()
-    assert coarser(points[:0], 5).empty
-
-
-def test_median_and_band_over_seeds() -> None:
-    curves = [pd.Series({1: low, 2: 1.0}) for low in (1.0, 5.0, 2.0)]
-    assert over_seeds(curves).to_dict("index")[1] == {"low": 1.0, "median": 2.0, "high": 5.0}
-
-
-def of_seeds(made_up: MadeUp, *ratios: float, paper: float | None = 1.0, cut_off: bool = False) -> Comparison:
-    (cell, *_) = cells_of(made_up.plan("early"), made_up.experiment, pd.DataFrame(columns=["configuration"]))
-    return Comparison(cell, 500, tuple(sorted(ratios)), paper, cut_off)
 
 
 @pytest.mark.parametrize(
@@ -161,32 +146,28 @@ def of_seeds(made_up: MadeUp, *ratios: float, paper: float | None = 1.0, cut_off
         ((), None),
     ],
 )
-def test_a_course_needs_every_seed_beyond_the_digitising_error(
-    made_up: MadeUp, ratios: tuple[float, ...], expected: str | None
-) -> None:
-    assert of_seeds(made_up, *ratios).course == expected
+def test_a_course_needs_every_seed_beyond_the_digitising_error(ratios: tuple[float, ...], expected: str | None) -> None:
+    assert course(min(ratios, default=math.nan), max(ratios, default=math.nan)) == expected
 
 
-def test_a_bound_can_tell_that_ours_leads_and_nothing_else(made_up: MadeUp) -> None:
-    assert of_seeds(made_up, 0.8, cut_off=True).course == "leads"
-    assert of_seeds(made_up, 1.0, cut_off=True).course is None
-    assert of_seeds(made_up, 2.0, cut_off=True).course is None
-    assert of_seeds(made_up, 1.0, paper=None).course is None
+def test_a_bound_can_tell_that_ours_leads_and_nothing_else() -> None:
+    assert course(0.8, 0.8, paper_is_cut_off=True) == "leads"
+    assert course(1.0, 1.0, paper_is_cut_off=True) is None
+    assert course(2.0, 2.0, paper_is_cut_off=True) is None
 
 
 @pytest.mark.parametrize(
-    ("ratios", "expected"),
+    ("courses", "expected"),
     [
-        ((1.0, 1.0), "follows"),
-        ((1.0, 0.5), "leads"),
-        ((2.0, 1.0), "lags"),
-        ((2.0, 0.5, 1.0), "mixed"),
-        ((), None),
+        (["follows", "follows"], "follows"),
+        (["follows", "leads"], "leads"),
+        (["lags", "follows"], "lags"),
+        (["lags", "leads", "follows"], "mixed"),
+        ([], None),
     ],
 )
-def test_the_course_in_all(made_up: MadeUp, ratios: tuple[float, ...], expected: str | None) -> None:
-    unknown = of_seeds(made_up)
-    assert course([unknown, *(of_seeds(made_up, ratio) for ratio in ratios)]) == expected
+def test_the_course_in_all(courses: list[str | None], expected: str | None) -> None:
+    assert course_in_all([None, *courses]) == expected
 
 
 @pytest.mark.usefixtures("known_paper")
@@ -195,12 +176,11 @@ def test_the_spread_of_the_seeds(made_up: MadeUp) -> None:
     for seed, factor in enumerate((1.2, 1.5, 4.0)):
         made_up.run("original", 40.0, seed, scale="early", every=20, loss=lambda i, f=factor: f * falling(i))  # type: ignore[misc]
     made_up.run("conv1x1", 40.0, scale="early", every=20, loss=falling)
-    found = list(comparisons(made_up, plan).values())
-    made = faithfulness_table(plan, made_up.experiment, found)
+    made = table(made_up, plan)
     assert [row[1] for row in made.rows[:5]] == ["ours", "paper", "ratio", "seeds", "course"]
     assert made.rows[3][2] == "1.20–4.00"
     assert made.rows[4][2:] == ("lags",) * 5
-    frame = tidy(plan, found)
+    frame = compared(made_up, plan)
     assert frame["lowest_ratio"].iloc[0] == pytest.approx(1.2, rel=0.03)
     assert frame["highest_ratio"].iloc[0] == pytest.approx(4, rel=0.03)
     assert frame["course"].iloc[0] == "lags"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from made_up import MadeUp
 
-from resnet_ablations.report.cells.folder import load
-from resnet_ablations.report.cells.plans import load_plans
-from resnet_ablations.report.cells.published import PUBLISHED
-from resnet_ablations.report.contents import sweep_report
-from resnet_ablations.report.tables.render import latex
-from resnet_ablations.report.tables.table import Column, Table
+from resnet_ablations.report import frame
+from resnet_ablations.report.frame import PUBLISHED, read_report_data
+from resnet_ablations.report.tables.comparison import comparison
+from resnet_ablations.report.tables.faithfulness import faithfulness, faithfulness_table
+from resnet_ablations.report.tables.formats import latex
+from resnet_ablations.report.tables.table import Table, TableColumn
 
 ENGINE = next(filter(shutil.which, ("pdflatex", "lualatex", "xelatex")), None)
 
@@ -35,13 +35,18 @@ def compile_(tables: list[str], folder: Path) -> str:
     return run.stdout
 
 
-def test_every_published_table_compiles_and_fits_its_page(tmp_path: Path) -> None:
-    plans, _ = load_plans(PUBLISHED)
-    found = load(PUBLISHED)
-    reports = [sweep_report(plan, found, PUBLISHED, published=found) for plan in plans]
+def test_every_published_table_compiles_and_fits_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A copy, so that the published runs are a reference, too.
+    shutil.copytree(PUBLISHED / "runs", tmp_path / "published" / "runs")
+    monkeypatch.setattr(frame, "PUBLISHED", tmp_path / "published")
+    data = read_report_data(PUBLISHED)
+    tables = [comparison(sweep, PUBLISHED) for sweep in data.sweeps]
+    assert len(tables) > 10
+    assert all("reference" in " ".join(column.heading for column in table.columns) for table in tables)
+    compared = [(sweep, faithfulness(sweep, data)) for sweep in data.sweeps]
+    tables += [faithfulness_table(sweep, found) for sweep, found in compared if len(found)]
     claims = (PUBLISHED / "report" / "claims.tex").read_text(encoding="utf-8")
-    log = compile_([*(latex(table) for report in reports for table in report.tables), claims], tmp_path)
-    assert len(reports) > 10
+    log = compile_([*map(latex, tables), claims], tmp_path)
     assert "Missing character" not in log
     assert not re.findall(r"Overfull \\hbox \(\d\d+\.\d+pt", log), "notes and captions stay within the text"
 
@@ -58,7 +63,7 @@ def test_a_table_of_nasty_names_compiles(made_up: MadeUp, tmp_path: Path) -> Non
         "ta_b le",
         "t",
         names[0],
-        (Column(names[1]), Column(names[4], width=9)),
+        (TableColumn(names[1]), TableColumn(names[4], width=9)),
         tuple((name, name) for name in names),
         (names[1],),
         "make x ARGS='a\n\\undefined'",

@@ -1,13 +1,11 @@
+import math
 from pathlib import Path
 
 import pytest
-from made_tables import lines, table
+from made_tables import lines, sweep, table
 from made_up import MadeUp
 
-from resnet_ablations.report.cells.cell import cells_of
-from resnet_ablations.report.cells.plans import runs_of
-from resnet_ablations.report.tables.tidy import tidy_cells
-from resnet_ablations.results.frames import load_curves, load_results
+from resnet_ablations.report.tables.summary import Ordering, orderings, summary
 
 
 def test_a_whole_sweep_of_one_seed(made_up: MadeUp) -> None:
@@ -46,7 +44,7 @@ def test_the_caption_says_what_was_run(made_up: MadeUp) -> None:
     early = table(made_up, made_up.plan("early", overrides=("bn_batch=128",), name="shortcuts-early-123456")).caption
     assert "2,000 iterations of 128" in early
     assert "with bn_batch=128" in early
-    assert "errors are those at the end of training" in early
+    assert "stop after 2,000 iterations" in early
 
 
 def test_several_seeds_missing_ones_and_diverged_ones(made_up: MadeUp) -> None:
@@ -105,11 +103,12 @@ def test_a_row_not_as_in_the_paper_is_marked_and_said(made_up: MadeUp) -> None:
     assert found["conv1x1"]["vs original"] == "+0.40 †"
     assert found["shortcut_only_gating_0"]["vs original"] == "+46.00"
     assert made.notes == (
-        "† not as in the paper: shortcut-only gating (init b_g = −6) ends 0.50 points below original; "
-        "in the paper 0.30 points above.",
-        "† not as in the paper: 1×1 conv shortcut ends only 0.40 points above original; "
-        "in the paper 5.61 points above.",
-        "† not as in the paper: dropout shortcut ends level with original; in the paper at least 13.39 points above.",
+        "† not as in the paper: shortcut-only gating (init b_g = −6) is 0.50 points below original; "
+        "in the paper it is 0.30 points above.",
+        "† not as in the paper: 1×1 conv shortcut is only 0.40 points above original; "
+        "in the paper it is 5.61 points above.",
+        "† not as in the paper: dropout shortcut is level with original; "
+        "in the paper it is at least 13.39 points above.",
     )
 
 
@@ -137,7 +136,7 @@ def test_served_cells_are_said(made_up: MadeUp) -> None:
     made_up.run("original", 6.6, scale="paper", error_at=lambda iteration: 40.0)
     made = table(made_up, plan)
     assert lines(made_up, plan)["original"]["ours"] == "40.00"
-    assert made.notes == ("1 of 1 runs are longer ones, of the paper scale, read at iteration 2,000.",)
+    assert made.notes == ("1 of 1 runs are longer runs of the paper scale, read at iteration 2,000.",)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +160,7 @@ def test_tidy_has_a_line_a_configuration(made_up: MadeUp) -> None:
     plan = made_up.plan("small", seeds=(0, 1))
     made_up.all_runs({"original": 4.0}, seeds=(0,), scale="small")
     made_up.run("original", 5.0, seed=1, scale="small")
-    runs = runs_of(plan, load_results(made_up.path), load_curves(made_up.path))
-    frame = tidy_cells(plan, made_up.experiment, cells_of(plan, made_up.experiment, runs))
+    frame = summary(sweep(made_up, plan))
     assert len(frame) == 16
     original = frame.iloc[0].to_dict()
     assert (original["row"], original["printed"], original["scale"]) == ("original", 6.61, "small")
@@ -172,3 +170,46 @@ def test_tidy_has_a_line_a_configuration(made_up: MadeUp) -> None:
     gating = frame[frame["row"] == "exclusive_gating_0_to_-5"]
     assert gating["vs_baseline"].tolist() == [45.5, 46.5, 47.5, 48.5, 49.5, 50.5]
     assert gating["missing"].tolist() == [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("ours", "paper", "agrees"),
+    [
+        (30.0, 13.39, True),
+        (0.9, 5.74, False),  # the paper's difference is clear, ours is not
+        (1.0, 5.74, True),
+        (-0.1, 5.74, False),
+        (0.1, 0.3, True),
+        (0.0, 0.3, False),
+        (-0.1, 0.3, False),
+        (-0.2, -0.24, True),
+        (0.2, -0.24, False),
+        (5.0, 0.0, True),
+    ],
+)
+def test_ordering(ours: float, paper: float, agrees: bool) -> None:
+    assert Ordering("row", "column", ours, paper).agrees is agrees
+
+
+def test_ordering_takes_the_configuration_that_is_least_as_in_the_paper(made_up: MadeUp) -> None:
+    plan = made_up.plan()
+    made_up.all_runs({"original": 4.0, "exclusive_gating_0_to_-5": 3.0})
+    found = {order.row: order for order in orderings(sweep(made_up, plan))}
+    assert found["exclusive_gating_0_to_-5"] == Ordering("exclusive_gating_0_to_-5", "error", -1.0, 13.39, True, 6)
+    assert "original" not in found
+
+
+def test_statistics_by_hand(made_up: MadeUp) -> None:
+    plan = made_up.plan(seeds=(0, 1, 2, 3, 4))
+    for seed, error in enumerate((6.0, 7.0, 8.0, 9.0, 15.0)):
+        made_up.run("original", error, seed)
+    made_up.run("dropout", 6.0)
+    made_up.run("dropout", seed=1, outcome="diverged", stop=900)
+    found = summary(sweep(made_up, plan)).set_index("row")
+    five, one, none = found.loc["original"], found.loc["dropout"], found.loc["conv1x1"]
+    assert (five["n"], five["median"], five["mean"]) == (5, 8, 9)
+    assert five["std"] == pytest.approx(math.sqrt(50 / 4))
+    assert (one["n"], one["median"], one["diverged"], one["missing"], one["seconds"]) == (1, 6.0, 1, 3, 80.0)
+    assert math.isnan(one["std"])
+    assert (none["n"], none["missing"]) == (0, 5)
+    assert none[["median", "mean", "std"]].isna().all()

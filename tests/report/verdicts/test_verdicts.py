@@ -11,7 +11,7 @@ from resnet_ablations.experiments import load_experiment
 from resnet_ablations.report.cells.cell import cells_of
 from resnet_ablations.report.cells.folder import load
 from resnet_ablations.report.cells.plans import load_plans, runs_of
-from resnet_ablations.report.tables import render
+from resnet_ablations.report.tables import formats
 from resnet_ablations.report.verdicts.claims import Claim, load_claims
 from resnet_ablations.report.verdicts.evidence import Evidence
 from resnet_ablations.report.verdicts.judging import Verdict, judge
@@ -523,7 +523,7 @@ def test_results_that_contradict_table_1(made_up: MadeUp) -> None:
 def shown(found: Sequence[Verdict]) -> str:
     console = Console(width=100, record=True, file=None, quiet=False, force_terminal=False)
     with console.capture() as capture:
-        render.terminal(verdict_table(found), console)
+        formats.terminal(verdict_table(found), console)
     return capture.get()
 
 
@@ -545,8 +545,8 @@ def test_the_table(made_up: MadeUp) -> None:
         "† missing seeds: 10 of 10 runs: claim 2.",
         "Not judged, for the claims are about the end of training: shortcuts-early.",
     )
-    assert "booktabs" not in render.markdown(table)
-    assert r"\toprule" in render.latex(table)
+    assert "booktabs" not in formats.markdown(table)
+    assert r"\toprule" in formats.latex(table)
 
 
 def test_the_table_of_all_claims_fits_a_terminal(made_up: MadeUp) -> None:

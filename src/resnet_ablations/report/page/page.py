@@ -163,10 +163,13 @@ def _section(report: SweepReport) -> Section:
 
 def _table(table: Table, report: SweepReport) -> PageTable:
     groups: list[list[tuple[Entry, ...]]] = []
+    by_id = {(cell.row.id, cell.column.id): cell for cell in report.cells}
     of_rows = table.cells or [(None,) * len(table.columns)] * len(table.rows)
     for number, (texts, cells) in enumerate(zip(table.rows, of_rows, strict=True)):
         row = tuple(
-            replace(_entry(text, column.right, cell, report), is_best=(number, place) in table.best)
+            replace(
+                _entry(text, column.right, by_id[cell] if cell else None, report), is_best=(number, place) in table.best
+            )
             for place, (text, column, cell) in enumerate(zip(texts, table.columns, cells, strict=True))
         )
         if texts[0] or not groups:

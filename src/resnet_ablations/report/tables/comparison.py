@@ -1,146 +1,203 @@
-"""The paper's table with ours beside it."""
+"""The paper's table with our numbers beside it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from resnet_ablations.experiments import Column as PaperColumn
-from resnet_ablations.experiments import Experiment
-from resnet_ablations.report.cells.cell import Cell, has_number, ordering
-from resnet_ablations.report.cells.labels import baseline_label
-from resnet_ablations.report.cells.published import Reference
-from resnet_ablations.report.tables import captions, entries, notes
-from resnet_ablations.report.tables.best import best_cells
-from resnet_ablations.report.tables.notes import MARK
-from resnet_ablations.report.tables.table import Column, Table
-from resnet_ablations.results.sweeps import SweepPlan
+from resnet_ablations.experiments import Column
+from resnet_ablations.report.frame import FAIL, CellId, Run, Sweep
+from resnet_ablations.report.labels import baseline_label, column_label
+from resnet_ablations.report.tables import captions, notes
+from resnet_ablations.report.tables.summary import best_cells, orderings, signed, summary
+from resnet_ablations.report.tables.table import MARK, Table, TableColumn
 
 PAGE = 84
-"""Letters side by side that all columns together may have, so that a line fits a page and a terminal."""
+"""The letters that all columns together may have, so that a line fits a page and a terminal."""
+OURS_WIDTHS = {1: 20, 2: 20, 3: 14}
+"""The width of our numbers by the number of the paper's columns; 8 for more."""
 
 
 @dataclass(frozen=True)
-class _Texts:
-    """A column with its texts, from top to bottom, the cells whose runs they are made of, and the best ones' places."""
+class _Filled:
+    """A column with its texts, from top to bottom, and the cells behind them."""
 
-    column: Column
+    column: TableColumn
     texts: list[str]
-    cells: Sequence[Cell | None] = ()
+    cells: Sequence[CellId | None] = ()
     best: Sequence[int] = ()
 
     @property
     def width(self) -> int:
-        """Letters side by side; a column without a width does not wrap."""
         return min(max(map(len, [*self.texts, self.column.heading])), self.column.width or PAGE)
 
     @property
     def longest_word(self) -> int:
-        """Letters of what can be broken no further."""
         return max(len(word) for text in (*self.texts, self.column.heading) for word in text.split())
 
 
-def comparison(
-    plan: SweepPlan,
-    experiment: Experiment,
-    cells: list[Cell],
-    runs: pd.DataFrame,
-    results: Path,
-    reference: Reference | None = None,
-) -> Table:
-    """The experiment's rows in the paper's order: what the paper prints, and what the runs of the plan came to.
-
-    With a reference, what the published runs came to stands between the two.
-    """
+def comparison(sweep: Sweep, results: Path) -> Table:
+    """Return the experiment's table in the paper's order: the paper's numbers, the published medians, and ours."""
+    experiment = sweep.experiment
     text = [
-        _Texts(Column(name), [row.labels[index] for row in experiment.rows])
+        _Filled(TableColumn(name), [row.labels[index] for row in experiment.rows])
         for index, name in enumerate(experiment.headings)
     ]
     # As in the paper, a case is named in the first of its rows.
     cases = text[0].texts
     cases[:] = ["" if case == before else case for before, case in zip(["", *cases], list(cases), strict=False)]
     if any(row.remark for row in experiment.rows):
-        text.append(_Texts(Column("remark"), [row.remark for row in experiment.rows]))
-    numbers = [texts for column in experiment.columns for texts in _numbers(column, plan, experiment, cells, reference)]
-    of_rows = [[cell for cell in cells if cell.row.id == row.id] for row in experiment.rows]
-    counts = [entries.n(of_row) for of_row in of_rows]
-    numbers.append(_Texts(Column("n", right=True, width=8 if any("," in count for count in counts) else None), counts))
+        text.append(_Filled(TableColumn("remark"), [row.remark for row in experiment.rows]))
+    found = summary(sweep)
+    numbers = [filled for column in experiment.columns for filled in _numbers(column, sweep, found)]
+    counts = [_n(found[found["row"] == row.id]) for row in experiment.rows]
+    width = 8 if any("," in count for count in counts) else None
+    numbers.append(_Filled(TableColumn("n", right=True, width=width), counts))
     text = _fitted(text, numbers)
-    labels, remarks = text[: len(experiment.headings)], text[len(experiment.headings) :]
-    made = [*labels, *numbers, *remarks]
+    filled = [*text[: len(experiment.headings)], *numbers, *text[len(experiment.headings) :]]
     return Table(
-        name=plan.name,
-        title=f"{experiment.title}, scale {plan.scale}",
-        caption=captions.caption(plan, experiment, cells),
-        columns=tuple(texts.column for texts in made),
-        rows=tuple(zip(*(texts.texts for texts in made), strict=True)),
-        notes=(
-            *notes.ordering_notes(cells, experiment),
-            *notes.scale_notes(plan, experiment, cells),
-            *notes.provenance_notes(plan, experiment, cells, runs),
-            *notes.reference_notes(reference),
-        ),
-        command=notes.missing_command(plan, cells, results),
-        cells=tuple(zip(*(texts.cells or [None] * len(experiment.rows) for texts in made), strict=True)),
-        best=frozenset((row, number) for number, texts in enumerate(made) for row in texts.best),
+        name=sweep.plan.name,
+        title=f"{experiment.title}, scale {sweep.plan.scale}",
+        caption=captions.caption(sweep, found),
+        columns=tuple(one.column for one in filled),
+        rows=tuple(zip(*(one.texts for one in filled), strict=True)),
+        notes=notes.notes(sweep),
+        command=notes.missing_command(sweep, results),
+        cells=tuple(zip(*(one.cells or [None] * len(experiment.rows) for one in filled), strict=True)),
+        best=frozenset((row, number) for number, one in enumerate(filled) for row in one.best),
     )
 
 
-def _fitted(text: list[_Texts], numbers: list[_Texts]) -> list[_Texts]:
-    """Columns of text, wrapping where they must: the longer ones share what all others leave of a page."""
-    left = PAGE - sum(max(column.width, 5) for column in numbers if not column.column.is_aside)
-    shares: list[int | None] = [None] * len(text)
+def _fitted(text: list[_Filled], numbers: list[_Filled]) -> list[_Filled]:
+    """Return columns of text that wrap where they must: the longer ones share what all others leave of a page."""
+    left = PAGE - sum(max(filled.width, 5) for filled in numbers if not filled.column.is_aside)
+    fitted = list(text)
     by_width = sorted(range(len(text)), key=lambda index: text[index].width)
     for done, index in enumerate(by_width):
         share = max(left // (len(text) - done), text[index].longest_word)
         if text[index].width > share:
-            shares[index] = share
+            fitted[index] = replace(text[index], column=replace(text[index].column, width=share))
         left -= min(text[index].width, share)
-    return [
-        _Texts(Column(column.column.heading, width=share), column.texts)
-        for column, share in zip(text, shares, strict=True)
-    ]
+    return fitted
 
 
-def _numbers(
-    column: PaperColumn, plan: SweepPlan, experiment: Experiment, cells: list[Cell], reference: Reference | None
-) -> list[_Texts]:
-    """One column of the paper's as ours: what it prints, if anything, what is published, if there is a reference, and
-    what we have; a sole one with differences.
-    """
-    of_column = [cell for cell in cells if cell.column.id == column.id]
-    by_row = {cell.row.id: cell for cell in of_column}
-    sole = len(experiment.columns) == 1
-    led = "" if sole else f"{column.heading or column.id} "
-    says_fail = captions.says_fail(plan, cells)
-    baseline = next((label for cell in of_column if sole and (label := baseline_label(cell, experiment))), None)
-    digits = entries.digits_of(cell.paper for cell in of_column)
-    of_rows = [by_row.get(row.id) for row in experiment.rows]
-    paper, published, ours, differences = [], [], [], []
-    for cell in of_rows:
-        order = ordering(cell) if cell else None
-        mark = "" if order is None or order.agrees else f" {MARK}"
-        paper.append(entries.paper(cell.paper, digits) if cell else "")
-        published.append(entries.reference(reference.of(cell), says_fail) if cell and reference else "")
-        ours.append(entries.ours(cell, says_fail) + mark * (baseline is None) if cell else "")
-        differences.append(entries.difference(cell) + mark if cell else "")
-    best = best_cells(plan, of_column, says_fail)
-    best_rows = [row for row, cell in enumerate(of_rows) if cell and (cell.row.id, column.id) in best]
-    several = {1: 18 if len(experiment.headings) > 3 else 20, 2: 20, 3: 14}
-    made = [
-        _Texts(
-            Column(f"{led}ours", width=max(several.get(len(experiment.columns), 8), *map(len, f"{led}ours".split()))),
-            ours,
-            of_rows,
-            best_rows,
-        )
-    ]
-    if baseline:
-        made.append(_Texts(Column(f"vs {baseline}", right=True, width=11), differences, of_rows))
-    if reference:
-        made.insert(0, _Texts(Column(f"{led}reference", right=True, is_aside=not sole), published))
-    if any(has_number(cell.paper) for cell in of_column):
-        narrow = max(map(len, [*paper, *led.split()]))
-        made.insert(0, _Texts(Column(f"{led}paper", right=True, width=narrow if led else None), paper))
+def _numbers(column: Column, sweep: Sweep, found: pd.DataFrame) -> list[_Filled]:
+    """Return one column of the paper as ours: paper, reference, ours, and differences if it is the only one."""
+    experiment = sweep.experiment
+    is_sole = len(experiment.columns) == 1
+    heading = "" if is_sole else f"{column_label(column)} "
+    uses_fail = captions.uses_fail(sweep)
+    marked = {(order.row, order.column) for order in orderings(sweep) if not order.agrees}
+    of_column = {row: cell for (row, one), cell in sweep.first_rows.items() if one == column.id}
+    shows_difference = is_sole and any(cell["baseline"] for cell in of_column.values())
+    digits = _digits(of_column.values())
+    places = [(row.id, column.id) if row.id in of_column else None for row in experiment.rows]
+    texts = []
+    for place in places:
+        if place is None:
+            texts.append(("", "", "", ""))
+            continue
+        cell, first = found[(found["row"] == place[0]) & (found["column"] == place[1])], of_column[place[0]]
+        mark = f" {MARK}" if place in marked else ""
+        reference, our = _published(cell, sweep.published, place, uses_fail), _ours(cell, first["outcome"], uses_fail)
+        texts.append((_paper(first, digits), reference, our + mark * (not shows_difference), _vs(cell) + mark))
+    paper, published, ours, differences = (list(of_kind) for of_kind in zip(*texts, strict=True))
+    best = best_cells(sweep, found[found["column"] == column.id], uses_fail)
+    best_rows = [number for number, place in enumerate(places) if place in best]
+    width = OURS_WIDTHS.get(len(experiment.columns), 8) - 2 * (is_sole and len(experiment.headings) > 3)
+    width = max(width, *map(len, f"{heading}ours".split()))
+    made = [_Filled(TableColumn(f"{heading}ours", width=width), ours, places, best_rows)]
+    if shows_difference:
+        versus = TableColumn(f"vs {baseline_label(experiment)}", right=True, width=11)
+        made.append(_Filled(versus, differences, places))
+    if not sweep.published.empty:
+        made.insert(0, _Filled(TableColumn(f"{heading}reference", right=True, is_aside=not is_sole), published))
+    if any(_has_number(cell) for cell in of_column.values()):
+        narrow = max(map(len, [*paper, *heading.split()])) if heading else None
+        made.insert(0, _Filled(TableColumn(f"{heading}paper", right=True, width=narrow), paper))
     return made
+
+
+def _has_number(cell: Run) -> bool:
+    return cell["printed"] is not None or not pd.isna(cell["digitised"])
+
+
+def _digits(cells: Iterable[Run]) -> int:
+    """Return the most decimals that the paper gives in a column, at least one."""
+    numbers = [number for cell in cells for number in (cell["printed"], cell["digitised"]) if isinstance(number, float)]
+    return max([1, *(len(repr(number).partition(".")[2]) for number in numbers if number == number)])
+
+
+def _paper(cell: Run, digits: int) -> str:
+    """Return the paper's number: `6.61`, `fail`, or `≈ 9.69` from a figure."""
+    if isinstance(cell["printed"], float):
+        return f"{cell['printed']:.{digits}f}"
+    if cell["printed"] is None:
+        return "–" if pd.isna(cell["digitised"]) else f"≈ {cell['digitised']:.{digits}f}"
+    return str(cell["printed"])
+
+
+def _n(row: pd.DataFrame) -> str:
+    """Return finished of planned runs of each cell: `3/5`, or `3/5, 5/5` where the cells of a row differ."""
+    counts = row.groupby("column", sort=False)[["n", "planned"]].sum()
+    texts = [f"{n}/{planned}" for n, planned in counts.itertuples(index=False)]
+    return ", ".join(texts if len(set(texts)) > 1 else texts[:1]) or "–"
+
+
+def _published(cell: pd.DataFrame, published: pd.DataFrame, place: CellId, uses_fail: bool) -> str:
+    """Return the published median, or the lowest and the highest of several configurations."""
+    if "reference_median" not in cell:
+        return ""
+    medians = sorted(cell["reference_median"].dropna())
+    if not medians:
+        rows = published[(published["row"] == place[0]) & (published["column"] == place[1])]
+        return "diverged" if (rows["outcome"] == "diverged").any() else "–"
+    if uses_fail and cell["metric"].iloc[0] == "test_error" and medians[0] > FAIL:
+        return f"fail ({_span(medians, '.1f')})"
+    return _span(medians, ".2f")
+
+
+def _ours(cell: pd.DataFrame, outcome: str, uses_fail: bool) -> str:
+    """Return our median (mean ± standard deviation), and how many runs have diverged or are missing."""
+    if cell.empty:
+        return "not planned" if outcome == "not planned" else "–"
+    uses_fail = uses_fail and cell["metric"].iloc[0] == "test_error"
+    n, diverged, missing = (int(cell[name].sum()) for name in ("n", "diverged", "missing"))
+    parts = []
+    if n:
+        parts.append(_range(cell, uses_fail) if len(cell) > 1 else _statistics(cell.to_dict("records")[0], uses_fail))
+    if diverged:
+        parts.append(f"{diverged} diverged")
+    if missing and not n:
+        parts.append(f"{missing} missing" if diverged else "missing")
+    return ", ".join(parts)
+
+
+def _statistics(cell: Run, uses_fail: bool) -> str:
+    if uses_fail and cell["median"] > FAIL:
+        return f"fail ({cell['median']:.1f})"
+    if pd.isna(cell["std"]):
+        return f"{cell['median']:.2f}"
+    return f"{cell['median']:.2f} ({cell['mean']:.2f} ± {cell['std']:.2f})"
+
+
+def _range(cell: pd.DataFrame, uses_fail: bool) -> str:
+    medians, configurations = sorted(cell["median"].dropna()), len(cell)
+    fails = sum(median > FAIL for median in medians)
+    if uses_fail and fails == configurations:
+        return f"fail ({_span(medians, '.1f')}; {fails} of {configurations} configurations)"
+    counts = f"{len(medians)} of {configurations} configurations"
+    if uses_fail:
+        counts = f"{fails} of {len(medians)} fail" + ("" if len(medians) == configurations else f"; {counts}")
+    return f"{_span(medians, '.2f')} ({counts})"
+
+
+def _vs(cell: pd.DataFrame) -> str:
+    """Return the difference from the baseline's median, in percentage points."""
+    points = sorted(cell["vs_baseline"].dropna())
+    return " to ".join(map(signed, [points[0], points[-1]][: len(points)])) if points else "–"
+
+
+def _span(values: list[float], form: str) -> str:
+    return "–".join(f"{value:{form}}" for value in [values[0], values[-1]][: len(values)])

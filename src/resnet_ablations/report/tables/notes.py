@@ -1,43 +1,57 @@
-"""What stands under a table: what is not as in the paper, not run or not there, and the command that fills gaps."""
+"""The notes under a table: what is not as in the paper, not run or missing, and the command that trains the rest."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from resnet_ablations.experiments import METRICS, Experiment
-from resnet_ablations.report.cells.cell import Cell, ordering
-from resnet_ablations.report.cells.labels import baseline_label, cell_label, row_label
-from resnet_ablations.report.cells.plans import is_served, iterations
-from resnet_ablations.report.cells.published import Reference
+from resnet_ablations.experiments import METRICS
+from resnet_ablations.report.frame import Sweep
+from resnet_ablations.report.labels import baseline_label
+from resnet_ablations.report.tables.summary import listed, orderings
+from resnet_ablations.report.tables.table import MARK
 from resnet_ablations.results.keys import run_key
-from resnet_ablations.results.sweeps import SweepPlan
-
-MARK = "†"
-"""Marks a cell that a note says more about."""
 
 
-def signed(points: float) -> str:
-    """A difference with its sign, the minus being a real one."""
-    return f"{round(points, 2) + 0.0:+.2f}".replace("-", "−")  # + 0.0: there is no −0.00
+def notes(sweep: Sweep) -> tuple[str, ...]:
+    """Return the notes of a sweep's table."""
+    return (*_orderings(sweep), *_scale(sweep), *_provenance(sweep), *_reference(sweep.published))
 
 
-def ordering_notes(cells: Sequence[Cell], experiment: Experiment) -> list[str]:
-    """A line for each cell that does not stand to its baseline as in the paper; no verdict on numbers."""
-    notes = []
-    for cell in cells:
-        order = ordering(cell)
-        if order is None or order.agrees:
+def missing_command(sweep: Sweep, results: Path) -> str | None:
+    """Return the command that trains the missing runs and leaves the finished ones."""
+    cells = sweep.cells
+    missing = cells[(cells["configuration"] != "") & cells["value"].isna() & (cells["outcome"] != "diverged")]
+    if missing.empty:
+        return None
+    seeds = ",".join(map(str, sorted(set(missing["seed"]))))
+    words = [f"make sweep-{sweep.plan.experiment}", f"SCALE={sweep.plan.scale}", f"SEEDS={seeds}"]
+    if sweep.plan.overrides:
+        words.append(f"ARGS={_quoted(shlex.join(sweep.plan.overrides))}")
+    if results != Path("results"):
+        words.append(f"RESULTS={shlex.quote(str(results))}")
+    return " ".join(words)
+
+
+def commits(runs: pd.DataFrame) -> list[str]:
+    """Return the versions of the code that runs come from."""
+    return sorted({commit[:10] if isinstance(commit, str) else "unknown" for commit in runs["commit"]})
+
+
+def _orderings(sweep: Sweep) -> Iterator[str]:
+    """Yield a line for each cell that does not stand to its baseline as in the paper; no verdict on numbers."""
+    labels = sweep.cells.drop_duplicates(["row", "column"]).set_index(["row", "column"])["label"]
+    for order in orderings(sweep):
+        if order.agrees:
             continue
-        which = f", the nearest of {len(cell.medians)} configurations," if len(cell.medians) > 1 else ""
+        which = f" (the least like the paper of {order.configurations} configurations)" * (order.configurations > 1)
         only = "only " if order.ours * order.paper > 0 else ""
         bound = "at least " if order.paper_is_bound else ""
-        notes.append(
-            f"{MARK} not as in the paper: {cell_label(cell, experiment)}{which} ends {only}{_distance(order.ours)} "
-            f"{baseline_label(cell, experiment)}; in the paper {bound}{_distance(order.paper)}."
+        yield (
+            f"{MARK} not as in the paper: {labels[order.row, order.column]}{which} is {only}{_distance(order.ours)} "
+            f"{baseline_label(sweep.experiment)}; in the paper it is {bound}{_distance(order.paper)}."
         )
-    return notes
 
 
 def _distance(points: float) -> str:
@@ -46,99 +60,67 @@ def _distance(points: float) -> str:
     return f"{abs(points):.2f} points {'above' if points > 0 else 'below'}"
 
 
-def scale_notes(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell]) -> list[str]:
-    """What stands for the paper's setting at this scale, and what of it is not run."""
-    notes = []
+def _scale(sweep: Sweep) -> Iterator[str]:
+    """Yield what replaces the paper's setting at this scale, and which cells are not run."""
     added: dict[str, list[str]] = {}
     replaced: dict[str, list[str]] = {}
-    for original, others in plan.replacements.items():
+    for original, others in sweep.plan.replacements.items():
         if others and original in others:
             added.setdefault(" and ".join(line for line in others if line != original), []).append(original)
         elif others:
             replaced.setdefault(" with ".join(others), []).append(original)
-    parts = [f"{others} stands for {_listed(originals)}" for others, originals in replaced.items()]
-    parts += [f"{others} is set for {_listed(originals)}" for others, originals in added.items()]
+    parts = [f"{others} replaces {listed(originals)}" for others, originals in replaced.items()]
+    parts += [f"{others} is added to {listed(originals)}" for others, originals in added.items()]
     if parts:
-        notes.append(f"At this scale {'; '.join(parts)}.")
-    absent = []
-    for row in experiment.rows:
-        of_row = [cell for cell in cells if cell.row.id == row.id]
-        without = [cell for cell in of_row if cell.is_not_run]
-        if without and len(without) == len(of_row):
-            absent.append(row_label(row, experiment))
-        else:
-            absent += [cell_label(cell, experiment) for cell in without]
+        yield f"At this scale {'; '.join(parts)}."
+    absent: list[str] = []
+    cells = sweep.cells.drop_duplicates(["row", "column"])
+    for _, of_row in cells.groupby("row", sort=False):
+        without = of_row[of_row["outcome"] == "not at this scale"]
+        absent += [of_row["row_label"].iloc[0]] if len(without) == len(of_row) else list(without["label"])
     if absent:
-        notes.append(f"Not run at this scale: {'; '.join(absent)}.")
-    return notes
+        yield f"Not run at this scale: {'; '.join(absent)}."
 
 
-def provenance_notes(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], runs: pd.DataFrame) -> list[str]:
-    """Where the numbers come from, if it is not simply one version of the code and this sweep's own runs."""
-    notes = []
-    known = {(cell.row.id, cell.column.id) for cell in cells}
-    planned = [(row, column) for row, columns in plan.cells.items() for column, names in columns.items() if names]
-    if unknown := sorted({"/".join(cell) for cell in planned if cell not in known}):
-        notes.append(f"Cells of this sweep that the experiment no longer has: {', '.join(unknown)}.")
-    lacking: dict[str, set[str]] = {}
-    for cell in cells:
-        for tally in cell.tallies:
-            lacking.setdefault(cell.metric, set()).update(run_key(tally.configuration, seed) for seed in tally.lacking)
-    for metric, keys in lacking.items():
-        if keys:
-            are = f"{len(keys)} finished {'run has' if len(keys) == 1 else 'runs have'} no {metric}"
-            notes.append(f"{are} ({METRICS[metric]}): delete {_listed(sorted(keys))} to train again.")
-    served = runs[is_served(runs)]
-    if len(served):
-        ends = _listed([f"{end:,}" for end in iterations(plan, served["configuration"])])
-        longer = f"{len(served)} of {len(runs)} runs are longer ones, of the paper scale"
-        notes.append(f"{longer}, read at iteration {ends}.")
-    commits = _commits(runs)
-    if len(commits) > 1:
-        notes.append(f"These runs come from {len(commits)} versions of the code: commits {', '.join(commits)}.")
-    if dirty := int(sum(value is True for value in runs["dirty"])):
-        notes.append(f"{dirty} of {len(runs)} runs come from code with uncommitted changes.")
-    return notes
+def _provenance(sweep: Sweep) -> Iterator[str]:
+    """Yield where the numbers come from, if it is not simply one version of the code and this sweep's own runs."""
+    known = {f"{row.id}/{column.id}" for row, column, _ in sweep.experiment.cells()}
+    planned = {
+        f"{row}/{column}" for row, columns in sweep.plan.cells.items() for column, names in columns.items() if names
+    }
+    if unknown := sorted(planned - known):
+        yield f"Cells of this sweep that the experiment no longer has: {', '.join(unknown)}."
+    cells, runs = sweep.cells, sweep.runs[sweep.runs["key"] != ""]
+    lacking = cells[(cells["outcome"] == "finished") & cells["value"].isna()]
+    for metric, of_metric in lacking.groupby("metric", sort=False):
+        keys = {run_key(name, seed) for name, seed in zip(of_metric["configuration"], of_metric["seed"], strict=True)}
+        have = f"{len(keys)} finished {'run has' if len(keys) == 1 else 'runs have'} no {metric}"
+        yield f"{have} ({METRICS[str(metric)]}): delete {listed(sorted(keys))} to train again."
+    longer = runs[runs["from_longer_run"]]
+    if len(longer):
+        ends = listed([f"{end:,}" for end in sorted(set(longer["iterations"]))])
+        yield f"{len(longer)} of {len(runs)} runs are longer runs of the paper scale, read at iteration {ends}."
+    if len(versions := commits(runs)) > 1:
+        yield f"These runs come from {len(versions)} versions of the code: commits {', '.join(versions)}."
+    if dirty := int((runs["dirty"] == True).sum()):  # noqa: E712
+        yield f"{dirty} of {len(runs)} runs come from code with uncommitted changes."
 
 
-def reference_notes(reference: Reference | None) -> list[str]:
-    """What the column of published numbers is, and from which code and machine."""
-    if reference is None:
-        return []
-    published = reference.runs
-    machines = sorted({machine if isinstance(machine, str) else "unknown" for machine in published["machine"]})
-    commits = _commits(published)
-    dirty = " with uncommitted changes" if any(value is True for value in published["dirty"]) else ""
-    return [
-        f"reference: the median of the published runs of the same configurations and seeds, {len(published)} runs from "
-        f"{'commit' if len(commits) == 1 else 'commits'} {_listed(commits)}{dirty} on {_listed(machines)}."
-    ]
-
-
-def _commits(runs: pd.DataFrame) -> list[str]:
-    return sorted({commit[:10] if isinstance(commit, str) else "unknown" for commit in runs["commit"]})
-
-
-def _listed(texts: Sequence[str], most: int = 3) -> str:
-    """`a`, `a and b`, `a, b and c`, `a, b, c and 4 more`."""
-    shown = list(texts) if len(texts) <= most else [*texts[:most], f"{len(texts) - most} more"]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
-
-
-def missing_command(plan: SweepPlan, cells: Sequence[Cell], results: Path) -> str | None:
-    """What to type for the runs that are missing; those that are finished are not run again."""
-    seeds = sorted({seed for cell in cells for tally in cell.tallies for seed in tally.missing})
-    if not seeds:
-        return None
-    words = [f"make sweep-{plan.experiment}", f"SCALE={plan.scale}", f"SEEDS={','.join(map(str, seeds))}"]
-    if plan.overrides:
-        words.append(f"ARGS={_quoted(shlex.join(plan.overrides))}")
-    if results != Path("results"):
-        words.append(f"RESULTS={shlex.quote(str(results))}")
-    return " ".join(words)
+def _reference(published: pd.DataFrame) -> Iterator[str]:
+    """Yield what the column of published numbers is, and from which code and machine."""
+    if published.empty:
+        return
+    runs = published[published["key"] != ""].drop_duplicates(["configuration", "seed"])
+    machines = sorted({machine if isinstance(machine, str) else "unknown" for machine in runs["machine"]})
+    versions = commits(runs)
+    dirty = " with uncommitted changes" if (runs["dirty"] == True).any() else ""  # noqa: E712
+    yield (
+        f"reference: the median of the published runs of the same configurations and seeds, {len(runs)} runs from "
+        f"{'commit' if len(versions) == 1 else 'commits'} {listed(versions)}{dirty} on {listed(machines)}."
+    )
 
 
 def _quoted(arguments: str) -> str:
-    """In double quotes where that is enough; `$` is doubled, since make reads it before the shell."""
+    """Return the arguments in double quotes where that suffices; `$` is doubled because make reads it first."""
     arguments = arguments.replace("$", "$$")
     return shlex.quote(arguments) if set(arguments) & set('"$`\\!') else f'"{arguments}"'

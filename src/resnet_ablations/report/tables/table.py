@@ -2,33 +2,36 @@
 
 from dataclasses import dataclass
 
-from resnet_ablations.report.cells.cell import Cell
+from resnet_ablations.report.frame import CellId
+
+MARK = "†"
+"""The mark of a cell that a note explains."""
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column's heading, whether its cells are set flush right, and the width from which they wrap in a terminal."""
+class TableColumn:
+    """A column's heading, alignment, and the width (in letters) from which a terminal wraps its texts."""
 
     heading: str
     right: bool = False
     width: int | None = None
     is_aside: bool = False
-    """Left out where the width is limited: in a terminal, on a printed page."""
+    """Left out where the width is limited: in a terminal and on a printed page."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Texts in rows and columns with all that stands around them; `name` is the stem of its files."""
+    """Texts in rows and columns with all that belongs to them; `name` is the stem of the files."""
 
     name: str
     title: str
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     command: str | None = None
-    """The command that fills the gaps, if there are any."""
-    cells: tuple[tuple[Cell | None, ...], ...] = ()
-    """Of each text in the rows, the cell whose runs it is made of; empty where no text is."""
+    """The command that trains the missing runs, if there are any."""
+    cells: tuple[tuple[CellId | None, ...], ...] = ()
+    """The cell behind each text, whose runs the text is made of; empty where no text has one."""
     best: frozenset[tuple[int, int]] = frozenset()
     """The texts that are the best of their column, by row and column from 0."""

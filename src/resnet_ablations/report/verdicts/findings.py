@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from resnet_ablations.report.tables.notes import signed
+from resnet_ablations.report.tables.summary import signed
 from resnet_ablations.report.verdicts.statistics import (
     CONFIDENCE,
     LEVEL,

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, final
 from pydantic import BaseModel, ConfigDict, Field
 
 from resnet_ablations.report.cells.cell import FAIL, is_error
-from resnet_ablations.report.tables.notes import signed
+from resnet_ablations.report.tables.summary import signed
 from resnet_ablations.report.verdicts.evidence import Evidence, NotJudged, Sample
 from resnet_ablations.report.verdicts.findings import (
     DIVERGED,

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from resnet_ablations.report.tables.notes import MARK
-from resnet_ablations.report.tables.table import Column, Table
+from resnet_ablations.report.tables.table import MARK, Table, TableColumn
 from resnet_ablations.report.verdicts.judging import Verdict
 
 NAME = "claims"
@@ -55,13 +54,13 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
             "say: docs/statistics.md."
         ),
         columns=(
-            Column("no.", right=True),
-            Column("claim", width=31),
-            Column("scale"),
-            Column("verdict", width=14),
-            Column("effect", width=16),
-            Column("interval", width=13),
-            Column("n", right=True),
+            TableColumn("no.", right=True),
+            TableColumn("claim", width=31),
+            TableColumn("scale"),
+            TableColumn("verdict", width=14),
+            TableColumn("effect", width=16),
+            TableColumn("interval", width=13),
+            TableColumn("n", right=True),
         ),
         rows=tuple(lines),
         notes=tuple(notes),

@@ -6,14 +6,14 @@ import pandas as pd
 from rich.console import Console
 
 from resnet_ablations.console import WIDTH
-from resnet_ablations.report.tables.render import csv, latex, markdown, terminal
-from resnet_ablations.report.tables.table import Column, Table
+from resnet_ablations.report.tables.formats import csv, latex, markdown, terminal
+from resnet_ablations.report.tables.table import Table, TableColumn
 
 NASTY = Table(
     name="shortcuts-quick",
     title="Title",
     caption='A_b 100 % & "quoted" — ± ≥ “x”',
-    columns=(Column("case"), Column("ours", right=True), Column("remark", width=8)),
+    columns=(TableColumn("case"), TableColumn("ours", right=True), TableColumn("remark", width=8)),
     rows=(
         ("a|b *c*", "6.61 (6.63 ± 0.16)", "init b_g = 0 to −5"),
         ("[1] <x> `y`", "−0.50 †", "1×1, 50%_\\ $#{}~^"),
@@ -53,13 +53,13 @@ def test_latex_is_escaped_and_plain_ascii() -> None:
 
 
 def test_what_latex_does_not_know_is_named() -> None:
-    text = latex(Table("n", "t", "é ß 日 Ω\x1b", (Column("x"),), (), command="make x\n\\evil"))
+    text = latex(Table("n", "t", "é ß 日 Ω\x1b", (TableColumn("x"),), (), command="make x\n\\evil"))
     assert r"\caption{é ß {[}U+65E5{]} {[}U+03A9{]}{[}U+001B{]}}" in text
-    assert text.splitlines()[0] == r"% Runs are missing; this makes them: make x \evil"
+    assert text.splitlines()[0] == r"% Runs are missing; this command trains them: make x \evil"
 
 
 def test_powers_in_latex() -> None:
-    table = Table("n", "t", "λ^27 = 6·10⁻¹⁷ ≈ 0", (Column("λ^54"),), (("2·10⁵ (a^b)",),))
+    table = Table("n", "t", "λ^27 = 6·10⁻¹⁷ ≈ 0", (TableColumn("λ^54"),), (("2·10⁵ (a^b)",),))
     text = latex(table)
     assert r"\caption{$\lambda$$^{27}$ = 6$\cdot$10$^{-17}$ $\approx$ 0}" in text
     assert r"2$\cdot$10$^{5}$ (a\textasciicircum{}b)" in text
@@ -88,7 +88,9 @@ def test_the_terminal_gets_plain_text_of_limited_width() -> None:
 
 def test_a_narrow_terminal_cuts_no_number_off() -> None:
     out = io.StringIO()
-    table = Table("n", "t", "c", (Column("ours", width=18), Column("remark")), (("49.81–56.52 (6 of 6)", "x" * 30),))
+    table = Table(
+        "n", "t", "c", (TableColumn("ours", width=18), TableColumn("remark")), (("49.81–56.52 (6 of 6)", "x" * 30),)
+    )
     terminal(table, Console(file=out, width=24, highlight=False))
     assert "…" not in out.getvalue()
     assert max(map(len, out.getvalue().splitlines())) <= 24

@@ -2,10 +2,7 @@ import declared
 import pytest
 from made_up import Declare, MadeUp
 
-from resnet_ablations.report.cells.cell import cells_of
-from resnet_ablations.report.cells.labels import baseline_label, cell_label, line_labels, row_label
-from resnet_ablations.report.cells.plans import runs_of
-from resnet_ablations.results.frames import load_curves, load_results
+from resnet_ablations.report.labels import baseline_label, cell_label, line_labels, row_label
 
 
 def test_rows_are_called_by_what_tells_them_apart(made_up: MadeUp) -> None:
@@ -39,15 +36,15 @@ def test_rows_of_other_experiments(declare: Declare, text: str, labels: list[str
 
 
 def test_cells_and_lines(declare: Declare) -> None:
-    made_up = declare(declared.PLACEMENTS)
-    plan = made_up.plan()
-    runs = runs_of(plan, load_results(made_up.path), load_curves(made_up.path))
-    original110, original164, bn110, *_ = cells = cells_of(plan, made_up.experiment, runs)
-    assert cell_label(bn110, made_up.experiment) == "BN after addition, ResNet-110"
-    assert baseline_label(bn110, made_up.experiment) == "original"
-    assert baseline_label(original110, made_up.experiment) is None
+    experiment = declare(declared.PLACEMENTS).experiment
+    row, column, _ = list(experiment.cells())[2]
+    assert cell_label(row, column, experiment) == "BN after addition, ResNet-110"
+    assert baseline_label(experiment) == "original"
+    assert baseline_label(declare(declared.UNITS).experiment) == "baseline unit"
     # In one panel only what differs is said.
-    assert line_labels([original110, bn110], made_up.experiment) == ["original", "BN after addition"]
-    assert line_labels([original110, original164], made_up.experiment) == ["ResNet-110", "ResNet-164"]
-    assert line_labels([original110], made_up.experiment) == ["original"]
-    assert line_labels(cells[1:3], made_up.experiment) == ["original, ResNet-164", "BN after addition, ResNet-110"]
+    assert line_labels(["original/r110", "bn/r110"], experiment) == ["original", "BN after addition"]
+    assert line_labels(["original/r110", "original/r164"], experiment) == ["ResNet-110", "ResNet-164"]
+    assert line_labels(["original/r110"], experiment) == ["original"]
+    assert line_labels(["original/r164", "bn/r110"], experiment) == [
+        *("original, ResNet-164", "BN after addition, ResNet-110"),
+    ]

@@ -1,0 +1,198 @@
+"""A table as Markdown, LaTeX, CSV and in the terminal; the only place that escapes for these formats."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Literal
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from resnet_ablations.console import WIDTH
+from resnet_ablations.report.tables.table import Table, TableColumn
+
+MANY = 10
+"""From so many columns on, a terminal shows them without a gap."""
+MISSING = "Runs are missing; this command trains them:"
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    " %": r"~\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    '"': "''",
+    "−": r"$-$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "≈": r"$\approx$",
+    "†": r"$\dagger$",
+    "·": r"$\cdot$",
+    "λ": r"$\lambda$",
+    "γ": r"$\gamma$",
+    "β": r"$\beta$",
+    "–": "--",
+    "—": "---",
+    "…": r"\dots{}",
+    "“": "``",
+    "”": "''",
+    "’": "'",
+    "b_g": r"$b_g$",
+}
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""Characters that begin a formula in some spreadsheet; the wide ones do in Chinese and Japanese ones."""
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_SUPERSCRIPT = re.compile(r"\^\d+|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
+_LATEX_TOKEN = re.compile("|".join(map(re.escape, sorted(LATEX, key=len, reverse=True))))
+_UNKNOWN_TO_LATEX = re.compile("[^ -~À-ÏÑ-ÖØ-Ýß-ïñ-öø-ýÿ]")
+"""All but ASCII and the Latin letters that pdfLaTeX has without further packages."""
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")
+
+
+def markdown(table: Table) -> str:
+    """Return GitHub's Markdown: caption, table, notes, and the command as a code block."""
+    rules = ["---:" if column.right else "---" for column in table.columns]
+    headings = [_markdown(column.heading) for column in table.columns]
+    lines = [f"| {' | '.join(texts)} |" for texts in (headings, rules, *_escaped(table, _markdown, "**{}**"))]
+    parts = [_markdown(table.caption), "\n".join(lines), *map(_markdown, table.notes)]
+    if table.command:
+        parts += [MISSING, f"```sh\n{table.command}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(table: Table) -> str:
+    """Return a `table` with a booktabs `tabular`, to be used with LaTeX's input command as it is."""
+    table, left_out = _narrow(table)
+    widths = [
+        "lr"[column.right] if column.width is None else f"p{{{column.width / 2:g}em}}" for column in table.columns
+    ]
+    flush = [(r"\raggedleft " if c.right else r"\raggedright ") if c.width else "" for c in table.columns]
+
+    def line(texts: Sequence[str]) -> str:
+        cells = " & ".join(start + text for start, text in zip(flush, texts, strict=True))
+        return cells + r" \tabularnewline"  # not \\, which means something else after \raggedright
+
+    return "\n".join(
+        [
+            *([f"% {MISSING} {_one_line(table.command)}"] if table.command else []),
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(table.caption)}}}",
+            rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]', '-', table.name)}}}",
+            r"\medskip",
+            r"\footnotesize\setlength{\tabcolsep}{3pt}",
+            r"\makebox[\linewidth]{%",  # one that is wider than the text stands out on both sides
+            rf"\begin{{tabular}}{{@{{}}{''.join(widths)}@{{}}}}",
+            r"\toprule",
+            line([_latex(column.heading) for column in table.columns]),
+            r"\midrule",
+            *map(line, _escaped(table, _latex, r"\textbf{{{}}}")),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            *(rf"\par\smallskip {_latex(note)}" for note in (*table.notes, *left_out)),
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """Return numbers with eight digits, and texts that a spreadsheet would read as a formula after an apostrophe.
+
+    Headings and names may be anything; numbers, negative ones too, are left as they are.
+    """
+    safe = frame.rename(columns=_defused).map(lambda value: _defused(value) if isinstance(value, str) else value)
+    return safe.to_csv(index=False, lineterminator="\n", float_format="%.8g")
+
+
+def terminal(table: Table, console: Console) -> None:
+    """Print the table, not wider than `WIDTH`."""
+    table, left_out = _narrow(table)
+    width = min(WIDTH, console.width)
+    console.print(Text(table.title, style="bold"), width=width)
+    console.print(Text(table.caption), width=width)
+    gap = 1 if len(table.columns) < MANY else 0
+    grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
+    for column in table.columns:
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        # Folded in a narrow terminal: rich would cut a number off.
+        grid.add_column(Text(column.heading), justify=justify, max_width=column.width, overflow="fold")
+    for number, texts in enumerate(table.rows):
+        cells = [_broken(text, column) for text, column in zip(texts, table.columns, strict=True)]
+        grid.add_row(*(Text(text, "bold" if (number, place) in table.best else "") for place, text in enumerate(cells)))
+    for printed in ("", grid, "", *map(Text, (*table.notes, *left_out))):
+        console.print(printed, width=width)
+    if table.command:
+        console.print(Text(MISSING), width=width)
+        console.print(Text(f"  {table.command}"), soft_wrap=True)
+    console.print()
+
+
+def _escaped(table: Table, escape: Callable[[str], str], bold: str) -> list[list[str]]:
+    """Return the rows with each text escaped, and the best ones in bold."""
+    return [
+        [bold.format(escape(text)) if (row, place) in table.best else escape(text) for place, text in enumerate(texts)]
+        for row, texts in enumerate(table.rows)
+    ]
+
+
+def _narrow(table: Table) -> tuple[Table, list[str]]:
+    """Return the table without its aside columns, and a note that says where these are, if there are any."""
+    kept = [place for place, column in enumerate(table.columns) if not column.is_aside]
+    if len(kept) == len(table.columns):
+        return table, []
+    narrow = replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
+        best=frozenset((row, kept.index(place)) for row, place in table.best if place in kept),
+        cells=(),
+    )
+    headings = "; ".join(column.heading for column in table.columns if column.is_aside)
+    return narrow, [f"Left out here for lack of width, shown in {table.name}.md and {table.name}.csv: {headings}."]
+
+
+def _broken(text: str, column: TableColumn) -> str:
+    """Return a text that has to wrap broken before a parenthesis that then fits its line: 6.61 over (6.63 ± 0.16)."""
+    if column.width is None or len(text) <= column.width:
+        return text
+    return re.sub(rf" (\([^()]{{,{column.width - 2}}}\))", r"\n\1", text)
+
+
+def _markdown(text: str) -> str:
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", _one_line(text))
+
+
+def _latex(text: str) -> str:
+    """Return the text with all that means something to LaTeX escaped; an unknown character becomes `[U+65E5]`."""
+    paired = re.sub(r'"([^"]*)"', r"“\1”", _one_line(text))
+    texts = (_LATEX_TOKEN.sub(lambda match: LATEX[match[0]], part) for part in _SUPERSCRIPT.split(paired))
+    powers = (f"$^{{{power.strip('^').translate(SUPERSCRIPTS)}}}$" for power in _SUPERSCRIPT.findall(paired))
+    known = "".join(text + power for text, power in zip_longest(texts, powers, fillvalue=""))
+    return _UNKNOWN_TO_LATEX.sub(lambda match: f"{{[}}U+{ord(match[0]):04X}{{]}}", known)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _defused(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
