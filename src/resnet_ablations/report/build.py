@@ -12,6 +12,9 @@ from rich.text import Text
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import SCALES
 from resnet_ablations.report.cells.folder import load
+from resnet_ablations.report.claims.claim_file import load_claims
+from resnet_ablations.report.claims.verdict_table import pages, tidy, verdict_table
+from resnet_ablations.report.claims.verdicts import Verdict, judge
 from resnet_ablations.report.contents import SweepReport, sweep_report
 from resnet_ablations.report.figures import layout
 from resnet_ablations.report.figures.dots import draw_costs, draw_strip
@@ -20,10 +23,6 @@ from resnet_ablations.report.figures.kinds import KINDS
 from resnet_ablations.report.frame import read_report_data
 from resnet_ablations.report.page.page import page
 from resnet_ablations.report.tables import formats
-from resnet_ablations.report.verdicts.claims import load_claims
-from resnet_ablations.report.verdicts.evidence import Evidence
-from resnet_ablations.report.verdicts.judging import Verdict, judge
-from resnet_ablations.report.verdicts.table import pages, tidy, verdict_table
 from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
 from resnet_ablations.results.locks import results_lock
 
@@ -55,9 +54,7 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
     if sweep is None:
         judged: list[Verdict] = []
         try:
-            curves = found.curves_by_run
-            sweeps = [Evidence(r.plan, r.experiment, r.runs, r.cells, curves) for r in reports]
-            judged = judge(sweeps, load_claims())
+            judged = judge(data.sweeps, data, load_claims())
         except UserError as error:
             damaged += error.messages
         if judged:

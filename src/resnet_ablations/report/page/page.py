@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from resnet_ablations.report.cells.cell import Cell, runs_in
 from resnet_ablations.report.cells.labels import cell_label
+from resnet_ablations.report.claims.verdicts import Verdict
 from resnet_ablations.report.contents import SweepReport
 from resnet_ablations.report.figures.kinds import KINDS, Kind
 from resnet_ablations.report.figures.lines import Figure
@@ -22,7 +23,6 @@ from resnet_ablations.report.page.plots import CANVAS, COLOURS, MARKERS, Plot, p
 from resnet_ablations.report.page.runs import runs_in as runs_of_page
 from resnet_ablations.report.page.verdicts import by_claim
 from resnet_ablations.report.tables.table import Table
-from resnet_ablations.report.verdicts.judging import Verdict
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCALES = {

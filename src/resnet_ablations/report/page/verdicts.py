@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resnet_ablations.report.cells.labels import cell_label
+from resnet_ablations.report.claims.verdicts import Verdict
 from resnet_ablations.report.contents import SweepReport
 from resnet_ablations.report.page.links import Link, anchor, run_anchor, runs_behind
-from resnet_ablations.report.verdicts.judging import Verdict
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ def _bases(verdict: Verdict, report: SweepReport) -> list[Basis]:
         cell_label(cell, report.experiment): [
             Link(text, f"#{run_anchor(key)}") for key, text in runs_behind(cell).items()
         ]
-        for cell in verdict.cells
+        for cell in report.cells
+        if (cell.row.id, cell.column.id) in verdict.cells
     }
     return [Basis(label, tuple(runs)) for label, runs in links.items() if runs]

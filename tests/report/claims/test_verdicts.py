@@ -7,15 +7,11 @@ import pytest
 from made_up import Declare, MadeUp
 from rich.console import Console
 
-from resnet_ablations.experiments import load_experiment
-from resnet_ablations.report.cells.cell import cells_of
-from resnet_ablations.report.cells.folder import load
-from resnet_ablations.report.cells.plans import load_plans, runs_of
+from resnet_ablations.report.claims.claim_file import Claim, load_claims
+from resnet_ablations.report.claims.verdict_table import pages, tidy, verdict_table
+from resnet_ablations.report.claims.verdicts import Verdict, judge
+from resnet_ablations.report.frame import read_report_data
 from resnet_ablations.report.tables import formats
-from resnet_ablations.report.verdicts.claims import Claim, load_claims
-from resnet_ablations.report.verdicts.evidence import Evidence
-from resnet_ablations.report.verdicts.judging import Verdict, judge
-from resnet_ablations.report.verdicts.table import pages, tidy, verdict_table
 
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -34,12 +30,8 @@ def fails(*of: str, never: bool = False, experiment: str = "shortcuts") -> Claim
 
 
 def verdicts(made_up: MadeUp, *claims: Claim) -> list[Verdict]:
-    found = load(made_up.path)
-    sweeps = []
-    for plan in load_plans(made_up.path)[0]:
-        experiment, runs = load_experiment(plan.experiment), runs_of(plan, found.runs, found.curves)
-        sweeps.append(Evidence(plan, experiment, runs, cells_of(plan, experiment, runs), found.curves_by_run))
-    return judge(sweeps, claims)
+    data = read_report_data(made_up.path)
+    return judge(data.sweeps, data, claims)
 
 
 def verdict(made_up: MadeUp, claim: Claim) -> Verdict:
@@ -71,9 +63,7 @@ def test_five_seeds_as_the_paper_says(made_up: MadeUp) -> None:
     assert found.interval == "+5.30 to +5.90 points (96.83 %)"
     assert found.seeds == "n = 5/5"
     assert found.flags == ()
-    assert found.statement == (
-        "“1×1 conv shortcut” lies 5.60 points above “original” (12.20 % against 6.60 %), as claimed (p = 0.0079)."
-    )
+    assert found.statement == "“1×1 conv shortcut”: 12.20 %, “original”: 6.60 %; as claimed (p = 0.0079)."
 
 
 def test_five_seeds_against_the_paper(made_up: MadeUp) -> None:
@@ -120,7 +110,7 @@ def test_missing_seeds_are_flagged_and_not_guessed(made_up: MadeUp) -> None:
     none = verdict(made_up, lower("original", "constant_scaling_0_1"))
     assert (none.outcome, none.seeds, none.effect) == ("not run", "n = 0/5", "–")
     assert none.flags == ("missing seeds: 5 of 10 runs",)
-    assert none.statement == "Not judged, for no run of “constant scaling (0, 1)” has a result."
+    assert none.statement == "Not judged because no run of “constant scaling (0, 1)” has a result."
 
 
 def test_a_diverged_run_is_worse_than_any_finished_one_and_never_averaged(made_up: MadeUp) -> None:
@@ -138,7 +128,7 @@ def test_a_diverged_run_is_worse_than_any_finished_one_and_never_averaged(made_u
     against_all = verdict(made_up, lower("original", "dropout"))
     assert against_all.outcome == "reproduced"
     assert against_all.effect == "diverged against 6.60 %, as claimed"
-    assert "lies above “original” (diverged against 6.60 %)" in against_all.statement
+    assert "“dropout shortcut”: diverged, “original”: 6.60 %" in against_all.statement
     assert "inf" not in against_all.statement + against_all.effect + against_all.interval
 
 
@@ -172,7 +162,9 @@ def test_each_scale_has_its_own_verdict(made_up: MadeUp) -> None:
     made_up.run("conv1x1", 20.0)
     quick, paper = verdicts(made_up, BEATS)
     assert (quick.scale, quick.outcome, paper.scale, paper.outcome) == ("quick", "inconclusive", "paper", "reproduced")
-    assert quick.statement.startswith("At this scale: “1×1 conv shortcut” lies 10.00 points below “original”")
+    assert quick.statement.startswith(
+        "At this scale: “1×1 conv shortcut”: 20.00 %, “original”: 30.00 %; against the claim"
+    )
     assert not paper.statement.startswith("At this scale")
 
 
@@ -183,8 +175,8 @@ def test_the_early_scale_has_no_verdict_on_the_end_and_longer_runs_are_flagged(m
         made_up.run(cell, 41.0, seed=1, scale="early")
     found = verdict(made_up, fails("original", "conv1x1"))
     assert (found.outcome, found.effect) == ("not run", "–")
-    assert found.flags == ("mixed scales: 2 of 4 runs read from longer ones, of the paper scale",)
-    assert found.statement.startswith("At this scale: not judged, for the claim is about the end of training")
+    assert found.flags == ("mixed scales: 2 of 4 runs read from longer runs of the paper scale",)
+    assert found.statement.startswith("At this scale: not judged because the claim is about the end of training")
 
 
 def test_mixed_settings_are_flagged(declare: Declare) -> None:
@@ -236,7 +228,7 @@ def test_what_is_said_of_a_failing_run(made_up: MadeUp) -> None:
     found = verdict(made_up, fails("dropout"))
     assert (found.effect, found.interval, found.seeds) == ("71.11 %", "none: 1 run", "n = 1/1")
     assert found.statement == (
-        "At this scale: “dropout shortcut” fails: 1 run at 71.11 %, which is a fact about this run alone."
+        "At this scale: “dropout shortcut” fails: 1 run at 71.11 %, which says nothing about other seeds."
     )
     made_up.plan("paper", SEEDS)
     errors(made_up, "dropout", (71, 72, 73, 90, DIVERGED))
@@ -252,7 +244,9 @@ def test_every_configuration_of_a_row_has_to_fail(made_up: MadeUp) -> None:
         made_up.run(row, 40.0 + index, index=index)
     found = verdict(made_up, fails(row))
     assert (found.outcome, found.seeds) == ("inconclusive", "n = 0/1")
-    assert "5 of 6 configurations fail and 0 do not (40.00–44.00 %, one run each); 1 have no result" in found.statement
+    assert (
+        "5 of 6 configurations fail and 0 do not (40.00–44.00 %, one run each); 1 without a result" in found.statement
+    )
     made_up.run(row, 45.0, index=5)
     assert verdict(made_up, fails(row)).outcome == "reproduced"
     made_up.run(row, 5.0, index=5)
@@ -266,7 +260,7 @@ def test_the_cells_against_a_claim_are_named(made_up: MadeUp) -> None:
     made_up.run("conv1x1", 33.0)
     found = verdict(made_up, fails("original", "conv1x1", never=True))
     assert found.outcome == "contradicted"
-    assert found.statement.endswith("against the claim “1×1 conv shortcut”.")
+    assert found.statement.endswith("; against the claim: “1×1 conv shortcut”.")
 
 
 def test_lower_than_several_needs_each(made_up: MadeUp) -> None:
@@ -401,7 +395,7 @@ def test_a_gap_needs_both_and_depths_that_grow(declare: Declare) -> None:
     backwards = gap(("d56/plain", "d56/resnet"), ("d20/plain", "d20/resnet"))
     found = verdict(made_up, backwards)
     assert found.outcome == "not run"
-    assert "its networks have 56 and 20 layers, which does not grow" in found.statement
+    assert "have 56 and 20 layers, so their depth does not grow" in found.statement
 
 
 def test_training_loss_at_the_end(made_up: MadeUp) -> None:
@@ -412,9 +406,7 @@ def test_training_loss_at_the_end(made_up: MadeUp) -> None:
         made_up.run("conv1x1", 12.2, seed, scale="paper", every=1_000, loss=slow)
     found = verdict(made_up, claim("shortcuts", kind="higher_in_training", higher="conv1x1", lower="original"))
     assert (found.outcome, found.effect) == ("reproduced", "×60, as claimed")
-    assert "the training loss of “1×1 conv shortcut” lies at 60 times that of “original” (0.12 against 0.002)" in (
-        found.statement[0].lower() + found.statement[1:]
-    )
+    assert found.statement.startswith("Training loss of “1×1 conv shortcut”: 0.12, “original”: 0.002; as claimed")
     opposite = claim("shortcuts", kind="higher_in_training", higher="original", lower="conv1x1")
     assert verdict(made_up, opposite).outcome == "contradicted"
     errors(made_up, "dropout", [DIVERGED] * 5)
@@ -429,7 +421,7 @@ def test_training_error_at_the_end(made_up: MadeUp) -> None:
     relation = {"kind": "higher_in_training", "higher": "conv1x1", "lower": "original", "quantity": "train_error"}
     found = verdict(made_up, claim("shortcuts", **relation))
     assert (found.outcome, found.effect) == ("reproduced", "+2.90 points, as claimed")
-    assert found.statement.startswith("The training error of “1×1")
+    assert found.statement.startswith("Training error of “1×1")
 
 
 def test_responses_have_no_percent_and_diverged_runs_have_none(declare: Declare) -> None:
@@ -441,7 +433,7 @@ def test_responses_have_no_percent_and_diverged_runs_have_none(declare: Declare)
     weaker = lower("resnet20/mean", "plain20/mean", experiment="declared")
     found = verdict(made_up, weaker)
     assert (found.outcome, found.effect) == ("reproduced", "+0.52, as claimed")
-    assert "(2.02 against 1.50)" in found.statement
+    assert ": 2.02, “ResNet-20, mean”: 1.50;" in found.statement
     for seed in SEEDS:
         made_up.run("plain20/mean", seed=seed, scale="paper", every=10_000, outcome="diverged")
     found = verdict(made_up, weaker)
@@ -467,7 +459,7 @@ def test_an_experiment_without_a_sweep(made_up: MadeUp) -> None:
     made_up.plan()
     found = verdict(made_up, fails("plain20/mean", experiment="depth"))
     assert (found.sweep, found.scale, found.outcome, found.seeds) == ("", "", "not run", "–")
-    assert found.statement == "Not judged: depth has no sweep yet; make sweep-depth makes one."
+    assert found.statement == "Not judged because depth has no sweep yet: run make sweep-depth."
 
 
 TABLE_1 = {
@@ -543,7 +535,7 @@ def test_the_table(made_up: MadeUp) -> None:
         "† missing seeds: 5 of 5 runs: claim 1.",
         "† missing seeds: 2 of 2 runs: claim 2.",
         "† missing seeds: 10 of 10 runs: claim 2.",
-        "Not judged, for the claims are about the end of training: shortcuts-early.",
+        "Not judged because the claims are about the end of training: shortcuts-early.",
     )
     assert "booktabs" not in formats.markdown(table)
     assert r"\toprule" in formats.latex(table)

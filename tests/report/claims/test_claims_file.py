@@ -13,9 +13,17 @@ from made_up import Declare
 from resnet_ablations import experiments
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, Quantity, experiment_names, load_experiment, paper_curve
-from resnet_ablations.report.cells.cell import FAIL
-from resnet_ablations.report.verdicts.claims import Claim, load_claims
-from resnet_ablations.report.verdicts.relations import AsPrinted, Fails, GapGrows, HigherInTraining, LowerThan, Within
+from resnet_ablations.report.claims.claim_file import (
+    AsPrinted,
+    Claim,
+    Fails,
+    GapGrows,
+    HigherInTraining,
+    LowerThan,
+    Within,
+    load_claims,
+)
+from resnet_ablations.report.frame import FAIL
 
 CLAIMS = load_claims()
 WITHOUT_NUMBERS = {"exclusive_gating_bias", "plain_110_fails"}

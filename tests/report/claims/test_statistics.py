@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from resnet_ablations.report.verdicts.findings import ERROR, Pair
-from resnet_ablations.report.verdicts.statistics import (
+from resnet_ablations.report.claims.relations import higher
+from resnet_ablations.report.claims.statistics import (
     CONFIDENCE,
     LEVEL,
     can_differ,
@@ -140,8 +140,7 @@ def test_without_a_difference_there_is_a_verdict_in_not_more_than_five_percent(n
     outcomes: list[str] = []
     for _ in range(trials):
         values = rng.normal(size=10).round() if noise == "rounded" else getattr(rng, noise)(size=10)
-        pair = Pair(values[:5].tolist(), values[5:].tolist(), ("a", "b"), ERROR)
-        outcomes.append(pair.higher()[0])
+        outcomes.append(higher(values[:5].tolist(), values[5:].tolist())[0])
     wrong = {outcome: outcomes.count(outcome) for outcome in ("reproduced", "contradicted")}
     allowed = stats.binom.ppf(0.999, trials, 4 / 252)
     assert all(count <= allowed for count in wrong.values()), wrong

@@ -1,0 +1,1 @@
+"""The claims of the papers, and what our runs say about each."""

@@ -1,0 +1,114 @@
+"""The numbers of one sweep that claims are judged by, by configuration and seed."""
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from resnet_ablations.report.curves import train_points
+from resnet_ablations.report.frame import ReportData, Run, Sweep, is_error
+
+END_OF_TRAINING = 0.9
+"""The share of the iterations from which on a curve is averaged to the training loss at the end."""
+
+Quantity = Literal["value", "train_error", "train_loss"]
+"""The metric that a cell shows, or what every run has besides."""
+
+
+class NotJudged(Exception):
+    """The reason why a sweep says nothing about a claim."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The results of one configuration by seed: infinite where diverged, no entry without a result."""
+
+    cell: str
+    """The cell's label in quotation marks."""
+    label: str
+    """The cell's label, with how many configurations it has where these are several."""
+    configuration: str
+    by_seed: Mapping[int, float]
+
+    @property
+    def numbers(self) -> list[float]:
+        """The results without their seeds."""
+        return list(self.by_seed.values())
+
+    @property
+    def median(self) -> float:
+        """The median result."""
+        return statistics.median(self.numbers)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One sweep's numbers; cells are named as claims name them."""
+
+    sweep: Sweep
+    data: ReportData
+
+    @property
+    def is_papers_setting(self) -> bool:
+        """The sweep has the paper's own network, data and schedule, with no override."""
+        return self.sweep.plan.scale == "paper" and not self.overridden
+
+    @property
+    def overridden(self) -> list[str]:
+        """The overrides of a sweep that is not simply the experiment at its scale, as its name says."""
+        plan = self.sweep.plan
+        return [] if plan.name == f"{plan.experiment}-{plan.scale}" else plan.overrides or [plan.name]
+
+    def is_error(self, name: str) -> bool:
+        """Return whether a cell shows an error."""
+        return is_error(self.sweep.cell(name)["metric"].iloc[0])
+
+    def samples(self, name: str, quantity: Quantity = "value") -> list[Sample]:
+        """Return a sample of each configuration of a cell; raise `NotJudged` where it has none at this scale."""
+        rows = self.sweep.cell(name)
+        cell = f"“{rows['label'].iloc[0]}”"
+        configurations = dict.fromkeys(filter(None, rows["configuration"]))
+        if not configurations:
+            raise NotJudged(f"{cell} is not run")
+        label = cell if len(configurations) == 1 else f"{cell} (one of {len(configurations)} configurations)"
+        by_configuration = {one: rows[rows["configuration"] == one].to_dict("records") for one in configurations}
+        return [Sample(cell, label, one, self._by_seed(of_one, quantity)) for one, of_one in by_configuration.items()]
+
+    def sample(self, name: str, quantity: Quantity = "value") -> Sample:
+        """Return the sample of a cell's sole configuration; raise `NotJudged` where it has several, or no result."""
+        samples = self.samples(name, quantity)
+        if len(samples) > 1:
+            raise NotJudged(f"{samples[0].cell} has {len(samples)} configurations")
+        if not samples[0].by_seed:
+            raise NotJudged(f"no run of {samples[0].cell} has a result")
+        return samples[0]
+
+    def depth(self, name: str) -> int:
+        """Return the depth of a cell's networks; raise `NotJudged` where it is not run."""
+        configuration = self.samples(name)[0].configuration
+        return int(self.sweep.plan.configurations[configuration].config["network"]["depth"])
+
+    def _by_seed(self, rows: list[Run], quantity: Quantity) -> dict[int, float]:
+        results = {}
+        for run in sorted(rows, key=lambda run: run["seed"]):
+            if run["outcome"] == "diverged":
+                # A diverged run's response is no number that others could be compared with.
+                number = math.nan if quantity == "value" and not is_error(run["metric"]) else math.inf
+            elif pd.isna(run["value"]):
+                number = math.nan
+            else:
+                number = self._loss(run) if quantity == "train_loss" else run[quantity]
+            if not math.isnan(number):
+                results[int(run["seed"])] = float(number)
+        return results
+
+    def _loss(self, run: Run) -> float:
+        """Return the geometric mean of the last points of the training loss, NaN without a curve of positive losses."""
+        curve = self.data.curves.get(run["key"])
+        if curve is None:
+            return math.nan
+        points = train_points(curve, "train_loss").loc[END_OF_TRAINING * run["iterations"] :]
+        return statistics.geometric_mean(points) if len(points) and points.min() > 0 else math.nan

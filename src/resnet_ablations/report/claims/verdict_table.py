@@ -1,0 +1,86 @@
+"""The verdicts as a table."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from resnet_ablations.report.claims.verdicts import Verdict
+from resnet_ablations.report.tables.table import MARK, Table, TableColumn
+
+NAME = "claims"
+"""The stem of the files."""
+ROWS_A_PAGE = 12
+"""The lines of a printed page; each wraps several times."""
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """Return one line for each verdict under one number for each claim; notes name the sweeps that stop early."""
+    numbers = {claim: str(number) for number, claim in enumerate(dict.fromkeys(v.claim.id for v in verdicts), start=1)}
+    shown = [verdict for verdict in verdicts if verdict.scale != "early"]
+    early = sorted({verdict.sweep for verdict in verdicts if verdict.scale == "early"})
+    flagged: dict[str, list[str]] = {}
+    lines, before = [], ""
+    for verdict in shown:
+        claim, number = verdict.claim, numbers[verdict.claim.id]
+        for flag in verdict.flags:
+            flagged.setdefault(flag, []).append(number)
+        names = (number, f"{claim.sentence} ({claim.where})") if claim.id != before else ("", "")
+        outcome = verdict.outcome + f" {MARK}" * bool(verdict.flags)
+        seeds = verdict.seeds.removeprefix("n = ")
+        lines.append((*names, verdict.scale or "–", outcome, verdict.effect, verdict.interval, seeds))
+        before = claim.id
+    notes = [f"{MARK} {flag}: {'claim' if len(of) == 1 else 'claims'} {', '.join(of)}." for flag, of in flagged.items()]
+    if early:
+        notes.append(f"Not judged because the claims are about the end of training: {', '.join(early)}.")
+    return Table(
+        name=NAME,
+        title="The papers’ claims",
+        caption=(
+            "The verdict of our runs on each claim at each scale; a scaled-down run is evidence for its own scale "
+            "only. A difference of medians counts where the exact permutation test gives p ≤ 0.05. Four seeds against "
+            "four can reach that, three against three cannot. “Fails” is judged on the runs that there are. The "
+            "percentage after an interval is its coverage; n = seeds with a result/planned. The method and its "
+            "limits: docs/statistics.md."
+        ),
+        columns=(
+            TableColumn("no.", right=True),
+            TableColumn("claim", width=31),
+            TableColumn("scale"),
+            TableColumn("verdict", width=14),
+            TableColumn("effect", width=16),
+            TableColumn("interval", width=13),
+            TableColumn("n", right=True),
+        ),
+        rows=tuple(lines),
+        notes=tuple(notes),
+    )
+
+
+def pages(table: Table) -> list[Table]:
+    """Return parts that each fit a printed page, the first with the caption and the last with the notes."""
+    starts = range(0, max(len(table.rows), 1), ROWS_A_PAGE)
+    return [
+        replace(
+            table,
+            name=table.name if start == 0 else f"{table.name}-{number}",
+            caption=table.caption if start == 0 else f"{table.title}, continued.",
+            rows=table.rows[start : start + ROWS_A_PAGE],
+            notes=table.notes if start == starts[-1] else (),
+        )
+        for number, start in enumerate(starts, start=1)
+    ]
+
+
+def tidy(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Return one row for each verdict."""
+    found = ("sweep", "scale", "outcome", "effect", "interval", "seeds", "statement")
+    return pd.DataFrame(
+        {
+            **{"claim": one.claim.id, "sentence": one.claim.sentence, "where": one.claim.where},
+            "experiment": one.claim.experiment,
+            **{name: getattr(one, name) for name in found},
+            "flags": "; ".join(one.flags),
+        }
+        for one in verdicts
+    )

@@ -1,0 +1,122 @@
+"""The verdict on each claim from each sweep: reproduced, contradicted, inconclusive or not run."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from resnet_ablations.report.claims.claim_file import Claim
+from resnet_ablations.report.claims.evidence import Evidence, NotJudged
+from resnet_ablations.report.claims.findings import Finding, finding
+from resnet_ablations.report.claims.relations import Outcome, runs
+from resnet_ablations.report.frame import CellId, ReportData, Sweep
+from resnet_ablations.report.tables.captions import distinct
+from resnet_ablations.report.tables.notes import commits
+from resnet_ablations.report.tables.summary import listed
+
+SETTINGS = {"data": ("data", "_target_"), "iterations": ("schedule", "iterations"), "precision": ("precision",)}
+"""The settings that a verdict's configurations should share."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A sweep's verdict on a claim; `sweep` and `scale` are empty where the claim's experiment has no sweep."""
+
+    claim: Claim
+    sweep: str
+    scale: str
+    outcome: Outcome
+    effect: str
+    """The difference, with its unit."""
+    interval: str
+    """The interval, with its coverage."""
+    seeds: str
+    """`n = 3/5`: seeds with a result and planned ones, of the configuration that has the fewest results."""
+    statement: str
+    """One sentence."""
+    flags: tuple[str, ...] = ()
+    """What a reader has to know of the runs: mixed, dirty, missing or diverged ones."""
+    cells: tuple[CellId, ...] = ()
+    """The cells of the claim."""
+
+
+def judge(sweeps: Sequence[Sweep], data: ReportData, claims: Sequence[Claim]) -> list[Verdict]:
+    """Return a verdict on each claim from each sweep of its experiment, in the order of the claims."""
+    verdicts = []
+    for claim in claims:
+        found = [
+            _verdict(claim, Evidence(sweep, data)) for sweep in sweeps if sweep.plan.experiment == claim.experiment
+        ]
+        verdicts += found or [_without_sweep(claim)]
+    return verdicts
+
+
+def _without_sweep(claim: Claim) -> Verdict:
+    statement = f"Not judged because {claim.experiment} has no sweep yet: run make sweep-{claim.experiment}."
+    return Verdict(claim, "", "", "not run", "–", "–", "–", statement)
+
+
+def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
+    plan = evidence.sweep.plan
+    try:
+        if plan.scale == "early":
+            raise NotJudged("the claim is about the end of training, and these runs stop long before")
+        found = finding(claim, evidence)
+    except NotJudged as reason:
+        found = Finding("not run", "–", "–", f"not judged because {reason}")
+    beginning = "" if plan.scale == "paper" else "At this scale: "
+    if plan.scale == "paper" and evidence.overridden:
+        beginning = f"With {listed(evidence.overridden, len(evidence.overridden))}: "
+    sentence = found.sentence if beginning else found.sentence[0].upper() + found.sentence[1:]
+    return Verdict(
+        claim,
+        plan.name,
+        plan.scale,
+        found.outcome,
+        found.effect,
+        found.interval,
+        _seeds(claim, evidence),
+        f"{beginning}{sentence}.",
+        tuple(_flags(claim, evidence)),
+        tuple(dict.fromkeys(_cell_id(name, evidence.sweep) for name in claim.relation.cells)),
+    )
+
+
+def _cell_id(name: str, sweep: Sweep) -> CellId:
+    row, _, column = sweep.experiment.full_cell_id(name).partition("/")
+    return row, column
+
+
+def _seeds(claim: Claim, evidence: Evidence) -> str:
+    cells = [evidence.sweep.cell(name) for name in dict.fromkeys(claim.relation.cells)]
+    has_result = [
+        (of_one["value"].notna() | (of_one["outcome"] == "diverged")).sum()
+        for cell in cells
+        for _, of_one in cell[cell["configuration"] != ""].groupby("configuration")
+    ]
+    return f"n = {min(has_result)}/{len(evidence.sweep.plan.seeds)}" if has_result else "–"
+
+
+def _flags(claim: Claim, evidence: Evidence) -> Iterator[str]:
+    """Yield what a reader has to know of the runs of the claim's cells."""
+    planned = pd.concat([evidence.sweep.cell(name) for name in claim.relation.cells])
+    planned = planned[planned["configuration"] != ""].drop_duplicates(["configuration", "seed"])
+    used = planned[planned["key"] != ""]
+    diverged = planned["outcome"] == "diverged"
+    if missing := int((planned["value"].isna() & ~diverged).sum()):
+        yield f"missing seeds: {missing} of {runs(len(planned))}"
+    if diverged.any():
+        yield f"diverged: {diverged.sum()} of {runs(len(planned))}"
+    if longer := int(used["from_longer_run"].sum()):
+        yield f"mixed scales: {longer} of {runs(len(used))} read from longer runs of the paper scale"
+    configurations = [evidence.sweep.plan.configurations[name] for name in dict.fromkeys(planned["configuration"])]
+    for what, keys in SETTINGS.items():
+        if len(values := distinct(configurations, *keys)) > 1:
+            names = [str(value).rpartition(".")[2] for value in values]
+            yield f"mixed settings: {what} {listed(names, len(names))}"
+    if evidence.overridden:
+        yield f"not the experiment’s own setting: {' '.join(evidence.overridden)}"
+    if len(versions := commits(used)) > 1:
+        yield f"mixed code versions: commits {listed(versions, len(versions))}"
+    if dirty := int((used["dirty"] == True).sum()):  # noqa: E712
+        yield f"uncommitted changes: {dirty} of {runs(len(used))}"
