@@ -80,7 +80,8 @@ test-long: setup ## the long tests: faults at many moments, the compiler, very d
 	@$(BIN)/python -m pytest -m long -rP
 
 test-gpu: setup ## the tests that need a CUDA GPU; skipped where there is none
-	@$(BIN)/python -m pytest -n 0 tests/gpu $(ARGS)
+	@$(BIN)/python -m pytest -n 4 tests/gpu -m "not whole_gpu" $(ARGS)
+	@$(BIN)/python -m pytest -n 0 tests/gpu -m whole_gpu $(ARGS)
 
 lint: setup ## ruff, mypy, import contracts
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 
 WARM_UP: Final = 5
 """Iterations before the clock starts: memory is allocated, kernels are loaded, CUDA graphs are recorded."""
-PROFILED: Final = 2
+PROFILED: Final = 1
 """Iterations on a GPU whose CUDA calls are counted, after the clock has stopped."""
 LAUNCHES: Final = ("LaunchKernel", "LaunchKernelExC", "LaunchKernelEx", "MemcpyAsync", "MemsetAsync", "GraphLaunch")
 WAITS: Final = ("StreamSynchronize", "EventSynchronize")
@@ -159,20 +159,18 @@ def ours(config: RunConfig, images: Images, stopwatch: Stopwatch) -> None:
     )
     with quiet_lightning():
         trainer = lightning_trainer(config, config.schedule.iterations, ALONE)
-        batches_an_iteration = trainer.accumulate_grad_batches
-        trainer.callbacks.append(_AfterIteration(batches_an_iteration, stopwatch))  # type: ignore[attr-defined]
-        trainer.fit(module, train_dataloaders=range(config.schedule.iterations * batches_an_iteration))
+        trainer.callbacks.append(_AfterIteration(stopwatch))  # type: ignore[attr-defined]
+        trainer.fit(module, train_dataloaders=range(config.schedule.iterations))
 
 
 class _AfterIteration(pl.Callback):
     """Tells a stopwatch of each iteration, and ends the training after its last."""
 
-    def __init__(self, batches_an_iteration: int, stopwatch: Stopwatch) -> None:
-        self._batches_an_iteration = batches_an_iteration
+    def __init__(self, stopwatch: Stopwatch) -> None:
         self._stopwatch = stopwatch
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *arguments: Any) -> None:
-        iteration, rest = divmod(arguments[-1] + 1, self._batches_an_iteration)
-        if rest == 0 and iteration <= self._stopwatch.last:
+        iteration = arguments[-1] + 1
+        if iteration <= self._stopwatch.last:
             self._stopwatch.after(iteration)
             trainer.should_stop = iteration == self._stopwatch.last

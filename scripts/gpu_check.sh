@@ -2,7 +2,7 @@
 # Usage: scripts/gpu_check.sh OUTPUT [WHEELS]
 # Run the GPU's tests and benchmark on a machine with a CUDA GPU, PyTorch and pytest, and without a network: WHEELS is
 # the folder that scripts/gpu_wheels.sh made. Each part has a time limit and goes on where another one failed; logs and
-# figures go to OUTPUT. The limits are TESTS, BENCH and COMPILED, in seconds.
+# figures go to OUTPUT. The limits are TESTS, BENCH, COMPILED and MEMORY, in seconds; with 0 the part is left out.
 set -uo pipefail
 output=$(mkdir -p "${1:?usage: scripts/gpu_check.sh OUTPUT [WHEELS]}" && cd "$1" && pwd)
 wheels=${2:+$(cd "$2" && pwd)}
@@ -15,6 +15,7 @@ worst=0
 part() { # NAME SECONDS COMMAND …: its output to the screen and to OUTPUT/NAME.log
     local name=$1 seconds=$2 begun=$SECONDS
     shift 2
+    ((seconds > 0)) || return
     timeout --signal=INT --kill-after=15 "$seconds" "$@" 2>&1 | tee "$output/$name.log"
     local code=${PIPESTATUS[0]}
     echo "== $name: exit code $code after $((SECONDS - begun)) s of $seconds" | tee -a "$output/$name.log"
@@ -34,11 +35,10 @@ if [ -n "$wheels" ]; then
     part wheels 60 python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl
 fi
 part versions 40 bash -c versions
-# What takes all of the GPU's memory cannot run beside others.
-alone=tests/gpu/test_gpu_sweeps.py::test_a_run_that_needs_too_much_memory_says_so_in_one_line
-part tests "${TESTS:-150}" bash -c "pytest -n 5 tests/gpu --ignore tests/gpu/test_gpu_compiled.py --deselect $alone"
+part tests "${TESTS:-150}" bash -c 'pytest -n 5 tests/gpu -m "not whole_gpu" --ignore tests/gpu/test_gpu_compiled.py'
 part bench "${BENCH:-200}" python3 -m benchmarks.training --device gpu --output "$output" \
-    --minutes "$(awk "BEGIN { print (${BENCH:-200} - 30) / 60 }")"
-part compiled "${COMPILED:-110}" bash -c "pytest -n 0 $alone tests/gpu/test_gpu_compiled.py"
-grep -hE "^(FAILED|ERROR|XFAIL|XPASS)|^== |^=+ [0-9]" "$output"/{tests,compiled}.log
+    --minutes "$(awk "BEGIN { print (${BENCH:-200} - 20) / 60 }")"
+part compiled "${COMPILED:-120}" bash -c 'pytest -n 6 tests/gpu/test_gpu_compiled.py'
+part memory "${MEMORY:-60}" bash -c 'pytest -n 0 tests/gpu -m whole_gpu'
+grep -hE "^(FAILED|ERROR|XFAIL|XPASS)|^== |^=+ [0-9]" "$output"/*.log
 exit $worst

@@ -7,15 +7,12 @@ import pytest
 from observing import numbers
 from watching import QUIET, launches_of, train_until, train_without_waiting
 
-from resnet_ablations.config import RunConfig, TrainerSettings
+from resnet_ablations.config import RunConfig
 from resnet_ablations.training.run import train_run
 
 Config = Callable[..., RunConfig]
 
-pytestmark = [
-    pytest.mark.usefixtures("gpu"),
-    pytest.mark.skipif("cuda_graph" not in TrainerSettings.model_fields, reason="there is no trainer.cuda_graph"),
-]
+pytestmark = pytest.mark.usefixtures("gpu")
 
 CAPTURED = "trainer.cuda_graph=true"
 TWO_PASSES = "trainer.micro_batches_per_pass=1"
@@ -66,10 +63,10 @@ def test_five_iterations_wait_for_nothing(config: Config, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("depth", [20, 110])
 def test_a_deeper_network_has_no_more_launches(config: Config, monkeypatch: pytest.MonkeyPatch, depth: int) -> None:
-    """Two graphs an iteration, beside what makes the batch."""
+    """Two graphs an iteration, beside what makes the batch; on an H200 with torch 2.11 there were 23 launches."""
     launches = launches_of(monkeypatch, config, f"network.depth={depth}", CAPTURED)
     print(f"ResNet-{depth}, captured: {launches:.0f} launches an iteration")
-    assert 2 <= launches <= 80
+    assert 2 <= launches <= 40
 
 
 def test_one_pass_is_two_but_for_rounding(config: Config) -> None:

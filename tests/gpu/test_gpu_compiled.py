@@ -13,7 +13,7 @@ Config = Callable[..., RunConfig]
 pytestmark = pytest.mark.usefixtures("gpu")
 
 ONE_UNIT = ("network.depth=4", "network.units=[1]", "network.widths=[8]", "network.stem.width=8")
-RUN = (*ONE_UNIT, "shortcut=dropout", "schedule.log_every=1", "trainer.threads=8")
+RUN = (*ONE_UNIT, "shortcut=dropout", "schedule.log_every=1", "trainer.threads=4")
 
 
 @pytest.fixture(scope="module", autouse=True)

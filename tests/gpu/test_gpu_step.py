@@ -16,7 +16,6 @@ pytestmark = pytest.mark.usefixtures("gpu")
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("shortcut", ["identity", "dropout"])
-@pytest.mark.xfail(raises=RuntimeError, strict=False, reason="indices and shifts are copied from pageable memory")
 def test_five_iterations_wait_for_nothing(
     config: Config, monkeypatch: pytest.MonkeyPatch, shortcut: str, precision: str
 ) -> None:
@@ -27,10 +26,10 @@ def test_five_iterations_wait_for_nothing(
 def test_an_iteration_launches_a_bounded_number_of_kernels(
     config: Config, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    """At most 30 launches for each layer with weights and micro-batch."""
+    """On an H200 with torch 2.11 there were 433 in float32 and 507 in bf16."""
     launches = launches_of(monkeypatch, config, "network.depth=20", f"precision={precision}")
     print(f"ResNet-20, {precision}: {launches:.0f} launches an iteration")
-    assert 0 < launches <= 30 * 20 * 2
+    assert 0 < launches <= 700
 
 
 def error_of_products() -> tuple[float, float]:

@@ -59,6 +59,7 @@ def test_how_many_runs_share_a_gpu_is_measured(python: Python, settings: Setting
     assert f"{chosen} on each GPU" in ended.stdout
 
 
+@pytest.mark.whole_gpu
 def test_a_run_that_needs_too_much_memory_says_so_in_one_line(
     python: Python, settings: Settings, tmp_path: Path, gpu: None
 ) -> None:

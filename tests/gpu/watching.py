@@ -27,22 +27,19 @@ Actions = Mapping[int, Callable[[], object]]
 class AfterIterations(pl.Callback):
     """Calls a function after each of the given iterations of a run that starts at its beginning."""
 
-    def __init__(self, iterations: int, actions: Actions) -> None:
-        self.iterations = iterations
+    def __init__(self, actions: Actions) -> None:
         self.actions = actions
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *arguments: Any) -> None:
-        batches = int(trainer.num_training_batches) // self.iterations
-        _, _, number = arguments
-        iteration, part = divmod(number + 1, batches)
-        if part == 0 and iteration in self.actions:
+        iteration = arguments[-1] + 1
+        if iteration in self.actions:
             self.actions[iteration]()
 
 
 def train_watched(monkeypatch: pytest.MonkeyPatch, run: RunConfig, actions: Actions) -> Result:
     """Train a run from its beginning to its end, calling each function after its iteration."""
     fit = pl.Trainer.fit
-    watcher = AfterIterations(run.schedule.iterations, actions)
+    watcher = AfterIterations(actions)
 
     def watched(self: pl.Trainer, *arguments: Any, **named: Any) -> None:
         self.callbacks.append(watcher)  # type: ignore[attr-defined]
