@@ -187,6 +187,7 @@ class TrainerSettings(Settings):
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: Positive
     nodes: Positive
+    backend: Literal["gloo"] | None = None
     threads: Positive | None
     workers: Positive | None
     recompute: bool

@@ -75,10 +75,9 @@ class LocalLauncher(RunLauncher):
         train_in_processes(runs, self._slots_for(runs), fail_fast=self.config.sweep.fail_fast)
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
-        from resnet_ablations.training.devices import check_devices
+        from resnet_ablations.training.devices import check_devices_in_child
 
-        for run in runs:
-            check_devices(run)
+        check_devices_in_child(runs)
         return self._slots_for(runs).count
 
     def _slots_for(self, runs: "Sequence[RunConfig]") -> "Slots":

@@ -1,12 +1,18 @@
 """What a run is trained on: its devices, and the threads of the CPU."""
 
+import multiprocessing
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
 import torch
 
-from resnet_ablations.config import RunConfig
+from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.training.compute import check_compute
-from resnet_ablations.training.ranks import rank_from_environment
+from resnet_ablations.training.ranks import Ranks, rank_from_environment
 
 
 def accelerator_of(config: RunConfig) -> str:
@@ -30,8 +36,8 @@ def check_devices(config: RunConfig) -> str:
     accelerator = accelerator_of(config)
     if accelerator == "gpu":
         there = torch.cuda.device_count()
-        # SLURM may show each process one GPU of its own.
-        if there < wanted and not (is_started and there == 1):
+        # SLURM may show each process one GPU of its own; `check_own_gpus` finds out.
+        if there < wanted and config.trainer.backend is None and not (is_started and there == 1):
             raise UserError(f"trainer.devices={wanted}: there are {there} CUDA GPUs here; or trainer.accelerator=cpu")
     if config.trainer.nodes > 1 and not is_started:
         raise UserError(
@@ -39,6 +45,42 @@ def check_devices(config: RunConfig) -> str:
             "several machines; allowed here: 1"
         )
     return accelerator
+
+
+def check_devices_in_child(runs: Sequence[RunConfig]) -> None:
+    """Check the devices of each run as `check_devices` does, but never open a GPU in this process.
+
+    Only a CUDA context can say whether a GPU has TF32 and whether torch.compile works on it. A context takes memory of
+    the GPU as long as its process lives, so that a process which ends asks.
+    """
+    gpu = torch.cuda.is_available()
+    asked: dict[tuple[object, ...], RunConfig] = {}
+    for run in runs:
+        if gpu and run.trainer.accelerator != "cpu" and (run.precision == "tf32" or run.trainer.compile is not None):
+            asked[run.precision, run.trainer.model_dump_json()] = run
+        else:
+            check_devices(run)
+    if asked:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            pool.submit(_check_frozen, [run.as_dict() for run in asked.values()]).result()
+
+
+def _check_frozen(runs: Sequence[dict[str, Any]]) -> None:
+    for run in runs:
+        check_devices(validate(run))
+
+
+def check_own_gpus(ranks: Ranks) -> None:
+    """Raise `UserError` if two ranks have the same GPU, which NCCL refuses only in the middle of its first sum."""
+    place = ranks.local_rank % torch.cuda.device_count()
+    own = f"{socket.gethostname()} {torch.cuda.get_device_properties(place).uuid}"
+    others = ranks.gather(own)
+    distinct = ranks.broadcast(lambda: len({own, *others}))
+    if distinct < ranks.count:
+        raise UserError(
+            f"trainer.devices × trainer.nodes = {ranks.count}: the ranks have {distinct} GPUs between them, and NCCL "
+            "needs one for each; start fewer ranks, or set trainer.backend=gloo to share a GPU, slowly"
+        )
 
 
 def device_name(device: torch.device, count: int) -> str:

@@ -104,7 +104,8 @@ class TrainingModule(pl.LightningModule):
         optimizer = self._optimizer()
         if self.start is not None:
             for parameter, buffer in zip(self._parameters_in_order(), self.start.momentum, strict=True):
-                optimizer.state[parameter]["momentum_buffer"] = buffer.to(self.device)
+                # In the parameter's memory format, which the fused update needs and an older run may not have had.
+                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
         self.step: Step | CapturedStep = Step(
             self.training_pass, optimizer, self.sums, self.passes, self.trainer_settings.compile
         )

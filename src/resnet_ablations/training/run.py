@@ -27,7 +27,7 @@ from resnet_ablations.results.provenance import SOURCE, now, provenance, uncommi
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.settings import TrainerSettings
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
-from resnet_ablations.training.devices import check_devices, device_name, threads_of
+from resnet_ablations.training.devices import check_devices, check_own_gpus, device_name, threads_of
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
 from resnet_ablations.training.ranks import (
@@ -155,12 +155,15 @@ def _train(config: RunConfig, stop: StopRequest) -> Result | None:
         gpu = check_devices(config) == "gpu"
     except UserError as error:
         mistake = error
-    with stop, process_group(config.trainer.ranks, gpu=gpu) as ranks:
+    nccl = gpu and config.trainer.backend is None
+    with stop, process_group(config.trainer.ranks, gpu=nccl) as ranks:
         if mistake is not None:
             raise mistake  # here, where the others hear of it
         most, least = ranks.all_reduce_max(int(gpu), -int(gpu))
         if most != -least:
             raise UserError("trainer.accelerator=auto: some of the run's machines have a GPU, others have none")
+        if nccl and ranks.count > 1:
+            check_own_gpus(ranks)
         return ranks.broadcast(config.folder.result) or _train_rank(ranks, config, config.folder, stop)
 
 

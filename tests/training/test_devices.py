@@ -1,0 +1,76 @@
+"""Devices are checked without a CUDA context in a sweep's process, and two ranks do not take the same GPU."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.data.batches import Share
+from resnet_ablations.errors import UserError
+from resnet_ablations.training import devices
+from resnet_ablations.training.devices import check_devices_in_child, check_own_gpus
+from resnet_ablations.training.ranks import Ranks
+
+Config = Callable[..., RunConfig]
+
+
+def refused(*arguments: Any) -> None:
+    raise AssertionError("this process has asked the GPU itself")
+
+
+@pytest.mark.parametrize("setting", ["precision=tf32", "trainer.compile=default"])
+def test_another_process_asks_what_needs_a_context(
+    config: Config, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    """The other process has no GPU and says so; this one believes to have one."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name in ("is_tf32_supported", "get_device_name", "get_device_properties", "current_device"):
+        monkeypatch.setattr(torch.cuda, name, refused)
+    run = config("trainer=gpu", setting)
+    with pytest.raises(UserError, match=r"^trainer\.accelerator=gpu: there is no CUDA GPU here"):
+        check_devices_in_child([config(), run, run.with_seed(1)])
+    assert not torch.cuda.is_initialized()
+
+
+def test_a_run_that_needs_no_context_is_checked_here(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "ProcessPoolExecutor", refused)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    check_devices_in_child([config(), config("trainer=gpu", "precision=bf16-mixed", "trainer.cuda_graph=true")])
+    with pytest.raises(UserError, match=r"^trainer\.devices=2: there are 1 CUDA GPUs here"):
+        check_devices_in_child([config("trainer=gpu", "bn_batch=8", "trainer.devices=2")])
+    check_devices_in_child([config("trainer=gpu", "bn_batch=8", "trainer.devices=2", "trainer.backend=gloo")])
+
+
+class Others(Ranks):
+    """The first rank, with what the others say."""
+
+    def __init__(self, *others: str) -> None:
+        super().__init__(Share(0, 1 + len(others)))
+        self.others = others
+
+    def gather(self, own: Any) -> Any:
+        return list(self.others)
+
+    def broadcast(self, make: Callable[[], Any]) -> Any:
+        return make()
+
+
+@pytest.mark.parametrize(
+    ("others", "gpus"),
+    [(("here a",), 1), (("here b",), 2), (("there a",), 2), (("here b", "here a", "there c"), 3)],
+)
+def test_two_ranks_on_one_gpu_are_refused(monkeypatch: pytest.MonkeyPatch, others: tuple[str, ...], gpus: int) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda place: SimpleNamespace(uuid="a"))
+    monkeypatch.setattr(devices.socket, "gethostname", lambda: "here")
+    ranks = Others(*others)
+    if gpus == ranks.count:
+        check_own_gpus(ranks)
+        return
+    with pytest.raises(UserError, match=rf"= {ranks.count}: the ranks have {gpus} GPUs between them") as refusal:
+        check_own_gpus(ranks)
+    assert "\n" not in str(refusal.value)
