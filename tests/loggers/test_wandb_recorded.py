@@ -102,6 +102,7 @@ def test_runs_that_end_otherwise(config: Config, monkeypatch: pytest.MonkeyPatch
     assert any(math.isnan(value) for value in last.values())
 
 
+@pytest.mark.long
 def test_parallel_runs_are_as_many_recordings_each_with_its_own_points(config: Config) -> None:
     runs = [config("logger=wandb", *STEPS, f"seed={seed}") for seed in (0, 1)]
     for process in forked(*runs):
