@@ -91,7 +91,8 @@ class ResNet(nn.Module):
         self.units = nn.Sequential(*layers)
         self.end = nn.Sequential(*activations(placement.end, in_channels))
         self.classifier = nn.Linear(in_channels, classes)
-        self._initialise(init)
+        if not self.classifier.weight.is_meta:  # where there are no values, torch takes long to draw none
+            self._initialise(init)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.stem(images)
