@@ -113,7 +113,7 @@ class TrainingModule(pl.LightningModule):
             self.step = CapturedStep(self.step, optimizer, CudaGraphs(self.device))
 
     def _restore_terms(self, others: Sequence[Sequence[Tensor]]) -> None:
-        """Go on with a rank's own terms; all are the first's where there were other ranks than now."""
+        """Add this rank's terms of the checkpoint, or all to the first rank if the number of ranks has changed."""
         own, place = [*self.statistics.terms, self.sums], self.ranks.share.rank - 1
         same = len(others) == self.ranks.count - 1
         for terms in ([others[place]] if place >= 0 else []) if same else (others if self.ranks.is_first else []):
@@ -121,7 +121,7 @@ class TrainingModule(pl.LightningModule):
                 mine.add_(term.to(self.device))
 
     def checkpoint(self, key: str, curve: str, elapsed: float) -> Checkpoint:
-        """The run as it is after the iteration that has just ended, with the text of its curve so far: the first's."""
+        """Return the run's state after the last iteration; only the first rank's contains the terms of all ranks."""
         others = self.ranks.gather([term.cpu() for term in (*self.statistics.terms, self.sums)])
         state = self._optimizer().state
         return Checkpoint(
@@ -214,12 +214,12 @@ class TrainingModule(pl.LightningModule):
 
     @property
     def images_per_second(self) -> float:
-        """Training images a second so far, evaluation not counted."""
+        """The training images per second so far, without the time of evaluations."""
         seconds = self.training_seconds + time.perf_counter() - self.resumed_at
         return (self.iteration + 1) * self.schedule.batch_size / seconds
 
     def evaluate(self) -> tuple[float, float]:
-        """Cross-entropy and error (%) on the test set, each image counted once, by the running statistics of BN."""
+        """Return cross-entropy and error (%) on the test set, computed with the running statistics of BN."""
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         with self._evaluation():
             for images, labels in self.batches.test():
@@ -232,7 +232,7 @@ class TrainingModule(pl.LightningModule):
         return loss / count, 100 * errors / count
 
     def on_train_end(self) -> None:
-        """Measure the finished network in the other ways there are: `metrics` and `responses`."""
+        """Compute the `metrics` and `responses` of a finished network."""
         if not self.diverged and self.iteration + 1 == self.schedule.iterations:
             self._measure()
         self.statistics.sum_over_ranks()
@@ -249,7 +249,7 @@ class TrainingModule(pl.LightningModule):
                 self.metrics[f"{name}_error"], self.metrics[f"{name}_top5_error"] = self._errors(crops())
 
     def _errors(self, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
-        """Top-1 and top-5 error (%) of N × crops × C × H × W images, by the mean softmax over an image's crops."""
+        """Return top-1 and top-5 error (%) of N × crops × C × H × W images, by the mean softmax over the crops."""
         wrong = torch.zeros(3, dtype=torch.float64, device=self.device)
         for images, labels in batches:
             scores = self.network(images.flatten(0, 1)).float().softmax(1).unflatten(0, images.shape[:2]).mean(1)
@@ -269,10 +269,10 @@ class TrainingModule(pl.LightningModule):
 
 
 def split_by_decay(network: nn.Module, decayed: str) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters that weight decay acts on, and those that it spares.
+    """Return the parameters with weight decay and the parameters without it.
 
-    `all` decays every parameter, `conv_weights` those of convolutions and of the classifier without their biases;
-    a shortcut's `undecayed()` parameters are spared either way.
+    With `all`, every parameter decays; with `conv_weights`, only the weights of convolutions and of the classifier do.
+    The `undecayed()` parameters of a shortcut never decay.
     """
     spared = {id(p) for module in network.modules() if isinstance(module, Shortcut) for p in module.undecayed()}
     if decayed == "conv_weights":
