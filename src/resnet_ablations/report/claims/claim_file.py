@@ -1,6 +1,6 @@
 """The papers' claims and the relations that they state: the schema of `experiments/claims.yaml`."""
 
-from typing import Annotated, ClassVar, Literal, final
+from typing import Annotated, Any, ClassVar, Literal, final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +12,8 @@ from resnet_ablations.report.frame import is_error
 
 Points = Annotated[float, Field(gt=0)]
 Names = Annotated[list[str], Field(min_length=1)]
+CELL_FIELDS = ("cell", "of", "lower", "higher", "pairs")
+"""The fields of a relation that name cells."""
 
 
 class _Strict(BaseModel):
@@ -22,17 +24,18 @@ class Relation(_Strict):
     """A relation between cells, each named `ROW/COLUMN`, or `ROW` where there is one column."""
 
     is_about_errors: ClassVar[bool] = False
-    is_about_print: ClassVar[bool] = False
+    several: ClassVar[str | None] = None
+    """The field whose cells may have several configurations."""
 
     @property
     def cells(self) -> list[str]:
         """All cells of the relation."""
-        raise NotImplementedError
+        return _flat([value for name, value in self if name in CELL_FIELDS])
 
     @property
     def sole(self) -> list[str]:
         """The cells that must have one configuration."""
-        return self.cells
+        return _flat([value for name, value in self if name in CELL_FIELDS and name != self.several])
 
 
 @final
@@ -42,14 +45,7 @@ class LowerThan(Relation):
     kind: Literal["lower_than"]
     lower: str
     higher: Names
-
-    @property
-    def cells(self) -> list[str]:
-        return [self.lower, *self.higher]
-
-    @property
-    def sole(self) -> list[str]:
-        return [self.lower]
+    several: ClassVar[str | None] = "higher"
 
 
 @final
@@ -61,10 +57,6 @@ class HigherInTraining(Relation):
     lower: str
     quantity: Literal["train_loss", "train_error"] = "train_loss"
 
-    @property
-    def cells(self) -> list[str]:
-        return [self.higher, self.lower]
-
 
 @final
 class Fails(Relation):
@@ -74,14 +66,7 @@ class Fails(Relation):
     of: Names
     never: bool = False
     is_about_errors: ClassVar[bool] = True
-
-    @property
-    def cells(self) -> list[str]:
-        return self.of
-
-    @property
-    def sole(self) -> list[str]:
-        return []
+    several: ClassVar[str | None] = "of"
 
 
 @final
@@ -93,10 +78,6 @@ class Within(Relation):
     of: str
     points: Points
 
-    @property
-    def cells(self) -> list[str]:
-        return [self.cell, self.of]
-
 
 @final
 class AsPrinted(Relation):
@@ -106,11 +87,6 @@ class AsPrinted(Relation):
     cell: str
     points: Points
     is_about_errors: ClassVar[bool] = True
-    is_about_print: ClassVar[bool] = True
-
-    @property
-    def cells(self) -> list[str]:
-        return [self.cell]
 
 
 @final
@@ -120,9 +96,9 @@ class GapGrows(Relation):
     kind: Literal["gap_grows"]
     pairs: Annotated[list[tuple[str, str]], Field(min_length=2)]
 
-    @property
-    def cells(self) -> list[str]:
-        return [cell for pair in self.pairs for cell in pair]
+
+def _flat(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [cell for one in value for cell in _flat(one)]
 
 
 class Claim(_Strict):
@@ -177,7 +153,7 @@ def _mistakes(claim: Claim, experiment: Experiment) -> list[str]:
         row, _, cell = known[ids[name]]
         if len(row.configurations) > 1:
             mistakes.append(f"{name} has {len(row.configurations)} configurations; {relation.kind} needs a single one")
-        if relation.is_about_print and not isinstance(cell.printed, float):
+        if isinstance(relation, AsPrinted) and not isinstance(cell.printed, float):
             mistakes.append(f"the paper prints no number for {name}")
     metrics = sorted({cell.metric or column.metric for _, column, cell in found})
     if len(metrics) > 1:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import pandas as pd
-
 from resnet_ablations.report.curves import train_points
 from resnet_ablations.report.frame import ReportData, Run, Sweep, is_error
 
@@ -68,14 +66,17 @@ class Evidence:
 
     def samples(self, name: str, quantity: Quantity = "value") -> list[Sample]:
         """Return a sample of each configuration of a cell; raise `NotJudged` where it has none at this scale."""
-        rows = self.sweep.cell(name)
-        cell = f"“{rows['label'].iloc[0]}”"
-        configurations = dict.fromkeys(filter(None, rows["configuration"]))
-        if not configurations:
+        rows = self.sweep.cell(name).to_dict("records")
+        cell = f"“{rows[0]['label']}”"
+        results: dict[str, dict[int, float]] = {}
+        for run in rows:
+            of_configuration = results.setdefault(run["configuration"], {})
+            if not math.isnan(number := self._number(run, quantity)):
+                of_configuration[int(run["seed"])] = number
+        if "" in results:
             raise NotJudged(f"{cell} is not run")
-        label = cell if len(configurations) == 1 else f"{cell} (one of {len(configurations)} configurations)"
-        by_configuration = {one: rows[rows["configuration"] == one].to_dict("records") for one in configurations}
-        return [Sample(cell, label, one, self._by_seed(of_one, quantity)) for one, of_one in by_configuration.items()]
+        label = cell if len(results) == 1 else f"{cell} (one of {len(results)} configurations)"
+        return [Sample(cell, label, one, by_seed) for one, by_seed in results.items()]
 
     def sample(self, name: str, quantity: Quantity = "value") -> Sample:
         """Return the sample of a cell's sole configuration; raise `NotJudged` where it has several, or no result."""
@@ -91,22 +92,13 @@ class Evidence:
         configuration = self.samples(name)[0].configuration
         return int(self.sweep.plan.configurations[configuration].config["network"]["depth"])
 
-    def _by_seed(self, rows: list[Run], quantity: Quantity) -> dict[int, float]:
-        results = {}
-        for run in sorted(rows, key=lambda run: run["seed"]):
-            if run["outcome"] == "diverged":
-                # A diverged run's response is no number that others could be compared with.
-                number = math.nan if quantity == "value" and not is_error(run["metric"]) else math.inf
-            elif pd.isna(run["value"]):
-                number = math.nan
-            else:
-                number = self._loss(run) if quantity == "train_loss" else run[quantity]
-            if not math.isnan(number):
-                results[int(run["seed"])] = float(number)
-        return results
-
-    def _loss(self, run: Run) -> float:
-        """Return the geometric mean of the last points of the training loss, NaN without a curve of positive losses."""
+    def _number(self, run: Run, quantity: Quantity) -> float:
+        """Return a run's number, infinite where it diverged, NaN where it has none."""
+        if run["outcome"] == "diverged":
+            # A diverged run's response is no number that others could be compared with.
+            return math.inf if quantity != "value" or is_error(run["metric"]) else math.nan
+        if math.isnan(run["value"]) or quantity != "train_loss":
+            return float(run["value" if math.isnan(run["value"]) else quantity])
         curve = self.data.curves.get(run["key"])
         if curve is None:
             return math.nan
