@@ -69,7 +69,7 @@ def test_responses_have_no_best(declare: Declare) -> None:
 def test_bold_in_every_format() -> None:
     columns = (
         TableColumn("case"),
-        TableColumn("ours", width=4),
+        TableColumn("ours"),
         TableColumn("aside", is_aside=True),
         TableColumn("more"),
     )
@@ -77,7 +77,7 @@ def test_bold_in_every_format() -> None:
         "n", "t", "c", columns, (("a", "1_0", "x", "b*"), ("d", "2", "y", "e")), best=frozenset({(0, 1), (0, 3)})
     )
     assert r"| a | **1\_0** | x | **b\*** |" in markdown(made)
-    assert r"a & \raggedright \textbf{1\_0} & \textbf{b{*}} \tabularnewline" in latex(made)
+    assert r"a & \textbf{1\_0} & \textbf{b{*}} \tabularnewline" in latex(made)
     out = io.StringIO()
     terminal(made, Console(file=out, width=80, force_terminal=True, highlight=False))
     assert {"1_0", "b*"} <= {text.strip() for text in re.findall(r"\x1b\[1m(.*?)\x1b\[0m", out.getvalue())}

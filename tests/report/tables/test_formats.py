@@ -13,7 +13,7 @@ NASTY = Table(
     name="shortcuts-quick",
     title="Title",
     caption='A_b 100 % & "quoted" — ± ≥ “x”',
-    columns=(TableColumn("case"), TableColumn("ours", right=True), TableColumn("remark", width=8)),
+    columns=(TableColumn("case"), TableColumn("ours", right=True), TableColumn("remark")),
     rows=(
         ("a|b *c*", "6.61 (6.63 ± 0.16)", "init b_g = 0 to −5"),
         ("[1] <x> `y`", "−0.50 †", "1×1, 50%_\\ $#{}~^"),
@@ -37,12 +37,10 @@ def test_markdown_is_escaped() -> None:
 def test_latex_is_escaped_and_plain_ascii() -> None:
     text = latex(NASTY)
     assert r"\caption{A\_b 100~\% \& ``quoted'' --- $\pm$ $\geq$ ``x''}" in text
-    assert (
-        r"a\textbar{}b {*}c{*} & 6.61 (6.63 $\pm$ 0.16) & \raggedright init $b_g$ = 0 to $-$5 \tabularnewline" in text
-    )
+    assert r"a\textbar{}b {*}c{*} & 6.61 (6.63 $\pm$ 0.16) & init $b_g$ = 0 to $-$5 \tabularnewline" in text
     assert r"{[}1{]} \textless{}x\textgreater{} `y` & $-$0.50 $\dagger$" in text
     assert r"1$\times$1, 50\%\_\textbackslash{} \$\#\{\}\textasciitilde{}\textasciicircum{}" in text
-    assert r"\begin{tabular}{@{}lrp{4em}@{}}" in text
+    assert r"\begin{tabular}{@{}lrl@{}}" in text
     assert r"\label{tab:shortcuts-quick}" in text
     assert text.isascii()
     for environment in ("table", "tabular"):
@@ -88,9 +86,20 @@ def test_the_terminal_gets_plain_text_of_limited_width() -> None:
 
 def test_a_narrow_terminal_cuts_no_number_off() -> None:
     out = io.StringIO()
-    table = Table(
-        "n", "t", "c", (TableColumn("ours", width=18), TableColumn("remark")), (("49.81–56.52 (6 of 6)", "x" * 30),)
-    )
+    table = Table("n", "t", "c", (TableColumn("ours"), TableColumn("remark")), (("49.81–56.52 (6 of 6)", "x" * 30),))
     terminal(table, Console(file=out, width=24, highlight=False))
     assert "…" not in out.getvalue()
     assert max(map(len, out.getvalue().splitlines())) <= 24
+
+
+def test_columns_share_a_page_and_break_no_word() -> None:
+    columns = (TableColumn("case"), TableColumn("paper", right=True), TableColumn("long", right=True))
+    table = Table("n", "t", "c", (*columns, TableColumn("remark")), (("x" * 30, "≈ 10.08", "y " * 40, "word " * 30),))
+    text = latex(table)
+    assert r"\begin{tabular}{@{}lrp{11.5em}p{11.5em}@{}}" in text, "84 − 30 − 7 letters are left for two"
+    assert r"& \raggedleft y y" in text
+    assert r"& \raggedright word word" in text
+    out = io.StringIO()
+    terminal(table, Console(file=out, width=200, highlight=False))
+    assert "≈ 10.08" in out.getvalue()
+    assert set(re.findall("[a-z]{2,}", out.getvalue())) <= {"case", "paper", "long", "remark", "word", "x" * 30}

@@ -63,7 +63,7 @@ def test_a_table_of_nasty_names_compiles(made_up: MadeUp, tmp_path: Path) -> Non
         "ta_b le",
         "t",
         names[0],
-        (TableColumn(names[1]), TableColumn(names[4], width=9)),
+        (TableColumn(names[1]), TableColumn(names[4])),
         tuple((name, name) for name in names),
         (names[1],),
         "make x ARGS='a\n\\undefined'",

@@ -1,7 +1,6 @@
 """The paper's table with our numbers beside it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -13,76 +12,39 @@ from resnet_ablations.report.tables import captions, notes
 from resnet_ablations.report.tables.summary import best_cells, orderings, signed, summary
 from resnet_ablations.report.tables.table import MARK, Table, TableColumn
 
-PAGE = 84
-"""The letters that all columns together may have, so that a line fits a page and a terminal."""
-OURS_WIDTHS = {1: 20, 2: 20, 3: 14}
-"""The width of our numbers by the number of the paper's columns; 8 for more."""
-
-
-@dataclass(frozen=True)
-class _Filled:
-    """A column with its texts, from top to bottom, and the cells behind them."""
-
-    column: TableColumn
-    texts: list[str]
-    cells: Sequence[CellId | None] = ()
-    best: Sequence[int] = ()
-
-    @property
-    def width(self) -> int:
-        return min(max(map(len, [*self.texts, self.column.heading])), self.column.width or PAGE)
-
-    @property
-    def longest_word(self) -> int:
-        return max(len(word) for text in (*self.texts, self.column.heading) for word in text.split())
+Filled = tuple[TableColumn, list[str], list[CellId | None], set[int]]
+"""A column with its texts from top to bottom, the cells behind them, and the rows of the best ones."""
 
 
 def comparison(sweep: Sweep, results: Path) -> Table:
     """Return the experiment's table in the paper's order: the paper's numbers, the published medians, and ours."""
-    experiment = sweep.experiment
-    text = [
-        _Filled(TableColumn(name), [row.labels[index] for row in experiment.rows])
-        for index, name in enumerate(experiment.headings)
-    ]
+    experiment, found = sweep.experiment, summary(sweep)
+    no_cells: list[CellId | None] = [None] * len(experiment.rows)
+    labels = [[row.labels[index] for row in experiment.rows] for index in range(len(experiment.headings))]
     # As in the paper, a case is named in the first of its rows.
-    cases = text[0].texts
-    cases[:] = ["" if case == before else case for before, case in zip(["", *cases], list(cases), strict=False)]
+    labels[0] = ["" if case == before else case for before, case in zip(["", *labels[0]], labels[0], strict=False)]
+    columns: list[Filled] = [
+        *((TableColumn(name), texts, no_cells, set()) for name, texts in zip(experiment.headings, labels, strict=True)),
+        *(column for of_paper in experiment.columns for column in _numbers(of_paper, sweep, found)),
+        (TableColumn("n", right=True), [_n(found[found["row"] == row.id]) for row in experiment.rows], no_cells, set()),
+    ]
     if any(row.remark for row in experiment.rows):
-        text.append(_Filled(TableColumn("remark"), [row.remark for row in experiment.rows]))
-    found = summary(sweep)
-    numbers = [filled for column in experiment.columns for filled in _numbers(column, sweep, found)]
-    counts = [_n(found[found["row"] == row.id]) for row in experiment.rows]
-    width = 8 if any("," in count for count in counts) else None
-    numbers.append(_Filled(TableColumn("n", right=True, width=width), counts))
-    text = _fitted(text, numbers)
-    filled = [*text[: len(experiment.headings)], *numbers, *text[len(experiment.headings) :]]
+        columns.append((TableColumn("remark"), [row.remark for row in experiment.rows], no_cells, set()))
+    headings, texts, cells, best = zip(*columns, strict=True)
     return Table(
         name=sweep.plan.name,
         title=f"{experiment.title}, scale {sweep.plan.scale}",
         caption=captions.caption(sweep, found),
-        columns=tuple(one.column for one in filled),
-        rows=tuple(zip(*(one.texts for one in filled), strict=True)),
+        columns=headings,
+        rows=tuple(zip(*texts, strict=True)),
         notes=notes.notes(sweep),
         command=notes.missing_command(sweep, results),
-        cells=tuple(zip(*(one.cells or [None] * len(experiment.rows) for one in filled), strict=True)),
-        best=frozenset((row, number) for number, one in enumerate(filled) for row in one.best),
+        cells=tuple(zip(*cells, strict=True)),
+        best=frozenset((row, number) for number, rows in enumerate(best) for row in rows),
     )
 
 
-def _fitted(text: list[_Filled], numbers: list[_Filled]) -> list[_Filled]:
-    """Return columns of text that wrap where they must: the longer ones share what all others leave of a page."""
-    left = PAGE - sum(max(filled.width, 5) for filled in numbers if not filled.column.is_aside)
-    fitted = list(text)
-    by_width = sorted(range(len(text)), key=lambda index: text[index].width)
-    for done, index in enumerate(by_width):
-        share = max(left // (len(text) - done), text[index].longest_word)
-        if text[index].width > share:
-            fitted[index] = replace(text[index], column=replace(text[index].column, width=share))
-        left -= min(text[index].width, share)
-    return fitted
-
-
-def _numbers(column: Column, sweep: Sweep, found: pd.DataFrame) -> list[_Filled]:
+def _numbers(column: Column, sweep: Sweep, found: pd.DataFrame) -> list[Filled]:
     """Return one column of the paper as ours: paper, reference, ours, and differences if it is the only one."""
     experiment = sweep.experiment
     is_sole = len(experiment.columns) == 1
@@ -93,6 +55,7 @@ def _numbers(column: Column, sweep: Sweep, found: pd.DataFrame) -> list[_Filled]
     shows_difference = is_sole and any(cell["baseline"] for cell in of_column.values())
     digits = _digits(of_column.values())
     places = [(row.id, column.id) if row.id in of_column else None for row in experiment.rows]
+    no_cells: list[CellId | None] = [None] * len(places)
     texts = []
     for place in places:
         if place is None:
@@ -104,18 +67,17 @@ def _numbers(column: Column, sweep: Sweep, found: pd.DataFrame) -> list[_Filled]
         texts.append((_paper(first, digits), reference, our + mark * (not shows_difference), _vs(cell) + mark))
     paper, published, ours, differences = (list(of_kind) for of_kind in zip(*texts, strict=True))
     best = best_cells(sweep, found[found["column"] == column.id], uses_fail)
-    best_rows = [number for number, place in enumerate(places) if place in best]
-    width = OURS_WIDTHS.get(len(experiment.columns), 8) - 2 * (is_sole and len(experiment.headings) > 3)
-    width = max(width, *map(len, f"{heading}ours".split()))
-    made = [_Filled(TableColumn(f"{heading}ours", width=width), ours, places, best_rows)]
-    if shows_difference:
-        versus = TableColumn(f"vs {baseline_label(experiment)}", right=True, width=11)
-        made.append(_Filled(versus, differences, places))
-    if not sweep.published.empty:
-        made.insert(0, _Filled(TableColumn(f"{heading}reference", right=True, is_aside=not is_sole), published))
+    made: list[Filled] = []
     if any(_has_number(cell) for cell in of_column.values()):
-        narrow = max(map(len, [*paper, *heading.split()])) if heading else None
-        made.insert(0, _Filled(TableColumn(f"{heading}paper", right=True, width=narrow), paper))
+        made.append((TableColumn(f"{heading}paper", right=True), paper, no_cells, set()))
+    if not sweep.published.empty:
+        is_aside = not is_sole
+        made.append((TableColumn(f"{heading}reference", right=True, is_aside=is_aside), published, no_cells, set()))
+    best_rows = {number for number, place in enumerate(places) if place in best}
+    made.append((TableColumn(f"{heading}ours"), ours, places, best_rows))
+    if shows_difference:
+        versus = TableColumn(f"vs {baseline_label(experiment)}", right=True)
+        made.append((versus, differences, places, set()))
     return made
 
 

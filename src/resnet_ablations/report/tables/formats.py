@@ -13,8 +13,10 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from resnet_ablations.console import WIDTH
-from resnet_ablations.report.tables.table import Table, TableColumn
+from resnet_ablations.report.tables.table import Table
 
+PAGE = 84
+"""The letters that all columns together may have, so that a line fits a page and a terminal."""
 MANY = 10
 """From so many columns on, a terminal shows them without a gap."""
 MISSING = "Runs are missing; this command trains them:"
@@ -81,10 +83,9 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
     """Return a `table` with a booktabs `tabular`, to be used with LaTeX's input command as it is."""
     table, left_out = _narrow(table)
-    widths = [
-        "lr"[column.right] if column.width is None else f"p{{{column.width / 2:g}em}}" for column in table.columns
-    ]
-    flush = [(r"\raggedleft " if c.right else r"\raggedright ") if c.width else "" for c in table.columns]
+    fitted = list(zip(table.columns, _widths(table), strict=True))
+    widths = ["lr"[column.right] if width is None else f"p{{{width / 2:g}em}}" for column, width in fitted]
+    flush = [(r"\raggedleft " if column.right else r"\raggedright ") if width else "" for column, width in fitted]
 
     def line(texts: Sequence[str]) -> str:
         cells = " & ".join(start + text for start, text in zip(flush, texts, strict=True))
@@ -131,12 +132,13 @@ def terminal(table: Table, console: Console) -> None:
     console.print(Text(table.caption), width=width)
     gap = 1 if len(table.columns) < MANY else 0
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
-    for column in table.columns:
+    widths = _widths(table)
+    for column, width_of in zip(table.columns, widths, strict=True):
         justify: Literal["left", "right"] = "right" if column.right else "left"
         # Folded in a narrow terminal: rich would cut a number off.
-        grid.add_column(Text(column.heading), justify=justify, max_width=column.width, overflow="fold")
+        grid.add_column(Text(column.heading), justify=justify, max_width=width_of, overflow="fold")
     for number, texts in enumerate(table.rows):
-        cells = [_broken(text, column) for text, column in zip(texts, table.columns, strict=True)]
+        cells = [_broken(text, width_of) for text, width_of in zip(texts, widths, strict=True)]
         grid.add_row(*(Text(text, "bold" if (number, place) in table.best else "") for place, text in enumerate(cells)))
     for printed in ("", grid, "", *map(Text, (*table.notes, *left_out))):
         console.print(printed, width=width)
@@ -170,11 +172,22 @@ def _narrow(table: Table) -> tuple[Table, list[str]]:
     return narrow, [f"Left out here for lack of width, shown in {table.name}.md and {table.name}.csv: {headings}."]
 
 
-def _broken(text: str, column: TableColumn) -> str:
+def _widths(table: Table) -> list[int | None]:
+    """Return the width (in letters) at which each column wraps to fit a page, None where it need not."""
+    texts = list(zip((column.heading for column in table.columns), *table.rows, strict=True))
+    widest = [max(map(len, column)) for column in texts]
+    words = [max(len(word) for text in column for word in re.split(r"(?<!≈) ", text)) for column in texts]
+    cap = max(widest)
+    while cap > 1 and sum(max(min(wide, cap), word) for wide, word in zip(widest, words, strict=True)) > PAGE:
+        cap -= 1
+    return [None if wide <= max(cap, word) else max(cap, word) for wide, word in zip(widest, words, strict=True)]
+
+
+def _broken(text: str, width: int | None) -> str:
     """Return a text that has to wrap broken before a parenthesis that then fits its line: 6.61 over (6.63 ± 0.16)."""
-    if column.width is None or len(text) <= column.width:
+    if width is None or len(text) <= width:
         return text
-    return re.sub(rf" (\([^()]{{,{column.width - 2}}}\))", r"\n\1", text)
+    return re.sub(rf" (\([^()]{{,{width - 2}}}\))", r"\n\1", text)
 
 
 def _markdown(text: str) -> str:

@@ -10,11 +10,10 @@ MARK = "†"
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column's heading, alignment, and the width (in letters) from which a terminal wraps its texts."""
+    """A column's heading and alignment."""
 
     heading: str
     right: bool = False
-    width: int | None = None
     is_aside: bool = False
     """Left out where the width is limited: in a terminal and on a printed page."""
 
