@@ -9,16 +9,17 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def colours() -> dict[str, tuple[int, int, int]]:
-    """The classes of `photos`, and what their images show all over."""
+    """The classes of `photos`, and the colour of each class's images."""
     return {"blue": (20, 40, 200), "green": (30, 180, 60), "red": (210, 50, 40)}
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory, colours: dict[str, tuple[int, int, int]]) -> Path:
-    """A folder in ImageNet's layout: 3 classes, 9 training and 4 test images of each, of many sizes and kinds.
+    """Return a folder in ImageNet's layout.
 
-    Number 3 of each class is grey, 4 is CMYK, 5 is a PNG named JPEG, 6 has a palette and 7 transparency. Each image is
-    of its class's colour, a little different in each, and brighter towards its right edge.
+    It has 3 classes with 9 training and 4 test images each, of many sizes and kinds. Image 3 of each class is grey, 4
+    is CMYK, 5 is a PNG named JPEG, 6 has a palette and 7 transparency. Each image has its class's colour with small
+    variations, and is brighter towards its right edge.
     """
     root = tmp_path_factory.mktemp("photos")
     generator = np.random.default_rng(0)
@@ -52,6 +53,6 @@ def _save(image: Image.Image, folder: Path, number: int) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_process_is_left() -> Iterator[None]:
-    """Whatever a test does with the workers of a loader, they are gone when it ends."""
+    """Assert that no worker process of a loader is left after a test."""
     yield
     assert multiprocessing.active_children() == []

@@ -1,4 +1,4 @@
-"""The batch at step t is a pure function of (seed, t); crops, flips and normalisation against loops by hand."""
+"""The batch of step t is a pure function of (seed, t); crops, flips and normalisation against hand-written loops."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def equal(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> bool:
 
 
 def test_a_batch_depends_on_seed_and_step_alone() -> None:
-    """Whatever was asked before, in whatever order, by whatever object, after whatever random numbers."""
+    """Earlier calls, their order, the object and global random numbers have no effect."""
     one = make()
     in_order = [one.train(step) for step in range(9)]
     other = make()
@@ -49,7 +49,7 @@ def test_steps_and_seeds_differ() -> None:
 
 
 def test_crops_and_flips_are_drawn_anew_for_every_step_and_seed() -> None:
-    """One image only, so that nothing but the augmentation can differ."""
+    """With one image, only the augmentation can differ."""
     alone = images(count=1)
     seen = [make(images=alone, batch_size=1, seed=seed).train(step)[0] for seed in (0, 1) for step in range(40)]
     assert len({pixels.numpy().tobytes() for pixels in seen}) > 20
@@ -117,7 +117,7 @@ def test_what_a_data_set_does_not_want_is_not_done() -> None:
 
 
 def test_the_padding_is_zero_after_normalisation() -> None:
-    """Images that are nowhere at their mean: whatever is exactly 0 is padding, and a crop's border has it."""
+    """No pixel equals the mean, so every zero is padding, and it lies at a crop's border."""
     data = images(count=8)
     data.train[:4], data.train[4:] = 10, 200
     pixels, _ = make(images=data, pad=4, flip=False).train(0)
@@ -155,7 +155,7 @@ def test_statistics_of_more_images_than_one_chunk() -> None:
 
 @pytest.mark.parametrize("normalisation", ["per_pixel_mean", "per_channel"])
 def test_the_test_images_come_in_order_once_as_they_are(normalisation: str) -> None:
-    """By the training set's statistics, neither cropped nor mirrored."""
+    """Normalised by the training set's statistics; neither cropped nor mirrored."""
     data, batches = images(), make(normalisation=normalisation)
     chunks = list(batches.test(4))
     assert [len(labels) for _, labels in chunks] == [4, 4, 3]

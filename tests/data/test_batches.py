@@ -1,4 +1,4 @@
-"""Which images a step takes."""
+"""The images of a step."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Batches of image files: a pure function of (seed, t) whoever decodes, and what workers do with a damaged file."""
+"""Batches of image files: a pure function of (seed, t) for any number of workers; damaged files."""
 
 import multiprocessing
 import os
@@ -51,7 +51,7 @@ def equal(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> bool:
 
 
 def coloured(images: Tensor) -> np.ndarray:
-    """The mean colour of each of N × C × H × W normalised images, from 0 to 255."""
+    """Return the mean colour of each of N × C × H × W normalised images, in 0 … 255."""
     colours = images.mean(dim=(2, 3)).numpy() * np.array(DEVIATION) + np.array(MEAN)
     return 255 * colours
 
@@ -61,7 +61,7 @@ def coloured(images: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("augmentation", ["scale", "scale_aspect_ratio"])
 def test_a_batch_depends_on_seed_and_step_alone(photos: Path, augmentation: str) -> None:
-    """Whoever decodes, wherever training starts, in whatever order, after whatever random numbers."""
+    """The workers, the first iteration, the order of calls and global random numbers have no effect."""
     one = make(photos, augmentation=augmentation)
     in_order = [one.train(step) for step in range(ITERATIONS)]
     for workers in (1, 3):
@@ -108,7 +108,7 @@ def test_micro_batches_are_slices_of_the_whole(photos: Path, micro_batches: int,
 def test_shares_are_slices_of_the_whole_and_deal_out_the_test_set(
     photos: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """Each image is in one share, whichever way it is tested: in one batch, or in six of two images."""
+    """Each image is in one share, for every way to test: in one batch, or in six batches of two images."""
     monkeypatch.setattr(file_batches, "TEST_CROPS", 20)
     whole, shares = make(photos), [make(photos, share=Share(rank, count), workers=rank % 2) for rank in range(count)]
     for step in range(2):
@@ -129,7 +129,7 @@ def test_shares_are_slices_of_the_whole_and_deal_out_the_test_set(
 
 
 def test_a_signal_to_all_processes_of_a_run_leaves_its_workers_alone(photos: Path) -> None:
-    """So that the step under way, and its checkpoint, come to their end."""
+    """So that the current step and its checkpoint can be completed."""
     whole, batches = make(photos), make(photos, workers=2)
     assert equal(batches.train(0), whole.train(0))
     workers = multiprocessing.active_children()
@@ -165,7 +165,7 @@ def test_an_epoch_has_each_image_once(photos: Path) -> None:
 
 
 def test_the_global_random_numbers_are_left_alone(photos: Path) -> None:
-    """Dropout's masks come from them, and must not depend on where the workers were started."""
+    """Dropout masks come from them, and must not depend on the start of the workers."""
     before = torch.get_rng_state()
     batches = make(photos, workers=1)
     batches.train(0)
@@ -181,7 +181,7 @@ def test_the_global_random_numbers_are_left_alone(photos: Path) -> None:
 def test_training_images_are_what_their_labels_say(
     photos: Path, colours: dict[str, tuple[int, int, int]], augmentation: str
 ) -> None:
-    """Of all kinds of files, normalised by ImageNet's constants; the grey ones are grey."""
+    """For all kinds of files, normalised by ImageNet's constants; grey files give grey images."""
     batches = make(photos, batch_size=27, augmentation=augmentation, colour="none")
     images, labels = batches.train(0)
     grey = 0
@@ -213,7 +213,7 @@ def test_the_test_images_come_in_order_once(photos: Path, monkeypatch: pytest.Mo
 
 
 def test_further_protocols(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`crop320` is 23 of 16·320/224 = 22.9 pixels; the ten crops have the central one, mirrored too, among them."""
+    """`crop320` is 23 of 16·320/224 = 22.9 pixels; the ten crops contain the central crop and its mirror image."""
     monkeypatch.setattr(file_batches, "TEST_CROPS", 50)
     batches = make(photos, workers=1)
     assert batches.top5
@@ -257,7 +257,7 @@ def test_held_out_files_are_tested_on_and_not_trained_on(photos: Path) -> None:
 
 
 def test_the_shift_of_colours() -> None:
-    """N(0, 0.1²) times the eigenvalue along each axis; the axes are orthonormal up to the printed digits."""
+    """N(0, 0.1²) times the eigenvalue along each axis; the axes are orthonormal to the printed digits."""
     np.testing.assert_allclose(COLOUR_AXES.T @ COLOUR_AXES, np.eye(3), atol=2e-4)
     generator = np.random.default_rng(0)
     shifts = np.array([colour_shift(generator) for _ in range(20_000)])
@@ -300,7 +300,7 @@ def test_workers_end_when_told_with_the_last_step_and_with_an_abandoned_test(pho
 
 @pytest.fixture
 def damaged(photos: Path, tmp_path: Path) -> Path:
-    """A copy of the photos in which a training and a test image break off."""
+    """Return a copy of the photos with one truncated training image and one truncated test image."""
     root = tmp_path / "damaged"
     shutil.copytree(photos, root)
     for name in ("train/green/0.JPEG", "val/red/2.JPG"):

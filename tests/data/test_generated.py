@@ -1,4 +1,4 @@
-"""The drawn image folder: the same everywhere, drawn once and whole, and of what its classes say."""
+"""The drawn data set: equal on every machine, drawn once and completely, with images that fit their classes."""
 
 import colorsys
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def _few_images(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The folders that were drawn into."""
+    """The folders in which images were drawn."""
     folders: list[Path] = []
     draw_all = generated._draw_all
     monkeypatch.setattr(generated, "_draw_all", lambda folder: folders.append(folder) or draw_all(folder))

@@ -1,4 +1,4 @@
-"""Folders of image files: what is decoded, when it is decoded again, and what is wrong with a folder."""
+"""Folders of image files: what is decoded, when it is decoded again, and errors in a folder."""
 
 import os
 import struct
@@ -27,7 +27,7 @@ CLASSES = ("cat", "dog", "frog")
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Three classes of 6×5 RGB images, three a class for training and two for testing, PNG and JPEG."""
+    """Return three classes of 6×5 RGB images, three per class for training and two for testing, PNG and JPEG."""
     rng = np.random.default_rng(0)
     for split, names in (("train", ("1.png", "2.JPG", "10.jpeg")), ("test", ("a.png", "b.PNG"))):
         for class_name in CLASSES:
@@ -64,7 +64,7 @@ def _cache_file(root: Path) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many images each call of `decode` decoded."""
+    """The number of images that each call of `decode` decoded."""
     calls: list[int] = []
 
     def counted(root: Path, paths: list[str], shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:

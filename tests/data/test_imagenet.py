@@ -1,4 +1,4 @@
-"""ImageNet's layout: what is listed, what counts as other images, what is wrong with a folder."""
+"""ImageNet's layout: the listing, the fingerprint, and errors in a folder."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ Config = Callable[..., RunConfig]
 
 @pytest.fixture
 def root(photos: Path, tmp_path: Path) -> Path:
-    """A copy of the photos, to be spoilt."""
+    """Return a copy of the photos, which a test may damage."""
     imagenet._listed.cache_clear()
     return Path(shutil.copytree(photos, tmp_path / "photos"))
 
@@ -62,7 +62,7 @@ def test_hidden_and_other_files_and_folders_are_ignored(root: Path) -> None:
 
 
 def test_no_file_is_asked_for_more_than_its_name(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 1.28 million files that would take minutes."""
+    """A `stat` of 1.28 million files would take minutes."""
     asked: list[str] = []
     stat = os.stat
 
@@ -126,18 +126,18 @@ def test_no_root(tmp_path: Path) -> None:
 
 def test_no_train_and_no_val(tmp_path: Path) -> None:
     assert errors(source(tmp_path).check) == [
-        f"{tmp_path}/{split}: no such folder; images go into {tmp_path}/{{train,val}}/CLASS/"
+        f"{tmp_path}/{split}: no such folder; put images into {tmp_path}/{{train,val}}/CLASS/"
         for split in ("train", "val")
     ]
 
 
 def test_validation_images_without_class_folders(root: Path) -> None:
-    """As they come out of ImageNet's archive."""
+    """As in ImageNet's archive."""
     for folder in sorted((root / "val").iterdir()):
         for file in folder.iterdir():
             file.rename(root / "val" / f"{folder.name}_{file.name}")
         folder.rmdir()
-    assert errors(source(root).check) == [f"{root}/val: no class folders; images go into {root}/val/CLASS/"]
+    assert errors(source(root).check) == [f"{root}/val: no class folders; put images into {root}/val/CLASS/"]
 
 
 def test_other_classes_in_val(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Held-out splits: a rule that takes from each class its share, alike for arrays and for files."""
+"""Held-out splits: a rule that takes an equal share of each class, for arrays and for files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(5), [40, 40, 4
 
 
 def arrays() -> Images:
-    """160 training images whose one pixel is their number, and three test images."""
+    """Return 160 training images, whose one pixel is their number, and three test images."""
     return Images(
         np.arange(160, dtype=np.uint8).reshape(160, 1, 1, 1),
         LABELS,
@@ -96,6 +96,6 @@ def test_a_wrong_number_is_named_before_anything_starts(count: str) -> None:
 
 @pytest.mark.parametrize("data", sorted(path.stem for path in (CONF / "data").glob("*.yaml")))
 def test_every_data_set_takes_it_from_hydra_too(data: str) -> None:
-    """Hydra's own reading of the command line knows no forced keys."""
+    """Hydra itself does not accept keys that are missing in the configuration."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         assert hydra_compose("train", [f"data={data}", "data.held_out=7"]).data.held_out == 7

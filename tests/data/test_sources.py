@@ -1,4 +1,4 @@
-"""The named data sets: the split of the digits, and downloads that are verified, atomic and made once."""
+"""The named data sets: the split of the digits, and downloads that are verified, atomic and done once."""
 
 import gzip
 import hashlib
@@ -44,7 +44,7 @@ def _refuse(*_: Any, **__: Any) -> Any:
 
 
 class _Server:
-    """In the place of `urlopen`: answers each URL with its bytes, and keeps count of those it sent."""
+    """A replacement of `urlopen` that answers each URL with its bytes and counts the answers."""
 
     def __init__(self, pages: dict[str, bytes]) -> None:
         self.pages = pages
@@ -75,7 +75,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cifar10_archive(monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """A tiny CIFAR-10, two images a file, whose checksums torchvision is made to expect."""
+    """Return a tiny CIFAR-10 archive with two images per file; torchvision expects its checksums."""
     return _cifar_archive(monkeypatch, datasets.CIFAR10, "labels")
 
 
@@ -103,7 +103,7 @@ def _cifar_archive(monkeypatch: pytest.MonkeyPatch, dataset: Any, labels_key: st
 
 @pytest.fixture
 def fashion_files(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """A tiny Fashion-MNIST (six training and two test images) whose checksums torchvision is made to expect."""
+    """Return a tiny Fashion-MNIST, six training and two test images; torchvision expects its checksums."""
     files = {}
     for seed, (name, _) in enumerate(datasets.FashionMNIST.resources):
         count = 6 if name.startswith("train") else 2
@@ -124,7 +124,7 @@ def _put_fashion(root: Path, files: dict[str, bytes]) -> Path:
 
 
 def _error(action: Callable[[], Any]) -> str:
-    """The one line that the action's `UserError` has."""
+    """Return the only message of the `UserError` that the action raises."""
     with pytest.raises(UserError) as caught:
         action()
     (message,) = caught.value.messages

@@ -1,4 +1,4 @@
-"""Windows of images against sizes computed by hand and against torchvision."""
+"""Windows of images against sizes computed by hand, and against torchvision."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from resnet_ablations.data.views import View, central, cut, scale, scale_aspect_
 
 
 def picture(width: int, height: int) -> Image.Image:
-    """Smooth, so that a shift of a fraction of a pixel is seen and rounding is not."""
+    """Return a smooth image: a shift by a fraction of a pixel is visible, rounding is not."""
     down, across = np.mgrid[:height, :width]
     channels = [np.sin(across / 7 + down / 11), np.cos(across / 5), np.sin(down / 6 - across / 13)]
     return Image.fromarray((127 + 120 * np.stack(channels, axis=-1)).astype(np.uint8))
@@ -21,7 +21,7 @@ def picture(width: int, height: int) -> Image.Image:
 def drawn(
     view: Callable[[tuple[int, int], int, np.random.Generator], View], size: tuple[int, int], crop: int, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (count × 4) and whether mirrored, of so many draws."""
+    """Return the boxes (count × 4) of so many draws, and which of them are mirrored."""
     generator = np.random.default_rng(1)
     seen = [view(size, crop, generator) for _ in range(count)]
     return np.array([view.box for view in seen]), np.array([view.mirrored for view in seen])
@@ -68,7 +68,7 @@ def test_ten_views_against_torchvision(size: tuple[int, int]) -> None:
 
 
 def test_a_view_is_a_window_of_the_resized_image() -> None:
-    """Wherever it lies, not only in the middle: also mirrored."""
+    """At every position, also mirrored."""
     generator = np.random.default_rng(0)
     for size in SIZES:
         image = picture(*size)

@@ -8,13 +8,13 @@ from fake_wandb import KEY, FakeWandb, serving
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where wandb finds no account of whoever runs the tests, and matplotlib keeps its fonts from test to test."""
+    """Give each test a home folder without a wandb account, and all tests one font cache for matplotlib."""
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(autouse=True)
 def nobody(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key, and no server but on this machine, where none listens."""
+    """Set up wandb without a key, and with the address of a server that does not exist."""
     for name in [name for name in os.environ if name.startswith("WANDB")]:
         monkeypatch.delenv(name)
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
@@ -26,13 +26,13 @@ def nobody(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without key and network."""
+    """Set up wandb without a key and without a network."""
     monkeypatch.setenv("WANDB_MODE", "offline")
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeWandb]:
-    """wandb's server, and a key for it."""
+    """Return a fake wandb server, and set a key for it."""
     with serving() as fake:
         monkeypatch.setenv("WANDB_BASE_URL", fake.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)

@@ -1,4 +1,4 @@
-"""As much of wandb's server as its client asks of it: GraphQL, the file stream of each run, and a place for files."""
+"""A fake of wandb's server, as far as its client needs one: GraphQL, the file stream of each run, and files."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ Disturbed = Callable[[str], int | None]
 
 @dataclass
 class Kept:
-    """What the server has of one run."""
+    """The server's data of one run."""
 
     upserts: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -36,13 +36,13 @@ class Kept:
 
     @property
     def points(self) -> list[dict[str, Any]]:
-        """Of the curve: iteration and all that was measured there, in the order of their steps."""
+        """The curve: iteration and measured values of each row, in the order of the steps."""
         rows = [{name: value for name, value in row.items() if name[0] != "_"} for row in self.history]
         return [row for row in rows if "iteration" in row]
 
 
 class FakeWandb:
-    """The server: `runs` by their ids; `streamed` counts the posts to file streams, before they are answered."""
+    """The server; `runs` are by id, and `streamed` counts the posts to file streams before their answers."""
 
     def __init__(self) -> None:
         self.runs: dict[str, Kept] = {}
@@ -140,7 +140,7 @@ class FakeWandb:
 
 @contextmanager
 def serving() -> Iterator[FakeWandb]:
-    """A server on a port of its own; what hangs in it is let go at the end."""
+    """Run a server on its own port; release hanging requests at the end."""
     fake = FakeWandb()
 
     class Handler(BaseHTTPRequestHandler):
@@ -179,7 +179,7 @@ def serving() -> Iterator[FakeWandb]:
         daemon_threads = True
 
         def handle_error(self, *_: Any) -> None:
-            """A client that goes away is no news."""
+            """Ignore a client that closes its connection."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         fake.url = f"http://127.0.0.1:{server.server_port}"
@@ -191,6 +191,6 @@ def serving() -> Iterator[FakeWandb]:
 
 
 def hangs(path: str) -> int | None:
-    """For `FakeWandb.disturbed`: no answer, as long as a test lasts."""
+    """A value of `FakeWandb.disturbed`: give no answer during the test."""
     time.sleep(600)
     return None

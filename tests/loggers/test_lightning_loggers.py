@@ -1,4 +1,4 @@
-"""Lightning's CSV and TensorBoard loggers: they hold the curve, also of a run that was interrupted."""
+"""Lightning's CSV and TensorBoard loggers contain the curve, also of an interrupted run."""
 
 import csv
 import os
@@ -31,7 +31,7 @@ def in_tensorboard(folder: RunFolder) -> dict[str, list[tuple[int, float]]]:
 
 
 def by_name(folder: RunFolder) -> dict[str, list[tuple[int, float]]]:
-    """The curve's columns as TensorBoard has them, in float32."""
+    """Return the curve's columns in float32, as TensorBoard stores them."""
     columns: dict[str, list[tuple[int, float]]] = {}
     for point in points(folder):
         for name in point.keys() - {"iteration"}:
@@ -60,7 +60,7 @@ def test_tensorboard_holds_every_point_of_the_curve(config: Config) -> None:
 def test_a_run_that_goes_on_has_each_point_once(
     config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logger: str
 ) -> None:
-    """Also those beyond the checkpoint, as of a process that was killed; and nothing else that lay in the file."""
+    """Also the points after the checkpoint, as of a killed process; older content of the file is gone."""
     run, straight = (config(f"logger={logger}", *STEPS, f"paths.results={tmp_path}/{place}") for place in "ab")
     interrupted(monkeypatch, run, 4)
     newest = next(run.folder.path.glob("checkpoint-00000005-*.pt"))

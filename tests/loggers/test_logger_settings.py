@@ -1,4 +1,4 @@
-"""Which logger, and what it is told: none of it is part of a run's key."""
+"""The choice of a logger and its settings, which are not part of a run's key."""
 
 import sys
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def test_one_may_tell_it_otherwise() -> None:
 def test_without_a_key_neither_a_run_nor_a_sweep_is_begun(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """One line, nothing written, and nothing asked, though there is nobody to answer."""
+    """The error is one line; nothing is written, and no question is asked, because nobody could answer."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["train", *arguments])
     with pytest.raises(SystemExit) as end:
@@ -86,7 +86,9 @@ def test_without_a_key_neither_a_run_nor_a_sweep_is_begun(
     said = capsys.readouterr()
     assert said.out == ""
     (line,) = said.err.splitlines()
-    assert line.startswith("error: logger=wandb: no API key for http://127.0.0.1:9: wandb login, or set WANDB_API_KEY")
+    assert line.startswith(
+        "error: logger=wandb: no API key for http://127.0.0.1:9: run `wandb login`, or set WANDB_API_KEY"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""logger=wandb while a server listens: a run of ours is one run there, however often it is begun."""
+"""logger=wandb with a listening server: one run here is one run there, however often it is started."""
 
 import logging
 import os
@@ -39,7 +39,7 @@ def test_a_run_that_is_interrupted_and_goes_on_has_each_point_once(
 def test_a_run_that_is_killed_is_marked_failed_by_its_mirror_which_then_ends(
     config: Config, monkeypatch: pytest.MonkeyPatch, server: FakeWandb
 ) -> None:
-    """And wandb has what the run had written: that it goes on does not depend on what wandb was in the middle of."""
+    """wandb has all rows that the run had written, whatever wandb was doing at that moment."""
     run = config("logger=wandb", *STEPS)
 
     def killed() -> None:
@@ -54,7 +54,10 @@ def test_a_run_that_is_killed_is_marked_failed_by_its_mirror_which_then_ends(
     wait_until(lambda: run.key in server.runs and server.runs[run.key].exit_codes)
     there = server.runs[run.key]
     assert there.exit_codes == [1]
-    assert (there.summary["outcome"], there.summary["reason"]) == ("failed", "its process is gone without a word")
+    assert (there.summary["outcome"], there.summary["reason"]) == (
+        "failed",
+        "its process ended without reporting an error",
+    )
     assert [point["iteration"] for point in there.points] == [1, 2, 3, 4]
     wait_until(lambda: not processes_of(run.folder.path))
     train_run(run)
@@ -80,7 +83,7 @@ def test_parallel_runs_are_as_many_runs_each_with_its_own_points(config: Config,
 def test_another_run_of_the_same_name_there_is_not_mixed_with_this_one(
     config: Config, server: FakeWandb, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where the numbers are the same nothing is sent twice; where they are not, as from elsewhere, nothing at all."""
+    """If the numbers are equal, nothing is sent twice; if they differ, nothing is sent."""
     first, again, elsewhere = (config("logger=wandb", *STEPS, f"paths.results={tmp_path}/{place}") for place in "abc")
     train_run(first)
     there = server.runs[first.key]

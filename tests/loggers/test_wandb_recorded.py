@@ -1,4 +1,4 @@
-"""logger=wandb with WANDB_MODE=offline: what lies on the disk, read back by wandb's own reader, is the curve."""
+"""logger=wandb with WANDB_MODE=offline: the recording on disk, read by wandb's own reader, is the curve."""
 
 import math
 import os
@@ -26,7 +26,7 @@ def recordings(folder: RunFolder) -> list[Path]:
 
 
 def read_back(recording: Path) -> Kept:
-    """What `wandb sync` finds in it, and sends to a server."""
+    """Return the data in the recording that `wandb sync` would send to a server."""
     with serving() as fake:
         account = {"WANDB_MODE": "online", "WANDB_API_KEY": KEY, "WANDB_BASE_URL": fake.url}
         command = [sys.executable, "-m", "wandb", "sync", str(recording)]
@@ -66,7 +66,7 @@ def test_a_finished_run(config: Config) -> None:
 def test_a_run_that_goes_on_records_the_whole_curve_under_the_same_id(
     config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Offline, wandb cannot know what it has of a run: the second recording begins with what the first holds."""
+    """Offline, wandb does not know its earlier data of a run; so the second recording repeats the first one's rows."""
     run = config("logger=wandb", *STEPS)
     interrupted(monkeypatch, run, 3)
     first = read_back(*recordings(run.folder))

@@ -1,4 +1,4 @@
-"""`make wandb-sync` beside others: one run that is not taken, or is being sent, keeps no other back."""
+"""`make wandb-sync`: a refused run, or one that another process is sending, does not stop the others."""
 
 import fcntl
 import subprocess
@@ -10,12 +10,12 @@ from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.loggers import wandb_uploads
 from resnet_ablations.results.run_folder import RunFolder
 
-def uploaded(server, folder):
+def upload_run(server, folder):
     if folder.key == "refused":
         raise UserError("refused: wandb has another run of this name")
     return "finished, uploaded"
 
-wandb_uploads._Server, wandb_uploads._uploaded = object, uploaded
+wandb_uploads._Server, wandb_uploads._upload_run = object, upload_run
 with exit_on_user_error():
     wandb_uploads.upload([RunFolder("results", name) for name in ("refused", "under_way", "good")])
 """
@@ -35,7 +35,7 @@ def test_a_run_that_fails_and_one_that_is_being_sent_keep_no_other_back(
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [
         "error: refused: wandb has another run of this name",
-        "error: under_way: it is being sent by another process; try again when that has ended",
+        "error: under_way: another process is sending this run; try again when that process has ended",
     ]
     assert ended.stdout.splitlines() == [
         "[1/3] refused: not sent",

@@ -1,4 +1,4 @@
-"""Whatever wandb does, training gives the same numbers, ends, and says once that wandb did not get them."""
+"""Whatever wandb does, training gives the same numbers, ends, and warns once that wandb lacks them."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ Same = Callable[..., str]
 
 @pytest.fixture
 def same(config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Same:
-    """Trains a run with wandb and without, compares, and returns the one warning that there was."""
+    """Train a run with and without wandb, compare them, and return the only warning."""
 
     def trained(*overrides: str, in_the_middle: Callable[[], object] = lambda: None) -> str:
         undisturbed = config(*STEPS, f"paths.results={tmp_path}/undisturbed")
@@ -34,14 +34,14 @@ def same(config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapt
         wait_until(lambda: not processes_of(run.folder.path))
         (warning,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
         assert warning.startswith("WandbLogger: ")
-        assert warning.endswith("; the run itself goes on as without it")
+        assert warning.endswith("; the run continues without this logger")
         assert "\n" not in warning
         return warning
 
     return trained
 
 
-LATE = "wandb did not take the whole run within logger.wait_seconds=1; make wandb-sync sends it later"
+LATE = "wandb did not receive the complete run within logger.wait_seconds=1; `make wandb-sync` uploads it later"
 
 
 def status(code: int) -> Disturbed:
@@ -77,13 +77,13 @@ def test_a_mirror_that_is_killed_leaves_nothing_of_wandbs_behind(same: Same, ser
         its.extend(map(int, Path(f"/proc/{mirror}/task/{mirror}/children").read_text().split()))
         os.kill(mirror, signal.SIGKILL)
 
-    assert "was killed by signal 9; make wandb-sync sends it later" in same(in_the_middle=kill_it)
+    assert "was killed by signal 9; `make wandb-sync` uploads the run later" in same(in_the_middle=kill_it)
     assert its
     wait_until(lambda: not any(is_alive(pid) for pid in its))
 
 
 def is_alive(pid: int) -> bool:
-    """Neither gone nor waiting to be buried."""
+    """Return whether the process exists and is no zombie."""
     try:
         return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
     except OSError:
@@ -96,7 +96,7 @@ def test_a_server_that_does_not_take_the_key(same: Same, server: FakeWandb) -> N
 
 
 def test_a_wandb_that_breaks_at_once(same: Same, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Noticed while training goes on, and said then; nothing more is waited for."""
+    """The failure is reported during training, and the end of the run waits for nothing."""
     monkeypatch.setenv("WANDB_API_KEY", "too short")
     assert "WANDB_API_KEY invalid" in same()
 
@@ -105,7 +105,7 @@ def test_a_wandb_that_breaks_at_once(same: Same, monkeypatch: pytest.MonkeyPatch
     ("name", "value"), [("WANDB_MODE", "offline"), ("WANDB_MODE", "disabled"), ("WANDB_API_KEY", KEY)]
 )
 def test_a_key_or_a_mode_is_enough(config: Config, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """The server is not asked: it may be down now, and up when the runs end."""
+    """The server is not contacted: it may be down now, and up when the runs end."""
     monkeypatch.setenv(name, value)
     config("logger=wandb").logger.build().check()
 

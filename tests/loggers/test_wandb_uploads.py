@@ -1,4 +1,4 @@
-"""`python -m resnet_ablations.wandb_sync`: from run folders to a server, each run once and whole."""
+"""`python -m resnet_ablations.wandb_sync`: uploads of run folders, each run once and completely."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ Python = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results without wandb's recordings: a finished run, one that failed, and one that was not meant for wandb."""
+    """Return results without wandb's recordings: a finished run, a failed one, and one without logger=wandb."""
     results = tmp_path_factory.mktemp("left") / "results"
     tiny = ("network.depth=8", "schedule.iterations=6", "trainer=cpu", "trainer.threads=1", f"paths.results={results}")
     finished, failed, other = (
@@ -46,13 +46,13 @@ def results(left: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folders(results: Path) -> list[RunFolder]:
-    """The three runs, in the order of their seeds."""
+    """Return the three runs, in the order of their seeds."""
     return [RunFolder(results, path.name) for path in sorted(results.glob("runs/*"))]
 
 
 @pytest.fixture
 def sync(python: Python, results: Path) -> Sync:
-    """Gives the command, as one does who records offline."""
+    """Return the command, for a user with WANDB_MODE=offline."""
 
     def given(*runs: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = ("-m", "resnet_ablations.wandb_sync", "--results", str(results), *runs)
@@ -62,7 +62,7 @@ def sync(python: Python, results: Path) -> Sync:
 
 
 def test_each_run_once_and_whole(sync: Sync, server: FakeWandb, folders: list[RunFolder]) -> None:
-    """From our own files: there are no recordings. Again, and nothing is sent."""
+    """From the run folders alone, without recordings. A second call sends nothing."""
     finished, failed, _ = folders
     ended = sync()
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -77,7 +77,7 @@ def test_each_run_once_and_whole(sync: Sync, server: FakeWandb, folders: list[Ru
     sent, upserts = server.streamed, [len(run.upserts) for run in server.runs.values()]
     ended = sync()
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.count(": is there already\n") == 2
+    assert ended.stdout.count(": already uploaded\n") == 2
     assert (server.streamed, [len(run.upserts) for run in server.runs.values()]) == (sent, upserts)
     assert {path.name for path in finished.path.iterdir()} == {path.name for path in folders[2].path.iterdir()}
 
@@ -85,7 +85,7 @@ def test_each_run_once_and_whole(sync: Sync, server: FakeWandb, folders: list[Ru
 def test_an_upload_that_was_killed_is_made_whole(
     sync: Sync, server: FakeWandb, folders: list[RunFolder], results: Path
 ) -> None:
-    """Of the points that the server has already, none is there twice."""
+    """Points that the server already has are not there twice."""
     finished = folders[0]
     server.disturbed = lambda path: hangs(path) if path.endswith("file_stream") else None
     command = [sys.executable, "-m", "resnet_ablations.wandb_sync", "--results", str(results), finished.key]
@@ -127,7 +127,7 @@ def test_a_run_by_its_name_whatever_it_was_trained_with_but_none_that_is_under_w
     with RunLock(failed.path):
         ended = sync("*-s[12]")
     assert ended.returncode == 0
-    assert f"[1/2] {failed.key}: running, left for later\n[2/2] {other.key}: finished, uploaded" in ended.stdout
+    assert f"[1/2] {failed.key}: running, not uploaded yet\n[2/2] {other.key}: finished, uploaded" in ended.stdout
     assert set(server.runs) == {other.key}
     assert server.runs[other.key].points == points(other)
 
@@ -163,12 +163,12 @@ wandb_sync.main()
 def test_what_the_server_does_not_take_counts_for_nothing(
     python: Python, server: FakeWandb, results: Path, folders: list[RunFolder]
 ) -> None:
-    """wandb itself says that all went well."""
+    """wandb itself reports success."""
     server.disturbed = lambda path: 403 if path.endswith("file_stream") else None
     ended = python("-c", IMPATIENT, cwd=results.parent)
     assert ended.returncode == 2
     assert ended.stdout.count("not sent\n") == 2
-    told = "sent, but the server lacks part of it; the same command sends it again"
+    told = "sent, but the server lacks a part; run the same command again"
     assert ended.stderr == "".join(f"error: {folder.key}: {told}\n" for folder in folders[:2])
     server.disturbed = lambda path: None
     assert python("-c", IMPATIENT, cwd=results.parent).returncode == 0

@@ -1,4 +1,4 @@
-"""Tiny runs that end in one way or another, and what their curves hold."""
+"""Tiny runs with different ends, and the points of their curves."""
 
 import os
 import signal
@@ -21,13 +21,13 @@ STEPS = ("schedule.log_every=1", "schedule.evaluate_every=2", "trainer.checkpoin
 
 
 def points(folder: RunFolder) -> list[dict[str, float]]:
-    """The curve, as a logger has it: what was not measured is not there."""
+    """Return the curve as a logger has it: without values that were not measured."""
     with closing(CurveReader(folder.curve)) as curve:
         return [{name: value for name, value in vars(row).items() if value is not None} for row in curve.rows()]
 
 
 def happening_at(monkeypatch: pytest.MonkeyPatch, iteration: int, happen: Any) -> None:
-    """Let something happen when that iteration of any run begins."""
+    """Call a function at the start of that iteration of every run."""
     step = TrainingModule.training_step
 
     def with_it(self: TrainingModule, number: int) -> None:
@@ -39,7 +39,7 @@ def happening_at(monkeypatch: pytest.MonkeyPatch, iteration: int, happen: Any) -
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
-    """Train it until a SIGTERM comes in that iteration."""
+    """Train a run, and stop it with SIGTERM in that iteration."""
     with monkeypatch.context() as patched:
         happening_at(patched, iteration, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Interrupted):
@@ -47,7 +47,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int)
 
 
 def crashed(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
-    """Train it until that iteration goes wrong."""
+    """Train a run that raises an error in that iteration."""
 
     def wrong() -> None:
         raise RuntimeError("out of memory")
@@ -59,7 +59,7 @@ def crashed(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> 
 
 
 def forked(*runs: RunConfig) -> list[ForkProcess]:
-    """Train them at the same time, each in a process of its own."""
+    """Train the runs at the same time, each in its own process."""
     processes = [get_context("fork").Process(target=train_run, args=(run,)) for run in runs]
     for process in processes:
         process.start()
@@ -67,7 +67,7 @@ def forked(*runs: RunConfig) -> list[ForkProcess]:
 
 
 def processes_of(folder: Path) -> list[int]:
-    """Those of this machine that were started with a folder's path."""
+    """Return the processes of this machine whose command line contains a folder's path."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

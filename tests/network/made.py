@@ -1,4 +1,4 @@
-"""Networks for the tests: put together from conf/, made small, and without the numbers that hide mistakes."""
+"""Networks for tests: composed from conf/, made small, with random values where 0 and 1 could hide a mistake."""
 
 from dataclasses import replace
 from functools import cache
@@ -11,7 +11,7 @@ from resnet_ablations.overrides import CONF, compose
 
 
 def names(group: str) -> list[str]:
-    """The options of a group: every file that a user can choose."""
+    """Return the options of a group: every file that a user can choose."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml") if not path.name.startswith("_"))
 
 
@@ -24,7 +24,7 @@ def composed(*overrides: str) -> RunConfig:
 
 
 def combined(network: str, activation: str = "original", shortcut: str = "identity") -> RunConfig:
-    """The three files together; composing each of them once is much faster than each combination."""
+    """Return a configuration with these three options; composing each option once is faster than each combination."""
     parts = {
         "activation": composed(f"activation={activation}").activation,
         "shortcut": composed(f"shortcut={shortcut}").shortcut,
@@ -33,7 +33,7 @@ def combined(network: str, activation: str = "original", shortcut: str = "identi
 
 
 def small(config: RunConfig, units: int = 1, width: int = 4) -> RunConfig:
-    """As many units in each stage, with `width` channels in the first and twice as many in each further one."""
+    """Return the configuration with `units` units per stage and `width` channels, doubled in each further stage."""
     network = config.network
     widths = [width * 2**stage for stage in range(len(network.widths))]
     changes = {
@@ -46,7 +46,7 @@ def small(config: RunConfig, units: int = 1, width: int = 4) -> RunConfig:
 
 
 def shaken(network: nn.Module, seed: int = 0) -> nn.Module:
-    """The network with random γ, β, biases and running statistics, for 1 and 0 commute with much."""
+    """Return the network with random γ, β, biases and running statistics; 0 and 1 would hide a wrong order."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor in (*network.parameters(), *network.buffers()):

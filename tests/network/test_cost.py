@@ -1,4 +1,4 @@
-"""What networks cost: the papers' numbers of parameters and multiply-adds, and a network counted by hand."""
+"""Costs of networks: the papers' parameters and multiply-adds, and a network counted by hand."""
 
 import math
 from functools import cache
@@ -71,13 +71,16 @@ def test_parameters_of_v2s_networks(parameters: int, overrides: list[str]) -> No
     ("depth", "printed"), [(20, "0.27"), (32, "0.46"), (44, "0.66"), (56, "0.85"), (110, "1.7"), (1202, "19.4")]
 )
 def test_parameters_of_v1s_networks(depth: int, printed: str) -> None:
-    """Table 6, to the digits printed."""
+    """Table 6, to the printed digits."""
     digits = len(printed.partition(".")[2])
     assert f"{parameter_count(on_cifar(f'network=resnet{depth}')) / 1e6:.{digits}f}" == printed
 
 
 def test_the_printed_10_2_million_of_resnet1001_leave_out_batch_normalisation() -> None:
-    """v2, Table 4: the network has 10.3 million with γ and β, 10.2 without, which fits 164's 1.7 too."""
+    """v2, Table 4: the network has 10.3 million parameters with γ and β, and 10.2 million without.
+
+    The same holds for the 1.7 million of ResNet-164.
+    """
     for name, printed in (("resnet1001", "10.2"), ("resnet164", "1.7")):
         network = on_cifar(f"network={name}", PREACTIVATION)
         affine = sum(parameter_count(module) for module in network.modules() if isinstance(module, nn.BatchNorm2d))
@@ -98,7 +101,7 @@ def test_multiply_adds_of_v1s_table_1(depth: int, printed: float) -> None:
 
 @pytest.mark.parametrize(("depth", "ours", "printed"), [(34, "3.64", 3.6), (50, "3.86", 3.8)])
 def test_multiply_adds_that_v1s_table_1_cuts_to_two_digits(depth: int, ours: str, printed: float) -> None:
-    """More than 1 % apart, for the printed number has two digits: it is ours cut after them, not rounded."""
+    """The printed number is ours, truncated to two digits and not rounded; the difference is more than 1 %."""
     counted = cost(on_meta(combined(f"imagenet_resnet{depth}")), (1, 3, 224, 224)).multiply_adds / 1e9
     assert f"{counted:.2f}" == ours
     assert math.floor(10 * counted) / 10 == printed
@@ -106,13 +109,13 @@ def test_multiply_adds_that_v1s_table_1_cuts_to_two_digits(depth: int, ours: str
 
 
 def test_the_stride_in_the_3x3_would_not_fit_v1s_3_8() -> None:
-    """Torchvision's, 4.1 G: so the count tells the two readings of a bottleneck apart."""
+    """torchvision's network has 4.1 G, so the count distinguishes the two positions of a bottleneck's stride."""
     config = composed("network=imagenet_resnet50", "network.bottleneck_stride=conv3x3")
     assert cost(on_meta(config), (1, 3, 224, 224)).multiply_adds / 1e9 == pytest.approx(4.09, abs=0.005)
 
 
 def test_a_network_counted_by_hand() -> None:
-    """One basic unit on 4 channels, with 6 × 5 images: what the original unit multiplies, and what it keeps."""
+    """One basic unit on 4 channels with 6 × 5 images: its multiply-adds and kept activations."""
     network = small(combined("resnet20"), width=4)
     one_stage = network.network.model_copy(update={"units": [1], "widths": [4], "depth": 4})
     counted = cost(on_meta(network.model_copy(update={"network": one_stage}), classes=7), (2, 3, 6, 5))
@@ -136,7 +139,7 @@ def test_a_network_counted_by_hand() -> None:
     ],
 )
 def test_activation_bytes_are_what_a_forward_pass_leaves_allocated(network: str, size: int, shortcut: str) -> None:
-    """By torch's own record of every allocation and release on the CPU, which knows nothing of graphs and hooks."""
+    """torch's profiler records every allocation on the CPU, independently of graphs and hooks."""
     config = small(combined(network, "full_preactivation", shortcut), units=2)
     shape = (4, 3, size, size)
     real, images = network_for(config, channels=3, classes=10), torch.randn(shape)
@@ -151,7 +154,7 @@ def test_activation_bytes_are_what_a_forward_pass_leaves_allocated(network: str,
 
 
 def test_what_belongs_to_the_network_is_no_activation() -> None:
-    """Neither weights nor running statistics, and an input kept twice counts once."""
+    """Weights and running statistics do not count, and an input that is kept twice counts once."""
 
     class Twice(nn.Module):
         def __init__(self) -> None:

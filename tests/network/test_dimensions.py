@@ -1,4 +1,4 @@
-"""Options A and B where a unit changes its input's shape: A's three forms against loops written by hand."""
+"""Options A and B of units that change dimensions; the three forms of option A against hand-written loops."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def by_hand(x: np.ndarray, form: str, width: int, stride: int) -> np.ndarray:
 @pytest.mark.parametrize("width", [8, 9])
 @pytest.mark.parametrize("form", FORMS)
 def test_option_a(form: DimensionChange, width: int, stride: int, size: tuple[int, int]) -> None:
-    """On odd sizes too, where a strided convolution rounds up."""
+    """Also for odd sizes, which a strided convolution rounds up."""
     x = np.random.default_rng(0).normal(size=(2, 4, *size)).astype(np.float32)
     match = UnitShape(4, width, stride, form, normalised=True).match()
     y = match(torch.from_numpy(x))
@@ -37,7 +37,7 @@ def test_option_a(form: DimensionChange, width: int, stride: int, size: tuple[in
 @pytest.mark.parametrize("normalised", [True, False])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_option_b_is_a_strided_linear_map_of_each_pixel(stride: int, normalised: bool) -> None:
-    """v1, eq. 2: W_s x, then batch normalisation or none, as told."""
+    """v1, eq. 2: W_s x, then batch normalisation if `normalised`."""
     torch.manual_seed(0)
     match = UnitShape(4, 8, stride, "projection", normalised).match()
     assert isinstance(match, Projection)

@@ -1,4 +1,4 @@
-"""Every file of conf/network × conf/activation × conf/shortcut: a new file is tested from the day it is there."""
+"""Every combination of conf/network, conf/activation and conf/shortcut; a new file is tested automatically."""
 
 import pytest
 import torch

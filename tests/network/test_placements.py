@@ -51,9 +51,9 @@ def build(network: str, placement: str, shortcut: str = "identity", units: int =
 
 
 def trace(network: nn.Module, images: Tensor) -> tuple[str, list[str], str]:
-    """The operations before, in each of, and after the units, in the order in which they really ran.
+    """Return the operations before, in and after the units, in the order of the forward pass.
 
-    What a shortcut does to x is left out: it is the "+" as a whole.
+    The whole shortcut is one "+".
     """
     sections = [""]
     within = {id(m) for s in network.modules() if isinstance(s, Shortcut) for m in s.modules()}
@@ -78,7 +78,7 @@ def test_every_placement_is_one_of_fig_4() -> None:
 
 @pytest.mark.parametrize(("network", "placement"), CASES)
 def test_fig_4(network: str, placement: str) -> None:
-    """Stem, first, middle and last unit, end: with no activation left out and none doubled."""
+    """Stem, first, middle and last unit, end: no activation is missing or doubled."""
     drawn = BRANCHES[network][placement]
     stem, units, end = trace(build(network, placement), torch.randn(2, 3, 16, 16))
     assert stem == STEM
@@ -108,7 +108,7 @@ def without_in_place(network: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
 @pytest.mark.parametrize(("network", "placement"), CASES)
 def test_activations_in_place_spoil_nothing(network: str, placement: str, shortcut: str) -> None:
-    """Logits and gradients are those of a network that overwrites nothing, to the last bit."""
+    """Logits and gradients are bit for bit those of a network without in-place operations."""
     quick = build(network, placement, shortcut, units=2)
     assert any(module.inplace for module in quick.modules() if isinstance(module, nn.ReLU))
     slow = without_in_place(quick)

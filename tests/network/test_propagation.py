@@ -1,4 +1,4 @@
-"""v2, section 2: what identity shortcuts and identity activations after the addition make of a network."""
+"""v2, section 2: a network with identity shortcuts and identity after the addition."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from resnet_ablations.network.units import ResidualUnit
 
 @dataclass
 class Pass:
-    """One pass: the input x_l of each unit, its residual F(x_l), and what leaves the last unit."""
+    """One pass: the input x_l of each unit, its residual F(x_l), and the output of the last unit."""
 
     inputs: list[Tensor]
     residuals: list[Tensor]
@@ -37,7 +37,7 @@ def run(network: nn.Module) -> Pass:
 
 
 def build(network: str, activation: str, shortcut: str = "identity", **settings: float) -> nn.Module:
-    """Of one stage of five units, so that x keeps its shape from the first to the last."""
+    """Return a network with one stage of five units, in which x keeps its shape."""
     config = small(combined(network, activation, shortcut), units=5)
     one_stage = config.network.model_copy(update={"units": [5], "widths": [4], "stem": config.network.stem})
     changed = {"network": one_stage, "shortcut": config.shortcut.model_copy(update=settings)}
@@ -82,7 +82,7 @@ def test_eq_5_a_gradient_reaches_a_shallow_unit_as_it_is(network: str, start: in
 @pytest.mark.parametrize("scale", [0.5, 0.9, 1.25])
 @pytest.mark.parametrize(("network", "start"), FROM)
 def test_eq_6_to_8_constant_scaling_is_multiplied_up(network: str, start: int, scale: float) -> None:
-    """x_L = (∏ λ) x_l + Σ (∏ λ) F(x_i), over the units after the i-th; and so ∏ λ is what a gradient is left with."""
+    """x_L = (∏ λ) x_l + Σ (∏ λ) F(x_i), the product over the units after i; a gradient has the factor ∏ λ too."""
     built = build(network, "full_preactivation", "constant_scaling", shortcut_scale=scale, residual_scale=0.75)
     seen = run(built)
     shallow, length = seen.inputs[start], len(seen.inputs) - start
@@ -97,7 +97,7 @@ def test_eq_6_to_8_constant_scaling_is_multiplied_up(network: str, start: int, s
 
 @pytest.mark.parametrize("network", ["resnet20", "resnet164"])
 def test_a_silent_residual_leaves_a_preactivation_unit_the_identity(network: str) -> None:
-    """So that only the identity term is left: with the last convolutions at zero, x and gradients pass unchanged."""
+    """With zero weights in the last convolutions, x and gradients pass unchanged."""
     built = build(network, "full_preactivation")
     for unit in built.modules():
         if isinstance(unit, ResidualUnit):

@@ -32,7 +32,7 @@ def images_and_labels(images: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def assert_equal(what: str, first: Tensor | None, second: Tensor | None) -> None:
-    """Equal to nine digits of the largest value."""
+    """Assert equality to nine digits of the largest value."""
     assert first is not None
     assert second is not None
     assert first.shape == second.shape, what
@@ -98,7 +98,7 @@ class Functional:
 def assert_same_as(
     written: Callable[[Functional, Tensor], Tensor], network: nn.Module, training: bool, size: int
 ) -> None:
-    """A network and a function, on the same weights."""
+    """Compare a network and a function with the same weights."""
     functions = Functional(network, training)
     batch, labels = images_and_labels(6, size)
     logits, expected = network.train(training)(batch), written(functions, batch)

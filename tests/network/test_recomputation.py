@@ -1,4 +1,4 @@
-"""`trainer.recompute` saves memory and changes no number, to the last bit."""
+"""`trainer.recompute` saves memory and changes no number, bit for bit."""
 
 import copy
 from contextlib import nullcontext
@@ -20,7 +20,7 @@ def recomputing(config: RunConfig) -> RunConfig:
 
 
 def both(config: RunConfig) -> tuple[nn.Module, nn.Module]:
-    """The network that keeps its activations, and one with the same weights that computes them again."""
+    """Return a network that keeps its activations, and one with the same weights that recomputes them."""
     torch.manual_seed(0)
     keeping = shaken(network_for(config, channels=3, classes=10))
     again = network_for(recomputing(config), channels=3, classes=10)
@@ -84,7 +84,7 @@ def test_running_statistics_are_followed_again_afterwards() -> None:
     ],
 )
 def test_units_run_again_segment_by_segment(units: int, again: list[int]) -> None:
-    """√n of n at a time, so that neither what is kept nor what is computed again is ever much; all, whatever n is."""
+    """Segments have √n of n units, so that both the kept and the recomputed activations are few; for every n."""
     config = recomputing(small(combined("resnet20"), units))
     network = network_for(config, channels=3, classes=10)
     calls: list[int] = []
@@ -100,7 +100,7 @@ def test_units_run_again_segment_by_segment(units: int, again: list[int]) -> Non
 
 
 def test_what_is_kept_is_the_square_root_of_the_depth() -> None:
-    """Of 54 units the inputs of seven segments, where without it is every activation of each."""
+    """Of 54 units, the inputs of seven segments are kept instead of all activations."""
     config = small(combined("resnet20"), units=18, width=4)
     kept = []
     for each in (config, recomputing(config)):

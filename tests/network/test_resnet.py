@@ -1,4 +1,4 @@
-"""The whole network: its depth, its initialisation, its dimension changes, and which units get which shortcut."""
+"""The whole network: depth, initialisation, dimension changes, and the units that get a shortcut variant."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Config = Callable[..., RunConfig]
 
 
 def of_settings(config: RunConfig, **settings: object) -> nn.Module:
-    """The network of a configuration with some of `network`'s settings changed, its biases and the like random."""
+    """Return the network of a configuration with changed `network` settings and random biases, γ and β."""
     changed = config.model_copy(update={"network": config.network.model_copy(update=settings)})
     torch.manual_seed(0)
     return shaken(network_for(changed, channels=3, classes=10))
@@ -59,7 +59,7 @@ def test_no_other_depth(depth: int) -> None:
 
 @pytest.mark.parametrize("network", ["resnet20", "resnet164", "resnet110_1layer", "imagenet_resnet50"])
 def test_depth_counts_the_weight_layers(network: str) -> None:
-    """Convolutions of the branches and the stem, and the classifier; projections are not counted (v1, Table 1)."""
+    """The convolutions of branches and stem, and the classifier; projections do not count (v1, Table 1)."""
     config = small(combined(network), units=2)
     built = network_for(config, channels=3, classes=10)
     projections = [p for module in built.modules() if isinstance(module, Projection) for p in convolutions(module)]
@@ -93,7 +93,7 @@ def test_no_convolution_has_a_bias_but_a_gates(config: Config) -> None:
 
 @pytest.mark.parametrize("init", ["fan_in", "fan_out"])
 def test_he_initialisation(config: Config, init: str) -> None:
-    """N(0, √(2/fan)), to five standard errors; the convolutions that widen tell fan-in from fan-out."""
+    """N(0, √(2/fan)) within five standard errors; convolutions that widen distinguish fan-in from fan-out."""
     torch.manual_seed(0)
     choices = ("network.dimension_change=projection", "shortcut=exclusive_gating", "shortcut.batch_norm=true")
     seen = set()
@@ -145,7 +145,7 @@ def test_the_classifiers_bias_is_0(config: Config) -> None:
 
 @pytest.mark.parametrize("form", ["zero_pad", "zero_pad_both_sides", "average_pool"])
 def test_option_a_has_no_parameters_not_even_where_dimensions_change(form: str) -> None:
-    """Option B's projections in the place of option A are a classic fault."""
+    """Option B's projections instead of option A are a common mistake."""
     network = of_settings(small(combined("resnet20"), units=3), dimension_change=form)
     assert [type(unit.shortcut.match) is OptionA for unit in units(network)] == [i in (3, 6) for i in range(9)]
     assert not [p for unit in units(network) for p in unit.shortcut.parameters()]
@@ -166,7 +166,7 @@ def test_option_a_has_no_parameters_not_even_where_dimensions_change(form: str) 
 def test_option_b_projects_where_dimensions_change_and_nowhere_else(
     network: str, projecting: list[int], activation: str, normalised: bool
 ) -> None:
-    """Batch normalisation follows where F itself ends in one; the released pre-activation code has none."""
+    """Batch normalisation follows only if F ends in one; the released pre-activation code has none."""
     config = small(combined(network, activation), units=2)
     matches = [unit.shortcut.match for unit in units(of_settings(config, dimension_change="projection"))]
     kinds = [nn.Conv2d, nn.BatchNorm2d] if normalised else [nn.Conv2d]
@@ -200,7 +200,7 @@ def test_without_shortcuts_in_units_of_one_shape_alone_the_others_keep_option_a(
 @pytest.mark.parametrize("depth_units", [1, 2, 5])
 @pytest.mark.parametrize("network", ["resnet20", "resnet110_1layer", "resnet164", "imagenet_resnet34"])
 def test_a_plain_net_is_its_layers_one_after_the_other(network: str, depth_units: int) -> None:
-    """v1's plain nets: dimension changes too, and not a parameter more."""
+    """v1's plain nets, also where dimensions change; no additional parameter."""
     config = small(combined(network, shortcut="none"), units=depth_units)
     plain = of_settings(config).double()
     assert not [p for unit in units(plain) for p in unit.shortcut.parameters()]
@@ -213,7 +213,7 @@ def test_a_plain_net_is_its_layers_one_after_the_other(network: str, depth_units
 
 
 def shortcuts_inputs(network: nn.Module, images: Tensor) -> list[str]:
-    """Of each unit: whether its shortcut reads what enters the unit, or that activated."""
+    """Return for each unit whether its shortcut reads the unit's input or the activated input."""
     read: list[str] = []
 
     def note(unit: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -240,7 +240,7 @@ def shortcuts_inputs(network: nn.Module, images: Tensor) -> list[str]:
 def test_which_shortcuts_read_the_activated_x(
     network: str, activation: str, dimension_change: str, shared: str, changing: str
 ) -> None:
-    """Those of other units never do, whose x would no longer be the identity's."""
+    """Shortcuts of other units never read it, because x would not be the identity's any more."""
     settings = {"dimension_change": dimension_change, "shared_preactivation": shared}
     built = of_settings(small(combined(network, activation), units=2), **settings)
     # What enters the first unit is activated already.

@@ -1,4 +1,4 @@
-"""What conf/network and conf/activation allow: a mistake is one line with the key, its value and what is allowed."""
+"""The allowed values of conf/network and conf/activation; a mistake is one line with key, value and what is allowed."""
 
 from dataclasses import fields
 
@@ -138,7 +138,7 @@ def test_which_convolution_of_a_bottleneck_has_the_stride(stride: str, strided: 
 
 
 def test_a_placements_files_carry_every_value_themselves() -> None:
-    """A default in Python would be decided where nobody looks for it."""
+    """A default in Python would be easy to overlook."""
     for name in ACTIVATIONS:
         assert set(yaml.safe_load((CONF / "activation" / f"{name}.yaml").read_text())) == {
             field.name for field in fields(LabelledPlacement)

@@ -1,4 +1,4 @@
-"""Every shortcut of conf/shortcut as a piece of a network, and each class against its formula."""
+"""Every shortcut of conf/shortcut as a part of a network, and each class against its formula."""
 
 from collections.abc import Callable
 from typing import Any
@@ -51,21 +51,21 @@ def inputs(shape: UnitShape, size: int = 8) -> tuple[Tensor, Tensor]:
 
 
 def option_a(x: Tensor, shape: UnitShape) -> Tensor:
-    """x where the unit keeps its shape, otherwise every other pixel with zeros behind."""
+    """Return x if the unit keeps its shape, else every second pixel with appended zero channels."""
     if not shape.changes:
         return x
     return torch.cat([x[:, :, ::2, ::2], torch.zeros_like(x[:, :, ::2, ::2])], dim=1)
 
 
 def convolution(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """A 1×1 convolution as the matrix that it is."""
+    """Apply a 1×1 convolution as a matrix."""
     stride = conv.stride[0]
     z = torch.einsum("oi,nihw->nohw", conv.weight[:, :, 0, 0], x[:, :, ::stride, ::stride])
     return z if conv.bias is None else z + conv.bias[:, None, None]
 
 
 def normalised(z: Tensor, norm: nn.Module) -> Tensor:
-    """Batch normalisation by the batch's own statistics."""
+    """Apply batch normalisation with the batch's statistics."""
     assert isinstance(norm, nn.BatchNorm2d)
     mean = z.mean((0, 2, 3), keepdim=True)
     variance = ((z - mean) ** 2).mean((0, 2, 3), keepdim=True)
@@ -109,7 +109,7 @@ def test_every_shortcut_gives_every_parameter_a_gradient(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHORTCUTS)
 def test_every_shortcut_overfits_one_batch(name: str) -> None:
-    """Wrong labels have to be learnt by heart, and hold in evaluation: nothing is random in it, not even dropout."""
+    """The network learns random labels, and knows them in evaluation mode, even with dropout."""
     network = build_network(tiny(name))
     images, labels = (each[:16] for each in load_batches(tiny(name)).train(0))
     labels = labels.roll(1)
@@ -131,7 +131,7 @@ def test_identity_adds(shape: UnitShape) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_none_is_the_residual_alone(shape: UnitShape) -> None:
-    """Also where dimensions change: there is nothing that could read x, nor anything to learn."""
+    """Also where dimensions change: no parameter, and no use of x."""
     x, residual = inputs(shape)
     plain = Plain(shape)
     assert torch.equal(plain(x, residual), residual)
@@ -207,7 +207,7 @@ def test_conv1x1(shape: UnitShape, batch_norm: bool) -> None:
 
 @pytest.mark.parametrize(("inverted", "kept", "in_evaluation"), [(False, 1.0, 0.7), (True, 1 / 0.7, 1.0)])
 def test_dropout(inverted: bool, kept: float, in_evaluation: float) -> None:
-    """Not inverted: kept values stay as they are and evaluation scales; inverted: the other way round."""
+    """Not inverted: evaluation scales, and training keeps values unchanged; inverted: the opposite."""
     x, residual = torch.rand(50, 4, 20, 20) + 1, torch.randn(50, 4, 20, 20)
     shortcut = Dropout(SAME, rate=0.3, inverted=inverted)
     passed = shortcut(x, residual) - residual

@@ -1,4 +1,4 @@
-"""A residual unit against its formula, whatever its branch and placement; nothing overwrites the shortcut's x."""
+"""A residual unit against its formula, for every branch and placement; no layer overwrites the shortcut's x."""
 
 from itertools import zip_longest
 
@@ -57,7 +57,7 @@ def some(images: int = 6, size: int = 8) -> Tensor:
 
 
 def activated(z: Tensor, names: object) -> Tensor:
-    """BN by the batch's statistics with γ = 1 and β = 0, and ReLU, in the order named."""
+    """Apply BN with the batch's statistics, γ = 1 and β = 0, and ReLU, in the given order."""
     assert isinstance(names, list)
     for name in names:
         z = F.batch_norm(z, None, None, training=True) if name == "bn" else z.clamp(min=0)
@@ -82,7 +82,7 @@ def by_hand(unit: ResidualUnit, placement: Placement, branch: Branch, shape: Uni
 def test_a_unit_is_its_placement_spelt_out(
     placement: Placement, branch: Branch, shape: UnitShape, shared: bool
 ) -> None:
-    """Also which x the shortcut reads: the raw one, or the activated where that is shared."""
+    """Also the shortcut's input: the raw x, or the activated x if it is shared."""
     unit = make(placement, branch, shape, shared=shared)
     x = some()
     torch.testing.assert_close(unit(x), by_hand(unit, placement, branch, shape, x), rtol=1e-9, atol=1e-9)
@@ -99,7 +99,7 @@ def test_a_unit_leaves_its_input_as_it_is(placement: Placement) -> None:
 
 @every_placement
 def test_gradients_pass_through_every_placement(placement: Placement) -> None:
-    """Against finite differences: a layer that overwrites what backward needs shows here."""
+    """Against finite differences, which reveal a layer that overwrites a value needed in the backward pass."""
     unit = make(placement, BRANCHES["basic"], SHAPES["wider"])
     x = some(images=2, size=4).requires_grad_()
     assert torch.autograd.gradcheck(unit, (x,), eps=1e-7, atol=1e-4, fast_mode=True)
@@ -107,7 +107,7 @@ def test_gradients_pass_through_every_placement(placement: Placement) -> None:
 
 @every_branch
 def test_the_convolutions_of_a_branch(branch: Branch) -> None:
-    """No bias; the stage's width but at the end; the unit's stride in one of them only."""
+    """No bias; the stage's width, except in the last one; the unit's stride in exactly one."""
     convolutions = [m for m in branch.build(SHAPES["wider"], PLACEMENTS["original"]) if isinstance(m, nn.Conv2d)]
     width, last = 16 // branch.expansion, len(convolutions) - 1
     assert [c.bias for c in convolutions] == [None] * len(convolutions)

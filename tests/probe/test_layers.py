@@ -1,4 +1,4 @@
-"""What a network does layer by layer: against the modules of small networks whose layers are known."""
+"""The layers of small networks, against their known modules."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Config = Callable[..., RunConfig]
 
 
 def test_the_layers_of_a_unit_in_the_order_of_their_use(config: Config) -> None:
-    """ResNet-8 of 16, 32 and 64 channels: its second unit halves 8×8 and doubles the channels."""
+    """ResNet-8 with 16, 32 and 64 channels: its second unit halves 8×8 and doubles the channels."""
     network = network_for(config("shortcut=conv1x1"), channels=3, classes=10)
     assert [layer for layer in layers(network, torch.zeros(2, 3, 8, 8)) if layer.name.startswith("units.1.")] == [
         Layer("units.1.branch.0", "3×3 convolution, stride 2", "32×4×4", 16 * 32 * 9),

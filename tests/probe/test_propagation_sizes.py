@@ -1,4 +1,4 @@
-"""v2, eq. 4 to 8: the measured sizes against the algebra."""
+"""v2, eq. 4 to 8: the measured norms against the algebra."""
 
 from collections.abc import Callable, Iterator
 
@@ -46,7 +46,7 @@ def units_of(network: nn.Module) -> Iterator[ResidualUnit]:
 
 
 def silenced(network: nn.Module) -> nn.Module:
-    """F = 0: with the last convolution of each pre-activation unit at zero."""
+    """Return the network with F = 0: zero weights in the last convolution of each pre-activation unit."""
     for unit in units_of(network):
         nn.init.zeros_([layer for layer in unit.branch if isinstance(layer, nn.Conv2d)][-1].weight)
     return network
@@ -119,14 +119,14 @@ def test_a_convolution_is_its_matrix(built: Callable[..., nn.Module]) -> None:
 
 
 def test_behind_batch_normalisation_nothing_is_left(built: Callable[..., nn.Module]) -> None:
-    """Which gives the same for any multiple of x, so that its derivative along x is zero."""
+    """Batch normalisation gives the same output for every multiple of x, so its derivative along x is zero."""
     sizes = propagation(built(*PREACTIVATION, "shortcut=conv1x1", "shortcut.batch_norm=true"), images(), LABELS)
     assert sizes[1].carried < 1e-3 * sizes[0].signal
     assert sizes[0].returned > 1e-3 * sizes[-1].gradient
 
 
 def test_a_gate_counts_with_its_derivative(built: Callable[..., nn.Module]) -> None:
-    """∂/∂x (1 − g(x)) x, in both directions: x' is not (1 − g) alone. Against differences, at the first unit."""
+    """The derivative of (1 − g(x)) x, not (1 − g) alone, against differences at the first unit."""
     network = built(*PREACTIVATION, "shortcut=shortcut_only_gating", "shortcut.gate_bias=0")
     x = network.stem(images()).detach()  # type: ignore[operator]
     shortcut, step = next(units_of(network)).shortcut, 1e-3
@@ -137,7 +137,7 @@ def test_a_gate_counts_with_its_derivative(built: Callable[..., nn.Module]) -> N
 
 
 def test_a_relu_after_the_addition_stops_what_it_stops(built: Callable[..., nn.Module]) -> None:
-    """λ = 1, but the ReLU lets through only where x + F(x) is positive."""
+    """λ = 1, but the ReLU passes only the places where x + F(x) is positive."""
     network = built(*ONE_STAGE)
     x = network.stem(images())  # type: ignore[operator]
     unit = next(units_of(network))

@@ -1,4 +1,4 @@
-"""v1, Fig. 7: which layers' responses are measured, and their standard deviation against torch's own."""
+"""v1, Fig. 7: the measured layers, and their standard deviation against torch's."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Config = Callable[..., RunConfig]
 
 
 def build(config: RunConfig) -> nn.Module:
-    """In evaluation, with γ, β and running statistics that tell a layer before BN from one after it."""
+    """Return a network in evaluation mode, in which BN changes the values of every layer."""
     torch.manual_seed(0)
     network = network_for(config, channels=1, classes=10).eval()
     with torch.no_grad():
@@ -28,7 +28,7 @@ def build(config: RunConfig) -> nn.Module:
 
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 def test_a_response_is_the_standard_deviation_of_all_its_values(offset: float) -> None:
-    """Batches of different sizes and means: not the mean of their deviations."""
+    """Batches of different sizes and means, because a mean of their deviations would be wrong."""
     torch.manual_seed(0)
     batches = [torch.randn(images, 3, 5, 4) * scale + offset + scale for images, scale in ((7, 1.0), (2, 9.0), (1, 0))]
     response = Response("layer")
@@ -57,7 +57,7 @@ def test_a_layer_that_never_varies_has_none() -> None:
     ],
 )
 def test_the_3x3_layers_are_measured_and_no_others(overrides: list[str], layers: int) -> None:
-    """The 19 of plain-20 and the 55 of ResNet-56 in Fig. 7: the stem's counts, a projection or a gate does not."""
+    """The 19 layers of plain-20 and the 55 of ResNet-56 in Fig. 7: the stem counts, projections and gates do not."""
     network = build(compose(overrides))
     with recorded_responses(network) as responses:
         network(torch.randn(2, 1, 32, 32))

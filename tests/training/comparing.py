@@ -1,4 +1,4 @@
-"""Two runs of the same seed, compared: their losses, and how far their weights are apart."""
+"""The comparison of two runs with the same seed: their losses, and the distance of their weights."""
 
 import io
 import shutil
@@ -25,7 +25,7 @@ BF16_LOSSES, BF16_WEIGHTS = 2e-3, 0.1
 
 @dataclass(frozen=True)
 class Trained:
-    """What two runs of the same key are compared by."""
+    """The data by which two runs of one key are compared."""
 
     losses: list[float]
     """Of training and, at the end, of testing."""
@@ -37,7 +37,7 @@ class Trained:
 
 
 def trained(run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """Train a run and keep its weights, where it has not been trained before."""
+    """Train a run and return its weights; a run that was trained before is not trained again."""
     contents: list[bytes] = []
     checkpointing = run.trainer.model_copy(update={"checkpoint_iterations": run.schedule.iterations - 1})
     with monkeypatch.context() as patched:
@@ -54,7 +54,7 @@ def trained(run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> Trained:
 
 
 def distance_of_weights(one: Trained, other: Trained) -> float:
-    """How far the weights are apart, as a share of how far training has moved them: 0 the same, 1 unrelated."""
+    """Return the distance of the weights in units of the distance that training moved them: 0 equal, 1 unrelated."""
     assert list(one.weights) == list(other.weights) == list(one.before)
 
     def distance(some: dict[str, Tensor], others: dict[str, Tensor]) -> float:

@@ -1,4 +1,4 @@
-"""What ranks do in processes of their own."""
+"""Work of ranks in their own processes."""
 
 import os
 from typing import Any
@@ -11,7 +11,7 @@ from resnet_ablations.training.stopping import StopRequest
 
 
 def falls(how: str, stop: StopRequest) -> None:
-    """The second rank ends in that way; the first waits for it."""
+    """End the second rank in the given way; the first rank waits for it."""
     with process_group(2, gpu=False) as ranks:
         ranks.all_reduce_max(0)
         if not ranks.is_first:
@@ -26,6 +26,6 @@ def falls(how: str, stop: StopRequest) -> None:
 
 
 def train_as(environment: dict[str, str], frozen: dict[str, Any]) -> None:
-    """Train as the rank that an environment tells of."""
+    """Train as the rank that the environment variables describe."""
     os.environ.update(environment)
     train_run(validate(frozen))

@@ -1,4 +1,4 @@
-"""A compiled network trains as the same network does without, goes on from its checkpoints, and has its names."""
+"""A compiled network trains like the same network without compilation, and uses its checkpoints and names."""
 
 import shutil
 import subprocess
@@ -33,7 +33,7 @@ RUN = (*SMALL, "shortcut=dropout", "schedule.log_every=1")
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_code(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep what is compiled for this file's tests, and compile in this process: each further one would import torch."""
+    """Keep compiled code for this file's tests. Compile in this process, because another one would import torch."""
     with pytest.MonkeyPatch.context() as patched, torch._inductor.config.patch(compile_threads=1):
         patched.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
         yield
@@ -46,7 +46,7 @@ def float32(config: Config, monkeypatch: pytest.MonkeyPatch) -> Trained:
 
 
 def test_it_is_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:
-    """Its dropout masks too; compiled once, whatever batches it is tested on; its layers' responses are measured."""
+    """Also its dropout masks and its layers' responses; it is compiled once, for all sizes of test batches."""
     check_compute(config(*RUN, "trainer.compile=default"), "cpu")  # compiles something itself
     counters.clear()
     compiled = trained(config(*RUN, "trainer.compile=default"), monkeypatch)
@@ -67,7 +67,7 @@ def test_in_bf16_too(config: Config, monkeypatch: pytest.MonkeyPatch, float32: T
 
 
 def kept_bytes(config: Config, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> int:
-    """What the first forward pass of a compiled run keeps for the backward pass."""
+    """Return the bytes that a compiled run's first forward pass keeps for the backward pass."""
     kept: list[int] = []
 
     def spying(network: nn.Module, mode: CompileMode | None) -> Callable[[Tensor], Tensor]:
@@ -90,7 +90,7 @@ def kept_bytes(config: Config, monkeypatch: pytest.MonkeyPatch, *overrides: str)
 
 @pytest.mark.long
 def test_recomputing_too(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:
-    """BN's running statistics are moved once, although the layers before them are computed twice."""
+    """BN's running statistics are updated once, although the layers before them are computed twice."""
     recompute = "trainer.recompute=true"
     assert kept_bytes(config, monkeypatch, recompute) < 0.8 * kept_bytes(config, monkeypatch)
     compiled = trained(config(*RUN, "trainer.compile=default", recompute), monkeypatch)
@@ -103,7 +103,7 @@ def test_recomputing_too(config: Config, monkeypatch: pytest.MonkeyPatch, float3
 
 
 def stopped_in(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
-    """Train until a signal comes in the step that makes `iteration`."""
+    """Train until a signal comes in the step of `iteration`."""
     stopped_at(monkeypatch, run, (iteration - 1) * run.micro_batches)
 
 
@@ -125,7 +125,7 @@ def test_it_goes_on_from_a_checkpoint_without_and_the_other_way_round(
 
 @pytest.mark.long
 def test_resumed_equals_uninterrupted(config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """To the last digit."""
+    """Bit for bit."""
     straight, run = (
         config(*RUN, "trainer.compile=default", f"paths.results={tmp_path}/{place}") for place in ("a", "b")
     )
@@ -139,7 +139,7 @@ def test_resumed_equals_uninterrupted(config: Config, monkeypatch: pytest.Monkey
 def test_without_a_compiler_a_sweep_is_refused(
     python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """In one line, before anything is written.
+    """The error is one line, and nothing is written.
 
     In short: `test_compute.py::test_where_nothing_can_be_compiled_a_run_is_refused`.
     """

@@ -1,4 +1,4 @@
-"""TF32, memory format, gradients of CUDA graphs: what a run computes with changes its numbers by rounding at most."""
+"""TF32, memory format, gradients of CUDA graphs: they change a run's numbers by rounding at most."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,7 +20,7 @@ Config = Callable[..., RunConfig]
 
 @pytest.fixture
 def switches() -> Iterator[None]:
-    """Leaves torch's switches as they were."""
+    """Restore torch's switches after a test."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     yield
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
@@ -63,7 +63,7 @@ def test_tf32_on_a_gpu_without_it_is_refused(config: Config, monkeypatch: pytest
     [("tf32", "32-true", True), ("32-true", "32-true", False), ("bf16-mixed", "bf16-mixed", False)],
 )
 def test_what_float32_means(precision: str, lightnings: str, tf32: bool, before: bool) -> None:
-    """Whatever it meant before, and by all that torch and Lightning read it from."""
+    """Whatever the switches were before, and in every place from which torch and Lightning read them."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = before
     assert set_float32_precision(precision) == lightnings
     assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is tf32
@@ -106,7 +106,7 @@ def test_a_mode_that_there_is_not(config: Config) -> None:
 @pytest.mark.parametrize("colours", [1, 3])
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_all_that_a_network_computes_is_in_one_order(config: Config, channels_last: bool, colours: int) -> None:
-    """Images of one colour are in both orders at once, which must not be left to torch to guess."""
+    """Images with one channel are in both memory formats at once; torch must not have to guess."""
     network = in_memory_format(network_for(config("network.depth=14"), channels=colours, classes=10), channels_last)
     seen: list[Tensor] = []
     for part in network.modules():
@@ -120,7 +120,7 @@ def test_all_that_a_network_computes_is_in_one_order(config: Config, channels_la
 
 
 def test_channels_first_is_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its dropout masks too."""
+    """Also its dropout masks."""
     settings = (*SMALL, "shortcut=dropout")
     last, first = (
         trained(config(*settings, f"trainer.channels_last={value}"), monkeypatch) for value in ("true", "false")
@@ -155,7 +155,7 @@ def test_gradients_that_cuda_graphs_could_overwrite_stay_where_they_are() -> Non
 
 
 def test_zeroed_gradients_change_no_number(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a run does with CUDA graphs, but for the graphs."""
+    """The same steps as with CUDA graphs, but without the graphs."""
     settings = ("shortcut=dropout", "bn_batch=16")
     expected = train_run(config(*settings))
     expected_curve = config(*settings).folder.curve.read_bytes()

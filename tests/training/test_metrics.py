@@ -1,4 +1,4 @@
-"""What else a finished network is measured by: its layers' responses, top-5 error, several crops of an image."""
+"""Further measurements of a finished network: its layers' responses, top-5 error, several crops per image."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ Protocols = dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]
 
 
 def train(config: RunConfig, protocols: Protocols | None = None, *, top5: bool = False) -> tuple[nn.Module, Result]:
-    """Train a run whose data set is tested in these further ways; hand out its network, in evaluation, as well."""
+    """Train a run whose data set has these further tests; return also its network, in evaluation mode."""
     network, load = training.initialised_network(config), training.load_batches
 
     def loading(config: RunConfig, share: Share) -> object:
@@ -34,13 +34,13 @@ def train(config: RunConfig, protocols: Protocols | None = None, *, top5: bool =
 
 
 def whole_test_set(config: RunConfig) -> tuple[Tensor, Tensor]:
-    """The whole test set in one batch."""
+    """Return the whole test set as one batch."""
     images, labels = zip(*training.load_batches(config).test(), strict=True)
     return torch.cat(images), torch.cat(labels)
 
 
 def test_the_responses_of_the_finished_network(config: Config) -> None:
-    """To the whole test set, by running statistics: the outputs of all BNs, for each follows a 3×3 convolution."""
+    """Responses to the whole test set with running statistics: outputs of all BNs, each after a 3×3 convolution."""
     run = config("schedule.iterations=12", "schedule.milestones=[10]")
     network, result = train(run)
     stored: list[Tensor] = []
@@ -78,7 +78,7 @@ def test_top5(config: Config) -> None:
 
 
 def test_crops_are_averaged_after_the_softmax(config: Config) -> None:
-    """Over batches of different sizes each image counts once; one crop of the image itself is the ordinary test."""
+    """Each image counts once in batches of different sizes; one crop of the whole image is the usual test."""
     run = config("schedule.iterations=12", "schedule.milestones=[10]")
     images, labels = whole_test_set(run)
     several = torch.stack([images, 9 * images.flip(3), images.roll(3, dims=2)], dim=1)

@@ -1,4 +1,4 @@
-"""What an update is, what is logged and what the test error counts: against loops written by hand."""
+"""An update, the logged numbers and the test error, against hand-written loops."""
 
 import csv
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Config = Callable[..., RunConfig]
 
 
 def train(config: RunConfig) -> tuple[nn.Module, Result]:
-    """Train a run and hand out its network as well."""
+    """Train a run, and return also its network."""
     network = training.initialised_network(config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "initialised_network", lambda _: network)
@@ -33,7 +33,7 @@ def curve(config: RunConfig) -> list[dict[str, str]]:
 
 
 def loop(config: RunConfig, rates: list[float]) -> nn.Module:
-    """The recipe as a bare loop: gradients of the micro-batches averaged, decay on everything, Caffe's momentum."""
+    """The recipe as a plain loop: gradients of the micro-batches averaged, decay on everything, Caffe's momentum."""
     network, batches = training.initialised_network(config), training.load_batches(config)
     schedule, micro_batches = config.schedule, config.schedule.batch_size // config.bn_batch
     v = [torch.zeros_like(p) for p in network.parameters()]
@@ -55,7 +55,7 @@ def loop(config: RunConfig, rates: list[float]) -> nn.Module:
 
 @pytest.mark.parametrize("bn_batch", [32, 16, 8])
 def test_training_is_the_recipe_written_as_a_loop(config: Config, bn_batch: int) -> None:
-    """Weights, and the running statistics that follow every micro-batch; with a decay large enough to be seen."""
+    """Weights, and running statistics, which follow every micro-batch; with a decay that is large enough to matter."""
     run = config(f"bn_batch={bn_batch}", "schedule.weight_decay=0.02")
     expected = loop(run, [0.01, 0.01, 0.1, 0.1, 0.01, 0.01])
     network, _ = train(run)
@@ -81,7 +81,7 @@ FROZEN = ("schedule.learning_rate=1e-12", "schedule.warmup_learning_rate=1e-12")
 
 @pytest.mark.parametrize("bn_batch", [32, 16])
 def test_the_logged_training_loss_and_error(config: Config, bn_batch: int) -> None:
-    """The mean over the iterations since the row before, without weight decay: with weights that stand still."""
+    """The mean over the iterations since the row before, without weight decay; with constant weights."""
     run = config(
         *FROZEN,
         "schedule.iterations=7",
@@ -107,7 +107,7 @@ def test_the_logged_training_loss_and_error(config: Config, bn_batch: int) -> No
 
 
 def test_the_test_error_counts_each_image_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """360 images in chunks of 100: a mean of the chunks' means would count the last 60 too much."""
+    """360 images in chunks of 100: a mean of the chunks' means would count the last 60 images too much."""
     in_order = ArrayBatches.test
     run = config("schedule.iterations=12", "schedule.milestones=[10]")
     monkeypatch.setattr(ArrayBatches, "test", lambda self: in_order(self, 100))
@@ -128,7 +128,7 @@ def test_the_test_error_counts_each_image_once(config: Config, monkeypatch: pyte
 
 
 def test_evaluation_changes_nothing(config: Config) -> None:
-    """Not the running statistics, not the mode, not the random numbers of dropout."""
+    """Neither the running statistics, nor the mode, nor dropout's random numbers."""
     often = config("shortcut=dropout", "schedule.evaluate_every=1", "schedule.log_every=1")
     rarely = config("shortcut=dropout", "schedule.evaluate_every=6", "schedule.log_every=1")
     training.train_run(often)
@@ -201,7 +201,7 @@ def test_what_weight_decay_acts_on(config: Config, decayed: str, decay_gate_bias
 
 @pytest.mark.parametrize("decayed", ["all", "conv_weights"])
 def test_only_what_decays_shrinks(config: Config, monkeypatch: pytest.MonkeyPatch, decayed: str) -> None:
-    """Without gradients an update is decay alone."""
+    """Without gradients, an update is weight decay alone."""
     monkeypatch.setattr(F, "cross_entropy", silent(F.cross_entropy))
     run = config(
         "shortcut=exclusive_gating",

@@ -1,4 +1,4 @@
-"""Several ranks train as one device does: against that device, which sees all their micro-batches in order."""
+"""Several ranks train like one device that sees all their micro-batches in order."""
 
 import shutil
 import signal
@@ -29,7 +29,7 @@ from resnet_ablations.overrides import compose
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.training import run as training
-from resnet_ablations.training.fork_server import fork_server, started
+from resnet_ablations.training.fork_server import fork_server, start_process
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import rendezvous, train_in_ranks
 from resnet_ablations.training.ranks import (
@@ -60,7 +60,7 @@ FOUR_MICRO_BATCHES = (
 
 @dataclass
 class Seen:
-    """What a rank saw and what became of its network."""
+    """The batches of a rank, and the resulting network."""
 
     batches: dict[tuple[int, int], str] = field(default_factory=dict)
     """Iteration and micro-batch → digest of its images and labels."""
@@ -72,7 +72,7 @@ class Seen:
 
 
 def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
-    """Train as one of the run's ranks; the first returns what all of them saw."""
+    """Train as one of the run's ranks; the first rank returns the data of all ranks."""
     torch.set_num_threads(1)
     config = validate(frozen)
     with process_group(config.trainer.ranks, gpu=False) as ranks:
@@ -146,7 +146,7 @@ def test_two_and_four_ranks_train_what_one_device_does(config: Config) -> None:
 
 
 def test_the_papers_two_groups_on_two_devices_are_the_same_numbers_to_the_last_bit(config: Config) -> None:
-    """Halves are exact in binary, and a sum of two has one order."""
+    """A half is exact in binary, and a sum of two terms has only one order."""
     two = (*FOUR_MICRO_BATCHES, "bn_batch=16")
     alone = watched_training(config(*two).as_dict(), StopRequest())
     shared = in_ranks(config(*two, "trainer.devices=2"))
@@ -209,7 +209,7 @@ def test_shares_of_the_running_statistics_add_up_to_those_of_one_device(count: i
 
 
 def stopped_early(run: RunConfig) -> None:
-    """Train until a signal that comes while the ranks are being started has been heeded."""
+    """Train until the ranks have handled a signal that comes while they are starting."""
     stop = StopRequest()
     stop.signal = signal.SIGTERM
     with pytest.raises(Interrupted):
@@ -218,7 +218,7 @@ def stopped_early(run: RunConfig) -> None:
 
 @pytest.mark.parametrize("devices", [2, 4])
 def test_resumed_equals_uninterrupted_on_several_devices_too(config: Config, tmp_path: Path, devices: int) -> None:
-    """Weights, running statistics and the sums of a row of the curve that a stop has cut in two."""
+    """Weights, running statistics, and the sums of a curve row that the stop has split."""
     few = ("schedule.iterations=5", "schedule.log_every=2", "schedule.evaluate_every=5", f"trainer.devices={devices}")
     run, straight = (
         config(*FOUR_MICRO_BATCHES, *few, "schedule.milestones=[3]", f"paths.results={tmp_path}/{name}")
@@ -244,7 +244,7 @@ def ten_thousand() -> Images:
 
 
 def evaluated(frozen: dict[str, Any], stop: StopRequest) -> list[tuple[float, float]]:
-    """What each of a run's ranks finds on ten thousand images."""
+    """Return each rank's evaluation of ten thousand images."""
     torch.set_num_threads(1)
     config = validate(frozen)
     with process_group(config.trainer.ranks, gpu=False) as ranks, quiet_lightning():
@@ -289,11 +289,11 @@ def started_as(**environment: str) -> Iterator[None]:
 
 @contextmanager
 def beside_another(run: RunConfig) -> Iterator[ForkServerProcess]:
-    """Be the first of a run's two ranks, and have the other: processes that `torchrun` or SLURM would start."""
+    """Train as the first of two ranks, next to a process for the other one, as torchrun or SLURM would start it."""
     _store, meeting = rendezvous(2)
     meeting["LOCAL_RANK"] = "0"
     process = fork_server().Process(target=train_as, args=({**meeting, "RANK": "1"}, run.as_dict()))
-    assert started(process)
+    assert start_process(process)
     try:
         with started_as(**meeting, RANK="0"):
             yield process
@@ -319,7 +319,7 @@ def test_processes_that_others_started_on_two_machines_train_one_run(config: Con
 def test_the_others_are_told_that_somebody_has_finished_the_run(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the moment when they look and that when the first has the lock."""
+    """Another process finished it after these ranks looked and before the first rank got the lock."""
     few = (*FOUR_MICRO_BATCHES, "schedule.iterations=1", "schedule.milestones=[]", "schedule.warmup_iterations=0")
     there = config(*few)
     result = training.train_run(there)
@@ -355,13 +355,14 @@ def test_a_rank_that_others_started_and_kill_ends_the_run(config: Config) -> Non
             training.train_run(run)
     status = run.folder.status()
     assert status is not None
-    assert (status.outcome, status.reason, status.killed) == ("failed", "another rank ended without a word", True)
+    assert (status.outcome, status.killed) == ("failed", True)
+    assert status.reason == "another rank ended without reporting an error"
 
 
 def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that started them may kill the first before it has heard."""
+    """torchrun or SLURM may kill the first rank before it has received the failure."""
     run = config(*FOUR_MICRO_BATCHES, "trainer.devices=2")
     run.folder.path.mkdir(parents=True)
     for error, told in (
@@ -377,7 +378,7 @@ def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
     run.folder.set_status(status.model_copy(update={"outcome": "running", "reason": ""}))
     told = UserError("image.png: cannot be read")
     told.__cause__ = PeerLost()
-    for error in (told, RankKilled("another rank ended without a word")):
+    for error in (told, RankKilled("another rank ended without reporting an error")):
         monkeypatch.setattr(training, "_train", raising(error))
         with started_as(RANK="1", WORLD_SIZE="2"), pytest.raises(type(error)):
             training.train_run(run)
@@ -449,6 +450,6 @@ def test_more_gpus_than_there_are_are_refused(config: Config, monkeypatch: pytes
     run = config(*FOUR_MICRO_BATCHES, "trainer=gpu", "trainer.devices=4")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UserError, match=r"^trainer.devices=4: there are 2 CUDA GPUs here"):
+    with pytest.raises(UserError, match=r"^trainer.devices=4: this machine has 2 CUDA GPUs"):
         training.train_run(run)
     assert not run.folder.path.exists()

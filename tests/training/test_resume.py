@@ -59,7 +59,7 @@ def test_resumed_equals_uninterrupted(
 
 
 def test_a_signal_just_before_the_first_step_stops_after_it(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lightning listens to SIGTERM then, and would stop after half a step, without a checkpoint."""
+    """Lightning handles SIGTERM at that time, and would stop after half a step, without a checkpoint."""
     begin = pl.Trainer._run_stage
 
     def signalled(trainer: pl.Trainer) -> None:
@@ -105,7 +105,7 @@ def newest(run: RunConfig) -> Path:
 
 
 def renamed(path: Path, content: bytes) -> None:
-    """Other content under a name whose digest is right."""
+    """Write other content under a name with its correct digest."""
     path.unlink()
     start = path.name.rpartition("-")[0]
     path.with_name(f"{start}-{hashlib.sha256(content).hexdigest()[:16]}.pt").write_bytes(content)

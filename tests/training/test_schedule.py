@@ -1,4 +1,4 @@
-"""The learning rate: of the paper's schedule at its boundaries, and as the optimiser really had it."""
+"""The learning rate: the paper's schedule at its boundaries, and the optimiser's real rate."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +46,7 @@ def test_without_warm_up_the_first_update_has_the_full_rate(config: Callable[...
 def test_the_optimiser_used_the_schedules_rate(
     config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, bn_batch: int
 ) -> None:
-    """Read off when a step is over, and from how far a parameter without momentum and decay moved."""
+    """Measured after each step, and by the movement of a parameter without momentum and decay."""
     told: list[float] = []
     moved: list[float] = []
     step = torch.optim.SGD.step

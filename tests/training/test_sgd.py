@@ -1,4 +1,4 @@
-"""Caffe's momentum out of torch's SGD: v ← m·v + lr·(g + wd·w), w ← w − v."""
+"""Caffe's momentum with torch's SGD: v ← m·v + lr·(g + wd·w), w ← w − v."""
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ def test_steps_are_caffes_also_where_the_rate_changes() -> None:
 
 
 def test_that_is_not_what_torch_does_by_itself() -> None:
-    """Else the test above could not fail."""
+    """Otherwise the test above could not fail."""
     plain, caffe = by_torch(RATES, START, ours=False), by_hand(RATES, START)
     torch.testing.assert_close(plain[:2], caffe[:2], rtol=1e-12, atol=1e-12)
     assert (plain[2] - caffe[2]).abs().max() > 1e-3

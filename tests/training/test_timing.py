@@ -1,4 +1,4 @@
-"""Timed steps are the run's own, few, and leave nothing behind; how long they take is not tested."""
+"""Timed steps are the run's own, few, and without side effects; their duration is not tested."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ Forward = tuple[bool, Tensor, Tensor]
 
 @pytest.fixture
 def forwards(monkeypatch: pytest.MonkeyPatch) -> list[Forward]:
-    """Of each forward pass: whether it was one of training, the images, the logits."""
+    """Record for each forward pass: in training or not, the images, the logits."""
     seen: list[Forward] = []
     build = timing.build_network
 
@@ -44,7 +44,7 @@ def every(seconds: float) -> Iterator[float]:
 def test_a_step_is_one_micro_batch_of_the_run(
     config: Config, forwards: list[Forward], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: str, dtype: Any
 ) -> None:
-    """The data are not there, and need not be."""
+    """The data set does not exist, and is not needed."""
     clock(monkeypatch, every(10))
     run = config("data=cifar10", f"data.root={tmp_path}", "bn_batch=8", f"precision={precision}")
     step_seconds(run, 1, 1)

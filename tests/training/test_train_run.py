@@ -1,4 +1,4 @@
-"""One run from its configuration to its folder: what it leaves when it ends, breaks, diverges or is stopped."""
+"""One run from its configuration to its folder: finished, failed, diverged or stopped."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def folder(run: RunConfig) -> RunFolder:
 
 @pytest.fixture
 def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Makes the training do something at its fourth iteration."""
+    """Call a function in the fourth iteration of training."""
     step = TrainingModule.training_step
 
     def arrange(happen: Callable[[], object]) -> None:
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_curve_byte_for_byte(config: Config, tmp_pa
 def test_recomputed_activations_give_the_same_run_byte_for_byte(
     config: Config, tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its curve and its layers' responses, with dropout too; that it did recompute shows in what was called."""
+    """The curve and the layers' responses, also with dropout; the recorded calls show the recomputation."""
     calls: list[int] = []
     monkeypatch.setattr(resnet, "recomputed", lambda units, x: calls.append(len(units)) or recomputed(units, x))
     left = []
@@ -124,7 +124,7 @@ def test_another_seed_gives_other_weights_batches_and_masks(config: Config) -> N
 
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
-    """Trains a run and returns the random number that follows those of each micro-batch, which tells its stream."""
+    """Train a run, and return the next random number after each micro-batch, which identifies the stream."""
     add_gradients = Step.add_gradients
 
     def draws(run: RunConfig, *, disturbed: bool = False) -> list[float]:
@@ -146,7 +146,7 @@ def drawing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
 def test_the_masks_of_dropout_differ_between_micro_batches_and_seeds(
     config: Config, drawing: Callable[..., list[float]], bn_batch: int
 ) -> None:
-    """All of them: torch's CPU generator, for one, looks at the lower half of a seed only."""
+    """All of them: torch's CPU generator, for example, uses only the lower half of a seed."""
     seeds = (0, 1, 2**31)
     draws = [drawing(config("shortcut=dropout", f"bn_batch={bn_batch}", f"seed={seed}")) for seed in seeds]
     everything = [number for of_a_seed in draws for number in of_a_seed]
@@ -186,7 +186,7 @@ def test_a_non_finite_loss_ends_the_run_as_diverged(config: Config) -> None:
 
 
 def test_a_divergence_in_the_last_iterations_is_seen(config: Config) -> None:
-    """The last update may break the weights after its own loss was still finite: the test loss tells."""
+    """The last update may break the weights after its own loss was finite; the test loss shows it."""
     run = config("schedule.iterations=1", "schedule.warmup_learning_rate=1e38")
     result = train_run(run)
     assert (result.outcome, result.train_loss, result.test_error) == ("diverged", None, None)
@@ -268,7 +268,7 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(
 
 
 def test_the_log_tells_of_the_run(config: Config) -> None:
-    """Also where nobody has set up logging, as in the processes of a sweep."""
+    """Also without logging set up, as in the processes of a sweep."""
     run = config()
     train_run(run)
     log = folder(run).log.read_text()

@@ -1,7 +1,7 @@
-"""Files that are downloaded once into `data.root`, each checked against its MD5 before it is used.
+"""Downloads into `data.root`, once, with an MD5 check of each file before its use.
 
-A file is downloaded or unpacked in a staging folder and then renamed into place, so that a file of the data set is
-whole whenever it is there, and one with a wrong checksum was not left by an interrupted download.
+A file is downloaded or unpacked in a staging folder and then renamed into place. So an existing file of the data set
+is always complete, and an interrupted download cannot leave a file with a wrong checksum.
 """
 
 import os
@@ -19,14 +19,14 @@ from filelock import FileLock
 from resnet_ablations.errors import UserError
 
 SECONDS_WITHOUT_DATA: Final = 60
-"""How long a download may stand still before it counts as failed."""
+"""Seconds without data after which a download fails."""
 
 
 def check_root(root: Path, files: Callable[[], Iterable[Path]]) -> None:
-    """Raise `UserError` unless `root` is a place to download to, or all `files` are there already.
+    """Raise `UserError` unless `root` is a folder to download to, or all `files` exist.
 
-    A missing `root` is fine if its parent exists. It is never made at the top of the file system, where a mistyped
-    path would end.
+    A missing `root` is allowed if its parent exists. It is never created at the top of the file system, because a
+    mistyped path would end there.
     """
     try:
         problem = _root_problem(root, files)
@@ -38,7 +38,7 @@ def check_root(root: Path, files: Callable[[], Iterable[Path]]) -> None:
 
 def _root_problem(root: Path, files: Callable[[], Iterable[Path]]) -> str | None:
     parent = root.absolute().parent
-    if not os.path.lexists(root):  # asked first: another process may make it at any time
+    if not os.path.lexists(root):  # tested first, because another process may create the folder at any time
         if not parent.is_dir() or parent == Path(parent.anchor):
             return f"{root} does not exist; create it or point data.root at an existing folder"
         if not os.access(parent, os.W_OK | os.X_OK):
@@ -47,14 +47,14 @@ def _root_problem(root: Path, files: Callable[[], Iterable[Path]]) -> str | None
         return "not a folder; point data.root at an existing folder"
     elif not os.access(root, os.W_OK | os.X_OK) and not all(path.exists() for path in files()):
         return (
-            "the data set is not there and the folder cannot be written; "
+            "the data set is missing and the folder cannot be written; "
             "make it writable or point data.root at another folder"
         )
     return None
 
 
 def missing(files: Mapping[Path, str]) -> list[Path]:
-    """Those of `files` (path to MD5) that are not there; raise `UserError` if one is there with another checksum."""
+    """Return the missing files of `files` (path → MD5); raise `UserError` if an existing file has another checksum."""
     from torchvision.datasets.utils import calculate_md5  # type: ignore[import-untyped]
 
     absent, problems = [], []
@@ -68,7 +68,7 @@ def missing(files: Mapping[Path, str]) -> list[Path]:
         else:
             if found != md5:
                 wrong = f"wrong checksum (MD5 {found}, expected {md5})"
-                problems.append(f"{path}: {wrong}; delete it and run again to get it afresh")
+                problems.append(f"{path}: {wrong}; delete it and run again to download it again")
     if problems:
         raise UserError(*problems[:5])
     return absent
@@ -76,9 +76,9 @@ def missing(files: Mapping[Path, str]) -> list[Path]:
 
 @contextmanager
 def staging(root: Path, name: str) -> Iterator[Path]:
-    """An empty folder in `root` for files that are not whole yet; one process at a time has it, others wait.
+    """Give one process at a time an empty folder in `root` for incomplete files; other processes wait.
 
-    Makes `root` below an existing folder; raises `UserError` where that, or writing inside the context, fails.
+    Create `root` if its parent exists. Raise `UserError` if that fails, or if writing inside the context fails.
     """
     folder = root / f".download-{name}"
     try:
@@ -90,7 +90,7 @@ def staging(root: Path, name: str) -> Iterator[Path]:
                 yield folder
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
-    except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+    except (OSError, NotImplementedError) as error:  # NotImplementedError: a file system without locks
         raise UserError(
             f"data.root={root}: cannot write there ({_reason(error)}); "
             "make room or make it writable, or point data.root at another folder"
@@ -98,9 +98,9 @@ def staging(root: Path, name: str) -> Iterator[Path]:
 
 
 def fetch(path: Path, md5: str, urls: Iterable[str], folder: Path) -> None:
-    """Download `path` by way of the staging `folder` from the first of `urls` that has it, unless it is there.
+    """Download `path` through the staging `folder` from the first of `urls` that works, unless the file exists.
 
-    Raise `UserError` if no URL has it, or if the file there has another checksum.
+    Raise `UserError` if every URL fails, or if the existing file has another checksum.
     """
     from torchvision.datasets.utils import download_url
 
@@ -119,7 +119,7 @@ def fetch(path: Path, md5: str, urls: Iterable[str], folder: Path) -> None:
             socket.setdefaulttimeout(before)
     else:
         raise UserError(
-            f"{path}: not there, and its download failed ({reason}); download {urls[0]} by hand and put it there, "
+            f"{path}: missing, and its download failed ({reason}); download {urls[0]} by hand and put it there, "
             "or use data=image_folder or data=digits"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def fetch(path: Path, md5: str, urls: Iterable[str], folder: Path) -> None:
 
 
 def unpack(archive: Path, root: Path, files: Iterable[Path], folder: Path) -> None:
-    """Copy those of `files`, all below `root`, that are not there out of `archive` by way of the staging `folder`."""
+    """Unpack the missing `files`, which lie below `root`, from `archive` through the staging `folder`."""
     with tarfile.open(archive) as tar:
         for path in files:
             packed = None if path.exists() else tar.extractfile(path.relative_to(root).as_posix())
@@ -139,6 +139,6 @@ def unpack(archive: Path, root: Path, files: Iterable[Path], folder: Path) -> No
 
 
 def _reason(error: Exception) -> str:
-    """The error in a few words on one line."""
+    """Return the error's reason in a few words on one line."""
     reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
     return " ".join(str(reason).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""A small image folder in ImageNet's layout, drawn by this program: it stands in for ImageNet where that is not."""
+"""A small data set in ImageNet's layout, drawn by this program: a substitute where ImageNet is not available."""
 
 import colorsys
 import math
@@ -18,7 +18,7 @@ from resnet_ablations.data.sources import Folder, Source
 from resnet_ablations.errors import UserError
 
 DRAWING: Final = 1
-"""The version of the drawing: with a new one, images drawn before are not used."""
+"""The version of the drawing; a new version does not use images of an older one."""
 
 IMAGES_PER_CLASS: Final = {"train": 64, "val": 10}
 
@@ -28,16 +28,16 @@ CLASSES: Final = tuple(
     f"{hue}_{'striped_' if number >= len(FIGURES) else ''}{FIGURES[number % len(FIGURES)]}"
     for number, hue in enumerate(HUES)
 )
-"""Each hue goes with one figure, plain or striped."""
+"""The class names: each hue has one figure, solid or striped."""
 
 
 @final
 class Generated(Source):
-    """Not photographs but drawings: ten classes, 64 training and 10 test images of each, drawn once below `root`.
+    """Drawn images: ten classes with 64 training and 10 test images each, drawn once into a folder below `root`.
 
-    An image shows five to eight figures of its class, of any size and place, in shades of the class's hue, on a noisy
-    ground of any dull colour. Its sides are 70 to 160 pixels; one in sixteen is grey, one in sixteen CMYK. What is
-    drawn does not depend on the machine; what JPEG makes of it can, in the last bits.
+    An image shows five to eight figures of its class at random sizes and places, in shades of the class's hue, on a
+    noisy background of a random dull colour. Its sides are 70 to 160 pixels; one image in sixteen is grey, one in
+    sixteen is CMYK. The drawing is the same on every machine; its JPEG file may differ in the last bits.
     """
 
     classes = len(CLASSES)
@@ -79,14 +79,14 @@ class Generated(Source):
         self.check()
         if not self.folder.exists():
             with staging(self.root, "generated") as staged:
-                if not self.folder.exists():  # perhaps another process was quicker
+                if not self.folder.exists():  # another process may have drawn the images while this one waited
                     _draw_all(staged / "images")
                     self.folder.parent.mkdir(exist_ok=True)
                     (staged / "images").replace(self.folder)
         if missing := [place for place in _places() if not place.below(self.folder).exists()]:
             raise UserError(
-                f"{self.folder}: {len(missing)} of its images are not there any more, such as "
-                f"{missing[0].below(self.folder)}; delete the folder and run again to have them drawn afresh"
+                f"{self.folder}: {len(missing)} of its images are missing, such as "
+                f"{missing[0].below(self.folder)}; delete the folder and run again to draw all images again"
             )
 
     def load(self) -> ImageFiles:
@@ -95,14 +95,14 @@ class Generated(Source):
 
 
 class Place(NamedTuple):
-    """One image: which it is."""
+    """The position of one image in the data set."""
 
     split: str
     label: int
     number: int
 
     def below(self, folder: Path) -> Path:
-        """Its file."""
+        """Return the path of the image's file below `folder`."""
         name = CLASSES[self.label]
         return folder / self.split / name / f"{name}_{self.number:04d}.JPEG"
 
@@ -128,7 +128,7 @@ def _draw_all(folder: Path) -> None:
 
 
 def draw(label: int, generator: np.random.Generator) -> Image.Image:
-    """An RGB image of the class."""
+    """Return a random RGB image of the class `label`."""
     width, height = (int(side) for side in generator.integers(70, 161, 2))
     image = _ground(width, height, generator)
     for _ in range(generator.integers(5, 9)):
@@ -144,7 +144,7 @@ def draw(label: int, generator: np.random.Generator) -> Image.Image:
 
 
 def _ground(width: int, height: int, generator: np.random.Generator) -> Image.Image:
-    """A dull colour with soft spots."""
+    """Return a background: a dull colour with soft spots."""
     colour = _rgb(generator.uniform(), generator.uniform(0, 0.1), generator.uniform(0.3, 0.8))
     spots = generator.normal(0, 20, (6, 6, 1)) + np.array(colour)
     small = Image.fromarray(spots.clip(0, 255).astype(np.uint8))
@@ -152,7 +152,7 @@ def _ground(width: int, height: int, generator: np.random.Generator) -> Image.Im
 
 
 def _paint(label: int, size: int, generator: np.random.Generator) -> Image.Image:
-    """A square in a shade of the class's hue, with dark stripes for the second half of the classes."""
+    """Return a square in a shade of the class's hue, with dark stripes for the second half of the classes."""
     hue = (label + generator.uniform(-0.25, 0.25)) / len(HUES)
     colour = _rgb(hue, generator.uniform(0.5, 1), generator.uniform(0.5, 1))
     pixels: npt.NDArray[np.float64] = np.full((size, size, 3), colour)
@@ -165,7 +165,7 @@ def _paint(label: int, size: int, generator: np.random.Generator) -> Image.Image
 
 
 def _figure(pen: ImageDraw.ImageDraw, figure: str, size: int) -> None:
-    """White on black, filling the square."""
+    """Draw the figure in white on a black square of `size` pixels."""
     edge, third = size // 8, size // 3
     match figure:
         case "disc":

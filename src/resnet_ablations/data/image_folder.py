@@ -1,4 +1,4 @@
-"""A folder of image files, `root/{train,test}/CLASS/*.{png,jpg,jpeg}`, as a source."""
+"""The data set of a folder of equal-sized images, `root/{train,test}/CLASS/*.{png,jpg,jpeg}`."""
 
 import functools
 import hashlib
@@ -18,16 +18,16 @@ from resnet_ablations.data.sources import Folder, Source
 from resnet_ablations.errors import UserError
 
 DECODING: Final = 1
-"""The version of the decoding: with a new one, caches made before are not used."""
+"""The version of the decoding; a new version does not use caches of an older one."""
 
 
 @final
 class ImageFolder(Source):
     """Equal-sized images in `root/{train,test}/CLASS/*.{png,jpg,jpeg}`; classes are numbered by sorted name.
 
-    They are decoded once into a file in `cache`, named by a digest of what it was made from: the relative paths, sizes
-    and times of change of all files, and `shape`. Files of other digests stay; any of them may be deleted. Grey
-    images become RGB where `shape` says three channels, colour images grey where it says one.
+    The images are decoded once into a cache file in `cache`. Its name is a digest of `shape` and of the relative paths,
+    sizes and modification times of all files. Cache files with other digests stay; every cache file may be deleted.
+    Grey images become RGB if `shape` has three channels; colour images become grey if it has one.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class ImageFolder(Source):
             )
 
     def fingerprint(self) -> str | None:
-        """Digest of the relative paths and sizes of all images, so that a copy elsewhere has the same.
+        """Return a digest of the relative paths and sizes of all images; a copy of the folder has the same digest.
 
-        Taken once in a process for each root.
+        Cached: a process computes the digest of a root once.
         """
         return _fingerprint(self.root.absolute())
 
@@ -69,11 +69,11 @@ class ImageFolder(Source):
             try:
                 self.cache.mkdir(parents=True, exist_ok=True)
                 with FileLock(file.with_suffix(".lock")):
-                    arrays = read_arrays(file)  # perhaps another process was quicker
+                    arrays = read_arrays(file)  # another process may have written the file while this one waited
                     if arrays is None:
                         arrays = self._decode(listing)
                         write_arrays(file, arrays)
-            except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+            except (OSError, NotImplementedError) as error:  # NotImplementedError: a file system without locks
                 reason = getattr(error, "strerror", None) or str(error)
                 raise UserError(
                     f"data.cache={self.cache}: cannot be written ({reason}); "
@@ -88,7 +88,10 @@ class ImageFolder(Source):
         return len(self._listing().test.paths)
 
     def _listing(self) -> Listing:
-        """What there is; raise `UserError` if `classes` or, by the first image, `shape` says otherwise."""
+        """Return the images below the root; raise `UserError` if they do not fit `classes` or `shape`.
+
+        Only the size of the first image is compared with `shape`.
+        """
         listing = list_images(self.root)
         problems = wrong_classes(self.root, listing, self.classes)
         first = self.root / str(listing.train.paths[0])
@@ -133,7 +136,10 @@ def _fingerprint(root: Path) -> str:
 
 
 def _stamps(root: Path, listing: Listing) -> list[tuple[str, int, int]]:
-    """Path below the root, size in bytes and time of change in ns of each image; raise `UserError` if it has none."""
+    """Return each image's path below the root, its size in bytes and its modification time in ns.
+
+    Raise `UserError` with up to five files that cannot be read.
+    """
     stamps: list[tuple[str, int, int]] = []
     problems: list[str] = []
     for path in [*listing.train.paths.tolist(), *listing.test.paths.tolist()]:
@@ -149,7 +155,7 @@ def _stamps(root: Path, listing: Listing) -> list[tuple[str, int, int]]:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether files can be made in the folder, or it and its missing parents can be made."""
+    """Return whether files can be created in the folder, or the folder itself with its missing parents."""
     folder = folder.absolute()
     existing = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     return os.access(existing, os.W_OK | os.X_OK) and existing.is_dir()

@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC 2012), and any other folder in its layout, as a source."""
+"""The data set ImageNet (ILSVRC 2012), and any other folder in ImageNet's layout."""
 
 import hashlib
 from functools import lru_cache
@@ -17,8 +17,8 @@ from resnet_ablations.errors import UserError
 class ImageNet(Source):
     """Images of any size in `root/{train,val}/WNID/*.{JPEG,jpg,png}`; classes are numbered by sorted name.
 
-    They are decoded anew whenever they are trained on: grey and CMYK images become RGB, EXIF data count for nothing.
-    `per_channel` normalises by the mean and standard deviation of ImageNet's training images.
+    Each use of an image in training decodes it again. Grey and CMYK images become RGB; EXIF data are ignored.
+    `per_channel` normalises by the mean and the standard deviation of ImageNet's training images.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ImageNet(Source):
         self._listing()
 
     def fingerprint(self) -> str | None:
-        """Digest of the relative paths of all images."""
+        """Return a digest of the relative paths of all images."""
         listing = self._listing()
         paths = "\0".join([*listing.train.paths.tolist(), *listing.test.paths.tolist()])
         return hashlib.sha256(paths.encode(errors="surrogateescape")).hexdigest()[:16]
@@ -69,7 +69,7 @@ class ImageNet(Source):
         )
 
     def _listing(self) -> Listing:
-        """What there is; raise `UserError` if that are not `classes` classes."""
+        """Return the images below the root; raise `UserError` if the number of classes is not `classes`."""
         listing = _listed(self.root.absolute())
         if problems := wrong_classes(self.root, listing, self.classes):
             raise UserError(*problems)
@@ -78,5 +78,5 @@ class ImageNet(Source):
 
 @lru_cache(maxsize=1)
 def _listed(root: Path) -> Listing:
-    """Listed once in a process, for that takes seconds."""
+    """Return the images below the root. Cached, because listing takes seconds."""
     return list_images(root, "val")

@@ -1,6 +1,6 @@
-"""Which images a folder `root/{train,test}/CLASS/*.{png,jpg,jpeg}` holds, in the order of the arrays.
+"""The images in a folder `root/{train,test}/CLASS/*.{png,jpg,jpeg}`, in the order of the arrays.
 
-The test images of ImageNet's layout lie in `val`.
+In ImageNet's layout the folder of the test images is `val`.
 """
 
 import os
@@ -17,16 +17,16 @@ SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 
 
 class Part(NamedTuple):
-    """Images sorted by class and then by file name (by code point, so alike on every machine)."""
+    """The images of one split, sorted by class and then by file name, by code point, so equal on every machine."""
 
     paths: npt.NDArray[np.str_]
-    """Below the root, with `/`"""
+    """Paths below the root, with `/`."""
     labels: npt.NDArray[np.int64]
-    """Each the index of its class"""
+    """The index of each image's class."""
 
 
 class Listing(NamedTuple):
-    """The images below a root, and the names of their classes, sorted."""
+    """The images below a root, and the sorted names of their classes."""
 
     classes: list[str]
     train: Part
@@ -34,10 +34,11 @@ class Listing(NamedTuple):
 
 
 def list_images(root: Path, test: Literal["test", "val"] = "test") -> Listing:
-    """What is below `root/train` and, for testing, `root/TEST`; looks at names only, ignores hidden and other files.
+    """Return the images below `root/train` and below the folder `test` of the root.
 
-    Raise `UserError`, with up to five problems, unless both parts have the same class folders and images in each.
-    Say on stderr how far it is where it takes long.
+    Only names are read; hidden files and files that are no images are ignored. Print progress on stderr if listing is
+    slow. Raise `UserError`, with up to five problems, unless both splits have the same class folders, and images in
+    each of them.
     """
     splits = ("train", test)
     if not os.path.lexists(root):
@@ -51,7 +52,7 @@ def list_images(root: Path, test: Literal["test", "val"] = "test") -> Listing:
     for split, other in (splits, splits[::-1]):
         problems += [
             f"{root / split / name}: no such folder, while {root / other / name} is there; "
-            f"train and {test} must have the same classes: add the one or remove the other"
+            f"train and {test} must have the same classes: add the first folder or remove the second"
             for name in sorted(set(folders[other]) - set(folders[split]))
         ]
     parts = {split: _part(root, split, folders[split], problems) for split in splits}
@@ -61,7 +62,7 @@ def list_images(root: Path, test: Literal["test", "val"] = "test") -> Listing:
 
 
 def wrong_classes(root: Path, listing: Listing, classes: int) -> list[str]:
-    """The complaint if there are not as many classes as `data.classes` says."""
+    """Return an error message if the number of classes is not `classes`, else an empty list."""
     names = listing.classes
     if len(names) == classes:
         return []
@@ -72,24 +73,24 @@ def wrong_classes(root: Path, listing: Listing, classes: int) -> list[str]:
 
 
 def _class_folders(root: Path, split: str, splits: tuple[str, str], problems: list[str]) -> list[str]:
-    """The names of the class folders of a split, sorted; adds to `problems` where there are none."""
+    """Return the sorted names of a split's class folders; add a problem if there are none."""
     folder = root / split
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
-        problems.append(f"{folder}: no such folder; images go into {root}/{{{','.join(splits)}}}/CLASS/")
+        problems.append(f"{folder}: no such folder; put images into {root}/{{{','.join(splits)}}}/CLASS/")
         return []
     except OSError as error:
         problems.append(f"{error.filename}: cannot be read ({error.strerror}); mend or remove it")
         return []
     if not names:
-        problems.append(f"{folder}: no class folders; images go into {folder}/CLASS/")
+        problems.append(f"{folder}: no class folders; put images into {folder}/CLASS/")
     return names
 
 
 def _part(root: Path, split: str, classes: list[str], problems: list[str]) -> Part:
-    """The images of a split; adds to `problems` where a class has none."""
+    """Return the images of a split; add a problem for each class without images."""
     paths: list[str] = []
     counts = []
     progress = ProgressLines(f"listing {root / split}")
@@ -102,7 +103,7 @@ def _part(root: Path, split: str, classes: list[str], problems: list[str]) -> Pa
 
 
 def _image_names(folder: Path, problems: list[str]) -> list[str]:
-    """The names of the images of one class folder, sorted; adds to `problems` where there are none."""
+    """Return the sorted names of the images in one class folder; add a problem if there are none."""
     try:
         with os.scandir(folder) as entries:
             names = [

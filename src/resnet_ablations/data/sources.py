@@ -1,4 +1,4 @@
-"""Where images come from: the abstract `Source`, and the data sets with a name."""
+"""Data sets: the abstract `Source`, the digits, CIFAR and Fashion-MNIST."""
 
 import gzip
 import hashlib
@@ -15,48 +15,48 @@ from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.errors import UserError
 
 Folder = Annotated[str, MinLen(1)]
-"""A path of a folder; `~` is the home folder, a relative path starts at the current one."""
+"""The path of a folder; `~` is the home folder, a relative path starts at the current folder."""
 
 
 class Source(ABC):
-    """Where images come from. Making one reads nothing; every method raises `UserError` for what a user can mend."""
+    """A data set. The constructor reads nothing; every method raises `UserError` for a problem that a user can fix."""
 
     shape: tuple[int, int, int]
-    """Height, width and channels of every input of a network."""
+    """The height, width and channels of a network's input."""
     classes: int
 
     @abstractmethod
     def check(self) -> None:
-        """Raise `UserError` if the data cannot be had; quick, downloads and decodes nothing, writes nothing."""
+        """Raise `UserError` if the data are not available. Fast: downloads nothing, decodes nothing, writes nothing."""
 
     @abstractmethod
     def fingerprint(self) -> str | None:
-        """What of the data enters a run's key: None where a name and a checksum fix the data set."""
+        """Return the digest of the data in a run's key; None if the data set's name and checksums identify the data."""
 
     @abstractmethod
     def training_images(self) -> int:
-        """How many images there are to train on; quick, for `held_out` is checked by it before anything starts."""
+        """Return the number of training images. Fast: the check of `held_out` calls it before anything starts."""
 
     @abstractmethod
     def test_images(self) -> int:
-        """How many images there are to test on; as quick."""
+        """Return the number of test images. Fast, like `training_images`."""
 
     @abstractmethod
     def prepare(self) -> None:
-        """Download or decode what is not there yet, and verify it; several processes may call this at once."""
+        """Download or decode the missing data, and verify them. Several processes may call this at once."""
 
     @abstractmethod
     def load(self) -> Images | ImageFiles:
-        """All images; after `prepare` quick and without network, otherwise it prepares first."""
+        """Return all images; call `prepare` first if needed. After `prepare`, fast and without network access."""
 
 
 @final
 class Digits(Source):
-    """scikit-learn's 1,797 handwritten digits, 8×8, grey values 0 … 16 as they are; nothing is downloaded.
+    """scikit-learn's 1,797 handwritten digits: 8×8, grey values 0 … 16 unchanged, no download.
 
-    The split is a rule, not a draw: with the images sorted by class (in the data set's order within a class), every
-    fifth, from the first on, is a test image: 360, 35 to 37 of each class; the other 1,437 are for training. Both
-    parts keep the data set's order. Each writer is on both sides.
+    The split is a rule without randomness: sort the images by class (stable); every fifth image, starting with the
+    first, is a test image. This gives 360 test images, 35 to 37 of each class, and 1,437 training images. Both parts
+    keep the data set's order. Each writer has digits in both parts.
     """
 
     shape = (8, 8, 1)
@@ -99,7 +99,7 @@ class Digits(Source):
 
 @final
 class Cifar10(Source):
-    """CIFAR-10: 50,000 training and 10,000 test images, 32×32 RGB, ten classes; downloaded into `root` (170 MB)."""
+    """CIFAR-10: 50,000 training and 10,000 test images, 32×32 RGB, ten classes; a download of 170 MB into `root`."""
 
     shape = (32, 32, 3)
     classes = 10
@@ -128,7 +128,7 @@ class Cifar10(Source):
 
 @final
 class Cifar100(Source):
-    """CIFAR-100: 50,000 training and 10,000 test images, 32×32 RGB, the 100 fine classes; downloaded (170 MB)."""
+    """CIFAR-100: 50,000 training and 10,000 test images, 32×32 RGB, the 100 fine classes; a download of 170 MB."""
 
     shape = (32, 32, 3)
     classes = 100
@@ -157,10 +157,10 @@ class Cifar100(Source):
 
 @final
 class FashionMnist(Source):
-    """Fashion-MNIST: 60,000 training and 10,000 test images, 28×28 grey, ten classes; downloaded (30 MB).
+    """Fashion-MNIST: 60,000 training and 10,000 test images, 28×28 grey, ten classes; a download of 30 MB.
 
-    The files lie where torchvision puts them, `root/FashionMNIST/raw/*.gz`. They are read compressed, since
-    torchvision has checksums for these and none for what it unpacks.
+    The files have torchvision's paths, `root/FashionMNIST/raw/*.gz`. The compressed files are read, because torchvision
+    has checksums only for them, not for the unpacked files.
     """
 
     shape = (28, 28, 1)
@@ -196,20 +196,20 @@ class FashionMnist(Source):
         return Images(train[..., None], train_labels.astype(np.int64), test[..., None], test_labels.astype(np.int64))
 
     def _files(self) -> dict[Path, str]:
-        """The four files with their MD5: training images and labels, test images and labels."""
+        """Return the four files with their MD5: training images and labels, test images and labels."""
         raw = self.root / "FashionMNIST" / "raw"
         return {raw / name: md5 for name, md5 in _torchvision().FashionMNIST.resources}
 
 
 def _torchvision() -> Any:
-    """The data sets of torchvision, imported only where needed: that takes a second."""
+    """Return torchvision's data sets. Imported only where needed, because the import takes a second."""
     from torchvision import datasets  # type: ignore[import-untyped]
 
     return datasets
 
 
 def _cifar_files(root: Path, dataset: Any) -> dict[Path, str]:
-    """The unpacked files with their MD5."""
+    """Return the unpacked files of a CIFAR data set with their MD5."""
     listed = [*dataset.train_list, *dataset.test_list, (dataset.meta["filename"], dataset.meta["md5"])]
     return {root / dataset.base_folder / name: md5 for name, md5 in listed}
 
@@ -238,7 +238,7 @@ def _load_cifar(root: Path, dataset: Any) -> Images:
 
 
 def _read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """The unsigned bytes of a gzipped IDX file: two zero bytes, type, rank, big-endian sizes, data."""
+    """Return the uint8 array in a gzipped IDX file: two zero bytes, type, rank, big-endian sizes, data."""
     data = gzip.decompress(path.read_bytes())
     rank = data[3]
     sizes = np.frombuffer(data, ">i4", rank, offset=4)

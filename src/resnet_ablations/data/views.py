@@ -1,7 +1,7 @@
-"""Which windows of an image become inputs: v1, section 3.4, and v2's Table 5.
+"""Views: the windows of an image that become network inputs; v1, section 3.4, and v2, Table 5.
 
-Sizes are (width, height). A window is given in the image's own pixels and resized to crop × crop at once, which is the
-same as resizing the image and cutting crop × crop out of it.
+Sizes are (width, height). A window has coordinates in the original image's pixels and is resized to crop × crop in one
+step, which equals resizing the whole image and then cropping.
 """
 
 import math
@@ -17,18 +17,18 @@ from resnet_ablations.data.images import CropAugmentation
 Size = tuple[int, int]
 
 ATTEMPTS: Final = 10
-"""How often `scale_aspect_ratio` draws a window that may not fit into the image."""
+"""The number of random windows that `scale_aspect_ratio` tries; a window may not fit into the image."""
 
 
 class View(NamedTuple):
-    """A window of an image (left, upper, right, lower), and whether it is mirrored."""
+    """A window of an image (left, upper, right, lower), mirrored horizontally or not."""
 
     box: tuple[float, float, float, float]
     mirrored: bool = False
 
 
 def cut(image: Image.Image, view: View, crop: int) -> npt.NDArray[np.uint8]:
-    """The view of an RGB image as crop × crop × 3: resized by bicubic interpolation, antialiased."""
+    """Return the view of an RGB image as crop × crop × 3, resized by antialiased bicubic interpolation."""
     window = image.resize((crop, crop), Image.Resampling.BICUBIC, box=view.box)
     if view.mirrored:
         window = window.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -36,12 +36,12 @@ def cut(image: Image.Image, view: View, crop: int) -> npt.NDArray[np.uint8]:
 
 
 def scaled(crop: int, shorter: int) -> int:
-    """For inputs of another size what `shorter` pixels are for inputs of 224."""
+    """Return `shorter`, given in pixels for a crop of 224, in proportion to this crop."""
     return round(shorter * crop / 224)
 
 
 def scale(size: Size, crop: int, generator: np.random.Generator) -> View:
-    """Any window of the image after its shorter side is resized to one of 256 … 480 (for a crop of 224)."""
+    """Return a random crop × crop window of the image, its shorter side resized to 256 … 480 (for a crop of 224)."""
     shorter = int(generator.integers(scaled(crop, 256), scaled(crop, 480), endpoint=True))
     width, height = _resized(size, shorter)
     left = int(generator.integers(0, width - crop, endpoint=True))
@@ -50,9 +50,9 @@ def scale(size: Size, crop: int, generator: np.random.Generator) -> View:
 
 
 def scale_aspect_ratio(size: Size, crop: int, generator: np.random.Generator) -> View:
-    """Any window of 8 to 100 % of the image's area and an aspect ratio of 3/4 to 4/3.
+    """Return a random window with 8 to 100 % of the image's area and an aspect ratio of 3/4 to 4/3.
 
-    After `ATTEMPTS` windows that do not fit, the central one of the image whose shorter side is resized to the crop.
+    If `ATTEMPTS` windows do not fit, return the central window of the image with its shorter side resized to the crop.
     """
     width, height = size
     for _ in range(ATTEMPTS):
@@ -75,13 +75,13 @@ DRAWN: Final[Mapping[CropAugmentation, Callable[[Size, int, np.random.Generator]
 
 
 def central(size: Size, shorter: int, crop: int) -> View:
-    """The central window of the image after its shorter side is resized to `shorter`."""
+    """Return the central window of the image with its shorter side resized to `shorter`."""
     width, height = _resized(size, shorter)
     return View(_box(size, shorter, round((width - crop) / 2), round((height - crop) / 2), crop))
 
 
 def ten(size: Size, shorter: int, crop: int) -> list[View]:
-    """The corners and the centre of the image after its shorter side is resized to `shorter`, then all mirrored."""
+    """Return ten views: corners and centre, and all mirrored; the image's shorter side is resized to `shorter`."""
     width, height = _resized(size, shorter)
     corners = [(0, 0), (width - crop, 0), (0, height - crop), (width - crop, height - crop)]
     views = [View(_box(size, shorter, left, upper, crop)) for left, upper in corners] + [central(size, shorter, crop)]
@@ -94,7 +94,7 @@ def _resized(size: Size, shorter: int) -> Size:
 
 
 def _box(size: Size, shorter: int, left: int, upper: int, crop: int) -> tuple[float, float, float, float]:
-    """A crop × crop window of the resized image, in the pixels of the image."""
+    """Return a crop × crop window of the resized image, in the original image's pixels."""
     (width, height), (resized_width, resized_height) = size, _resized(size, shorter)
     return (
         left * width / resized_width,

@@ -1,1 +1,1 @@
-"""Where else a run is shown while it trains: they read what the run writes, and nothing reads them."""
+"""Loggers: they show a run elsewhere while it trains. They read the run's files; nothing reads theirs."""

@@ -1,4 +1,4 @@
-"""The error curve of one run as a picture, as in the papers' figures."""
+"""The error curve of one run as an image, as in the papers' figures."""
 
 import io
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from resnet_ablations.results.curve import CurveRow
 
 
 def error_curve(title: str, rows: Sequence[CurveRow]) -> bytes:
-    """A PNG: training error dashed, test error solid, in %, against iterations."""
-    # Not pyplot's, which keeps every figure and looks for a screen.
+    """Return a PNG: training error (dashed) and test error (solid), in %, over iterations."""
+    # Not pyplot, because pyplot keeps every figure in memory and needs a display.
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="iterations", ylabel="error (%)")
     axes.set_title(title, fontsize="small")
@@ -19,6 +19,6 @@ def error_curve(title: str, rows: Sequence[CurveRow]) -> bytes:
     axes.plot(*zip(*tested, strict=True) if tested else ([], []), "-", label="test")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
-    return picture.getvalue()
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=150)
+    return png.getvalue()

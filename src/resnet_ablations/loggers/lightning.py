@@ -1,7 +1,7 @@
-"""Lightning's own loggers, each writing into a folder of its own in the run's folder.
+"""Lightning's loggers; each writes into its own folder inside the run's folder.
 
-They write that folder anew when a run goes on, from the curve up to its checkpoint: so no point is lost with what a
-killed process had not written yet, and none is there twice.
+When a run resumes, a logger rewrites its folder from the start of the curve. So no point is missing because a killed
+process had not written it yet, and no point is there twice.
 """
 
 import shutil
@@ -41,7 +41,7 @@ class CsvLogger(Logger):
 
 @final
 class TensorBoardLogger(Logger):
-    """`tensorboard/`, by Lightning's `TensorBoardLogger`: the curve, and of a finished run its settings and errors."""
+    """`tensorboard/`, by Lightning's `TensorBoardLogger`: the curve; finished runs also settings and errors."""
 
     def __init__(self) -> None:
         self._logger: loggers.TensorBoardLogger | None = None

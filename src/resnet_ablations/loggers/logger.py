@@ -1,4 +1,4 @@
-"""What a logger is."""
+"""The interface of a logger."""
 
 from abc import ABC, abstractmethod
 from typing import final
@@ -8,33 +8,33 @@ from resnet_ablations.results.run_folder import RunFolder
 
 
 class Logger(ABC):
-    """Shows a run in some other form. Making one does nothing; `curve.csv` stays the truth.
+    """A second view of a run; `curve.csv` stays the source. The constructor does nothing.
 
-    To add one, write a final class and a file in `conf/logger/`: the keyword-only parameters of its constructor are
-    its settings. It has no part in a run's key. Whatever its methods raise is a warning, and the end of the logger; all
-    but `check` are called in a thread of their own.
+    To add a logger, write a final class and a file in `conf/logger/`: the keyword-only parameters of the constructor
+    are the settings. Loggers are not part of a run's key. If a method raises an error, the run continues with a warning
+    and without the logger. All methods but `check` are called in a separate thread.
     """
 
     @abstractmethod
     def check(self) -> None:
-        """Raise `UserError` if it cannot work here, as without a key; asked once, before anything is trained."""
+        """Raise `UserError` if the logger cannot work here, for example without an API key; called before training."""
 
     @abstractmethod
     def start(self, folder: RunFolder) -> None:
-        """Begin: the folder has its configuration, and the curve of this attempt to train the run."""
+        """Start; the folder already has its configuration and a curve."""
 
     @abstractmethod
     def log(self, row: CurveRow) -> None:
-        """A row of the curve; of a run that goes on, from the first one that there was before."""
+        """Log one row of the curve. For a resumed run the rows start again with the first one."""
 
     @abstractmethod
     def close(self) -> None:
-        """The run has ended; how, its folder tells."""
+        """End; the run has ended, and its folder has the outcome."""
 
 
 @final
 class NoLogger(Logger):
-    """The run's folder is all there is."""
+    """No logger: the run's folder is the only record."""
 
     def check(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""A run's curve, handed to a logger while the run is trained by whatever processes; training knows nothing of it."""
+"""The thread that reads a run's curve and passes its rows to a logger, independently of the training processes."""
 
 import logging
 import threading
@@ -13,48 +13,48 @@ from resnet_ablations.results.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-"""From one look at the curve to the next."""
+"""Seconds between two reads of the curve."""
 
 
 @contextmanager
 def logger_thread(folder: RunFolder, logger: Logger) -> Iterator[None]:
-    """Show the run of this folder, as long as the context lasts; where the logger breaks, warn once and go on."""
+    """Pass the curve of this folder to the logger while the context lasts; if the logger fails, warn once."""
     if isinstance(logger, NoLogger):
         yield
         return
-    over = threading.Event()
-    follower = threading.Thread(target=_follow, args=(folder, logger, over, _file(folder.curve)), daemon=True)
-    follower.start()
+    ended = threading.Event()
+    thread = threading.Thread(target=_follow, args=(folder, logger, ended, _inode(folder.curve)), daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        over.set()
-        follower.join()
+        ended.set()
+        thread.join()
 
 
-def _follow(folder: RunFolder, logger: Logger, over: threading.Event, before: int | None) -> None:
+def _follow(folder: RunFolder, logger: Logger, ended: threading.Event, old_curve: int | None) -> None:
     try:
-        # What lies there of an earlier attempt counts for nothing: this one makes the file anew.
-        while (_file(folder.curve) in (None, before)) and not over.wait(POLL_SECONDS):
+        # This attempt to train the run creates a new curve file; until then the file is an earlier attempt's.
+        while _inode(folder.curve) in (None, old_curve) and not ended.wait(POLL_SECONDS):
             pass
-        if _file(folder.curve) in (None, before):
+        if _inode(folder.curve) in (None, old_curve):
             return
         with closing(CurveReader(folder.curve)) as curve:
             logger.start(folder)
-            is_over = False
-            while not is_over:
-                is_over = over.wait(POLL_SECONDS)
+            has_ended = False
+            while not has_ended:
+                has_ended = ended.wait(POLL_SECONDS)
                 for row in curve.rows():
                     logger.log(row)
         logger.close()
     except Exception as error:
-        log.warning("%s: %s; the run itself goes on as without it", type(logger).__name__, error)
-        with suppress(Exception):  # which may be of the same
+        log.warning("%s: %s; the run continues without this logger", type(logger).__name__, error)
+        with suppress(Exception):  # closing may fail for the same reason
             logger.close()
 
 
-def _file(path: Path) -> int | None:
-    """Which file this is; None where there is none."""
+def _inode(path: Path) -> int | None:
+    """Return the file's inode number; None if there is no file."""
     try:
         return path.stat().st_ino
     except FileNotFoundError:

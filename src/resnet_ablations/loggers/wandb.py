@@ -1,4 +1,4 @@
-"""Weights & Biases, as training sees it: a process that it starts, tells when the run is over, and waits for."""
+"""The logger for Weights & Biases: it starts a mirror process, tells that process when the run ends, and waits."""
 
 import os
 import subprocess
@@ -13,18 +13,19 @@ from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.results.run_folder import RunFolder
 
 START_SECONDS = 60
-"""For wandb to say whether it has a key: no network is asked."""
+"""Time limit for the check of wandb's API key, which needs no network."""
 
 
 class WandbFailed(Exception):
-    """wandb does not have the whole run; the message says why."""
+    """wandb does not have the complete run; the message gives the reason."""
 
 
 @final
 class WandbLogger(Logger):
-    """Mirrors a run at wandb: live, or recorded in its folder with WANDB_MODE=offline; `wandb_sync` sends what lacks.
+    """A mirror of the run at wandb, live or, with WANDB_MODE=offline, recorded in the run's folder.
 
-    `group` and `job_type` are wandb's words for what a run belongs to; the end of a run waits `wait_seconds` at most.
+    `wandb_sync` uploads what the server lacks. `group` and `job_type` are wandb's names for the sweep and the scale.
+    When the run ends, it waits at most `wait_seconds` for wandb.
     """
 
     def __init__(
@@ -50,26 +51,28 @@ class WandbLogger(Logger):
                 timeout=START_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            raise UserError(f"logger=wandb: wandb did not start within {START_SECONDS} s; allowed: none, csv") from None
-        if wrong := (answer.stdout or answer.stderr).strip():
-            raise UserError(f"logger=wandb: {wrong.splitlines()[-1]}")
+            raise UserError(
+                f"logger=wandb: wandb did not start within {START_SECONDS} s; use logger=none or csv"
+            ) from None
+        if problem := (answer.stdout or answer.stderr).strip():
+            raise UserError(f"logger=wandb: {problem.splitlines()[-1]}")
 
     def start(self, folder: RunFolder) -> None:
         self._folder = folder
         place = folder.path.absolute()
         (place / "wandb").mkdir(exist_ok=True)
-        with (place / "wandb" / "mirror.log").open("wb") as said:
+        with (place / "wandb" / "mirror.log").open("wb") as mirror_log:
             self._mirror = subprocess.Popen(
                 [sys.executable, "-m", "resnet_ablations.loggers.wandb_mirror", str(place), str(self.wait_seconds)],
                 stdin=subprocess.PIPE,
-                stdout=said,
+                stdout=mirror_log,
                 stderr=subprocess.STDOUT,
                 env=_environment(),
-                start_new_session=True,  # a terminal's Ctrl-C is meant for training
+                start_new_session=True,  # a Ctrl-C in the terminal is for the training process
             )
 
     def log(self, row: CurveRow) -> None:
-        """Nothing to do: the mirror reads the curve itself; but say so if it has ended."""
+        """Raise `WandbFailed` if the mirror process has ended; the mirror reads the curve itself."""
         assert self._mirror is not None
         if self._mirror.poll() is not None:
             raise WandbFailed(self._why())
@@ -77,14 +80,14 @@ class WandbLogger(Logger):
     def close(self) -> None:
         assert self._mirror is not None
         try:
-            # A word, and not the end of its input alone: a process forked from this one may have that open too.
+            # Send a byte: closing the pipe is not enough, because a process forked from this one may hold it open.
             self._mirror.communicate(b".", self.wait_seconds)
         except subprocess.TimeoutExpired:
             self._mirror.kill()
             self._mirror.wait()
             raise WandbFailed(
-                f"wandb did not take the whole run within logger.wait_seconds={self.wait_seconds:g}; "
-                "make wandb-sync sends it later"
+                f"wandb did not receive the complete run within logger.wait_seconds={self.wait_seconds:g}; "
+                "`make wandb-sync` uploads it later"
             ) from None
         if self._mirror.returncode != 0:
             raise WandbFailed(self._why())
@@ -93,12 +96,14 @@ class WandbLogger(Logger):
         assert self._folder is not None
         assert self._mirror is not None
         if (code := self._mirror.returncode) < 0:
-            return f"the process that shows the run was killed by signal {-code}; make wandb-sync sends it later"
-        said = (self._folder.path / "wandb" / "mirror.log").read_text(encoding="utf-8", errors="replace").split("\n")
-        last = next((line for line in reversed(said) if line.strip()), "it ended without a word")
-        return f"wandb: {last}; make wandb-sync sends the run later"
+            return f"the mirror process was killed by signal {-code}; `make wandb-sync` uploads the run later"
+        lines = (self._folder.path / "wandb" / "mirror.log").read_text(encoding="utf-8", errors="replace").split("\n")
+        last = next(
+            (line for line in reversed(lines) if line.strip()), "the mirror process ended without an error message"
+        )
+        return f"wandb: {last}; `make wandb-sync` uploads the run later"
 
 
 def _environment() -> dict[str, str]:
-    """That of this process, without another wandb's service: each run has its own."""
+    """Return this process's environment without WANDB_SERVICE: each run has its own wandb service."""
     return {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}

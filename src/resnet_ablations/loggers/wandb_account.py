@@ -1,22 +1,22 @@
-"""Can wandb record here: does it know a key, or that it is to record offline? Asked in a process of its own."""
+"""Check that wandb has an API key or is offline. `WandbLogger.check` runs this module in a separate process."""
 
 import os
 
 import wandb
 
-HOW = "wandb login, or set WANDB_API_KEY; WANDB_MODE=offline records without one"
+WAYS = "run `wandb login`, or set WANDB_API_KEY; WANDB_MODE=offline needs no key"
 
 
 def main() -> None:
-    """Print what is wrong, if anything is."""
+    """Print the problem, or an empty line if there is none."""
     try:
         settings = wandb.setup(wandb.Settings(silent=True)).settings
         needs_no_key = settings.mode in ("offline", "dryrun", "disabled")
-        known = needs_no_key or wandb.login(prompt=False, verify=False)
-        wrong = "" if known else f"no API key for {settings.base_url}: {HOW}"
+        has_key = needs_no_key or wandb.login(prompt=False, verify=False)
+        problem = "" if has_key else f"no API key for {settings.base_url}: {WAYS}"
     except (wandb.Error, ValueError) as error:
-        wrong = " ".join(str(error).split())
-    print(wrong, flush=True)
+        problem = " ".join(str(error).split())
+    print(problem, flush=True)
     os._exit(0)
 
 

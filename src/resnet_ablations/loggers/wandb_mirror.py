@@ -1,6 +1,6 @@
-"""The process beside a training run that shows it at wandb: it follows `curve.csv` until it hears that the run is over.
+"""The mirror process of a training run: it reads `curve.csv` and sends the rows to wandb until the run has ended.
 
-A process of its own, so that whatever wandb does, waits for or leaves behind, training does not notice.
+A separate process, so that wandb cannot delay or break training.
 """
 
 import argparse
@@ -17,42 +17,42 @@ from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 
 GRACE_SECONDS = 5.0
-"""For training to end this process itself where wandb takes too long: only then it does so unasked."""
+"""Extra seconds for the training process to kill this one if wandb is too slow; then this process ends itself."""
 
 
 class Ending:
-    """How the run ended, as soon as it has: standard input, which training holds, tells when, the folder how."""
+    """The end of the run. Standard input, a pipe from the training process, tells the time; the folder the outcome."""
 
     def __init__(self, folder: RunFolder, wait_seconds: float) -> None:
         self.state: State | None = None
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._wait_seconds = wait_seconds
         threading.Thread(target=self._listen, args=(folder,), daemon=True).start()
 
     def wait(self, seconds: float) -> State | None:
-        """How it ended; None if it has not after so long."""
-        self._over.wait(seconds)
+        """Return the final state of the run; None if the run has not ended after `seconds`."""
+        self._ended.wait(seconds)
         return self.state
 
     def _listen(self, folder: RunFolder) -> None:
         sys.stdin.buffer.read(1)
         state = state_of(folder)
-        if state.outcome == "running":  # whoever said so is on its way out
-            state = State("failed", reason="its process is gone without a word")
+        if state.outcome == "running":  # the training process has ended or is about to
+            state = State("failed", reason="its process ended without reporting an error")
         self.state = state
-        self._over.set()
-        # Training may be gone, and nobody there to end what hangs.
+        self._ended.set()
+        # If the training process was killed, nothing else ends a wandb call that hangs.
         time.sleep(self._wait_seconds + GRACE_SECONDS)
         os._exit(1)
 
 
 def main() -> None:
-    """Show the run of a folder at wandb; the last line printed says what went wrong."""
+    """Mirror the run of a folder at wandb; the last line printed is the error, if there was one."""
     parser = argparse.ArgumentParser(prog="python -m resnet_ablations.loggers.wandb_mirror", description=__doc__)
-    parser.add_argument("folder", type=Path, help="the run's")
-    parser.add_argument("wait_seconds", type=float, help="for wandb, once the run is over")
+    parser.add_argument("folder", type=Path, help="the run's folder")
+    parser.add_argument("wait_seconds", type=float, help="time limit for wandb after the end of the run")
     arguments = parser.parse_args()
-    # They are meant for the run, and end it in its own way.
+    # Signals are for the training process, which ends the run and then tells this one.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     folder = RunFolder(arguments.folder.parents[1], arguments.folder.name)
@@ -62,12 +62,12 @@ def main() -> None:
     except Exception as error:
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", flush=True)
         code = 1
-    # Not by way of what wandb does at exit, which may wait for its server.
+    # Skip wandb's exit handlers, which may wait for its server.
     os._exit(code)
 
 
 def _mirror(folder: RunFolder, ending: Ending) -> None:
-    # The process that showed the run before, and was left alone when training was killed, may still be at it.
+    # If training was killed and resumed, the mirror process of the first attempt may still be running.
     with file_lock(folder.path / "wandb" / "lock"):
         from resnet_ablations.loggers.wandb_run import WandbRun
 

@@ -1,4 +1,4 @@
-"""One run at wandb, made of nothing but the files of its folder: all that is said to wandb is said here."""
+"""One run at wandb, made from the files in the run's folder. Only this module sends data to wandb."""
 
 import hashlib
 import io
@@ -17,21 +17,21 @@ from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State
 
 PROJECT = "resnet-ablations"
-"""The project, unless wandb's own variables or files name one."""
+"""The default project; wandb's environment variables and settings files can name another one."""
 
 EXIT_CODES = {"finished": 0, "diverged": 0, "interrupted": 255}
-"""As wandb reads them: 255 is its own of a Ctrl-C; of any other outcome 1, which marks the run as failed."""
+"""wandb's exit codes: 255 marks a Ctrl-C; every other outcome gets 1, which marks the run as failed."""
 
 
 class WandbRun:
-    """A run of ours as one of wandb's: the key is the id, and an iteration is a step.
+    """A run at wandb: its id is the run's key, its step is the iteration.
 
-    What wandb has already of a run that goes on, here or in an upload, is not sent again. Raises what wandb raises, and
-    `ValueError` where what it has there are other numbers.
+    Rows that wandb already has, from an earlier attempt or an upload, are not sent again. Raise wandb's errors, and
+    `ValueError` if wandb has a run of this name with other numbers.
     """
 
     def __init__(self, folder: RunFolder, place: Path, **settings: Any) -> None:
-        """`place` is where wandb makes its folder `wandb`; `settings` are further ones of `wandb.Settings`."""
+        """Open the run. wandb creates its folder `wandb` in `place`; `settings` go to `wandb.Settings`."""
         self.folder = folder
         configuration = folder.configuration()
         own = configuration.get("logger") or {}
@@ -54,9 +54,9 @@ class WandbRun:
                 disable_code=True,
                 disable_git=True,
                 x_save_requirements=False,
-                x_disable_meta=True,  # of this process and machine, which need not be those that train
+                x_disable_meta=True,  # it would describe this process and machine, not the training process's
                 x_disable_stats=True,
-                stop_fn=lambda: None,  # whatever is pressed on the web page, the run goes on
+                stop_fn=lambda: None,  # the stop button on the web page must not end the run
                 **settings,
             ),
         )
@@ -65,30 +65,30 @@ class WandbRun:
             self._run.define_metric(column, step_metric="iteration")
         self._curve, self._rows = CurveReader(folder.curve), list[CurveRow]()
         self._next = self._run.starting_step
-        there = self._run.summary
-        self._there = {name: there.get(name) for name in ("iteration", "train_loss", "outcome")}  # type: ignore[no-untyped-call]
+        summary = self._run.summary
+        self._at_wandb = {name: summary.get(name) for name in ("iteration", "train_loss", "outcome")}  # type: ignore[no-untyped-call]
 
     @property
     def url(self) -> str | None:
-        """The run's page; None where it is recorded offline."""
+        """The address of the run's page; None offline."""
         return self._run.url
 
     def show(self) -> None:
-        """Send the rows of the curve that wandb does not have yet."""
+        """Send the new rows of the curve."""
         for row in self._curve.rows():
             self._rows.append(row)
-            if row.iteration == self._there["iteration"]:
+            if row.iteration == self._at_wandb["iteration"]:
                 self._compare(row.train_loss)
             self._send(row.iteration, {name: value for name, value in vars(row).items() if value is not None})
 
     def end(self, state: State) -> None:
-        """Send the rest, and how the run ended; returns when wandb has taken it all."""
+        """Send the remaining rows and the outcome; return when wandb has received everything."""
         self.show()
         self._curve.close()
         rows, result = self._rows, self.folder.result()
         if result is not None and rows:
-            picture = wandb.Image(Image.open(io.BytesIO(error_curve(self.folder.key, rows))))
-            self._send(rows[-1].iteration + 1, {"error_curve": picture})
+            image = wandb.Image(Image.open(io.BytesIO(error_curve(self.folder.key, rows))))
+            self._send(rows[-1].iteration + 1, {"error_curve": image})
         if result is not None:
             numbers = result.model_dump(exclude={"key", "configuration", "seed", "metrics", "provenance"})
             self._run.summary.update(numbers | result.metrics)
@@ -98,14 +98,14 @@ class WandbRun:
         self._run.finish(EXIT_CODES.get(state.outcome, 1))
 
     def _compare(self, train_loss: float) -> None:
-        """Refuse to go on with a run that was trained elsewhere, with other last digits."""
-        there = self._there["train_loss"]
-        ended = self._there["outcome"] in ("finished", "diverged")
-        if ended and isinstance(there, float | int) and not math.isclose(there, train_loss, rel_tol=1e-5):
-            self._run.finish(EXIT_CODES.get(str(self._there["outcome"]), 1))
+        """Raise `ValueError` if wandb has a finished run of this name with another training loss."""
+        other = self._at_wandb["train_loss"]
+        ended = self._at_wandb["outcome"] in ("finished", "diverged")
+        if ended and isinstance(other, float | int) and not math.isclose(other, train_loss, rel_tol=1e-5):
+            self._run.finish(EXIT_CODES.get(str(self._at_wandb["outcome"]), 1))
             raise ValueError(
-                f"wandb has another run of this name (training loss {there:g} where it is {train_loss:g} here); "
-                "delete that one there, or set WANDB_PROJECT"
+                f"wandb has another run of this name (training loss {other:g} there, {train_loss:g} here); "
+                "delete the run at wandb, or set WANDB_PROJECT"
             )
 
     def _send(self, step: int, values: dict[str, Any]) -> None:
@@ -115,14 +115,14 @@ class WandbRun:
 
 
 def digest(folder: RunFolder, state: State) -> str:
-    """Of a run's curve and how it ended: wandb that has this has the run whole, but for what was cut off at the end."""
+    """Return a digest of the run's curve and outcome; with `last_step` it tells whether wandb has the complete run."""
     return hashlib.sha256(folder.curve.read_bytes() + state.outcome.encode()).hexdigest()[:16]
 
 
 def last_step(folder: RunFolder) -> int:
-    """The last step of a run that wandb has whole; after the curve's comes that of the figure, where there is a result.
+    """Return the last step of the complete run at wandb; -1 if the curve has no rows.
 
-    -1 where the curve has no row yet.
+    If the run has a result, the step of the error curve's image follows the steps of the curve.
     """
     with closing(CurveReader(folder.curve)) as curve:
         rows = curve.rows()

@@ -1,4 +1,4 @@
-"""Runs from their folders to wandb's server, each once and whole: the server is asked what it has, before and after."""
+"""Upload of complete runs to wandb's server. The server is queried before and after, so that no run is sent twice."""
 
 import os
 import ssl
@@ -21,18 +21,18 @@ from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 
 ANSWER_SECONDS = 10
-"""For one answer of the server."""
+"""Time limit for one answer of the server."""
 INIT_SECONDS = 30.0
 FINISH_SECONDS = 600.0
-"""For a run to be taken in; a curve of 64,000 iterations is some 100 kB."""
+"""Time limit for the upload of one run; a curve of 64,000 iterations has about 100 kB."""
 CONFIRM_SECONDS = 60.0
-"""For the server to say that it has a run which it has taken."""
+"""Time limit for the server to list an uploaded run."""
 
 
 def upload(folders: Sequence[RunFolder]) -> None:
-    """Send what the server lacks of these runs, whatever WANDB_MODE says.
+    """Upload what the server lacks of these runs, whatever the value of WANDB_MODE.
 
-    Raise `UserError` with those that fail, at the end.
+    At the end, raise `UserError` with the runs that failed.
     """
     os.environ["WANDB_MODE"] = "online"
     os.environ.pop("WANDB_SERVICE", None)
@@ -42,32 +42,32 @@ def upload(folders: Sequence[RunFolder]) -> None:
     for number, folder in enumerate(folders, start=1):
         place = f"[{number}/{len(folders)}] {folder.key}"
         try:
-            with console.status(place), _alone(folder):
-                said = _uploaded(server, folder)
+            with console.status(place), _mirror_lock(folder):
+                outcome = _upload_run(server, folder)
         except UserError as error:
             failed += error.messages
-            said = "not sent"
-        console.print(f"{place}: {said}", markup=False, soft_wrap=True)
+            outcome = "not sent"
+        console.print(f"{place}: {outcome}", markup=False, soft_wrap=True)
     if failed:
         raise UserError(*failed)
 
 
 @contextmanager
-def _alone(folder: RunFolder) -> Iterator[None]:
-    """Raise `UserError` where somebody is sending the run already, such as the mirror of one that has just ended."""
+def _mirror_lock(folder: RunFolder) -> Iterator[None]:
+    """Lock the run's wandb folder; raise `UserError` if another process, such as the mirror, is sending the run."""
     lock = folder.path / "wandb" / "lock"
     with ExitStack() as stack:
         if lock.exists():
             try:
                 stack.enter_context(file_lock(lock, wait=False))
             except BlockingIOError:
-                told = "it is being sent by another process; try again when that has ended"
-                raise UserError(f"{folder.key}: {told}") from None
+                problem = "another process is sending this run; try again when that process has ended"
+                raise UserError(f"{folder.key}: {problem}") from None
         yield
 
 
 class _Server:
-    """wandb's server, where it answers and takes the key; raise `UserError` where not."""
+    """wandb's server. The constructor raises `UserError` if the server does not answer or refuses the API key."""
 
     def __init__(self) -> None:
         try:
@@ -75,8 +75,8 @@ class _Server:
             self._reach()
             self._api = wandb.Api(timeout=ANSWER_SECONDS)
         except wandb.errors.UsageError:
-            how = "wandb login, or set WANDB_API_KEY"
-            raise UserError(f"wandb-sync: no API key for {self.settings.base_url}: {how}") from None
+            ways = "run `wandb login`, or set WANDB_API_KEY"
+            raise UserError(f"wandb-sync: no API key for {self.settings.base_url}: {ways}") from None
         except (wandb.Error, ValueError) as error:
             raise UserError(f"wandb-sync: {_in_one_line(error)}") from None
 
@@ -85,32 +85,32 @@ class _Server:
         try:
             urllib.request.urlopen(url, timeout=ANSWER_SECONDS).close()
         except urllib.error.HTTPError:
-            pass  # it answers
+            pass  # an HTTP error is an answer
         except OSError as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, ssl.SSLError):
-                return  # it answers, and whether its certificate will do is wandb's to say
-            raise UserError(f"wandb-sync: no answer from {url}: {reason}; is there a network?") from None
+                return  # the server answers; wandb decides on its certificate
+            raise UserError(f"wandb-sync: no answer from {url}: {reason}; check the network") from None
 
     def has(self, folder: RunFolder, state: State) -> bool:
-        """Whether it has the run, with this curve and this ending."""
+        """Return whether the server has the complete run, with this curve and this outcome."""
         self._api.flush()  # type: ignore[no-untyped-call]
         try:
             run = self._api.run(f"{self.settings.project or PROJECT}/{folder.key}")
-            shown = run.summary.get("digest")  # type: ignore[no-untyped-call]
-            return bool(shown == digest(folder, state)) and run.lastHistoryStep >= last_step(folder)
-        except (wandb.Error, ValueError):  # none of this name
+            uploaded = run.summary.get("digest")  # type: ignore[no-untyped-call]
+            return bool(uploaded == digest(folder, state)) and run.lastHistoryStep >= last_step(folder)
+        except (wandb.Error, ValueError):  # no run of this name
             return False
 
 
-def _uploaded(server: _Server, folder: RunFolder) -> str:
-    """What became of the run."""
+def _upload_run(server: _Server, folder: RunFolder) -> str:
+    """Upload one run if the server lacks it, and return a phrase for the console."""
     state = state_of(folder)
     if state.outcome not in ("finished", "diverged", "failed", "interrupted") or not folder.curve.exists():
-        return f"{state.outcome}, left for later"
+        return f"{state.outcome}, not uploaded yet"
     try:
         if server.has(folder, state):
-            return "is there already"
+            return "already uploaded"
         with tempfile.TemporaryDirectory() as place:
             run = WandbRun(
                 folder,
@@ -123,7 +123,7 @@ def _uploaded(server: _Server, folder: RunFolder) -> str:
         end = time.monotonic() + CONFIRM_SECONDS
         while not server.has(folder, state):
             if time.monotonic() > end:
-                raise UserError(f"{folder.key}: sent, but the server lacks part of it; the same command sends it again")
+                raise UserError(f"{folder.key}: sent, but the server lacks a part; run the same command again")
             time.sleep(1)
     except (wandb.Error, ValueError, OSError) as error:
         raise UserError(f"{folder.key}: {_in_one_line(error)}") from None

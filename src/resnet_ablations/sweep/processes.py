@@ -18,7 +18,7 @@ from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import worker
 from resnet_ablations.sweep.monitor import SweepMonitor
 from resnet_ablations.sweep.slots import Slots
-from resnet_ablations.training.fork_server import FORK_SERVER_KILLED, NO_FORK_SERVER, fork_server, started
+from resnet_ablations.training.fork_server import FORK_SERVER_KILLED, NO_FORK_SERVER, fork_server, start_process
 from resnet_ablations.training.stopping import StopRequest
 
 
@@ -100,7 +100,7 @@ class _Pool:
         process = self._context.Process(
             target=worker.work, args=(run.as_dict(), self._slots.threads, self._slots.gpus_of(slot), SOURCE)
         )
-        if begun := started(process):
+        if begun := start_process(process):
             self.runs[process] = run, slot
         return begun
 

@@ -10,7 +10,7 @@ from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.results.locks import RunLocked
 from resnet_ablations.results.provenance import SOURCE
-from resnet_ablations.training.fork_server import let_signals_in
+from resnet_ablations.training.fork_server import unblock_signals
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
 LOCKED = 75
@@ -28,7 +28,7 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None, planned: str) -
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The run stops as if a sweep that was killed had passed a signal on.
     when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    let_signals_in()
+    unblock_signals()
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     with exit_on_user_error():

@@ -1,1 +1,1 @@
-"""One run, from its configuration to its results folder."""
+"""The training of one run, from its configuration to its results folder."""

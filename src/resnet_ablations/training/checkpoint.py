@@ -1,4 +1,7 @@
-"""What a run needs to go on where it was: batches, dropout masks and learning rates are functions of the iteration."""
+"""Checkpoints: the state that a run needs to resume.
+
+Batches, dropout masks and learning rates are functions of the iteration, so a checkpoint does not hold them.
+"""
 
 import hashlib
 import io
@@ -17,38 +20,42 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run after `iteration` updates."""
+    """The state of a run after `iteration` updates."""
 
     key: str
     iteration: int
     network: dict[str, Tensor]
-    """Weights and running statistics, or the first rank's terms of these."""
+    """Weights and running statistics; with several ranks, the first rank's terms of the running statistics."""
     momentum: list[Tensor]
-    """One buffer a parameter, in the optimizer's order."""
+    """One momentum buffer per parameter, in the optimizer's order."""
     learning_rate: float
-    """Of the last update: the buffers are in its units."""
+    """The learning rate of the last update, which is also the unit of the momentum buffers."""
     sums: Tensor
-    """Loss and errors since the curve's last row, and over how many iterations: `since_record`."""
+    """The summed loss and the number of errors since the curve's last row."""
     since_record: int
+    """The iterations since the curve's last row."""
     curve: str
     """The text of `curve.csv` so far."""
     seconds: float
-    """Of training so far, evaluation not counted."""
+    """Seconds of training so far, without evaluation."""
     elapsed: float
-    """Of everything so far."""
+    """Seconds since the start of the run, with evaluation."""
     others: list[list[Tensor]] = field(default_factory=list)
-    """Of each further rank, in order: its terms of the running statistics, and its sums; see `RunningStatistics`."""
+    """For each further rank, in order: its terms of the running statistics (`RunningStatistics`), and its sums."""
 
 
 def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint into the run's folder, where the two newest are kept."""
+    """Write a checkpoint into the run's folder, which keeps the two newest ones."""
     buffer = io.BytesIO()
     torch.save(asdict(checkpoint), buffer)
     folder.write_checkpoint(checkpoint.iteration, buffer.getvalue())
 
 
 def load_checkpoint(folder: RunFolder) -> Checkpoint | None:
-    """The newest sound checkpoint of this run; others are set aside with a warning. Nothing in a file is executed."""
+    """Return the newest intact checkpoint of this run; None if there is none.
+
+    Damaged files, and checkpoints of another run, are renamed with a warning. Nothing in a file is executed.
+    """
     for path, content in folder.sound_checkpoints():
         try:
             state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -56,7 +63,7 @@ def load_checkpoint(folder: RunFolder) -> Checkpoint | None:
             if checkpoint.key != folder.key:
                 raise ValueError(f"it belongs to {checkpoint.key}")
         except (UnpicklingError, ValueError, TypeError, RuntimeError, EOFError) as error:
-            log.warning("%s: not used: %s", path.name, " ".join(str(error).split())[:200])
+            log.warning("%s: cannot be used: %s", path.name, " ".join(str(error).split())[:200])
             folder.set_aside(path)
         else:
             return checkpoint
@@ -64,7 +71,7 @@ def load_checkpoint(folder: RunFolder) -> Checkpoint | None:
 
 
 def weights_digest(network: nn.Module) -> str:
-    """SHA-256 of a network's weights and running statistics."""
+    """Return the SHA-256 of a network's weights and running statistics."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""What a run is trained on: its devices, and the threads of the CPU."""
+"""The devices and the CPU threads of a run."""
 
 import multiprocessing
 import socket
@@ -16,13 +16,13 @@ from resnet_ablations.training.ranks import Ranks, rank_from_environment
 
 
 def accelerator_of(config: RunConfig) -> str:
-    """Lightning's name of the device that trains here; raise `UserError` if the one asked for is not there.
+    """Return Lightning's name of the accelerator, "gpu" or "cpu"; raise `UserError` if it is not available.
 
-    `auto` is a CUDA GPU or the CPU: the sums of a run are float64, which Apple's GPUs do not know.
+    `auto` is a CUDA GPU or the CPU, never an Apple GPU: a run sums in float64, which Apple's GPUs do not support.
     """
     gpu = torch.cuda.is_available()
     if config.trainer.accelerator == "gpu" and not gpu:
-        raise UserError("trainer.accelerator=gpu: there is no CUDA GPU here; allowed: auto, cpu")
+        raise UserError("trainer.accelerator=gpu: this machine has no CUDA GPU; allowed: auto, cpu")
     accelerator = config.trainer.accelerator
     if accelerator == "auto":
         accelerator = "gpu" if gpu else "cpu"
@@ -31,17 +31,20 @@ def accelerator_of(config: RunConfig) -> str:
 
 
 def check_devices(config: RunConfig) -> str:
-    """What `accelerator_of` says; raise `UserError` if there are not as many as the run is to be trained on."""
-    wanted, is_started = config.trainer.devices, rank_from_environment(config.trainer.ranks) is not None
+    """Return `accelerator_of(config)`; raise `UserError` if there are too few devices for the run."""
+    devices, is_started = config.trainer.devices, rank_from_environment(config.trainer.ranks) is not None
     accelerator = accelerator_of(config)
     if accelerator == "gpu":
-        there = torch.cuda.device_count()
-        # SLURM may show each process one GPU of its own; `check_own_gpus` finds out.
-        if there < wanted and config.trainer.backend is None and not (is_started and there == 1):
-            raise UserError(f"trainer.devices={wanted}: there are {there} CUDA GPUs here; or trainer.accelerator=cpu")
+        gpus = torch.cuda.device_count()
+        # SLURM may make only one GPU visible to each process; `check_own_gpus` tests that.
+        if gpus < devices and config.trainer.backend is None and not (is_started and gpus == 1):
+            raise UserError(
+                f"trainer.devices={devices}: this machine has {gpus} CUDA GPUs; allowed: up to {gpus}, "
+                "or trainer.accelerator=cpu"
+            )
     if config.trainer.nodes > 1 and not is_started:
         raise UserError(
-            f"trainer.nodes={config.trainer.nodes}: only SLURM (hydra/launcher=slurm) or torchrun starts a run on "
+            f"trainer.nodes={config.trainer.nodes}: only SLURM (hydra/launcher=slurm) or torchrun can start a run on "
             "several machines; allowed here: 1"
         )
     return accelerator
@@ -84,11 +87,11 @@ def check_own_gpus(ranks: Ranks) -> None:
 
 
 def device_name(device: torch.device, count: int) -> str:
-    """What trains, of which there are so many: `2 × NVIDIA A100`."""
+    """Return the name and number of the devices, such as `2 × NVIDIA A100`."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
     return name if count == 1 else f"{count} × {name}"
 
 
 def threads_of(config: RunConfig) -> int:
-    """The CPU threads of each rank: by default they share the machine's cores."""
+    """Return the CPU threads of each rank; by default the ranks share the machine's cores."""
     return config.trainer.threads or max(1, usable_cores() // config.trainer.devices)

@@ -1,4 +1,4 @@
-"""The process that imports torch once, and forks to become each run of a sweep, or each rank of a run."""
+"""The fork server: a process that imports torch once and forks a process for each run of a sweep or rank of a run."""
 
 import atexit
 import multiprocessing
@@ -11,24 +11,33 @@ from multiprocessing.util import get_temp_dir
 from typing import Final
 
 NO_FORK_SERVER: Final = 255
-"""Multiprocessing's exit code of a process whose fork server was killed, so that nobody knows it."""
-FORK_SERVER_KILLED: Final = "its process is gone with the one that starts all"
+"""The exit code that multiprocessing reports if the fork server was killed: the real exit code is lost."""
+FORK_SERVER_KILLED: Final = "the fork server of its process was killed"
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 SOCKETS: Final = "RESNET_ABLATIONS_SOCKETS"
-"""Names, to the fork server, the temporary folder of its socket, which whoever started it leaves behind if killed."""
+"""Environment variable: the temporary folder of the fork server's socket.
+
+The process that started the fork server removes the folder, unless it is killed; then the fork server does.
+"""
 if SOCKETS in os.environ:
     atexit.register(shutil.rmtree, os.environ.pop(SOCKETS), ignore_errors=True)
 
 
 def fork_server() -> ForkServerContext:
-    """Makes processes that have imported already what trains; signals wait in them until `let_signals_in`."""
+    """Return the context that starts processes which have already imported torch and the training code.
+
+    Signals are blocked in such a process until it calls `unblock_signals`.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "resnet_ablations.training.run"])
     return context
 
 
-def started(process: ForkServerProcess) -> bool:
-    """Start a process of `fork_server`; False where that was killed, which starts anew for the next."""
+def start_process(process: ForkServerProcess) -> bool:
+    """Start a process of `fork_server`; return False if the fork server was killed.
+
+    The next call starts a new fork server.
+    """
     _ensure_running()
     try:
         process.start()
@@ -37,16 +46,16 @@ def started(process: ForkServerProcess) -> bool:
     return True
 
 
-def let_signals_in() -> None:
-    """In a process that is ready for them."""
+def unblock_signals() -> None:
+    """Unblock the signals in a process of the fork server, once its handlers are set."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _ensure_running() -> None:
-    """Do not wait for what the server imports: that does the first process, and a signal may come meanwhile."""
-    # By itself it would start with the fork server, and let in again the signals that are held back then.
+    """Start the fork server if needed, without waiting for its imports, so that signals are handled meanwhile."""
+    # The fork server would start the resource tracker, which unblocks signals; so start the tracker before blocking.
     resource_tracker.ensure_running()
-    # For the fork server alone: nobody else is to remove the folder.
+    # Set for the fork server alone: no other process may remove the folder.
     os.environ[SOCKETS] = get_temp_dir()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:

@@ -1,4 +1,4 @@
-"""The ranks of a run as processes of this machine: started, watched and stopped by the one that has the run."""
+"""The ranks of a run as processes of this machine, started, watched and stopped by the run's main process."""
 
 import logging
 import os
@@ -15,8 +15,8 @@ from resnet_ablations.training.fork_server import (
     FORK_SERVER_KILLED,
     NO_FORK_SERVER,
     fork_server,
-    let_signals_in,
-    started,
+    start_process,
+    unblock_signals,
 )
 from resnet_ablations.training.ranks import RankKilled, as_rank_failure
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
@@ -24,37 +24,36 @@ from resnet_ablations.training.stopping import Interrupted, StopRequest, when_pa
 T = TypeVar("T")
 
 END_SECONDS = 20.0
-"""For the end of a process that has said what it came to."""
+"""Seconds for a process to end after it has sent its answer."""
 
 
 def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...], stop: StopRequest) -> T:
-    """What `work(*arguments, stop)` comes to in the first of `count` processes of this machine, which are ranks.
+    """Call `work(*arguments, stop)` in `count` new processes, one per rank, and return the first rank's value.
 
-    Both go to the processes, so they must be picklable. A stop asked for here is passed on as SIGTERM. What the first
-    rank that fails raises is raised again where it is a person's or the disk's fault, and as `RankFailed` otherwise;
-    the others are killed then.
+    `work` and `arguments` must be picklable. A stop request of this process is forwarded as SIGTERM. If a rank fails,
+    the others are killed, and its error is raised here: `UserError` and a full disk unchanged, others as `RankFailed`.
     """
-    _store, meeting = rendezvous(count)  # which is there as long as that
+    _store, variables = rendezvous(count)  # the store lives as long as this reference
     context = fork_server()
     processes: list[ForkServerProcess] = []
     answers: dict[Connection, int] = {}
     console = logging.getLogger().hasHandlers()
-    told = False
+    forwarded = False
     try:
         for rank in range(count):
-            # The fork server may have begun in another environment.
-            environment = {**os.environ, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            # The fork server may have another environment than this process.
+            environment = {**os.environ, **variables, "RANK": str(rank), "LOCAL_RANK": str(rank)}
             receiver, sender = context.Pipe(duplex=False)
             process = context.Process(target=_rank_main, args=(environment, console, sender, work, arguments))
-            begun = started(process)
+            has_started = start_process(process)
             sender.close()
-            if not begun:
+            if not has_started:
                 raise RankKilled(f"rank {rank} of {count}: {FORK_SERVER_KILLED}")
             processes.append(process)
             answers[receiver] = rank
         while answers:
-            if stop.signal is not None and not told:
-                told = True
+            if stop.signal is not None and not forwarded:
+                forwarded = True
                 for process in processes:
                     process.terminate()
             alive = [processes[rank] for rank in answers.values() if processes[rank].exitcode is None]
@@ -81,16 +80,16 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
 
 
 def rendezvous(count: int) -> tuple[Any, dict[str, str]]:
-    """A store in this process, at a port that is free, and the variables that lead `count` ranks to it."""
+    """Return a store in this process, and the environment variables with which `count` ranks connect to it."""
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(count)}
-    return store, meeting | {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "WORLD_SIZE": str(count)}
+    return store, variables | {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
 
 
 def _answer(receiver: Connection, process: ForkServerProcess, name: str) -> Any:
-    """What a rank came to; raise what it failed with."""
+    """Return the value that a rank has sent; raise its error, or `RankKilled` if it has sent nothing."""
     try:
-        if not receiver.poll():  # it has ended, and something that it forked has the other end open
+        if not receiver.poll():  # the rank has ended, and a process that it forked holds the pipe open
             raise EOFError
         answer, failed = receiver.recv()
     except EOFError:
@@ -112,20 +111,20 @@ def _rank_main(
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
-    """Do the work, and send what it came to or what was raised."""
+    """Do the work as a rank, and send its value or its error."""
     os.environ.update(environment)
     for number in (signal.SIGINT, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)  # the supervisor passes on what concerns all
-    # Nobody has the run's lock then, so nothing may be written any more.
+        signal.signal(number, signal.SIG_IGN)  # the main process forwards stop requests as SIGTERM
+    # The main process holds the run's lock: without it, this process must not write any more.
     when_parent_ends(lambda: os._exit(1))
     if console:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    # Signalled with its whole group, it hears of a stop twice.
+    # If the whole process group is signalled, SIGTERM comes twice; the second one must not end the process.
     with StopRequest(signal.SIGTERM, at_once=lambda number: None) as stop:
-        let_signals_in()
+        unblock_signals()
         try:
             sender.send((work(*arguments, stop), False))
-        except Interrupted as stopped:  # all of them, and the first may still have something to write
+        except Interrupted as stopped:  # no failure: all ranks stop, and the first may still be writing
             sender.send((stopped, False))
         except Exception as error:
             sender.send((as_rank_failure(int(environment["RANK"]), int(environment["WORLD_SIZE"]), error), True))

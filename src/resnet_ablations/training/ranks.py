@@ -1,4 +1,4 @@
-"""What the processes do together that train one run, each on a device of its own and each a rank."""
+"""Ranks: the processes that train one run together, each on its own device, and their collective operations."""
 
 import json
 import os
@@ -20,79 +20,87 @@ from resnet_ablations.training.stopping import Interrupted
 T = TypeVar("T")
 
 PEER_REPORT_SECONDS = 2.0
-"""A rank whose peer is gone fails, too: it says so only after the peer has had the time to say why."""
+"""Seconds that a rank waits, after it has lost a peer, for the peer to report the reason."""
 FAILURE: Final = "failure"
-"""Where the ranks meet, why one of them failed: whether a person can mend it, and the reason."""
+"""The key in the ranks' store of the first failure: true if a person can fix it, and the reason."""
 
 
 class RankFailed(Exception):
-    """A rank of the run could not go on; the message's first line says which and why."""
+    """A rank failed; the first line of the message gives the rank and the reason."""
 
 
 class RankKilled(RankFailed):
-    """It ended without a word: it was killed, or memory ran out."""
+    """The rank ended without reporting an error: it was killed, or memory ran out."""
 
 
 class PeerLost(Exception):
-    """Another rank is not there any more to do something together."""
+    """A collective operation failed because another rank has ended."""
 
 
 class Ranks:
-    """What the ranks of a run do together; each must call the same methods in the same order. One rank is alone."""
+    """The collective operations of a run's ranks; every rank must call the same methods in the same order.
+
+    With one rank, they return the rank's own values.
+    """
 
     def __init__(self, share: Share, local_rank: int = 0) -> None:
         self.share = share
         self.local_rank = local_rank
-        """The place of its device on its machine."""
+        """The number of the rank on its machine, which selects its device."""
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes."""
+        """True for rank 0, which writes the run's files."""
         return self.share.rank == 0
 
     @property
     def count(self) -> int:
+        """The number of ranks."""
         return self.share.count
 
     def all_reduce_sum(self, *tensors: Tensor) -> None:
-        """Make each tensor the sum of those of all ranks; in one piece, so that the order of adding never changes."""
-        for kind in {tensor.dtype: None for tensor in tensors} if self.count > 1 else ():
-            alike = [tensor for tensor in tensors if tensor.dtype == kind]
-            whole = torch.cat([tensor.flatten() for tensor in alike])
+        """Replace each tensor by its sum over all ranks.
+
+        Tensors of one type are sent as one piece, so that the order of additions is always the same.
+        """
+        for dtype in {tensor.dtype: None for tensor in tensors} if self.count > 1 else ():
+            same_type = [tensor for tensor in tensors if tensor.dtype == dtype]
+            whole = torch.cat([tensor.flatten() for tensor in same_type])
             with _collective():
                 dist.all_reduce(whole)
-            for tensor, part in zip(alike, torch.split(whole, [tensor.numel() for tensor in alike]), strict=True):
-                tensor.copy_(part.view_as(tensor))
+            sums = torch.split(whole, [tensor.numel() for tensor in same_type])
+            for tensor, total in zip(same_type, sums, strict=True):
+                tensor.copy_(total.view_as(tensor))
 
     def all_reduce_max(self, *numbers: int) -> list[int]:
-        """Of each number, the highest that a rank has."""
-        numbers_of_all = torch.tensor(numbers)  # on the CPU, lest a GPU be waited for
+        """Return the maximum over all ranks of each number."""
+        maxima = torch.tensor(numbers)  # on the CPU, so that no GPU has to finish its work first
         if self.count > 1:
             with _collective():
-                dist.all_reduce(numbers_of_all, dist.ReduceOp.MAX)
-        return numbers_of_all.tolist()
+                dist.all_reduce(maxima, dist.ReduceOp.MAX)
+        return maxima.tolist()
 
     def broadcast(self, make: Callable[[], T]) -> T:
-        """What the first rank makes, for all."""
-        made = [make() if self.is_first else None]
+        """Call `make` in the first rank, and return its value in all ranks."""
+        value = [make() if self.is_first else None]
         if self.count > 1:
             with _collective():
-                dist.broadcast_object_list(made)
-        return made[0]  # type: ignore[return-value]
+                dist.broadcast_object_list(value)
+        return value[0]  # type: ignore[return-value]
 
     def gather(self, own: T) -> list[T]:
-        """What the other ranks have, for the first; nothing for them."""
+        """Return the other ranks' values, in order, in the first rank; return [] in the others."""
         if self.count == 1:
             return []
-        of_all: list[Any] | None = [None] * self.count if self.is_first else None
+        values: list[Any] | None = [None] * self.count if self.is_first else None
         with _collective():
-            dist.gather_object(own, of_all)
-        return [] if of_all is None else of_all[1:]
+            dist.gather_object(own, values)
+        return [] if values is None else values[1:]
 
 
 @contextmanager
 def _collective() -> Iterator[None]:
-    """Around what torch does with the other ranks, which may be gone."""
+    """Turn torch's error in a collective operation, which follows the end of another rank, into `PeerLost`."""
     try:
         yield
     except RuntimeError as error:
@@ -104,15 +112,16 @@ ALONE: Final = Ranks(WHOLE)
 
 
 def rank_from_environment(count: int) -> int | None:
-    """Which of the run's `count` ranks this process is, where SLURM or `torchrun` started one for each; else None.
+    """Return this process's rank if SLURM or `torchrun` started a process for each of `count` ranks; else None.
 
-    Raise `UserError` where they started another number.
+    Raise `UserError` if they started another number of processes.
     """
     if count == 1 or "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return None
     if (started := int(os.environ["WORLD_SIZE"])) != count:
         raise UserError(
-            f"WORLD_SIZE={started}: so many processes were started, but trainer.devices × trainer.nodes = {count}"
+            f"WORLD_SIZE={started}: {started} processes were started, but trainer.devices × trainer.nodes = {count}; "
+            "start as many processes"
         )
     return int(os.environ["RANK"])
 
@@ -132,7 +141,7 @@ def process_group(count: int, *, gpu: bool) -> Iterator[Ranks]:
         store, rank, _ = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=store, rank=rank, world_size=count)
     except RuntimeError as error:
-        raise RankKilled(f"the ranks have not met: {error}") from error
+        raise RankKilled(f"the ranks could not connect: {error}") from error
     try:
         yield Ranks(Share(rank, count), int(os.environ["LOCAL_RANK"]))
     except Interrupted:
@@ -140,26 +149,30 @@ def process_group(count: int, *, gpu: bool) -> Iterator[Ranks]:
         raise
     except PeerLost as lost:
         time.sleep(PEER_REPORT_SECONDS)
-        raise _reason(store) from lost
+        raise _failure_of_peer(store) from lost
     except Exception as error:
-        told = as_rank_failure(rank, count, error)
-        with suppress(RuntimeError):  # the store went with the first rank
-            store.set(FAILURE, json.dumps([isinstance(told, UserError), str(told).splitlines()[0]]))
+        failure = as_rank_failure(rank, count, error)
+        with suppress(RuntimeError):  # the store ends with the first rank
+            store.set(FAILURE, json.dumps([isinstance(failure, UserError), str(failure).splitlines()[0]]))
         raise
     dist.destroy_process_group()
 
 
-def _reason(store: Any) -> Exception:
-    """Why a rank is gone, as it has said before."""
-    with suppress(RuntimeError):  # the store went with the first rank
+def _failure_of_peer(store: Any) -> Exception:
+    """Return the failure that another rank has written to the store; `RankKilled` if there is none."""
+    with suppress(RuntimeError):  # the store ends with the first rank
         if store.check([FAILURE]):
-            mended, reason = json.loads(store.get(FAILURE))
-            return UserError(reason) if mended else RankFailed(reason)
-    return RankKilled("another rank ended without a word")
+            is_user_error, reason = json.loads(store.get(FAILURE))
+            return UserError(reason) if is_user_error else RankFailed(reason)
+    return RankKilled("another rank ended without reporting an error")
 
 
 def as_rank_failure(rank: int, count: int, error: Exception) -> Exception:
-    """What is told of an error that a rank is handling: itself where it speaks for itself, else `RankFailed`."""
+    """Return the error to report for an error that a rank is handling.
+
+    A `UserError`, a `RankFailed` and a full disk are reported unchanged; other errors become a `RankFailed` with the
+    traceback.
+    """
     full = isinstance(error, OSError) and error.errno in DISK_FULL
     if isinstance(error, (UserError, RankFailed)) or full:
         return error

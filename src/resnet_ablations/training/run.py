@@ -1,4 +1,4 @@
-"""One run: train a configuration and leave its result in its folder."""
+"""The training of one run, from its configuration to the result in its folder."""
 
 import logging
 import signal
@@ -46,18 +46,18 @@ log = logging.getLogger(__name__)
 
 
 def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | None:
-    """Train a run to its end, from its checkpoint where it has one, or return what it left when it was trained before.
+    """Train a run from its checkpoint or its start to its end, and return the result; a finished run is not trained.
 
-    Where SLURM or `torchrun` started a process for each of its devices, all of them call this, and only the first
-    gets the result; else one process calls it and starts the others.
+    If SLURM or `torchrun` started a process for each device, all of them call this function, and only the first rank
+    gets the result; the others get None. Otherwise one process calls it and starts the other ranks.
 
-    Raise `RunLocked` if another process trains it, and `Interrupted` when a stop is asked for (by default with SIGINT
-    or SIGTERM), with a checkpoint of the last whole step; whatever else goes wrong is noted in the folder and raised
-    again, as a `UserError` where a person can mend it.
+    Raise `RunLocked` if another process is training the run. Raise `Interrupted` after a stop signal (by default SIGINT
+    or SIGTERM); the run then has a checkpoint of its last complete step. Write every other error to the run's folder
+    and raise it again; an error that a user can fix is a `UserError`.
     """
     folder, stop = config.folder, stop or StopRequest(signal.SIGINT, signal.SIGTERM)
     if rank := rank_from_environment(config.trainer.ranks):
-        # The first says how it ended, when it has written what there is to write.
+        # The first rank reports the end, after it has written the run's files.
         with reporting_full_disk(folder.path), _log_file(folder), suppress(Interrupted):
             _train_other_rank(rank, config, stop)
         return None
@@ -65,28 +65,32 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
         folder.tidy()
         return result
     check_devices(config)
-    # Outermost after the lock: a logger is done when the folder says how the run ended, and before another goes on.
+    # The logger ends after the run's outcome is in its folder, and before the lock is released.
     logger = config.logger.build()
     with reporting_full_disk(folder.path), RunLock(folder.path), _log_file(folder), logger_thread(folder, logger):
-        # The one who had the lock before may have finished it.
+        # The process that held the lock before may have finished the run.
         return _finished(config, folder, stop) or _train_locked(config, folder, stop)
 
 
 def _finished(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
-    """The result, if there is one; where others started the ranks, these wait to be told."""
+    """Return the result, if there is one.
+
+    If SLURM or `torchrun` started the other ranks, also tell them: they wait for the first rank.
+    """
     result = folder.result()
     if result is not None and rank_from_environment(config.trainer.ranks) is not None:
         with suppress(RankFailed):
-            _train(config, stop)
+            _join_and_train(config, stop)
     return result
 
 
 def _train_locked(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result:
+    """Train the run, whose lock this process holds, and write its result or the status at its end."""
     try:
         folder.start(config.as_dict())
         folder.set_status(_running_status(config))
         if config.trainer.ranks == 1 or rank_from_environment(config.trainer.ranks) is not None:
-            result = _train(config, stop)
+            result = _join_and_train(config, stop)
         else:
             with stop:
                 result = train_in_ranks(config.trainer.devices, _train_started_rank, (config.as_dict(),), stop)
@@ -95,7 +99,7 @@ def _train_locked(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Re
     except (Interrupted, KeyboardInterrupt, SystemExit) as end:
         status = folder.status() or _running_status(config)
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
-        # The last two come of a signal before the stop request listens.
+        # KeyboardInterrupt and SystemExit come from a signal before the stop request handles signals.
         number = signal.SIGINT if isinstance(end, KeyboardInterrupt) else signal.SIGTERM
         raise end if isinstance(end, Interrupted) else Interrupted(stop.signal or number) from end
     except BaseException as error:
@@ -105,26 +109,26 @@ def _train_locked(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Re
 
 
 def _running_status(config: RunConfig, iteration: int = 0) -> Status:
-    """Of a run that trains from this iteration on."""
+    """Return the status of a run that starts at `iteration`."""
     return Status(outcome="running", iteration=iteration, iterations=config.schedule.iterations, job=slurm_job())
 
 
 def _train_other_rank(rank: int, config: RunConfig, stop: StopRequest) -> None:
-    """Train as a rank that others started, and not the first; note why it fails, if it does of itself."""
+    """Train as rank `rank` > 0 of ranks that SLURM or `torchrun` started; report a failure of this rank."""
     try:
-        _train(config, stop)
+        _join_and_train(config, stop)
     except (Interrupted, RankKilled):
         raise
     except Exception as error:
         if isinstance(error.__cause__, PeerLost):
             raise
-        # The first is waiting for this one, and may be killed before it has heard.
+        # Reported here too, because the first rank may be killed before it has received the failure.
         _note_failure(config, failure := as_rank_failure(rank, config.trainer.ranks, error))
         raise failure from None
 
 
 def _note_failure(config: RunConfig, error: BaseException) -> None:
-    """Say in the run's folder why it failed; its log has the traceback where no person can mend it."""
+    """Write the failure and its reason to the run's status, and the traceback to its log unless a user can fix it."""
     folder = config.folder
     if isinstance(error, UserError):  # such as a file that cannot be read
         reason = error.messages[0]
@@ -142,23 +146,23 @@ def _note_failure(config: RunConfig, error: BaseException) -> None:
 
 
 def _train_started_rank(frozen: dict[str, Any], stop: StopRequest) -> Result | None:
-    """Train as a rank that another process has started."""
+    """Train as a rank that `train_in_ranks` has started."""
     config = validate(frozen)
     with _log_file(config.folder):
-        return _train(config, stop)
+        return _join_and_train(config, stop)
 
 
-def _train(config: RunConfig, stop: StopRequest) -> Result | None:
-    """Train as the rank that this process is, unless the first finds the run finished; the first has the result."""
-    mistake, gpu = None, False
+def _join_and_train(config: RunConfig, stop: StopRequest) -> Result | None:
+    """Join the other ranks and train, unless the run is finished; return the result in the first rank, else None."""
+    missing_device, gpu = None, False
     try:
         gpu = check_devices(config) == "gpu"
     except UserError as error:
-        mistake = error
+        missing_device = error
     nccl = gpu and config.trainer.backend is None
     with stop, process_group(config.trainer.ranks, gpu=nccl) as ranks:
-        if mistake is not None:
-            raise mistake  # here, where the others hear of it
+        if missing_device is not None:
+            raise missing_device  # inside the process group, so that the other ranks receive the error
         most, least = ranks.all_reduce_max(int(gpu), -int(gpu))
         if most != -least:
             raise UserError("trainer.accelerator=auto: some of the run's machines have a GPU, others have none")
@@ -169,7 +173,7 @@ def _train(config: RunConfig, stop: StopRequest) -> Result | None:
 
 @contextmanager
 def _log_file(folder: RunFolder) -> Iterator[None]:
-    """Whatever this package says goes to the run's log, too."""
+    """Write this package's log messages also to the run's log file."""
     folder.path.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(folder.log, encoding="utf-8")
     package_log = logging.getLogger("resnet_ablations")
@@ -183,6 +187,7 @@ def _log_file(folder: RunFolder) -> Iterator[None]:
 
 
 def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
+    """Train as one of the ranks; return the result in the first rank, else None."""
     began = time.monotonic()
     threads = threads_of(config)
     torch.set_num_threads(threads)
@@ -196,9 +201,9 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
     with ExitStack() as stack:
         stack.enter_context(quiet_lightning())
         batches = stack.enter_context(closing(load_batches(config, ranks.share)))
-        # The others write nothing.
-        begun = HEADER if start is None else start.curve
-        curve = stack.enter_context(CurveFile(folder.curve, begun)) if ranks.is_first else None
+        # Only the first rank writes files.
+        text = HEADER if start is None else start.curve
+        curve = stack.enter_context(CurveFile(folder.curve, text)) if ranks.is_first else None
         trainer = lightning_trainer(config, iterations - done, ranks)
         origin = provenance(device_name(trainer.strategy.root_device, ranks.count), threads)
         if ranks.is_first:
@@ -223,7 +228,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
                 status.seconds_left = images_left / status.images_per_second
                 folder.set_status(status)
             if iteration == iterations or module.diverged:
-                return  # from a checkpoint of the end, nothing could be trained to make the curve's last row
+                return  # a run that resumed from a checkpoint of the end could not make the curve's last row
             due = int(ranks.is_first and _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved))
             stopped, due = ranks.all_reduce_max(stop.signal or 0, due)
             if stopped or due:
@@ -233,7 +238,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
                     save_checkpoint(folder, checkpoint)
                 saved = time.monotonic()
             if stopped:
-                stop.signal = stopped  # which may have come to another rank
+                stop.signal = stopped  # another rank may have received the signal
                 trainer.should_stop = True
                 if ranks.is_first:
                     folder.set_status(status)
@@ -273,13 +278,13 @@ def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float)
 
 
 def initialised_network(config: RunConfig) -> nn.Module:
-    """The network of a run with the weights that its seed gives it."""
+    """Return the network of a run with the initial weights of its seed."""
     torch.manual_seed(config.seed)
     return build_network(config)
 
 
 def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
-    """The batches of a run: of arrays where the data set lies in memory, else of files decoded while it trains."""
+    """Return the batches of a run: from arrays if the data set is in memory, else from files decoded in training."""
     data, schedule = config.data, config.schedule
     match data.load():
         case Images() as images:

@@ -1,4 +1,4 @@
-"""Batch normalisation's running statistics where several ranks share an iteration's micro-batches."""
+"""Running statistics of batch normalisation if several ranks share the micro-batches of an iteration."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ from resnet_ablations.training.ranks import Ranks
 class RunningStatistics:
     """The running statistics of one device that sees all micro-batches of an iteration one after the other.
 
-    A micro-batch with statistics b takes r to (1 − m)·r + m·b, which is linear in r and in every b. So each rank keeps
-    its own term of a sum: what its micro-batches contribute, times (1 − m) for every micro-batch that another rank
-    has before or after them. Nothing is sent until the sum is wanted.
+    A micro-batch with statistics b updates r to (1 − m)·r + m·b, which is linear in r and b. So r is a sum with one
+    term per rank: the contribution of the rank's micro-batches, times (1 − m) for every micro-batch that other ranks
+    have before or after them. Each rank keeps its own term; ranks communicate only when the sum is needed.
     """
 
     def __init__(self, network: nn.Module, ranks: Ranks, micro_batches: int) -> None:
@@ -35,20 +35,29 @@ class RunningStatistics:
 
     @property
     def terms(self) -> list[Tensor]:
-        """The rank's own, of means, variances and numbers of micro-batches, in the network's order."""
+        """The rank's terms of means, variances and numbers of micro-batches, in the network's order."""
         return [*self._averages, *self._counts]
 
     def decay_for_earlier_ranks(self) -> None:
-        """To be called before the first of the rank's micro-batches of an iteration."""
-        self._pass(self._before)
+        """Multiply this rank's terms by (1 − m) for each micro-batch of earlier ranks.
+
+        Call this before the rank's first micro-batch of an iteration.
+        """
+        self._decay(self._before)
 
     def decay_for_later_ranks(self) -> None:
-        """To be called after the last of them, and its backward pass, which looks at the statistics."""
-        self._pass(self._after)
+        """Multiply this rank's terms by (1 − m) for each micro-batch of later ranks.
+
+        Call this after the backward pass of the rank's last micro-batch of an iteration, which reads the statistics.
+        """
+        self._decay(self._after)
 
     @contextmanager
     def summed_over_ranks(self) -> Iterator[None]:
-        """Inside, between iterations, every rank's network has the whole sum; afterwards its own term again."""
+        """Give every rank's network the sum over ranks while the context lasts, then its own terms again.
+
+        Use this between iterations.
+        """
         own = [term.clone() for term in self.terms]
         self._ranks.all_reduce_sum(*self.terms)
         yield
@@ -56,10 +65,10 @@ class RunningStatistics:
             term.copy_(kept)
 
     def sum_over_ranks(self) -> None:
-        """When training is over: leave the whole sum in every rank's network."""
+        """Replace the terms by their sum over ranks in every rank's network; call this once, after training."""
         self._ranks.all_reduce_sum(*self.terms)
 
-    def _pass(self, micro_batches: int) -> None:
-        """What the micro-batches of other ranks do to this rank's term."""
+    def _decay(self, micro_batches: int) -> None:
+        """Multiply this rank's terms by (1 − m) for each of so many micro-batches of other ranks."""
         if micro_batches and self._averages:
             torch._foreach_mul_(self._averages, [kept**micro_batches for kept in self._kept])

@@ -1,4 +1,4 @@
-"""Signals: the first asks for a stop after the step under way, the second stops at once."""
+"""Stop signals: the first asks for a stop after the current step, the second stops at once."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ from typing import Any, Self
 
 
 class Interrupted(Exception):
-    """A signal, whose number this carries, ended the run before its time; it goes on from its checkpoint."""
+    """A signal stopped the run, which can resume from its checkpoint; `signal` is the signal's number."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
@@ -19,9 +19,9 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """Listens, as a context, to the signals of these numbers; `signal` is the first that came, if any.
+    """A context that handles the signals `numbers`; `signal` is the first signal received, or None.
 
-    A second one calls `at_once`, by default the end of the process.
+    A second signal calls `at_once`, which by default ends the process.
     """
 
     def __init__(self, *numbers: int, at_once: Callable[[int], None] = lambda number: os._exit(128 + number)) -> None:
@@ -48,7 +48,7 @@ class StopRequest:
 
 
 def when_parent_ends(act: Callable[[], object]) -> None:
-    """Do something as soon as the process that started this one is gone, for a killed one cannot pass a signal on."""
+    """Call `act` when this process's parent has ended, because a killed parent cannot forward a signal."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     sentinel = parent.sentinel

@@ -1,4 +1,4 @@
-"""How long the steps of a run take on this machine: a few of its own steps, on random images."""
+"""The time of a run's steps on this machine, measured with a few of its own steps on random images."""
 
 import gc
 import statistics
@@ -20,21 +20,21 @@ from resnet_ablations.training.devices import accelerator_of
 from resnet_ablations.training.ranks import ALONE
 
 SECONDS: Final = 1.0
-"""Once they have taken so long, no further step of a network is timed."""
+"""Time limit for the timed steps of one network."""
 STEPS: Final = 10
-"""Nor after so many."""
+"""Limit for the number of timed steps of one network."""
 CPU_MULTIPLY_ADDS: Final = 2e10
-"""Forward, of the images that a CPU is given at once: some seconds a step, and less than 3 GB of memory."""
+"""Limit for the multiply-adds of one forward pass on a CPU: some seconds a step, and less than 3 GB of memory."""
 
 
 @dataclass(frozen=True)
 class StepSeconds:
-    """What a run takes here, in seconds."""
+    """The time that a run needs on this machine, in seconds."""
 
     iteration: float
-    """One iteration: forward, backward and update, evaluation not counted."""
+    """Seconds of one iteration: forward, backward and update, without evaluation."""
     test_image: float
-    """One image of an evaluation."""
+    """Seconds of one image in an evaluation."""
 
 
 def step_seconds(
@@ -45,14 +45,15 @@ def step_seconds(
     ready: Callable[[], object] = lambda: None,
     steps: int = STEPS,
 ) -> StepSeconds:
-    """Time some training steps and an evaluation of a run whose network takes `multiply_adds` an image, forward.
+    """Time some training steps and an evaluation of a run; `multiply_adds` are its network's, forward, per image.
 
-    The steps are the run's own, by Lightning, on its device and with `threads` CPU threads where it does not say how
-    many; no data are read and nothing is written. A step is one forward and backward pass and an update; where
-    these images are too many for a CPU to try, it is fewer but at least two. The time of an iteration is in proportion.
-    After a warm-up `ready` is called, and may wait for others; then up to `steps` steps are timed.
+    The steps are the run's own, by Lightning, on the run's device, with `trainer.threads` CPU threads or, if that is
+    null, `threads`. No data are read and nothing is written. A step is one forward and backward pass and an
+    update; on a CPU, a step of a large network has fewer images, at least two. The time of an iteration is in
+    proportion. After a warm-up, `ready` is called, which may wait for other processes; then up to `steps` steps are
+    timed.
 
-    Raise `MemoryError` where the device has too little of it, and `UserError` where the device is not there.
+    Raise `MemoryError` if the device's memory is too small, and `UserError` if the device does not exist.
     """
     gpu = accelerator_of(config) == "gpu"
     images = min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // multiply_adds)))
@@ -65,23 +66,23 @@ def step_seconds(
     torch.set_num_threads(config.trainer.threads or threads)
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if gpu else ()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they are for those who train
+            warnings.simplefilter("ignore")  # they concern real training only
             step, evaluation = _timed(config, images, ready, steps)
     except RuntimeError as error:
-        # So say torch.OutOfMemoryError and, as a bare RuntimeError, the allocator of the CPU.
+        # torch.OutOfMemoryError and the CPU allocator's plain RuntimeError both have this word.
         if "allocate" not in str(error):
             raise
         raise MemoryError(str(error).splitlines()[0]) from error
     finally:
         torch.set_num_threads(before)
-        gc.collect()  # Lightning's objects hold each other, and the network
+        gc.collect()  # Lightning's objects reference each other and the network
     ranks = config.trainer.ranks
     return StepSeconds(step * config.schedule.batch_size / images / ranks, evaluation / images / ranks)
 
 
 def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: int) -> tuple[float, float]:
-    """Seconds of a step over so many images (the median), and of testing as many."""
-    # Lightning takes seconds to import, and who only plans needs none.
+    """Return the median seconds of a step over so many images, and the seconds of testing as many images."""
+    # Imported here because Lightning takes seconds, which a plan without timing does not need.
     from resnet_ablations.training.captured import WARM_UP
     from resnet_ablations.training.module import TrainingModule
     from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
@@ -123,7 +124,7 @@ def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: i
 
 
 def _now(device: torch.device) -> float:
-    """The time when the device has done all that it was told."""
+    """Return the time after the device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
@@ -131,7 +132,7 @@ def _now(device: torch.device) -> float:
 
 @final
 class _RandomImages(Batches):
-    """The same noise again and again."""
+    """The same random images in every step."""
 
     top5 = False
 

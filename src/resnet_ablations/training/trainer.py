@@ -1,4 +1,4 @@
-"""Lightning's trainer as a run uses it: one device, no hints, no signals."""
+"""Lightning's trainer, configured for a run: one device, no hints, no signal handlers."""
 
 import logging
 import warnings
@@ -16,26 +16,26 @@ from resnet_ablations.training.ranks import Ranks
 
 
 class _Trainer(pl.Trainer):
-    """One that leaves it to the run what a signal means: Lightning would stop between the micro-batches of a step."""
+    """A trainer without Lightning's signal handling, which would stop between the micro-batches of a step."""
 
     received_sigterm = False
 
 
 def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks) -> pl.Trainer:
-    """Lightning's trainer for so many iterations of a run, and torch's global settings that go with it.
+    """Return Lightning's trainer for so many iterations of a run, and set torch's global options for the run.
 
-    Lightning knows of the rank's own device alone: its DDP would start this program again for each rank, broadcast
-    in a signal's handler, and wait for every rank before every micro-batch.
+    Lightning knows only this rank's device. Its DDP would start this program again for each rank, broadcast inside a
+    signal handler, and wait for all ranks before every micro-batch.
     """
-    # Which cuDNN kernel is fastest differs from call to call: the same seed would not give the same curve.
+    # The benchmark may choose another cuDNN kernel in every process: the same seed would not give the same curve.
     torch.backends.cudnn.benchmark = False
-    # Filling memory that nobody reads costs some 8 % of a step.
+    # Filling uninitialised memory costs about 8 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     accelerator = accelerator_of(config)
     return _Trainer(
         accelerator=accelerator,
         devices=[ranks.local_rank % torch.cuda.device_count()] if accelerator == "gpu" else 1,
-        # Under SLURM, Lightning would count the job's tasks and requeue the job in its own way.
+        # Lightning's SLURM environment would check the number of tasks and requeue the job itself.
         plugins=[LightningEnvironment()],
         precision=set_float32_precision(config.precision),
         max_steps=iterations,
@@ -49,7 +49,7 @@ def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks) -> pl.Tr
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Lightning's hints speak of data loaders, loggers and a SLURM that a run does not use."""
+    """Suppress Lightning's hints: they concern data loaders, loggers and SLURM support that a run does not use."""
     logger = logging.getLogger("pytorch_lightning")
     level = logger.level
     logger.setLevel(logging.ERROR)
