@@ -37,9 +37,9 @@ SINGLE = {
 BRANCHES = {"resnet20": BASIC, "resnet164": BOTTLENECK, "resnet110_1layer": SINGLE}
 STEM = "W BN ReLU"
 WITHOUT_FIRST = {"relu_only_preactivation": "ReLU ", "full_preactivation": "BN ReLU "}
-"""What the stem has done for the first unit: "the first activation right after conv1 and before splitting"."""
+"""The part of the first unit that the stem applies: "the first activation right after conv1 and before splitting"."""
 END = {"relu_only_preactivation": "ReLU", "full_preactivation": "BN ReLU"}
-"""What follows the last unit: "an extra activation right after its element-wise addition"."""
+"""The layers after the last unit: "an extra activation right after its element-wise addition"."""
 
 CASES = [(network, placement) for network, figure in BRANCHES.items() for placement in figure]
 NAMES = {nn.Conv2d: "W", nn.BatchNorm2d: "BN", nn.ReLU: "ReLU", nn.MaxPool2d: "pool", nn.Linear: "FC"}

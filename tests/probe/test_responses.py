@@ -72,7 +72,7 @@ AFTER_BN = {
     "relu_only_preactivation": [True, True, True],
     "full_preactivation": [True, True, False],
 }
-"""Of the stem's convolution and a unit's two: whether BN follows it in the branch, and its output is the response."""
+"""For the stem's convolution and a unit's two: True if BN follows in the branch, so that its output is the response."""
 
 
 @pytest.mark.parametrize("activation", AFTER_BN)

@@ -14,13 +14,13 @@ from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training.run import initialised_network, train_run
 
 SMALL = ("network.depth=4", "network.units=[1]", "network.widths=[8]", "network.stem.width=8", "bn_batch=16")
-"""One unit, which compiles in seconds, and two micro-batches a step."""
+"""A network of one unit, which compiles in seconds, and two micro-batches per step."""
 
-# Where these come from: docs/performance.md.
+# docs/performance.md has the measurements behind these bounds.
 LOSSES, WEIGHTS = 1e-4, 0.01
-"""How far rounding may take losses, relatively, and `distance_of_weights`."""
+"""Bounds for the effect of rounding: relative difference of losses, and `distance_of_weights`."""
 BF16_LOSSES, BF16_WEIGHTS = 2e-3, 0.1
-"""How far bf16 may take them from float32."""
+"""Bounds for the effect of bf16 against float32."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Trained:
     """The data by which two runs of one key are compared."""
 
     losses: list[float]
-    """Of training and, at the end, of testing."""
+    """The training losses, and at the end the test loss."""
     before: dict[str, Tensor]
-    """The weights and running statistics that the seed gives."""
+    """The initial weights and running statistics."""
     weights: dict[str, Tensor]
-    """The same after the last step but one."""
+    """The weights and running statistics before the last step."""
     result: Result
 
 

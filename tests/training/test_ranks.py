@@ -65,7 +65,7 @@ class Seen:
     batches: dict[tuple[int, int], str] = field(default_factory=dict)
     """Iteration and micro-batch → digest of its images and labels."""
     means: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
-    """What the first batch normalisation took off them."""
+    """Iteration and micro-batch → the mean that the first batch normalisation subtracted."""
     rows: list[CurveRow] = field(default_factory=list)
     state: dict[str, np.ndarray] = field(default_factory=dict)
     """Weights and running statistics after three steps."""
