@@ -63,7 +63,7 @@ def load_checkpoint(folder: RunFolder) -> Checkpoint | None:
             if checkpoint.key != folder.key:
                 raise ValueError(f"it belongs to {checkpoint.key}")
         except (UnpicklingError, ValueError, TypeError, RuntimeError, EOFError) as error:
-            log.warning("%s: cannot be used: %s", path.name, " ".join(str(error).split())[:200])
+            log.warning("%s: not used: %s", path.name, " ".join(str(error).split())[:200])
             folder.set_aside(path)
         else:
             return checkpoint
