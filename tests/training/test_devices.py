@@ -40,7 +40,7 @@ def test_a_run_that_needs_no_context_is_checked_here(config: Config, monkeypatch
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     check_devices_in_child([config(), config("trainer=gpu", "precision=bf16-mixed", "trainer.cuda_graph=true")])
-    with pytest.raises(UserError, match=r"^trainer\.devices=2: there are 1 CUDA GPUs here"):
+    with pytest.raises(UserError, match=r"^trainer\.devices=2: this machine has 1 CUDA GPUs"):
         check_devices_in_child([config("trainer=gpu", "bn_batch=8", "trainer.devices=2")])
     check_devices_in_child([config("trainer=gpu", "bn_batch=8", "trainer.devices=2", "trainer.backend=gloo")])
 
