@@ -151,7 +151,7 @@ def test_places_that_cannot_take_what_a_sweep_leaves_are_refused_before_it_start
     refused(sweeps.run(*FOUR, *HOW, "data=image_folder", f"data.root={missing}"), str(missing))
     assert not sweeps.results.exists()
     sweeps.results = missing
-    refused(sweeps.run(*FOUR, *HOW), str(missing.parent), "is not there; make it, or mount it")
+    refused(sweeps.run(*FOUR, *HOW), str(missing.parent), "does not exist; create it, or mount")
     assert not missing.parent.exists()
     sweeps.results = sweeps.place / "results"
     results = mount(1)

@@ -28,7 +28,7 @@ def test_started_at_the_same_moment_each_run_is_trained_exactly_once(
     # A run that lasts: whichever sweep has it, the other has to wait for it.
     runs: list[int] = []
     wait_until(lambda: runs.extend(stopped(both[0].pid) + stopped(both[1].pid)) or runs)
-    wait_until(lambda: any("trains it; waiting for that" in command.said for command in both))
+    wait_until(lambda: any("trains it; waiting for it" in command.said for command in both))
     (run,) = runs
     os.kill(run, signal.SIGCONT)
     for command in both:

@@ -53,7 +53,7 @@ def test_it_says_in_a_line_what_was_measured(config: Config, capsys: pytest.Capt
     best_packing([run], 8, 8, "0", rating({1: 1234.5, 2: 2000, 4: MemoryError("no\nroom")}, []))
     assert capsys.readouterr().out == (
         f"{run.configuration} on one GPU: 1 at once 1,234 images/s, 2 at once 2,000 images/s, 4 at once: no room; "
-        "so 2 at once on each GPU (hydra.launcher.runs_per_device=2 says it without measuring)\n"
+        "so 2 at once on each GPU (hydra.launcher.runs_per_device=2 skips this measurement)\n"
     )
 
 

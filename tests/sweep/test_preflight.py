@@ -20,7 +20,7 @@ Usage = namedtuple("Usage", "total used free")
 def test_the_folder_is_made_but_not_the_way_to_it(tmp_path: Path) -> None:
     check_room(str(tmp_path / "results"), [], 0)
     assert list((tmp_path / "results").iterdir()) == []
-    with pytest.raises(UserError, match=r"nowhere is not there; make it, or mount it"):
+    with pytest.raises(UserError, match=r"nowhere does not exist; create it, or mount"):
         check_room(str(tmp_path / "nowhere" / "results"), [], 0)
     assert not (tmp_path / "nowhere").exists()
 

@@ -32,7 +32,7 @@ def test_who_waits_for_another_sweep_says_so_once(
     monkeypatch.setattr(processes._Pool, "wait", wait)
     with pytest.raises(TimeoutError):
         train_in_processes([run], Slots(1, 1), fail_fast=False)
-    assert capsys.readouterr().out.count("another sweep trains it; waiting for that") == 1
+    assert capsys.readouterr().out.count("another sweep trains it; waiting for it") == 1
 
 
 def test_the_folder_of_the_fork_servers_socket_is_no_other_processs_to_remove(

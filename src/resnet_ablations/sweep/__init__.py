@@ -1,1 +1,1 @@
-"""From an experiment file to its cells, from cells to runs, and the runs that are missing to a launcher."""
+"""Sweeps: expand an experiment file to cells and runs, and give the missing runs to a launcher."""

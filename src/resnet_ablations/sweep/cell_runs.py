@@ -1,4 +1,4 @@
-"""How each cell of an experiment is run at a scale, as overrides; nothing is composed yet."""
+"""The overrides of each cell of an experiment at a scale."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,32 +12,33 @@ Replacements = dict[str, list[str] | None]
 
 @dataclass(frozen=True)
 class CellRuns:
-    """One cell: what it shows, and the overrides of each configuration that it takes; none where it is not run."""
+    """A cell: its metric, and the overrides of each of its configurations; none if it is not run at the scale."""
 
     row: str
     column: str
     metric: str
     own: tuple[Overrides, ...]
     longer: tuple[Overrides, ...]
-    """The same at the scale that this one is the beginning of; at any other scale no different."""
+    """The overrides at the scale named by `prefix_of`; equal to `own` at a scale without one."""
 
 
 def runs_of_cells(experiment: Experiment, scale: Scale, extra: list[str]) -> list[CellRuns]:
-    """Every cell, row by row. Later overrides win: the experiment's, the scale's, the column's, the row's, the cell's.
+    """Return every cell, row by row.
 
-    What stands for a line at this scale stands for it wherever it is said, but in `extra`, which wins over all.
+    Later overrides win, in this order: experiment, scale, column, row, cell. The scale's replacements apply to all of
+    these. Then come the user's `extra` overrides, which are never replaced.
     """
-    whole = _whole(experiment, scale)
-    setting = [*experiment.overrides, *(line for part in (*whole, scale) for line in part.overrides)]
-    end = [f"schedule.iterations={scale.iterations}"] if whole else []
+    full = _full_scale(experiment, scale)
+    setting = [*experiment.overrides, *(line for part in (*full, scale) for line in part.overrides)]
+    end = [f"schedule.iterations={scale.iterations}"] if full else []
     replacements = replacements_at(experiment, scale)
     cells = []
     for row, column, cell in experiment.cells():
-        # Merged first: a line that another one overrides is none of the cell's.
-        said = [merged(setting, column.overrides, lines, cell.overrides) for lines in row.configurations]
-        meant = [_replaced(lines, replacements) for lines in said]
-        run = [lines for lines in meant if lines is not None]
-        if len(run) < len(meant):
+        # Merge before replacing: an override that another one overrides must not be replaced.
+        original = [merged(setting, column.overrides, lines, cell.overrides) for lines in row.configurations]
+        replaced = [_replaced(lines, replacements) for lines in original]
+        run = [lines for lines in replaced if lines is not None]
+        if len(run) < len(replaced):
             run = []
         own = tuple(merged(lines, end, extra) for lines in run)
         longer = tuple(merged(lines, extra) for lines in run)
@@ -46,12 +47,14 @@ def runs_of_cells(experiment: Experiment, scale: Scale, extra: list[str]) -> lis
 
 
 def replacements_at(experiment: Experiment, scale: Scale) -> Replacements:
-    """What stands for an override at the scale, its own before those of the scale that it is the beginning of."""
-    return {line: lines for part in (*_whole(experiment, scale), scale) for line, lines in part.replacements.items()}
+    """Return the replacements at a scale; its own win over those of the scale named by `prefix_of`."""
+    return {
+        line: lines for part in (*_full_scale(experiment, scale), scale) for line, lines in part.replacements.items()
+    }
 
 
 def keys_set(experiment: Experiment, replacements: Replacements) -> dict[str, str]:
-    """The keys in which cells differ, each with what sets it: the rows, the columns or single cells."""
+    """Return the keys in which cells differ; the values are what sets the key: "rows", "columns" or "cells"."""
     setters = {
         "cells": (cell.overrides for _, _, cell in experiment.cells()),
         "columns": (column.overrides for column in experiment.columns),
@@ -60,13 +63,13 @@ def keys_set(experiment: Experiment, replacements: Replacements) -> dict[str, st
     return {
         key_of(line): setter
         for setter, lists in setters.items()
-        for said in chain.from_iterable(lists)
-        for line in (said, *(replacements.get(said) or ()))
+        for original in chain.from_iterable(lists)
+        for line in (original, *(replacements.get(original) or ()))
     }
 
 
 def merged(*lists: Iterable[str]) -> Overrides:
-    """All overrides, of each key the last one."""
+    """Return the overrides of all lists; the last one of each key wins."""
     by_key: dict[str, str] = {}
     for line in chain(*lists):
         by_key.pop(key_of(line), None)
@@ -75,20 +78,21 @@ def merged(*lists: Iterable[str]) -> Overrides:
 
 
 def key_of(line: str) -> str:
-    """What an override sets."""
+    """Return the key that an override sets."""
     return line.partition("=")[0].lstrip("+")
 
 
-def _whole(experiment: Experiment, scale: Scale) -> list[Scale]:
+def _full_scale(experiment: Experiment, scale: Scale) -> list[Scale]:
+    """Return the scale named by `prefix_of`, or an empty list."""
     return [] if scale.prefix_of is None else [experiment.scales[scale.prefix_of]]
 
 
 def _replaced(lines: Overrides, replacements: Replacements) -> list[str] | None:
-    """The lines or what stands for them; None if nothing can stand for one of them."""
-    replaced: list[str] = []
+    """Return the overrides with replacements applied; None if one of them is replaced by null."""
+    result: list[str] = []
     for line in lines:
-        others = replacements.get(line, [line])
-        if others is None:
+        replacement = replacements.get(line, [line])
+        if replacement is None:
             return None
-        replaced += others
-    return replaced
+        result += replacement
+    return result

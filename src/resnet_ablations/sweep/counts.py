@@ -1,4 +1,4 @@
-"""What the network of a run consists of, counted without memory for its weights."""
+"""The multiply-adds and the checkpoint size of a run's network, computed without memory for its weights."""
 
 from functools import cached_property
 
@@ -7,23 +7,23 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.network.cost import multiply_adds
 
 TENSOR_BYTES = 290
-"""What a checkpoint takes for each tensor beside its numbers: its name, its shape, its entry in the archive."""
+"""The bytes of a checkpoint for each tensor besides its numbers: name, shape, archive entry."""
 
 
 class Counts:
-    """What a network has; counted when it is asked for, for a sweep's start needs one of them alone."""
+    """The counts of a network, computed on first use: the start of a sweep needs only one of them."""
 
     def __init__(self, run: RunConfig) -> None:
         self._network, self._image = meta_network(run), run.data.image
 
     @cached_property
     def multiply_adds(self) -> int:
-        """Of one image forward."""
+        """The multiply-adds of a forward pass of one image."""
         return multiply_adds(self._network, self._image)
 
     @cached_property
     def checkpoint_bytes(self) -> int:
-        """To within two percent: weights, running statistics, momentum."""
+        """The size of a checkpoint (weights, running statistics, momentum), to within 2 %."""
         state, momentum = list(self._network.state_dict().values()), list(self._network.parameters())
         return sum(tensor.nbytes + TENSOR_BYTES for tensor in (*state, *momentum))
 
@@ -32,12 +32,12 @@ _counts: dict[str, Counts] = {}
 
 
 def counted(run: RunConfig) -> Counts:
-    """What the network of a run has; counted once for each network and size of images."""
+    """Return the counts of a run's network; cached by network and image size."""
     if (network := network_of(run)) not in _counts:
         _counts[network] = Counts(run)
     return _counts[network]
 
 
 def network_of(run: RunConfig) -> str:
-    """What two runs have in common whose networks are the same but for their weights."""
+    """Return a text that is equal for two runs if their networks differ at most in weights."""
     return f"{run.network} {run.shortcut} {run.activation} {run.data.source.shape} {run.data.source.classes}"

@@ -1,4 +1,4 @@
-"""What runs will cost: multiply-adds, time on this machine, disk."""
+"""Estimates of the cost of runs: multiply-adds, time on this machine, disk space."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -13,48 +13,48 @@ from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training.timing import StepSeconds, step_seconds
 
 GPU_FLOPS = 5e12
-"""Operations a second that one GPU is taken to sustain on these networks: an assumption, not measured."""
+"""The assumed (not measured) operations per second of one GPU on these networks."""
 
 KEPT = 3
-"""Checkpoints of a run that lie on the disk at once: two, and the next while it is written."""
+"""The checkpoints of a run on the disk at the same time: two, and the next one while it is written."""
 
 
 def gpu_hours(runs: Iterable[RunConfig]) -> float:
-    """Hours of one GPU for all runs, from their first step on, two operations a multiply-add."""
+    """Return the hours of one GPU for all iterations of the runs, at two operations a multiply-add."""
     return hours_at_assumed_rate(sum(_multiply_adds(run, run.schedule.iterations) for run in runs))
 
 
 def multiply_adds_left(runs: Iterable[RunConfig]) -> int:
-    """What training has still to do, from each run's checkpoint on: a step is taken as three forward passes."""
+    """Return the multiply-adds left after each run's newest checkpoint; a step counts as three forward passes."""
     return sum(_multiply_adds(run, _iterations_left(run)) for run in runs)
 
 
 def hours_at_assumed_rate(multiply_adds: int) -> float:
-    """Hours of one GPU at `GPU_FLOPS`, two operations a multiply-add."""
+    """Return the hours of one GPU at `GPU_FLOPS`, at two operations a multiply-add."""
     return 2 * multiply_adds / GPU_FLOPS / 3600
 
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """How long a sweep takes on this machine."""
+    """The estimated time of a sweep on this machine."""
 
     seconds: float
-    """Of training and testing, from the checkpoints that there are to the end of the last run."""
+    """The time for training and testing, from the existing checkpoints to the end of the last run."""
     networks: int
-    """How many were timed."""
+    """The number of networks that were timed."""
     too_large: tuple[str, ...]
-    """The configurations whose networks the memory did not hold: their runs are not counted in."""
+    """The configurations whose networks do not fit in memory; their runs are not in `seconds`."""
 
 
 def time_left(
     runs: Sequence[RunConfig], slots: Slots, timed: Callable[[int, int], object] = lambda done, of: None
 ) -> TimeLeft:
-    """The time until the local launcher has trained the runs, from a few steps of each distinct network.
+    """Return the time that the local launcher needs for the runs, from a few timed steps of each distinct network.
 
-    `timed` is told after each network how many of how many are done. Raise `UserError` where a run's device is not
-    there. Not counted: starting processes, decoding image files, and testing in the further ways that these have.
+    `timed` is called after each network with the number done and the number of all. Raise `UserError` if a run's device
+    is missing. The estimate leaves out starting processes, decoding image files, and the 10-crop and 320-pixel tests.
     """
-    networks = {_timed_alike(run): run for run in runs}
+    networks = {_timing_key(run): run for run in runs}
     seconds: dict[str, StepSeconds] = {}
     for done, (name, run) in enumerate(networks.items(), start=1):
         with suppress(MemoryError):
@@ -63,29 +63,29 @@ def time_left(
     ends = [0.0] * slots.count
     heapify(ends)
     for run in runs:
-        if (step := seconds.get(_timed_alike(run))) is not None:
+        if (step := seconds.get(_timing_key(run))) is not None:
             heapreplace(ends, ends[0] + slots.slowdown * _seconds_left(run, step))
-    too_large = (run.configuration for run in runs if _timed_alike(run) not in seconds)
+    too_large = (run.configuration for run in runs if _timing_key(run) not in seconds)
     return TimeLeft(max(ends), len(seconds), tuple(dict.fromkeys(too_large)))
 
 
 def disk_bytes(runs: Sequence[RunConfig], at_once: int) -> int:
-    """The most that the runs take at a time: all results, and of the largest at once two checkpoints and a new one."""
+    """Return the most disk space that the runs take: all results, and the checkpoints of `at_once` runs."""
     return sum(map(_result_bytes, runs)) + checkpoints_bytes(runs, at_once)
 
 
 def checkpoints_bytes(runs: Sequence[RunConfig], at_once: int) -> int:
-    """The most that checkpoints take while so many of the runs are trained at once, whichever these are."""
+    """Return the most disk space that checkpoints take if any `at_once` of the runs are trained at the same time."""
     return KEPT * sum(sorted(map(checkpoint_bytes, runs), reverse=True)[:at_once])
 
 
 def checkpoint_bytes(run: RunConfig) -> int:
-    """The size of one checkpoint of a run, to within two percent: weights, running statistics, momentum."""
+    """Return the size of one checkpoint of a run, to within 2 %."""
     return counted(run).checkpoint_bytes
 
 
-def _timed_alike(run: RunConfig) -> str:
-    """What two runs have in common whose steps take as long."""
+def _timing_key(run: RunConfig) -> str:
+    """Return a text that is equal for two runs whose steps take the same time."""
     batches = f"{run.schedule.batch_size} {run.bn_batch} {run.precision}"
     trainer = run.trainer.model_dump(exclude={"workers", "checkpoint_minutes", "checkpoint_iterations"})
     return f"{network_of(run)} {batches} {trainer}"
@@ -102,7 +102,7 @@ def _iterations_left(run: RunConfig) -> int:
 def _seconds_left(run: RunConfig, step: StepSeconds) -> float:
     iterations, every = run.schedule.iterations, run.schedule.evaluate_every
     left = _iterations_left(run)
-    # The last iteration is always tested, and the finished network once more for its other numbers.
+    # The last iteration is always tested; the finished network is tested once more for its other metrics.
     evaluations = -(-iterations // every) - (iterations - left) // every + 1
     return left * step.iteration + evaluations * _test_images(run.data) * step.test_image
 
@@ -113,5 +113,5 @@ def _test_images(data: DataSettings) -> int:
 
 
 def _result_bytes(run: RunConfig) -> int:
-    """Roughly what a finished run leaves: text, mostly a line of its curve and of its log at every logged iteration."""
+    """Return the approximate size of a finished run: text, mostly a line in curve and log per logged iteration."""
     return 8_000 + 200 * (run.schedule.iterations // run.schedule.log_every) + 40 * run.network.depth

@@ -1,4 +1,4 @@
-"""What a person sees of runs under way: a table, live on a terminal, plain lines elsewhere."""
+"""The progress of running runs: a live table on a terminal, plain lines elsewhere."""
 
 import os
 import textwrap
@@ -20,7 +20,7 @@ PLAIN_SECONDS = 30
 
 
 def state_table(states: Mapping[str, State], width: int) -> Table:
-    """A line a run: outcome, step, speed, and the time left or the error it ended with; names break at a hyphen."""
+    """Return a table with a line a run: outcome, step, speed, and the time left or the final error."""
     table = Table(box=None, padding=(0, 1, 0, 0))
     headings = ("outcome", "step", "images/s", "left/error")
     lines = {key: _line(state) for key, state in states.items()}
@@ -46,7 +46,7 @@ def _left_or_error(state: State) -> str:
 
 
 class SweepMonitor:
-    """The runs of a sweep: those under way as a table, and of each that ends one line."""
+    """The display of a sweep: a table of the running runs, and one line for each run that ends."""
 
     def __init__(self, folders: Sequence[RunFolder]) -> None:
         self._console = Console(soft_wrap=True, highlight=False)
@@ -55,7 +55,7 @@ class SweepMonitor:
         self._logs = folders[0].log.parent.with_name("RUN") / folders[0].log.name
         self._active: dict[str, RunFolder] = {}
         self._postponed: set[str] = set()
-        self._began = self._spoken = time.monotonic()
+        self._start = self._last_report = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -68,32 +68,32 @@ class SweepMonitor:
         self._live.stop()
 
     def say(self, message: str) -> None:
-        """A line that stays."""
+        """Print a line above the table."""
         self._console.print(message, markup=False)
 
-    def stopping(self, why: str) -> None:
-        """A stop is under way."""
-        self.say(f"stopping after the steps under way; {why}")
+    def stopping(self, reason: str) -> None:
+        """Print that the sweep stops."""
+        self.say(f"stopping after the current steps; {reason}")
 
     def close(self) -> None:
-        """Give the terminal back, whatever is going on."""
+        """Restore the terminal's cursor; safe in a signal handler."""
         if self._console.is_terminal:
-            # In a signal's handler what the console is told may stay in a buffer that is being filled.
+            # The signal may have interrupted the console while it filled its buffer.
             os.write(self._console.file.fileno(), b"\x1b[?25h")
 
     def started(self, folder: RunFolder) -> None:
-        """A run begins."""
+        """Add a run to the table."""
         self._active[folder.key] = folder
 
     def postponed(self, folder: RunFolder) -> None:
-        """A run turned out to be another sweep's; said once."""
+        """Note that another sweep trains the run; print it once."""
         self._active.pop(folder.key, None)
         if folder.key not in self._postponed:
             self._postponed.add(folder.key)
-            self.say(f"{folder.key}: another sweep trains it; waiting for that")
+            self.say(f"{folder.key}: another sweep trains it; waiting for it to end")
 
     def ended(self, folder: RunFolder) -> None:
-        """A run has ended, one way or another."""
+        """Remove a run from the table and print how it ended."""
         self._active.pop(folder.key, None)
         self._ended += 1
         result, state = folder.result(), state_of(folder)
@@ -101,13 +101,13 @@ class SweepMonitor:
         self.say(f"[{self._ended}/{self._runs}] {line}")
 
     def update(self) -> None:
-        """Show how far the runs under way are."""
+        """Show the progress of the running runs."""
         if self._console.is_terminal:
-            elapsed = timedelta(seconds=round(time.monotonic() - self._began))
+            elapsed = timedelta(seconds=round(time.monotonic() - self._start))
             total = f"{self._ended} of {self._runs} runs ended, {elapsed} so far; logs: {self._logs}"
             self._live.update(Group(state_table(self._states(), self._console.width), Text(total)), refresh=True)
-        elif time.monotonic() - self._spoken > PLAIN_SECONDS:
-            self._spoken = time.monotonic()
+        elif time.monotonic() - self._last_report > PLAIN_SECONDS:
+            self._last_report = time.monotonic()
             for key, state in self._states().items():
                 if state.iteration:
                     left = "" if state.seconds_left is None else f", {_left_or_error(state)} left"

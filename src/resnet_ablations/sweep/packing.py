@@ -1,4 +1,4 @@
-"""How many runs train best side by side on one GPU: tried for a moment, each in a process of its own."""
+"""The number of runs that train fastest together on one GPU, found by short trials in separate processes."""
 
 import multiprocessing
 import os
@@ -18,33 +18,33 @@ from resnet_ablations.training.stopping import when_parent_ends
 from resnet_ablations.training.timing import step_seconds
 
 GAIN: Final = 1.05
-"""What twice as many runs at once have to bring, for less is nearer to the noise of measuring than worth the memory."""
+"""The smallest speed-up that justifies twice as many runs: less is close to the noise of the measurement."""
 MEMORY: Final = 0.5
-"""The share of a GPU's memory that steps may take: a run also keeps its images there, and tests many at a time."""
+"""The largest share of a GPU's memory for training steps: images and test batches need memory too."""
 STEPS: Final = 1000
-"""So many at most, for many GPUs take a hundred of a small network in the second that is measured."""
+"""The largest number of timed steps."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How many runs are trained at once on a GPU."""
+    """The number of runs that are trained at the same time on a GPU."""
 
     runs: int
     slowdown: float = 1.0
-    """How many times longer a step takes than that of a run alone on the GPU."""
+    """The time of a step, relative to a run that is alone on the GPU."""
 
 
 Rate = Callable[[RunConfig, int, int, str], float]
-"""Images a second of so many runs at once, in so many threads each, on the GPU of this name."""
+"""A function of run, number of runs at once, threads of each, and GPU name; returns images per second."""
 
 
 def images_per_second(run: RunConfig, count: int, threads: int, gpu: str) -> float:
-    """What so many processes train in a second, all together, from the moment when the last of them is warm.
+    """Return the images per second of `count` processes together, measured when all have warmed up.
 
-    `gpu` is what CUDA_VISIBLE_DEVICES names; raise `MemoryError` where they take more than their share of its memory,
-    and whatever else happens to one of them.
+    `gpu` is a name in CUDA_VISIBLE_DEVICES. Raise `MemoryError` if their steps take more than the share `MEMORY` of the
+    GPU's memory, and any error of one of the processes.
     """
-    # Not by the fork server of the sweep's runs, which begins with their number of threads.
+    # The sweep's fork server cannot be used: it starts with the runs' number of threads.
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(count)
     with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(barrier, gpu)) as pool:
@@ -62,29 +62,30 @@ def images_per_second(run: RunConfig, count: int, threads: int, gpu: str) -> flo
 def best_packing(
     runs: Sequence[RunConfig], most: int, threads: int, gpu: str, rate: Rate = images_per_second
 ) -> Packing:
-    """The packing, of 1, 2, 4, … up to `most` runs on a GPU, with the most images a second; says what was measured.
+    """Return the packing of 1, 2, 4, … up to `most` runs on a GPU with the most images per second; print all rates.
 
-    The largest network of the runs is tried, for what holds it holds the others. `threads` are all that there are.
+    Only the largest network of the runs is tried: if it fits in memory, the others fit too. `threads` is the number of
+    CPU threads for all runs together.
     """
     run = max(runs, key=lambda run: counted(run).multiply_adds * run.bn_batch)
-    progress = ProgressLines("trying how many runs train best at once on a GPU")
+    progress = ProgressLines("measuring how many runs train fastest together on a GPU")
     rates: list[float] = []
-    told: list[str] = []
+    measured: list[str] = []
     while (count := 2 ** len(rates)) <= most:
         progress.at(count, most, "runs at once")
         try:
             rates.append(rate(run, count, max(1, threads // count), gpu))
-        except Exception as error:  # whatever it is, the runs themselves will say it, or can do without this
-            told.append(f"{count} at once: {' '.join(str(error).split()) or type(error).__name__}")
+        except Exception as error:  # the runs themselves report an error that concerns them
+            measured.append(f"{count} at once: {' '.join(str(error).split()) or type(error).__name__}")
             break
-        told.append(f"{count} at once {rates[-1]:,.0f} images/s")
+        measured.append(f"{count} at once {rates[-1]:,.0f} images/s")
         if count > 1 and rates[-1] < GAIN * rates[-2]:
             rates.pop()
             break
     best = 2 ** max(len(rates) - 1, 0)
     print(
-        f"{run.configuration} on one GPU: {', '.join(told)}; so {best} at once on each GPU "
-        f"(hydra.launcher.runs_per_device={best} says it without measuring)",
+        f"{run.configuration} on one GPU: {', '.join(measured)}; so {best} at once on each GPU "
+        f"(hydra.launcher.runs_per_device={best} skips this measurement)",
         flush=True,
     )
     return Packing(best, max(1.0, best * rates[0] / rates[-1]) if rates else 1.0)
@@ -94,7 +95,7 @@ _together: Barrier
 
 
 def _begin(barrier: Barrier, gpu: str) -> None:
-    """In each process, before anything is known of its task."""
+    """Set up a trial process; runs before its task."""
     global _together
     _together = barrier
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu
@@ -102,12 +103,12 @@ def _begin(barrier: Barrier, gpu: str) -> None:
 
 
 def _try(frozen: dict[str, Any], threads: int, multiply_adds: int) -> tuple[float, float]:
-    """Images a second of a run beside the others, and the share of the GPU's memory that all of them take."""
+    """Return a run's images per second beside the others, and the share of the GPU's memory that all take."""
     try:
         run = validate(frozen)
         seconds = step_seconds(run, threads, multiply_adds, ready=_together.wait, steps=STEPS)
     except BaseException:
-        _together.abort()  # nobody is to wait for it
+        _together.abort()  # the other processes must not wait for this one
         raise
     free, total = torch.cuda.mem_get_info() if torch.cuda.is_available() else (1, 1)
     return run.schedule.batch_size / seconds.iteration, 1 - free / total

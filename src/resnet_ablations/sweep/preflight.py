@@ -1,4 +1,4 @@
-"""Before the first run starts: is there a place for what they leave, and room for it?"""
+"""The check before the first run: the results folder can be written and has room."""
 
 import fcntl
 import shutil
@@ -12,20 +12,24 @@ from resnet_ablations.sweep.estimates import checkpoints_bytes
 
 
 def check_room(results: str, runs: Sequence[RunConfig], at_once: int) -> None:
-    """Raise `UserError` where the results folder cannot be written, or has no room for the runs' checkpoints.
+    """Raise `UserError` if the results folder cannot be written, or has no room for the runs' checkpoints.
 
-    The folder is made if only its last part is missing: a longer path is one that is not mounted, or mistyped.
+    The folder is created if its parent exists; a missing parent is a mistyped path or a disk that is not mounted.
     """
     folder = Path(results)
     if not folder.absolute().parent.is_dir():
-        raise UserError(f"paths.results={results}: {folder.absolute().parent} is not there; make it, or mount it")
+        raise UserError(
+            f"paths.results={results}: {folder.absolute().parent} does not exist; create it, or mount its disk"
+        )
     try:
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             free = shutil.disk_usage(folder).free
     except OSError as error:
-        raise UserError(f"paths.results={results}: cannot be written: {error.strerror}") from None
+        raise UserError(
+            f"paths.results={results}: cannot be written: {error.strerror}; choose another folder"
+        ) from None
     if (needed := checkpoints_bytes(runs, at_once)) > free:
         raise UserError(
             f"paths.results={results}: {_megabytes(free)} free, but checkpoints of {min(at_once, len(runs))} runs at "

@@ -1,4 +1,4 @@
-"""How many runs this machine trains at once, and on what each."""
+"""The places of a machine where runs are trained at the same time."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,30 +14,30 @@ from resnet_ablations.sweep.packing import Packing, best_packing
 
 @dataclass(frozen=True)
 class Slots:
-    """Places for runs that are trained at once."""
+    """Places for runs that are trained at the same time."""
 
     count: int
     threads: int
-    """CPU threads of each process that trains."""
+    """The CPU threads of each process that trains."""
     gpus: tuple[str, ...] = ()
-    """For each GPU, or group of as many as a run takes, its name in CUDA_VISIBLE_DEVICES; none on a CPU."""
+    """The names in CUDA_VISIBLE_DEVICES of each GPU, or of each group of GPUs for one run; empty on a CPU."""
     slowdown: float = 1.0
-    """How many times longer a step takes than that of a run that has its GPU for itself, where that was measured."""
+    """The measured time of a step, relative to a run that is alone on its GPU; 1 if not measured."""
 
     def __str__(self) -> str:
-        """What is said of them: `4 runs at once, 2 on each GPU, 3 threads each`."""
+        """Return for example `4 runs at once, 2 on each GPU, 3 threads each`."""
         runs = "1 run" if self.count == 1 else f"{self.count} runs"
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         on_gpus = f", {self.count // len(self.gpus)} on each GPU" if self.gpus else ""
         return f"{runs} at once{on_gpus}, {threads} each"
 
     def gpus_of(self, slot: int) -> str | None:
-        """Those of a slot: the first run of each GPU comes before the second one of any."""
+        """Return the GPUs of a slot, in turn: every GPU gets one run before any gets a second."""
         return self.gpus[slot % len(self.gpus)] if self.gpus else None
 
 
 def checked_runs_per_device(given: object) -> int | None:
-    """The launcher's setting; raise `UserError` where it is no number of runs."""
+    """Return the launcher's `runs_per_device`; raise `UserError` unless it is a whole number from 1 on, or null."""
     if given is None or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
         return given
     raise UserError(f"hydra.launcher.runs_per_device={given}: must be a whole number from 1 on, or null")
@@ -48,12 +48,12 @@ def slots_for(
     runs_per_device: int | None,
     measure: Callable[[Sequence[RunConfig], int, int, str], Packing] = best_packing,
 ) -> Slots:
-    """As many runs on each GPU, or on the CPU as a whole, as `runs_per_device` says.
+    """Return the slots: `runs_per_device` runs on each GPU, or on the CPU as a whole.
 
-    By default that is measured for a GPU, unless there is no more than one run for each, and one a core on a CPU: the
-    number of threads can change a run's last digits, so it follows neither from measuring nor from how many runs are
-    left. On a CPU, runs that ask for threads have so many cores each. Runs on several devices have these for
-    themselves by default. Raise `UserError` where a number is none.
+    If it is null: on GPUs it is measured, but it is 1 if there is at most one run for each GPU, or if a run uses
+    several devices; on a CPU there is one run a core, or a run for each group of `trainer.threads` cores. On
+    a CPU it depends neither on a measurement nor on the number of missing runs, because the number of threads can
+    change the last digits of a run. Raise `UserError` if it is not a whole number from 1 on.
     """
     given = checked_runs_per_device(runs_per_device)
     devices = max(run.trainer.devices for run in runs)
@@ -74,13 +74,13 @@ def slots_for(
 
 
 def _threads(runs: Sequence[RunConfig], share: int) -> int:
-    """Those that the runs ask for; of one that does not, its share of the cores."""
+    """Return the threads that the runs ask for, or their share of the cores if one does not ask."""
     asked = [run.trainer.threads for run in runs if run.trainer.threads is not None]
     return max(asked) if len(asked) == len(runs) else max(1, share)
 
 
 def _gpu_groups(runs: Sequence[RunConfig], size: int) -> tuple[str, ...]:
-    """The machine's GPUs by so many at a time, by their names in CUDA_VISIBLE_DEVICES; none where no run wants one."""
+    """Return the GPUs in groups of `size`, as names in CUDA_VISIBLE_DEVICES; empty if all runs use the CPU."""
     gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
     if 0 < gpus < size:
         raise UserError(f"trainer.devices={size}: this machine has {gpus} GPU{'s' if gpus > 1 else ''}")

@@ -1,4 +1,4 @@
-"""What SLURM says of this user's jobs; `sacct`, which not every cluster has, is not asked."""
+"""The jobs of this user in SLURM's queue; `sacct` is not used, since not every cluster has it."""
 
 import getpass
 import subprocess
@@ -11,7 +11,7 @@ ANSWER_SECONDS = 30
 
 
 def jobs_in_queue() -> dict[str, str] | None:
-    """The jobs that are pending, running or completing, with state and reason; None where SLURM does not say."""
+    """Return this user's pending, running and completing jobs with state and reason; None if squeue fails."""
     try:
         answer = slurm("squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i %T (%r)")
     except (OSError, subprocess.SubprocessError):
@@ -20,11 +20,11 @@ def jobs_in_queue() -> dict[str, str] | None:
 
 
 def states_of(folders: Sequence[RunFolder]) -> dict[str, State]:
-    """The state of each run by its key; SLURM is asked only where a run is or was one of its jobs."""
+    """Return the state of each run by its key; squeue is called only if a run is or was a SLURM job."""
     jobs = jobs_in_queue() if any(status.job for folder in folders if (status := folder.status())) else None
     return {folder.key: state_of(folder, jobs) for folder in folders}
 
 
 def slurm(*command: str) -> str:
-    """What one of SLURM's commands prints; raise `OSError` or `SubprocessError` if it is not there, fails or hangs."""
+    """Return the output of a SLURM command; raise `OSError` or `SubprocessError` if it is missing, fails or hangs."""
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=ANSWER_SECONDS).stdout
