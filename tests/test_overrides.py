@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from resnet_ablations import overrides
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.overrides import CONF, checked, compose, frozen, sweep_settings
+from resnet_ablations.overrides import CONF, checked, compose, freeze, sweep_settings
 
 Config = Callable[..., RunConfig]
 
@@ -270,8 +270,7 @@ ODD = r"""a=b, 'c' "d" \ é ${x} {y} [z] $HOME ~ %41 #?"""
 def test_a_frozen_configuration_comes_back_from_any_path(tmp_path: Path) -> None:
     run = compose(["network.depth=8", f"paths.data={tmp_path}"])
     run = run.model_copy(update={"paths": run.paths.model_copy(update={"results": str(tmp_path / ODD)})})
-    run.folder.freeze(run.as_dict())
-    assert compose(frozen(run)).as_dict() == run.as_dict()
+    assert compose(freeze(run)).as_dict() == run.as_dict()
 
 
 def test_a_frozen_configuration_may_be_named_by_its_path(tmp_path: Path) -> None:
@@ -287,14 +286,16 @@ def test_a_frozen_configuration_says_everything(tmp_path: Path) -> None:
 
 def test_mistakes_of_a_frozen_configuration(tmp_path: Path) -> None:
     run = compose([f"paths.results={tmp_path}"])
+    overrides = freeze(run)
+    run.folder.config.unlink()
     with pytest.raises(UserError, match=r"cannot be read: .*No such file"):
-        compose(frozen(run))
+        compose(overrides)
     run.folder.freeze(run.with_seed(5).as_dict())
     with pytest.raises(UserError, match="not of its folder"):
-        compose(frozen(run))
+        compose(overrides)
     run.folder.config.write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
-        compose(frozen(run))
+        compose(overrides)
 
 
 def test_mistakes_of_the_sweeps_settings() -> None:

@@ -113,8 +113,12 @@ def checked(config: DictConfig) -> RunConfig:
         raise UserError(*(_with_suggestion(message, keys) for message in error.messages)) from None
 
 
-def frozen(run: RunConfig) -> list[str]:
-    """Return the overrides for a run with the frozen configuration in its folder; Hydra can parse any path as a URI."""
+def freeze(run: RunConfig) -> list[str]:
+    """Write the run's configuration to its folder; return the overrides that train it from there.
+
+    The path is a URI, because Hydra cannot parse some paths.
+    """
+    run.folder.freeze(run.as_dict())
     return [f"frozen='{run.folder.config.absolute().as_uri()}'"]
 
 

@@ -32,7 +32,7 @@ def test_of_two_runs_that_fail_the_others_know_nothing(sweeps: Sweeps, undisturb
         f"{killed.key}: failed: killed by signal 9; see {killed.log}",
         f"{blocked.key}: failed: {sweeps.states[blocked.key].reason}; see {blocked.log}",
         "sweep: 2 failed, 2 finished",
-        "sweep: 2 of 4 runs left no result; the same command goes on with them",
+        "sweep: 2 of 4 runs have no result; the same command continues with them",
     ]
     assert sweeps.states[blocked.key].reason.startswith("IsADirectoryError")
     assert "Traceback" in blocked.log.read_text()

@@ -114,7 +114,7 @@ def test_ctrl_c_once(sweeps: Sweeps, table: dict[str, Any], terminal: Terminal) 
     check_stopped(sweeps, command, 10)
     assert terminal.settings == terminal.before
     wait_until(lambda: terminal.shown.rfind(SHOW_CURSOR) > terminal.shown.rfind(HIDE_CURSOR))
-    assert b"once more to stop at once" in terminal.shown
+    assert b"send the signal again to stop at once" in terminal.shown
     assert b"Traceback" not in terminal.shown
     check_goes_on(sweeps, table)
 

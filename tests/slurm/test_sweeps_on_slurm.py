@@ -271,7 +271,7 @@ def test_submitted_left_killed_cancelled_and_finished(cluster: Cluster) -> None:
     sweep = cluster.sweep(seeds, "sweep.retries=0")
     assert sweep.stdout is not None
     assert sweep.stdout.readline().startswith("sweep: 3 runs, 0 finished, 3 to train")
-    assert sweep.stdout.readline() == "nothing to submit; under way or in the queue already: 3\n"
+    assert sweep.stdout.readline() == "nothing to submit; running or queued already: 3\n"
     os.kill(json.loads((runs[0].path / "claim.json").read_text())["pid"], signal.SIGKILL)
     until(under_way(runs[2]))
     cluster.slurm.run("scancel", cluster.job_of(runs[1]))

@@ -211,7 +211,7 @@ def test_what_would_undo_the_cells_is_refused(planned: Planned, override: str, n
 def test_a_choice_of_nothing_that_is_run_is_refused(planned: Planned) -> None:
     changes = TABLE | {"rows": [row("highway", deep={}), *TABLE["rows"]]}
     for chosen in (["rows=highway"], ["rows=highway", "columns=shallow"]):
-        with pytest.raises(UserError, match="scale=quick: none of the chosen cells of tiny is run there"):
+        with pytest.raises(UserError, match="scale=quick: none of the chosen cells of tiny is run at this scale"):
             planned("experiment=tiny", *chosen, **changes)
     nowhere = {"scales": scales(quick={"replacements": {"activation=original": None}})}
     with pytest.raises(UserError, match="none of the chosen cells"):

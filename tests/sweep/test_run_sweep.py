@@ -160,7 +160,7 @@ def test_a_run_without_result_is_named_and_the_others_are_kept(
     assert end.value.code == 1
     out = capsys.readouterr().out
     assert f"{keys(plan)[1]}: failed: OSError: disk; see " in out
-    assert "1 of 3 runs left no result" in out
+    assert "1 of 3 runs have no result" in out
     assert [result_of(job) is not None for job in plan.jobs] == [True, False, True]
     again = Launcher()
     run_sweep(plan, again)
@@ -171,7 +171,7 @@ def test_a_launcher_that_starts_nothing_is_no_success(planned: Planned, capsys: 
     with pytest.raises(SystemExit) as end:
         run_sweep(planned("experiment=tiny"), lambda jobs: None)
     assert end.value.code == 1
-    assert "3 of 3 runs left no result" in capsys.readouterr().out
+    assert "3 of 3 runs have no result" in capsys.readouterr().out
 
 
 def test_the_plan_is_kept_before_anything_is_trained(planned: Planned, tmp_path: Path) -> None:

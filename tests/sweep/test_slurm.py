@@ -123,5 +123,5 @@ def test_a_run_that_somebody_has_just_claimed_is_not_submitted(
     """Its folder does not say yet that it is running."""
     (run.folder.path / "claim.json").write_text(Owner.of(os.getppid()).model_dump_json())
     monkeypatch.setattr(slurm, "jobs_in_queue", dict)
-    with pytest.raises(Submitted, match="nothing to submit; under way or in the queue already: 1"):
+    with pytest.raises(Submitted, match="nothing to submit; running or queued already: 1"):
         train_on_slurm([run], {}, wait=False, fail_fast=False, folder=tmp_path / "slurm")

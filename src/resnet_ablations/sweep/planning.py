@@ -1,4 +1,4 @@
-"""What a sweep consists of: every run composed and checked before the first one starts."""
+"""The plan of a sweep: every run, composed and checked before the first one starts."""
 
 import hashlib
 import itertools
@@ -18,22 +18,22 @@ from resnet_ablations.sweep.cell_runs import CellRuns, Overrides, Replacements, 
 T = TypeVar("T")
 
 IN_CURVE = ("test_error", "train_error")
-"""The metrics that a run has at each iteration it evaluates, so that a longer run has them too; others at its end."""
+"""The metrics in a run's curve, which a longer run has too; a run has other metrics only at its end."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep, as Hydra's launchers and as we know it."""
+    """One run of a sweep: its overrides, as Hydra's launchers take it, and its configuration."""
 
     overrides: Overrides
     config: RunConfig
     served_by: str | None = None
-    """The key of a longer run that has this one as its beginning."""
+    """The key of a longer run whose first iterations are this run."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a sweep, each once, and for an experiment what is kept of it in `results/sweeps/`."""
+    """The runs of a sweep, each once; for an experiment, also the plan that is saved in `results/sweeps/`."""
 
     jobs: tuple[Job, ...]
     record: SweepPlan | None
@@ -41,14 +41,14 @@ class Plan:
 
 
 def plan(overrides: Sequence[str]) -> Plan:
-    """The plan of a multirun command line: an experiment at a scale, or Hydra's product of comma-separated values.
+    """Return the plan of a multirun command line: an experiment at a scale, or a product of comma-separated values.
 
     Raise `UserError` with every mistake in any of its runs.
     """
     return _plan(tuple(line for line in overrides if not line.lstrip("+~").startswith("hydra")))
 
 
-# Kept, for the command line is planned before Hydra starts, and Hydra, once started, cannot compose for the sweeper.
+# Cached: `train.main` plans before Hydra starts, and Hydra's sweeper needs the same plan.
 @lru_cache(maxsize=1)
 def _plan(overrides: Overrides) -> Plan:
     own = [line for line in overrides if line.lstrip("+").startswith("sweep.")]
@@ -56,19 +56,19 @@ def _plan(overrides: Overrides) -> Plan:
     choices = choices_of([line for line in overrides if line not in own])
     if "experiment" in choices:
         return _plan_experiment(choices.pop("experiment"), choices.pop("scale", ["quick"]), choices, settings)
-    if alone := [key for key in SWEEP_KEYS if key in choices]:
-        raise UserError(*(f"{key}: only with experiment=…" for key in alone))
+    if unused := [key for key in SWEEP_KEYS if key in choices]:
+        raise UserError(*(f"{key}: needs experiment=NAME" for key in unused))
     seeds = choices.pop("seed", None)
     products = itertools.product(*([f"{key}={value}" for value in values] for key, values in choices.items()))
     jobs = [job for product in products for job in _with_seeds(_compose(product), product, seeds)]
-    return Plan(_once(_sound(jobs)), None, settings)
+    return Plan(_unique(_without_errors(jobs)), None, settings)
 
 
 def _plan_experiment(
     names: list[str], scales: list[str], choices: dict[str, list[str]], settings: SweepSettings
 ) -> Plan:
     if len(names) > 1 or len(scales) > 1:
-        raise UserError("experiment, scale: one of each in a sweep")
+        raise UserError("experiment, scale: a sweep has one of each; run several sweeps one after the other")
     experiment, scale_name = load_experiment(names[0]), scales[0]
     if scale_name not in experiment.scales:
         allowed = ", ".join(experiment.scales)
@@ -77,20 +77,20 @@ def _plan_experiment(
     seeds = choices.pop("seed", [str(seed) for seed in scale.seeds])
     rows, columns = _chosen(choices, experiment)
     replacements = replacements_at(experiment, scale)
-    _refuse(choices, experiment, replacements)
+    _check_choices(choices, experiment, replacements)
     extra = [f"{key}={values[0]}" for key, values in choices.items()]
     cells = runs_of_cells(experiment, scale, extra)
-    # For what names the sweep that a run belongs to: a logger's group.
+    # The logger's settings name the sweep of a run: its experiment and scale.
     configs = _composed(cells, (f"experiment={experiment.name}", f"scale={scale_name}"))
     servers = _servers(cells, configs)
     chosen = [cell for cell in cells if cell.row in rows and cell.column in columns]
     jobs: list[Job] = []
     for overrides in dict.fromkeys(overrides for cell in chosen for overrides in cell.own):
         config = configs[overrides]
-        jobs += _sound(_with_seeds(config, overrides, seeds, servers.get(config.configuration)))
+        jobs += _without_errors(_with_seeds(config, overrides, seeds, servers.get(config.configuration)))
     if not jobs:
         raise UserError(
-            f"scale={scale_name}: none of the chosen cells of {experiment.name} is run there; "
+            f"scale={scale_name}: none of the chosen cells of {experiment.name} is run at this scale; "
             "choose other rows, other columns or another scale"
         )
     configurations = {
@@ -111,16 +111,16 @@ def _plan_experiment(
         cells=_table(experiment, cells, configs),
         configurations=configurations,
     )
-    return Plan(_once(jobs), record, settings)
+    return Plan(_unique(jobs), record, settings)
 
 
 def _chosen(choices: dict[str, list[str]], experiment: Experiment) -> tuple[list[str], list[str]]:
-    """The ids of the rows and of the columns that are trained: those asked for, or all."""
-    there = {"rows": [row.id for row in experiment.rows], "columns": [column.id for column in experiment.columns]}
-    chosen = {key: choices.pop(key, ids) for key, ids in there.items()}
+    """Return the ids of the chosen rows and columns; all if none are chosen."""
+    existing = {"rows": [row.id for row in experiment.rows], "columns": [column.id for column in experiment.columns]}
+    chosen = {key: choices.pop(key, ids) for key, ids in existing.items()}
     mistakes = [
         f"{key}={','.join(unknown)}: no such {key.removesuffix('s')} of {experiment.name}; allowed: {', '.join(ids)}"
-        for key, ids in there.items()
+        for key, ids in existing.items()
         if (unknown := [name for name in chosen[key] if name not in ids])
     ]
     if mistakes:
@@ -128,12 +128,16 @@ def _chosen(choices: dict[str, list[str]], experiment: Experiment) -> tuple[list
     return chosen["rows"], chosen["columns"]
 
 
-def _refuse(choices: dict[str, list[str]], experiment: Experiment, replacements: Replacements) -> None:
-    """Raise for overrides that would undo what tells the cells apart, or sweep what the experiment does not."""
+def _check_choices(choices: dict[str, list[str]], experiment: Experiment, replacements: Replacements) -> None:
+    """Raise `UserError` for overrides of keys in which the cells differ, and for keys with several values."""
     setters = keys_set(experiment, replacements)
-    mistakes = [f"{key}: the {setters[key]} of {experiment.name} set it" for key in choices if key in setters]
+    mistakes = [
+        f"{key}: the {setters[key]} of {experiment.name} set it; remove the override"
+        for key in choices
+        if key in setters
+    ]
     mistakes += [
-        f"{key}={','.join(values)}: one value; beside an experiment's rows only seed takes several"
+        f"{key}={','.join(values)}: must be one value; with an experiment only seed takes several"
         for key, values in choices.items()
         if len(values) > 1
     ]
@@ -142,15 +146,15 @@ def _refuse(choices: dict[str, list[str]], experiment: Experiment, replacements:
 
 
 def _composed(cells: list[CellRuns], sweep: Overrides) -> dict[Overrides, RunConfig]:
-    """Every configuration of the cells, each composed once, as one of this sweep."""
+    """Return every configuration of the cells by its overrides, each composed once."""
     own = list(dict.fromkeys(overrides for cell in cells for overrides in cell.own))
-    return dict(zip(own, _sound([_compose((*overrides, *sweep)) for overrides in own]), strict=True))
+    return dict(zip(own, _without_errors([_compose((*overrides, *sweep)) for overrides in own]), strict=True))
 
 
 def _servers(cells: list[CellRuns], configs: dict[Overrides, RunConfig]) -> dict[str, RunConfig]:
-    """By configuration, the longer run that has it as its beginning and can take its place in all of its cells."""
+    """Return, by configuration name, the longer run that can replace it in all of its cells."""
     servers: dict[str, RunConfig] = {}
-    own_end: set[str] = set()
+    needs_own_end: set[str] = set()
     composed: dict[Overrides, RunConfig | UserError] = {**configs}
     for cell in cells:
         for overrides, longer in zip(cell.own, cell.longer, strict=True):
@@ -159,16 +163,16 @@ def _servers(cells: list[CellRuns], configs: dict[Overrides, RunConfig]) -> dict
                 composed[longer] = _compose(longer)
             server = composed[longer]
             if cell.metric not in IN_CURVE:
-                own_end.add(config.configuration)
+                needs_own_end.add(config.configuration)
             elif isinstance(server, RunConfig) and _serves(server, config):
                 servers[config.configuration] = server
-    return {name: server for name, server in servers.items() if name not in own_end}
+    return {name: server for name, server in servers.items() if name not in needs_own_end}
 
 
 def _table(
     experiment: Experiment, cells: list[CellRuns], configs: dict[Overrides, RunConfig]
 ) -> dict[str, dict[str, list[str]]]:
-    """The names of each cell's configurations, by row and column; those that come to the same are one."""
+    """Return the names of each cell's configurations, by row and column, without duplicates."""
     table: dict[str, dict[str, list[str]]] = {row.id: {} for row in experiment.rows}
     for cell in cells:
         names = (configs[overrides].configuration for overrides in cell.own)
@@ -186,7 +190,7 @@ def _compose(overrides: Overrides) -> RunConfig | UserError:
 def _with_seeds(
     config: RunConfig | UserError, overrides: Overrides, seeds: list[str] | None, server: RunConfig | None = None
 ) -> list[Job | UserError]:
-    """A run for each seed of a configuration; without seeds, for its own."""
+    """Return a run for each seed of a configuration; without seeds, one run with its own seed."""
     if isinstance(config, UserError):
         return [config]
     jobs: list[Job | UserError] = []
@@ -200,26 +204,26 @@ def _with_seeds(
     return jobs
 
 
-def _sound(items: Sequence[T | UserError]) -> list[T]:
-    """The items, if none of them is a mistake; otherwise raise with all mistakes, each once."""
+def _without_errors(items: Sequence[T | UserError]) -> list[T]:
+    """Return the items; raise one `UserError` with the messages of all errors among them."""
     mistakes = [message for item in items if isinstance(item, UserError) for message in item.messages]
     if mistakes:
         raise UserError(*dict.fromkeys(mistakes))
     return [item for item in items if not isinstance(item, UserError)]
 
 
-def _once(jobs: list[Job]) -> tuple[Job, ...]:
+def _unique(jobs: list[Job]) -> tuple[Job, ...]:
     return tuple({job.config.key: job for job in jobs}.values())
 
 
 def _serves(longer: RunConfig, config: RunConfig) -> bool:
-    """Whether the longer run goes on where this one ends, and tests there."""
-    iterations, whole = config.schedule.iterations, longer.schedule
-    return iterations < whole.iterations and iterations % whole.evaluate_every == 0
+    """Return whether the longer run is evaluated at the iteration where this one ends, and continues."""
+    iterations, schedule = config.schedule.iterations, longer.schedule
+    return iterations < schedule.iterations and iterations % schedule.evaluate_every == 0
 
 
 def _sweep_name(experiment: str, scale: str, extra: list[str], configurations: list[str]) -> str:
-    """`EXPERIMENT-SCALE`; where overrides change what is run, with a hash of the configurations."""
+    """Return `EXPERIMENT-SCALE`, with a hash of the configurations if overrides change what is run."""
     name = f"{experiment}-{scale}"
     if all(is_location(line) for line in extra):
         return name

@@ -1,4 +1,4 @@
-"""Runs in parallel on one machine, each in a process of its own."""
+"""Parallel training on one machine: each run in its own process."""
 
 import os
 import shutil
@@ -25,9 +25,9 @@ from resnet_ablations.training.stopping import StopRequest
 def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bool) -> None:
     """Train each run in its own process.
 
-    A run that somebody else is training is waited for, after all others. One that dies leaves the others alone; what
-    it left, and why it ended, is in its run folder. With `fail_fast` the first that fails stops the others, as the
-    first Ctrl-C or SIGTERM does: after their steps under way; a second signal stops them at once.
+    Runs that another sweep trains come last: this function waits for them. A run that crashes does not affect the
+    others; its files and the reason are in its folder. The first Ctrl-C or SIGTERM stops all runs after their current
+    steps, and so does the first failure if `fail_fast`; a second signal stops them at once.
     """
     print(slots, flush=True)
     waiting = list(runs)
@@ -37,14 +37,14 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
         def at_once(number: int) -> None:
             progress.close()
             for run in pool.kill():
-                _note_death(run, -signal.SIGKILL, interrupted=True)
+                _record_end(run, -signal.SIGKILL, interrupted=True)
             os._exit(128 + number)
 
         with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
             stopping = failed = False
             while pool.runs or (waiting and not stopping):
                 while not stopping and pool.has_room and waiting:
-                    if (free := _first_free(waiting)) is None:
+                    if (free := _first_unlocked(waiting)) is None:
                         for run in waiting:
                             progress.postponed(run.folder)
                         break
@@ -54,38 +54,40 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
                     elif pool.start(run):
                         progress.started(run.folder)
                     else:
-                        _note_death(run, NO_FORK_SERVER, interrupted=False)
+                        _record_end(run, NO_FORK_SERVER, interrupted=False)
                         progress.ended(run.folder)
                 pool.wait()
                 for run, code in pool.ended():
-                    # One that is trained elsewhere, or goes on although it was taken for dead.
+                    # Another process trains it, or has taken it over.
                     if code == worker.LOCKED or RunLock(run.folder.path).owner() is not None:
                         waiting.append(run)
                         progress.postponed(run.folder)
                         continue
-                    _note_death(run, code, interrupted=stopping)
+                    _record_end(run, code, interrupted=stopping)
                     progress.ended(run.folder)
                     failed = failed or state_of(run.folder).outcome == "failed"
                 if not stopping and (stop.signal is not None or (failed and fail_fast)):
                     stopping = True
-                    progress.stopping("a run failed" if stop.signal is None else "once more to stop at once")
+                    progress.stopping(
+                        "a run failed" if stop.signal is None else "send the signal again to stop at once"
+                    )
                     pool.stop()
                 progress.update()
     if stop.signal is not None:
         raise SystemExit(128 + stop.signal)
 
 
-def _first_free(runs: Sequence[RunConfig]) -> int | None:
-    """The place of the first run that nobody else is training."""
+def _first_unlocked(runs: Sequence[RunConfig]) -> int | None:
+    """Return the index of the first run that no process trains."""
     return next((place for place, run in enumerate(runs) if RunLock(run.folder.path).owner() is None), None)
 
 
 class _Pool:
-    """The processes under way, each in a slot of its own."""
+    """The running processes, each in its own slot."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        # Read when the fork server, which imports torch once for all runs, starts.
+        # The fork server reads it when it starts and imports torch, once for all runs.
         os.environ["OMP_NUM_THREADS"] = str(slots.threads)
         self._context = fork_server()
         self.runs: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
@@ -95,7 +97,7 @@ class _Pool:
         return len(self.runs) < self._slots.count
 
     def start(self, run: RunConfig) -> bool:
-        """Whether its process began: not where the fork server was killed, which starts anew for the next."""
+        """Start the run's process; return False if the fork server was killed (a new one starts for the next run)."""
         slot = min(set(range(self._slots.count)) - {slot for _, slot in self.runs.values()})
         process = self._context.Process(
             target=worker.work, args=(run.as_dict(), self._slots.threads, self._slots.gpus_of(slot), SOURCE)
@@ -105,31 +107,31 @@ class _Pool:
         return begun
 
     def wait(self) -> None:
-        """Until one of them ends, or half a second."""
+        """Wait until a process ends, at most half a second."""
         if self.runs:
             wait([process.sentinel for process in self.runs], timeout=0.5)
         else:
             time.sleep(0.5)
 
     def ended(self) -> list[tuple[RunConfig, int]]:
-        """Those that have ended since, with their exit codes."""
-        dead = [process for process in self.runs if not process.is_alive()]
-        return [(self.runs.pop(process)[0], process.exitcode or 0) for process in dead]
+        """Return the runs that have ended since the last call, with their exit codes."""
+        ended = [process for process in self.runs if not process.is_alive()]
+        return [(self.runs.pop(process)[0], process.exitcode or 0) for process in ended]
 
     def stop(self) -> None:
         for process in self.runs:
             process.terminate()
 
     def kill(self) -> list[RunConfig]:
-        """At once, and as the last thing that this process does; the runs that were under way."""
+        """Kill all processes and return their runs; this process must exit afterwards."""
         for process in self.runs:
             process.kill()
         shutil.rmtree(get_temp_dir(), ignore_errors=True)
         return [run for run, _ in self.runs.values()]
 
 
-def _note_death(run: RunConfig, code: int, interrupted: bool) -> None:
-    """Say in the run's folder that its process ended without a word."""
+def _record_end(run: RunConfig, code: int, interrupted: bool) -> None:
+    """Write to the run's folder how its process ended, if the process did not write it."""
     folder = run.folder
     status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
     killed = code < 0 or code == NO_FORK_SERVER

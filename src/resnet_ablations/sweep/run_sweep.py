@@ -1,11 +1,11 @@
-"""Run a plan: what is finished is left alone, the rest goes to the launcher."""
+"""Run a plan: give the runs without a result to the launcher."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.overrides import frozen
+from resnet_ablations.overrides import freeze
 from resnet_ablations.results.atomic_write import reporting_full_disk
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import Result, RunFolder
@@ -15,18 +15,18 @@ from resnet_ablations.sweep.planning import Job, Plan
 from resnet_ablations.sweep.preflight import check_room
 
 Launch = Callable[[list[list[str]]], Any]
-"""Takes the overrides of each run and returns when all of them have ended, or raises `Submitted`."""
+"""A function of the overrides of each run that returns when all have ended, or raises `Submitted`."""
 
 
 class Submitted(Exception):
-    """The runs are a scheduler's now, and nobody waits for them here; the message says where."""
+    """The runs were submitted to a scheduler, and this process does not wait for them; the message names the job."""
 
 
 def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]], int] = len) -> None:
-    """Train the plan's missing runs; raise `SystemExit`: 1 if one of them left no result, 0 if nobody waits for them.
+    """Train the plan's missing runs; raise `SystemExit` with 1 if a run has no result, with 0 after `Submitted`.
 
-    `at_once` says how many of some runs the launcher trains at the same time. Killed runs are launched again, at most
-    `sweep.retries` times.
+    `at_once` returns how many of the given runs the launcher trains at the same time. Killed runs are launched again,
+    at most `sweep.retries` times.
     """
     results = plan.jobs[0].config.paths.results
     name = "sweep" if plan.record is None else plan.record.name
@@ -40,7 +40,7 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     with reporting_full_disk(results):
         if plan.record is not None:
             save_sweep(results, plan.record)
-        starts = {job.config.key: _startable(job) for job in missing}
+        overrides = {run.key: freeze(run) for run in configs}
     print(
         f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True
     )
@@ -48,7 +48,7 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     again, tries = missing, 1 + plan.settings.retries
     while again and tries and stopped is None:
         try:
-            launch([starts[job.config.key] for job in again])
+            launch([overrides[job.config.key] for job in again])
         except SystemExit as end:
             stopped = end
         except Submitted as submitted:
@@ -68,12 +68,6 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
         raise SystemExit(1)
 
 
-def _startable(job: Job) -> list[str]:
-    """Freeze a run: the overrides that start it."""
-    job.config.folder.freeze(job.config.as_dict())
-    return frozen(job.config)
-
-
 def _to_retry(jobs: Sequence[Job], fail_fast: bool) -> list[Job]:
     """Return the killed runs; with `fail_fast` also those that were stopped because of them."""
     states = {job.config.key: state_of(job.config.folder) for job in jobs if result_of(job) is None}
@@ -85,7 +79,7 @@ def _to_retry(jobs: Sequence[Job], fail_fast: bool) -> list[Job]:
 
 
 def _summarise(name: str, jobs: Sequence[Job]) -> int:
-    """Say how the runs ended, and of each that began in vain why, and where its log is; how many left no result."""
+    """Print the outcomes, and reason and log of each run without a result; return how many have no result."""
     outcomes: Counter[str] = Counter()
     without = 0
     for job in jobs:
@@ -106,12 +100,12 @@ def _summarise(name: str, jobs: Sequence[Job]) -> int:
     if changed := [result.key for result in results if result.provenance.get("source") not in (None, SOURCE)]:
         print(f"{name}: the code had changed since the sweep began when these were trained: {', '.join(changed)}")
     if without:
-        print(f"{name}: {without} of {len(jobs)} runs left no result; the same command goes on with them")
+        print(f"{name}: {without} of {len(jobs)} runs have no result; the same command continues with them")
     return without
 
 
 def result_of(job: Job) -> Result | None:
-    """The run's result, or that of a longer run which has it as its beginning."""
+    """Return the result of the run, or of the longer run that serves it."""
     keys = [key for key in (job.config.key, job.served_by) if key is not None]
     found = (RunFolder(job.config.paths.results, key).result() for key in keys)
     return next((result for result in found if result is not None), None)

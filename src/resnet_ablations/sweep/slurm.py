@@ -1,4 +1,4 @@
-"""Runs on a SLURM cluster, one job array a sweep, by submitit; run folders and `squeue` tell what became of them."""
+"""Training on a SLURM cluster: one job array a sweep, by submitit; run folders and `squeue` give the outcome."""
 
 import logging
 import os
@@ -30,15 +30,15 @@ from resnet_ablations.training.stopping import StopRequest
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 3.0
-"""From one look at the run folders and the queue to the next."""
+"""The time between two looks at the run folders and the queue."""
 REQUEUES = 1_000_000
-"""submitit counts how often a job may run out of time; a run needs as many jobs as it needs."""
+"""The number of time limits that submitit allows a job: without bound, since a run may need any number of jobs."""
 
 
 class SlurmRun(Checkpointable):
-    """A run on its way to its nodes; submitit starts it there, in a task for each of its devices.
+    """A run as submitit sends it to its nodes and starts it, in one task for each device.
 
-    And again, if the time is up before it listens itself.
+    submitit requeues it if the time is up before the run handles signals itself.
     """
 
     def __init__(self, run: RunConfig, threads: int) -> None:
@@ -46,37 +46,38 @@ class SlurmRun(Checkpointable):
         self.folder = run.folder
         self.source = SOURCE
         self.threads = threads
-        """Of each task."""
+        """The CPU threads of each task."""
 
     def __call__(self) -> None:
-        """Train the run. When the job's time is nearly up, SIGUSR2 comes: checkpoint, and back into the queue.
+        """Train the run.
 
-        SIGTERM is a preemption, after which SLURM itself puts the job back, or an `scancel`: a checkpoint, no more.
-        SLURM sends it several times, and kills who does not go: no second signal stops at once.
+        SLURM sends SIGUSR2 when the job's time is nearly up: write a checkpoint and requeue the job. SIGTERM means
+        preemption, after which SLURM requeues the job itself, or `scancel`: write a checkpoint only. SLURM sends
+        SIGTERM several times, so a second signal must not stop the run at once.
         """
         stop = StopRequest(signal.SIGUSR2, signal.SIGTERM, at_once=lambda number: None)
         try:
             run = validate(self.frozen)
-        except UserError as error:  # such as a data set that only the login node has
+        except UserError as error:  # for example, only the login node has the data
             steps = self.frozen["schedule"]["iterations"]
             failed = Status(outcome="failed", iteration=0, iterations=steps, reason=error.messages[0], job=slurm_job())
             self.folder.set_status(failed)
             raise
         if run.trainer.ranks > 1:
-            os.environ.pop("MASTER_PORT", None)  # one that all jobs inherit would be everybody's
+            os.environ.pop("MASTER_PORT", None)  # inherited, it would be the same in all jobs
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-            if run.trainer.nodes == 1:  # whatever its name resolves to
+            if run.trainer.nodes == 1:  # the node's name may resolve to another address
                 os.environ["MASTER_ADDR"] = "127.0.0.1"
         try:
             train_logged(run, self.threads, stop, self.source)
-        except SystemExit:  # in the first task: the others end without a word
+        except SystemExit:  # raised in the first task only
             if stop.signal == signal.SIGUSR2:
                 _requeue()
             raise
 
 
 def _requeue() -> None:
-    """Put this job back into the queue, trying again while the controller is busy, until the time is up."""
+    """Requeue this job; try again while SLURM's controller is busy."""
     while True:
         try:
             slurm("scontrol", "requeue", slurm_job())
@@ -89,47 +90,49 @@ def _requeue() -> None:
 def train_on_slurm(
     runs: Sequence[RunConfig], parameters: Mapping[str, Any], *, wait: bool, fail_fast: bool, folder: Path
 ) -> None:
-    """Submit the runs that nobody trains and no job waits for, as one array; then wait until all have ended.
+    """Submit the runs that no process trains and no job waits for, as one array; then wait until all have ended.
 
-    `parameters` are those of submitit's `SlurmExecutor`, `folder` is for what it keeps: scripts, pickles, output. A
-    first Ctrl-C or SIGTERM cancels the jobs submitted here, whose runs stop with a checkpoint. Without `wait`, raise
-    `Submitted` instead; `UserError` where there is no SLURM or it refuses.
+    `parameters` are the parameters of submitit's `SlurmExecutor`; `folder` is for its scripts, pickles and output. The
+    first Ctrl-C or SIGTERM cancels the jobs submitted here, and their runs write a checkpoint. If `wait` is false,
+    raise `Submitted` after submitting. Raise `UserError` if SLURM does not answer or rejects the jobs.
     """
-    # Locked, for two commands at the same moment would both find a run free.
+    # Without the lock, two commands at the same time could submit the same run.
     with results_lock(folder.parent):
         queue = checked_queue()
         free = [run for run in runs if _is_free(run, queue)]
         array = submit(free, parameters, folder, queue) if free else None
-    told = "nothing to submit" if array is None else f"submitted as SLURM job {array}: {len(free)}"
+    message = "nothing to submit" if array is None else f"submitted as SLURM job {array}: {len(free)}"
     if others := len(runs) - len(free):
-        told += f"; under way or in the queue already: {others}"
+        message += f"; running or queued already: {others}"
     if not wait:
-        raise Submitted(f"{told}; resnet-ablations status shows their progress")
-    print(told, flush=True)
+        raise Submitted(f"{message}; resnet-ablations status shows their progress")
+    print(message, flush=True)
     _wait(runs, free, array, fail_fast, folder)
 
 
 def _is_free(run: RunConfig, queue: Mapping[str, str]) -> bool:
-    """Whether nobody trains the run, no job waits for it, and it has not ended meanwhile."""
+    """Return whether the run has no result, no process trains it, and no job waits for it."""
     state = state_of(run.folder, queue)
     return not state.done and state.outcome != "queued" and RunLock(run.folder.path).owner(queue) is None
 
 
 def checked_queue() -> dict[str, str]:
-    """The jobs in the queue; raise `UserError` where there is no SLURM."""
+    """Return the jobs in the queue; raise `UserError` if SLURM does not answer."""
     if (queue := jobs_in_queue()) is None:
-        raise UserError("hydra/launcher=slurm: squeue does not answer; is there a SLURM? allowed without: local")
+        raise UserError(
+            "hydra/launcher=slurm: squeue does not answer; use a machine with SLURM, or hydra/launcher=local"
+        )
     return queue
 
 
 def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Path, queue: Mapping[str, str]) -> str:
-    """Submit runs as one job array, and note in each folder which job it waits for; the array's number.
+    """Submit runs as one job array, write each run's job to its folder, and return the number of the array.
 
-    The caller has the results folder locked.
+    The caller holds the `results_lock`.
     """
     given = {name: value for name, value in parameters.items() if value is not None} | _tasks(runs)
     threads = given.get("cpus_per_task") or 1
-    # Held until each folder says which job is its own; a job that fails at once would be overwritten by that.
+    # Jobs are held until each folder names its job; otherwise this could overwrite the status of a job that failed.
     options = {"requeue": True, "hold": True} | given.pop("additional_parameters", {})
     for run in runs:
         RunLock(run.folder.path).remove_if_stale(queue)
@@ -147,20 +150,22 @@ def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Pat
             run.folder.set_status(Status(outcome="queued", iteration=step, iterations=steps, job=job.job_id))
         slurm("scontrol", "release", array)
     except KeyboardInterrupt:
-        slurm("scancel", array)  # nobody would let it go
+        slurm("scancel", array)  # otherwise it would be held for ever
         raise
     except (OSError, subprocess.SubprocessError):
         raise UserError(
-            f"hydra/launcher=slurm: job {array} is submitted, but SLURM did not let it go: scontrol release {array}"
+            f"hydra/launcher=slurm: job {array} is submitted, but held; run: scontrol release {array}"
         ) from None
     return array
 
 
 def _tasks(runs: Sequence[RunConfig]) -> dict[str, Any]:
-    """Parameters of submitit for a task a device, all of which end with the first that fails."""
+    """Return submitit's parameters for one task a device; all tasks of a job end when one fails."""
     shapes = {(run.trainer.nodes, run.trainer.devices) for run in runs}
     if len(shapes) > 1:
-        raise UserError("hydra/launcher=slurm: trainer.devices and trainer.nodes must be the same in all runs")
+        raise UserError(
+            "hydra/launcher=slurm: trainer.devices and trainer.nodes must be the same in all runs of a sweep"
+        )
     ((nodes, devices),) = shapes
     if (nodes, devices) == (1, 1):
         return {}
@@ -170,9 +175,9 @@ def _tasks(runs: Sequence[RunConfig]) -> dict[str, Any]:
 def _wait(
     runs: Sequence[RunConfig], own: Sequence[RunConfig], array: str | None, fail_fast: bool, folder: Path
 ) -> None:
-    """Until each run has a result or will not get one from the jobs that there are.
+    """Wait until each run has a result, or can get none from the jobs in the queue.
 
-    `own` are the runs of this command's `array`: a stop cancels them, and waits for no others.
+    `own` are the runs of this command's `array`; a stop cancels them, and then this function waits only for them.
     """
     under_way, stoppable = list(runs), {run.key for run in own}
     with SweepMonitor([run.folder for run in runs]) as progress:
@@ -182,26 +187,28 @@ def _wait(
             os._exit(128 + number)
 
         with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
-            stopping, failed, told = False, False, ""
+            stopping, failed, reported = False, False, ""
             while under_way:
                 queue = jobs_in_queue()
-                if (waits := _waiting(under_way, queue)) != told:
-                    told = waits
+                if (waits := _waiting(under_way, queue)) != reported:
+                    reported = waits
                     progress.say(f"SLURM: {waits}")
                 for run in list(under_way):
                     state = state_of(run.folder, queue)
                     if _has_ended(state, queue):
                         under_way.remove(run)
-                        _note_end(run, state, folder)
+                        _record_end(run, state, folder)
                         progress.ended(run.folder)
                         failed = failed or state.outcome == "failed"
                     elif state.outcome == "running":
                         progress.started(run.folder)
                 if not stopping and (stop.signal is not None or (failed and fail_fast)):
                     stopping = True
-                    progress.stopping("a run failed" if stop.signal is None else "once more to leave them alone")
+                    progress.stopping(
+                        "a run failed" if stop.signal is None else "send the signal again to exit without waiting"
+                    )
                     if array is not None:
-                        with suppress(subprocess.SubprocessError):  # all may have ended by themselves
+                        with suppress(subprocess.SubprocessError):  # the jobs may have ended already
                             slurm("scancel", array)
                     under_way = [run for run in under_way if run.key in stoppable]
                 progress.update()
@@ -212,14 +219,14 @@ def _wait(
 
 
 def _has_ended(state: State, queue: Mapping[str, str] | None) -> bool:
-    """Whether nothing more is to come: a job that is still in the queue may be started again."""
+    """Return whether the run has ended; a job that is still in the queue may be started again."""
     if state.done:
         return True
     return queue is not None and state.outcome not in ("running", "queued") and state.job not in queue
 
 
 def _waiting(runs: Sequence[RunConfig], queue: Mapping[str, str] | None) -> str:
-    """How many of the runs' jobs are in which state, and why they wait: `14 PENDING (Resources), 2 RUNNING (None)`."""
+    """Return the states and reasons of the runs' jobs, for example `14 PENDING (Resources), 2 RUNNING (None)`."""
     if queue is None:
         return "squeue does not answer"
     jobs = (status.job for run in runs if (status := run.folder.status()) is not None)
@@ -227,14 +234,14 @@ def _waiting(runs: Sequence[RunConfig], queue: Mapping[str, str] | None) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no job in the queue"
 
 
-def _note_end(run: RunConfig, state: State, folder: Path) -> None:
-    """Say in the run's folder what only the queue tells: its job is over, and the run has not said why."""
+def _record_end(run: RunConfig, state: State, folder: Path) -> None:
+    """Write to the run's folder that its job is over, if the run did not write how it ended."""
     status = run.folder.status()
     if state.done or status is None or status.outcome not in ("running", "queued"):
         return
     ending = {"outcome": state.outcome, "reason": state.reason, "killed": state.killed}
     if state.killed:
-        ending["reason"] = f"SLURM job {state.job} ended without a word"
+        ending["reason"] = f"SLURM job {state.job} ended without reporting an error"
     elif (errors := folder / f"{state.job}_0_log.err").exists():
         reason = f"SLURM job {state.job} ended before the run began: see {errors}"
         ending = {"outcome": "failed", "reason": reason, "killed": False}

@@ -1,4 +1,4 @@
-"""What happens in the process of one run of a sweep."""
+"""The process that trains one run of a sweep."""
 
 import multiprocessing
 import os
@@ -14,19 +14,20 @@ from resnet_ablations.training.fork_server import unblock_signals
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
 LOCKED = 75
-"""The exit code of a process whose run another one has: EX_TEMPFAIL of sysexits.h."""
+"""The exit code if another process has locked the run: EX_TEMPFAIL of sysexits.h."""
 
 
 def work(frozen: dict[str, Any], threads: int, gpus: str | None, planned: str) -> None:
-    """Train the run of a frozen configuration, on the GPUs that are named, if any; ends in an exit code.
+    """Train the run of a frozen configuration on the named GPUs; `gpus` is None on a CPU.
 
-    0, `LOCKED`, 2 for what a person can mend, 128 + a signal's number; what it came to is in the run's folder.
+    The exit code is 0, `LOCKED`, 2 after a `UserError`, or 128 + the number of a signal. The outcome is in the run's
+    folder.
     """
-    # Of its own, for the sweep's temporary folder, where sockets lie, goes with the sweep.
+    # The inherited temporary folder, with its sockets, is removed when the sweep ends: use another one.
     multiprocessing.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
-    # A terminal's Ctrl-C reaches all processes; the sweep's own passes it on.
+    # A terminal sends Ctrl-C to all processes; the process of the sweep passes it on as SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The run stops as if a sweep that was killed had passed a signal on.
+    # If the sweep was killed, stop as if it had passed on a signal.
     when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     unblock_signals()
     if gpus is not None:
@@ -36,7 +37,9 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None, planned: str) -
 
 
 def train_logged(run: RunConfig, threads: int, stop: StopRequest, planned: str) -> None:
-    """Train a run, all output going to its log, in so many threads unless it says how many; exit codes as of `work`.
+    """Train a run and write all output to its log; exit codes as in `work`.
+
+    `threads` is used if the run does not set `trainer.threads`.
 
     `planned` is the hash of the code that planned the run: other code trains the run, but the log and the sweep say so.
     """
@@ -46,7 +49,7 @@ def train_logged(run: RunConfig, threads: int, stop: StopRequest, planned: str) 
     os.dup2(log, sys.stderr.fileno())
     if planned != SOURCE:
         print(f"the code has changed since this run was planned (source {planned[:8]}, now {SOURCE[:8]})", flush=True)
-    from resnet_ablations.training.run import train_run  # Lightning: seconds, and who starts runs needs none
+    from resnet_ablations.training.run import train_run  # imports Lightning, which takes seconds
 
     if run.trainer.threads is None:
         run = run.model_copy(update={"trainer": run.trainer.model_copy(update={"threads": threads})})
