@@ -233,7 +233,7 @@ def test_not_more_often_than_said(planned: Planned, capsys: pytest.CaptureFixtur
     assert launcher.launched == [[0, 1, 2]] + [[1]] * retries
     out = capsys.readouterr().out
     assert "sweep: 2 finished, 1 failed" in out
-    assert "its process is gone without a word; see " in out
+    assert "its process ended without reporting an error; see " in out
 
 
 def test_what_had_a_reason_is_not_tried_again(planned: Planned) -> None:

@@ -1,1 +1,1 @@
-"""Every path, key and atomic write of a results folder, and the tidy tables read from it."""
+"""The results folder: its paths, keys, locks and atomic writes, and the data frames read from it."""

@@ -1,4 +1,4 @@
-"""`curve.csv`: what a run says of itself while it trains."""
+"""`curve.csv`: learning rate, loss and error of a run while it trains."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from resnet_ablations.results.atomic_write import write_atomically
 
 @dataclass(frozen=True)
 class CurveRow:
-    """One line of `curve.csv`: `iteration` updates are done, train_* are means since the line before, errors in %."""
+    """A line of `curve.csv` after `iteration` updates; `train_*` are means since the last line, errors are in %."""
 
     iteration: int
     learning_rate: float
@@ -26,10 +26,10 @@ HEADER = ",".join(field.name for field in fields(CurveRow)) + "\n"
 
 
 class CurveFile:
-    """`curve.csv` while it grows, each row flushed; `begun` is its text up to the step that a run goes on from.
+    """A growing `curve.csv`; each row is flushed. `begun` is the text up to the checkpoint that the run resumes from.
 
-    What the file holds from an earlier attempt counts for nothing: a killed run may have written beyond its
-    checkpoint, and a machine that lost its power less than it had said.
+    Existing content of the file is replaced: a killed run may have written rows after its checkpoint, and a machine
+    that lost power may have lost rows before it.
     """
 
     def __init__(self, path: Path, begun: str = HEADER) -> None:
@@ -38,7 +38,7 @@ class CurveFile:
         self._file = path.open("a", encoding="utf-8", newline="")
 
     def append(self, row: CurveRow) -> None:
-        """Add a row: six significant digits, nothing where there is no value."""
+        """Write a row: six significant digits; empty if there is no value."""
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(_text(value) for value in astuple(row))
         self.text += line.getvalue()
@@ -55,20 +55,20 @@ class CurveFile:
 
 
 class CurveReader:
-    """Reads a `curve.csv` while it grows: the file that is there now, and not one that takes its place."""
+    """A reader of a growing `curve.csv`; it does not follow a file that later replaces this one."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open(encoding="utf-8")
         self._begun = ""
 
     def rows(self) -> list[CurveRow]:
-        """Those that were added since, as the file has them; raise `ValueError` where it is no curve."""
+        """Return the rows added since the last call; raise `ValueError` if the file is not a curve."""
         whole, end, begun = (self._begun + self._file.read()).rpartition("\n")
-        self._begun = begun  # a line that is still being written
+        self._begun = begun  # the last line may be incomplete
         return [_row(line) for line in whole.splitlines() if line + end != HEADER]
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._file.close()
 
 

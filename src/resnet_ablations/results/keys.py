@@ -6,32 +6,32 @@ import re
 from typing import Any
 
 ELSEWHERE = frozenset({"trainer", "paths", "logger"})
-"""Groups that say where and on what a run is trained, and where else it is shown: no part of its key."""
+"""The groups that are not part of the key: devices, paths and loggers."""
 
 LOCATIONS = frozenset({"root", "cache"})
-"""Settings of `data` that say where the images lie, not what they are: no part of the key either."""
+"""The settings of `data` that are not part of the key: where the images are stored."""
 
 
 def without_locations(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what differs from machine to machine and cannot change a number."""
+    """Return a configuration without the settings that cannot change a number: devices, loggers and locations."""
     scientific = {group: value for group, value in config.items() if group not in ELSEWHERE}
     scientific["data"] = {name: value for name, value in config["data"].items() if name not in LOCATIONS}
     return scientific
 
 
 def is_location(override: str) -> bool:
-    """Whether a Hydra override sets something that `without_locations` leaves out."""
+    """Return whether a Hydra override sets a key that `without_locations` leaves out."""
     group, _, name = override.partition("=")[0].lstrip("+").partition(".")
     return group in ELSEWHERE or (group == "data" and name in LOCATIONS)
 
 
 def configuration_name(scientific: dict[str, Any]) -> str:
-    """NETWORK-SHORTCUT-PLACEMENT-DATA-HASH of a scientific configuration without its seed.
+    """Return the name of a scientific configuration without its seed: NETWORK-SHORTCUT-PLACEMENT-DATA-HASH.
 
-    One without a label, as the original placement, has no part in it: `resnet56-dropout-digits-1a2b3c4d`.
+    A part without a label, such as the original placement, is left out: `resnet56-dropout-digits-1a2b3c4d`.
 
-    The hash is of the names and values of all settings, a class standing by its name. A setting that is null is left
-    out, so that one which is added later, null meaning "as before", changes no key.
+    The hash covers the names and values of all settings; a class is represented by its name. Settings that are null
+    are left out, so a setting can be added later without changing a key, if null means "as before".
     """
     content = _canonical({name: value for name, value in scientific.items() if name != "seed"})
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -41,7 +41,7 @@ def configuration_name(scientific: dict[str, Any]) -> str:
 
 
 def labels_of(config: dict[str, Any]) -> dict[str, str | None]:
-    """What a configuration is called, group by group, in the order of its name; None for the original placement."""
+    """Return the parts of a configuration's name by group, in order; None for a placement without a label."""
     network = config["network"]
     return {
         "network": "-".join(part for part in (f"resnet{network['depth']}", network.get("label")) if part),
@@ -52,7 +52,7 @@ def labels_of(config: dict[str, Any]) -> dict[str, str | None]:
 
 
 def run_key(configuration: str, seed: int) -> str:
-    """The name of a run: its configuration's and its seed."""
+    """Return the key of a run: the name of its configuration and its seed."""
     return f"{configuration}-s{seed}"
 
 
@@ -69,5 +69,5 @@ def _canonical(value: Any) -> Any:
 
 
 def class_label(target: str) -> str:
-    """The snake_case name of a `_target_`'s class: `shortcut_only_gating`."""
+    """Return the name of a `_target_`'s class in snake_case: `shortcut_only_gating`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", target.rsplit(".", 1)[-1]).lower()

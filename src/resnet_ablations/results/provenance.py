@@ -1,4 +1,4 @@
-"""Where a result comes from: code, versions, machine."""
+"""The provenance of a result: code, versions, machine."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ CODE = ("network", "data", "training", "probe", "build.py", "config.py", "settin
 """The parts of the package that can change a run's numbers."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "pillow")
 DIFF_CHARACTERS = 64 * 1024
-"""The longest diff that is kept with a run."""
+"""The largest number of characters of a diff that is kept with a run."""
 
 
 def source_hash() -> str:
@@ -36,7 +36,7 @@ SOURCE = source_hash()
 
 
 def provenance(device: str, threads: int) -> dict[str, Any]:
-    """The provenance entry of `result.json`, as it stands when the run starts."""
+    """Return the provenance entry of `result.json` at the start of the run."""
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--", "..", "../../conf")
     return {
@@ -50,7 +50,7 @@ def provenance(device: str, threads: int) -> dict[str, Any]:
 
 
 def uncommitted_changes() -> str:
-    """Return the diff from the last commit to the files of `CODE`, with new files; cut off where it is too long."""
+    """Return the diff from the last commit to the files of `CODE`, with new files; at most `DIFF_CHARACTERS` long."""
     new = (_git("ls-files", "--others", "--exclude-standard", "--", *CODE) or "").splitlines()
     plain = ("diff", "--no-color", "--no-ext-diff")
     diffs = [_run_git(*plain, "HEAD", "--", *CODE)]
@@ -62,21 +62,21 @@ def uncommitted_changes() -> str:
 
 
 def same_code(origin: Mapping[str, Any]) -> bool | None:
-    """Return whether the code that can change a run's numbers is as the run had it; `origin` is the run's provenance.
+    """Return whether `CODE` is the same as when a run was trained; `origin` is the run's provenance.
 
-    A result of before the source was hashed is judged by its commit: None without git, where the commit is not here,
-    and for a run with uncommitted changes.
+    An older result has no source hash; then the commit decides. Return None without git, if the commit is unknown
+    here, and for a run with uncommitted changes.
     """
     if origin.get("source") is not None:
         return bool(origin["source"] == SOURCE)
     commit, dirty = origin.get("commit"), origin.get("dirty")
     if not isinstance(commit, str) or dirty is not False or not re.fullmatch(r"[0-9a-f]{7,64}", commit):
         return None
-    return _as_at(commit)
+    return _same_as_commit(commit)
 
 
 @cache
-def _as_at(commit: str) -> bool | None:
+def _same_as_commit(commit: str) -> bool | None:
     changed = _run_git("diff", "--quiet", commit, "--", *CODE)
     added = _git("ls-files", "--others", "--exclude-standard", "--", *CODE)
     if changed is None or changed.returncode not in (0, 1) or added is None:
@@ -85,17 +85,17 @@ def _as_at(commit: str) -> bool | None:
 
 
 def now() -> str:
-    """The time in UTC, to the second, as ISO 8601."""
+    """Return the time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def usable_cores() -> int:
-    """The CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says; None where it fails."""
+    """Return git's output; None if it fails."""
     run = _run_git(*arguments)
     return run.stdout.strip() if run is not None and run.returncode == 0 else None
 

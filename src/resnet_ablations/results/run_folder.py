@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Result(BaseModel):
-    """`result.json`: what a run left; losses and errors (%) are the final iteration's, None where it diverged."""
+    """`result.json`: losses and errors (%) at the final iteration, None if the run diverged."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,12 +36,12 @@ class Result(BaseModel):
     test_loss: float | None
     test_error: float | None
     metrics: dict[str, float] = {}
-    """Further numbers of the finished network, by the names of `experiments.METRICS`."""
+    """Other metrics of the finished network, by the names in `experiments.METRICS`."""
     weights: str | None = None
-    """SHA-256 of the final weights and running statistics."""
+    """The SHA-256 of the final weights and running statistics."""
     parameters: int
     multiply_adds: int | None = None
-    """Of one image forward; None in results of before it was counted."""
+    """The multiply-adds of a forward pass of one image; None in older results."""
     seconds: float
     images_per_second: float
     provenance: dict[str, Any]
@@ -53,11 +53,11 @@ class Result(BaseModel):
             if absent := [name for name, value in final.items() if value is None]:
                 raise ValueError(f"finished without {', '.join(absent)}")
             if not all(math.isfinite(value) for value in final.values()):
-                raise ValueError("finished with a loss or an error that is no finite number")
+                raise ValueError("finished with a loss or an error that is not finite")
         return self
 
     def summary(self) -> str:
-        """One line: what came out, and how long it took."""
+        """Return one line with the errors and the time."""
         speed = f"{self.seconds:.0f} s, {self.images_per_second:,.0f} images/s"
         if self.outcome == "diverged":
             return f"{self.key}: diverged within {self.iterations} iterations ({speed})"
@@ -65,7 +65,7 @@ class Result(BaseModel):
 
 
 class Status(BaseModel):
-    """`status.json`: how far a run is that has no result yet."""
+    """`status.json`: the progress of a run without a result, or how it ended."""
 
     outcome: Literal["queued", "running", "failed", "interrupted"]
     iteration: int
@@ -76,12 +76,12 @@ class Status(BaseModel):
     killed: Annotated[bool, Field(validation_alias=AliasChoices("killed", "died"))] = False
     """True for a run that ended without writing why (signal, out of memory); earlier versions wrote `died`."""
     job: str = ""
-    """The SLURM job that it waits for or is."""
+    """The SLURM job that it is, or waits for."""
     updated: float = 0.0
 
 
 class RunFolder:
-    """Every path of one run, and the order in which its files come to be: `result.json` last."""
+    """The folder of one run: its paths, and the order in which its files are written, `result.json` last."""
 
     def __init__(self, results: str | Path, key: str) -> None:
         self.key = key
@@ -97,13 +97,13 @@ class RunFolder:
 
     @property
     def is_mine(self) -> bool:
-        """Whether it belongs to the user who asks."""
+        """True if the folder belongs to this user."""
         return self.path.exists() and self.path.stat().st_uid == os.getuid()
 
     def freeze(self, config: dict[str, Any]) -> None:
-        """Make the folder, clear away what a killed process left there, and write the configuration into it.
+        """Create the folder, remove temporary files of killed processes, and write the configuration.
 
-        Where another process is training the run, leave it alone.
+        Do nothing if another process trains the run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with results_lock(self._results):
@@ -113,33 +113,33 @@ class RunFolder:
             write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def configuration(self) -> dict[str, Any]:
-        """What is frozen there; raise `ValueError` where that is no configuration."""
-        # The C loader: as safe as safe_load, and ten times as fast over a hundred runs.
+        """Return the frozen configuration; raise `ValueError` if the file is not a mapping."""
+        # The C loader is as safe as safe_load, and ten times as fast.
         config = yaml.load(self.config.read_text(encoding="utf-8"), yaml.CSafeLoader)
         if not isinstance(config, dict):
-            raise ValueError("config.yaml is no mapping")
+            raise ValueError("config.yaml is not a mapping")
         return config
 
     def start(self, config: dict[str, Any]) -> None:
-        """Freeze the configuration; set a damaged result aside, and forget what belonged to it."""
+        """Freeze the configuration; set a damaged result aside, and remove the responses that belong to it."""
         self.freeze(config)
         if self._result.exists() and self.result() is None:
             self.set_aside(self._result)
         self.responses.unlink(missing_ok=True)
 
     def set_aside(self, path: Path) -> None:
-        """Rename a file that cannot be used, so that it is neither read again nor lost."""
+        """Rename a damaged file, so that it is kept but not read again."""
         path.replace(path.with_name(f"{path.name}.damaged"))
 
     def write_checkpoint(self, iteration: int, content: bytes) -> None:
-        """Add a checkpoint, its name telling its digest; the two newest stay."""
+        """Write a checkpoint with its digest in its name; keep the two newest."""
         name = f"checkpoint-{iteration:08}-{_digest(content)}.pt"
         write_atomically(self.path / name, content)
         for old in self._checkpoints()[2:]:
             old.unlink()
 
     def sound_checkpoints(self) -> Iterator[tuple[Path, bytes]]:
-        """The checkpoints, the newest first; one whose content is not what its name says is set aside."""
+        """Yield the checkpoints, the newest first; set aside those whose content does not match their digest."""
         for path in self._checkpoints():
             content = path.read_bytes()
             if path.stem.rpartition("-")[2] == _digest(content):
@@ -152,12 +152,12 @@ class RunFolder:
         return sorted(self.path.glob("checkpoint-*.pt"), reverse=True)
 
     def resumable_from(self) -> int | None:
-        """The iteration of the newest checkpoint, as its name has it."""
+        """Return the iteration of the newest checkpoint, from its name."""
         newest = self._checkpoints()[:1]
         return int(newest[0].name.split("-")[1]) if newest else None
 
     def write_responses(self, responses: Iterable[tuple[str, float]]) -> None:
-        """The standard deviation of each layer's responses, layers counted from 1; no file where there is none."""
+        """Write the standard deviation of each layer's responses, layers counted from 1; no file if there are none."""
         lines = [f"{layer},{name},{std:.6g}\n" for layer, (name, std) in enumerate(responses, start=1)]
         if lines:
             write_atomically(self.responses, "".join(["layer,name,std\n", *lines]))
@@ -170,7 +170,7 @@ class RunFolder:
             self.changes.unlink(missing_ok=True)
 
     def result(self) -> Result | None:
-        """The result if the run is done: `result.json` is there, valid and this run's."""
+        """Return the result if the run is done: `result.json` exists, is valid and belongs to this run."""
         try:
             result = Result.model_validate_json(self._result.read_bytes())
         except (FileNotFoundError, ValidationError):
@@ -178,36 +178,36 @@ class RunFolder:
         return result if result.key == self.key else None
 
     def finish(self, result: Result) -> None:
-        """Write the result; the run is done from here on."""
+        """Write the result, which makes the run done; remove what it needs no more."""
         write_atomically(self._result, json.dumps(result.model_dump(), indent=1, ensure_ascii=False) + "\n")
         self._clear()
 
     def tidy(self) -> None:
-        """Clear away what a process that was killed just after it had finished the run left."""
+        """Remove the files of a process that was killed just after it had written the result."""
         if (lock := RunLock(self.path)).owner() is None:
             self._clear()
             with results_lock(self._results):
                 lock.remove_if_stale()
 
     def _clear(self) -> None:
-        """Remove what a finished run needs no more."""
+        """Remove the status and the checkpoints."""
         self._status.unlink(missing_ok=True)
         for checkpoint in self._checkpoints():
             checkpoint.unlink(missing_ok=True)
 
     def discard_result(self) -> None:
-        """Make a finished run one that is not."""
+        """Remove the result."""
         self._result.unlink(missing_ok=True)
 
     def status(self) -> Status | None:
-        """The last status written, if any."""
+        """Return the last status, or None."""
         try:
             return Status.model_validate_json(self._status.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 
     def set_status(self, status: Status) -> None:
-        """Say how far the run is: in one piece, but not worth waiting for the disk."""
+        """Write the status atomically, but without fsync: a lost status costs nothing."""
         status.updated = time.time()
         content = status.model_dump_json() + "\n"
         temporary = self._status.with_suffix(".tmp")
@@ -215,7 +215,7 @@ class RunFolder:
             temporary.write_text(content, encoding="utf-8")
             temporary.replace(self._status)
         except OSError:
-            # On a full disk what a file has already can still be written over.
+            # On a full disk, existing bytes of a file can still be overwritten.
             temporary.unlink(missing_ok=True)
             if not self._status.exists():
                 raise
@@ -225,12 +225,12 @@ class RunFolder:
 
 
 def folders_named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
-    """The runs whose names fit one of the patterns, in order; raise `UserError` for a pattern that none fits."""
+    """Return the runs that match one of the patterns, sorted; raise `UserError` for patterns without a match."""
     keys = sorted(path.name for path in results.glob("runs/*") if path.is_dir())
-    fitting = {pattern: fnmatch.filter(keys, pattern) for pattern in patterns}
-    if absent := [pattern for pattern, found in fitting.items() if not found]:
+    matches = {pattern: fnmatch.filter(keys, pattern) for pattern in patterns}
+    if absent := [pattern for pattern, found in matches.items() if not found]:
         raise UserError(*(f"{pattern}: no such run in {results}" for pattern in absent))
-    return [RunFolder(results, key) for key in keys if any(key in found for found in fitting.values())]
+    return [RunFolder(results, key) for key in keys if any(key in found for found in matches.values())]
 
 
 def _digest(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What a run is, told from its folder alone: finished, resumable or absent, and who is at it."""
+"""The state of a run, read from its folder: finished, resumable or absent, and whether a process trains it."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Outcome = Literal["finished", "diverged", "failed", "interrupted", "running", "q
 
 @dataclass(frozen=True)
 class State:
-    """How a run ended, or how far it is."""
+    """The outcome of a run, or its progress."""
 
     outcome: Outcome
     iteration: int = 0
@@ -20,18 +20,18 @@ class State:
     images_per_second: float = 0.0
     seconds_left: float | None = None
     test_error: float | None = None
-    """In %, of a finished run."""
+    """The test error of a finished run in %."""
     reason: str = ""
     killed: bool = False
     """True for a failed run that ended without writing why."""
     job: str = ""
-    """The SLURM job that it waits for or is."""
+    """The SLURM job that it is, or waits for."""
     resumable_from: int | None = None
     """The iteration of its newest checkpoint."""
 
     @property
     def done(self) -> bool:
-        """Whether it has a result."""
+        """True if the run has a result."""
         return self.outcome in ("finished", "diverged")
 
 
@@ -40,16 +40,16 @@ def _outcome(status: Status | None) -> str | None:
 
 
 def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
-    """The state of a run; `jobs` are SLURM's that are there, where somebody has looked.
+    """Return the state of a run; `jobs` are the jobs in SLURM's queue, None if unknown.
 
     A run with status `running` whose process is gone was killed; as long as its SLURM job is in the queue, SLURM will
     start it again, and it is queued. A queued run whose job left the queue before the run began is interrupted.
     """
     if jobs is not None and not folder.is_mine:
-        jobs = None  # SLURM was asked of other jobs than those
+        jobs = None  # squeue lists only this user's jobs
     status, resumable_from = folder.status(), folder.resumable_from()
     gone = status is not None and status.outcome == "running" and RunLock(folder.path).owner(jobs) is None
-    # Last, for a run may end while its files are read one after the other.
+    # Read last: the run may end while its other files are read.
     if (result := folder.result()) is not None:
         return State(
             result.outcome,
@@ -64,7 +64,7 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
         return State("missing", resumable_from=resumable_from)
     outcome, reason = status.outcome, status.reason
     if gone:
-        outcome, reason = "failed", "its process is gone without a word"
+        outcome, reason = "failed", "its process ended without reporting an error"
     if jobs is not None and status.job:
         if status.job in jobs and (gone or outcome == "interrupted"):
             outcome, gone = "queued", False

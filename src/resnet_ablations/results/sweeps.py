@@ -1,4 +1,4 @@
-"""The frozen plan of a sweep: which configurations make up each cell of an experiment's table."""
+"""The saved plan of a sweep: the configurations of each cell of an experiment's table."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from resnet_ablations.results.locks import results_lock
 
 
 class PlannedConfiguration(BaseModel):
-    """One configuration: how it is made, what else serves it, and what it is."""
+    """A configuration of a sweep: its overrides, the longer configurations that serve it, and its settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,7 +22,7 @@ class PlannedConfiguration(BaseModel):
 
     @property
     def iterations(self) -> int:
-        """After which its result is taken."""
+        """The iteration of its result."""
         return int(self.config["schedule"]["iterations"])
 
 
@@ -41,12 +41,12 @@ class SweepPlan(BaseModel):
     """See `resnet_ablations.experiments.Scale`; plans of earlier versions call it `instead`."""
     seeds: list[int]
     cells: dict[str, dict[str, list[str]]]
-    """The configurations of each cell, by row and column; none where the cell is not run at this scale."""
+    """The configurations of each cell, by row and column; empty if the cell is not run at this scale."""
     configurations: dict[str, PlannedConfiguration]
 
     @property
     def run_keys(self) -> list[str]:
-        """Every run that it may draw on: its own, and longer ones that serve."""
+        """The keys of all runs that can fill its cells: its own runs, and longer runs that serve them."""
         names = dict.fromkeys(
             name
             for configuration, planned in self.configurations.items()
@@ -56,12 +56,12 @@ class SweepPlan(BaseModel):
 
 
 def sweep_path(results: str | Path, name: str) -> Path:
-    """Where the plan of that name is kept."""
+    """Return the path of a plan."""
     return Path(results) / "sweeps" / f"{name}.json"
 
 
 def save_sweep(results: str | Path, plan: SweepPlan) -> None:
-    """Write the plan; seeds of an earlier one with the same cells are kept; raise `UserError` if that is damaged."""
+    """Write the plan; keep the seeds of an earlier plan with the same cells. Raise `UserError` if that is damaged."""
     path = sweep_path(results, plan.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with results_lock(Path(results)):
@@ -74,7 +74,7 @@ def save_sweep(results: str | Path, plan: SweepPlan) -> None:
 
 
 def load_sweeps(results: str | Path) -> list[SweepPlan]:
-    """Every plan in a results folder, by name; raise `UserError` for a damaged one."""
+    """Return every plan in a results folder, sorted by name; raise `UserError` for a damaged one."""
     return [_read(path) for path in sorted(Path(results).glob("sweeps/*.json"))]
 
 
