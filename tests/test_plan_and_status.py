@@ -107,7 +107,7 @@ def test_a_plan_follows_the_launchers_setting(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     said, _ = says(plan.main, *settings, "hydra.launcher.runs_per_device=2")
     assert "about 3 s, 4 runs at once" in line(said, "on this machine")
-    assert "each as fast as alone on its GPU, which 2 at once are not" in said
+    assert "it assumes that a run is alone on its GPU, but 2 runs share it" in said
     monkeypatch.setattr(plan, "slots_for", lambda runs, given: Slots(4, 1, ("0", "1"), slowdown=1.5))
     said, _ = says(plan.main, *settings)
     assert "about 4.5 s, 4 runs at once" in line(said, "on this machine")

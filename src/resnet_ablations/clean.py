@@ -1,4 +1,4 @@
-"""Remove runs from a results folder: those that are named, after asking."""
+"""Remove the named runs from a results folder, after a question."""
 
 import argparse
 import shutil
@@ -16,7 +16,7 @@ from resnet_ablations.sweep.squeue import states_of
 
 
 def main() -> None:
-    """List the runs that are named, ask, and remove them."""
+    """List the named runs, ask, and remove them."""
     parser = argparse.ArgumentParser(
         prog="resnet-ablations clean",
         description=__doc__,
@@ -43,20 +43,20 @@ def main() -> None:
 
 
 def named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
-    """The runs whose names fit; raise `UserError` for a pattern that none fits, and where there is no pattern."""
+    """Return the runs that match a pattern; raise `UserError` for a pattern without a match, or without patterns."""
     if not patterns:
         raise UserError("name the runs to remove, for example 'resnet56-dropout-*'; resnet-ablations status lists them")
     return folders_named(results, patterns)
 
 
 def remove(folder: RunFolder) -> None:
-    """Remove a run; cut short, it is one without a result. Raise `UserError` if somebody has begun to train it."""
+    """Remove a run, its result first. Raise `UserError` if a process trains it."""
     try:
         with RunLock(folder.path):
             folder.discard_result()
             shutil.rmtree(folder.path)
     except RunLocked as locked:
-        raise UserError(f"{folder.key}: {locked}; it stays") from None
+        raise UserError(f"{folder.key}: {locked}; not removed") from None
 
 
 def _busy(state: State) -> str:

@@ -22,7 +22,7 @@ from resnet_ablations.overrides import compose
 
 @dataclass(frozen=True)
 class PaperInput:
-    """What a network is fed: the size of its images, its classes, and the batch of one device in the paper."""
+    """The input of a network: the size of its images, its classes, and the batch of one device in the paper."""
 
     size: int
     classes: int
@@ -86,11 +86,11 @@ ENTRIES = (
     _imagenet("ResNet-200, pre-act", "network=imagenet_resnet200", PREACTIVATION),
 )
 VGG = ((vgg16, "VGG-16", 16, "15.3 G"), (vgg19, "VGG-19", 19, "19.6 G"))
-"""Torchvision's, which v1, section 4.1, compares its networks with."""
+"""Torchvision's VGG networks; v1, section 4.1, compares its networks with them."""
 
 
 def on_meta(entry: PrintedNetwork) -> tuple[RunConfig, nn.Module]:
-    """The entry's configuration and its network without weights."""
+    """Return the configuration of a network and the network on the meta device, without weights."""
     config = compose(entry.overrides)
     with torch.device("meta"):
         return config, network_for(config, channels=3, classes=entry.images.classes)
@@ -137,7 +137,7 @@ def _costs(network: nn.Module, images: PaperInput, printed_parameters: str, prin
 
 
 def weights_on_256_channels(*kernels: int, expansion: int) -> int:
-    """The weights of a unit's convolutions between 256 channels and 256."""
+    """Return the number of weights of the convolutions in a unit with 256 input and output channels."""
     shape = UnitShape(256, 256, stride=1, dimension_change="zero_pad", normalised=False)
     bare = Placement(first=[], between=[], last=[], after_addition=[], stem=[], end=[])
     return parameter_count(Branch(kernels, expansion, strided=0).build(shape, bare))

@@ -27,7 +27,7 @@ from resnet_ablations.sweep.squeue import states_of
 
 
 def main() -> None:
-    """Print a line a run for the Hydra overrides of a sweep."""
+    """Print the runs of a sweep and the cost of the missing ones."""
     parser = argparse.ArgumentParser(
         prog="resnet-ablations plan",
         description=__doc__,
@@ -44,10 +44,10 @@ def main() -> None:
         table.add_column(column, overflow="fold")
     states = states_of([job.config.folder for job in planned.jobs])
     for job in planned.jobs:
-        shown = ", ".join(cells.get(job.config.configuration, []))
+        in_cells = ", ".join(cells.get(job.config.configuration, []))
         iterations = f"{job.config.schedule.iterations:,}"
-        table.add_row(shown, job.config.key, iterations, said_of(job, states[job.config.key]))
-    # Off a terminal, keys stay in one piece.
+        table.add_row(in_cells, job.config.key, iterations, description_of(job, states[job.config.key]))
+    # Without a terminal, 120 columns keep each key in one piece.
     standard_console(120).print(table)
     missing = [job.config for job in planned.jobs if result_of(job) is None]
     print(f"{len(planned.jobs)} runs, {len(planned.jobs) - len(missing)} finished, {len(missing)} to train")
@@ -56,30 +56,30 @@ def main() -> None:
 
 
 def cells_of(record: SweepPlan) -> dict[str, list[str]]:
-    """The cells that show each configuration, as `ROW/COLUMN`, or `ROW` where there is a sole column."""
+    """Return the cells of each configuration, as `ROW/COLUMN`, or `ROW` if there is only one column."""
     columns = {column for cells in record.cells.values() for column in cells}
-    shown: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for row, cells in record.cells.items():
         for column, configurations in cells.items():
             for configuration in configurations:
-                shown.setdefault(configuration, []).append(row if len(columns) == 1 else f"{row}/{column}")
-    return shown
+                names.setdefault(configuration, []).append(row if len(columns) == 1 else f"{row}/{column}")
+    return names
 
 
-def said_of(job: Job, state: State) -> str:
-    """How the run ended, and whether by the code of today; or how far it is; or whose result serves it."""
+def description_of(job: Job, state: State) -> str:
+    """Return the outcome of a run, or its progress; and whether other code or another run gave the result."""
     if (result := result_of(job)) is not None:
-        said = result.outcome if result.key == job.config.key else f"served by {result.key}"
+        text = result.outcome if result.key == job.config.key else f"served by {result.key}"
         if same_code(result.provenance) is False:
-            said += f", of another code version ({str(result.provenance.get('commit'))[:7]})"
-        return said
+            text += f", of another code version ({str(result.provenance.get('commit'))[:7]})"
+        return text
     if state.resumable_from is None:
         return state.outcome
     return f"{state.outcome}, resumable from step {state.resumable_from:,}"
 
 
 def print_cost(runs: list[RunConfig], runs_per_device: int | None) -> None:
-    """What is left to train of the runs: multiply-adds, and time and disk on this machine."""
+    """Print the multiply-adds left to train, and the time and disk space on this machine."""
     multiply_adds = multiply_adds_left(runs)
     rate = f"at {GPU_FLOPS / 1e12:g} TFLOP/s, assumed"
     hours = rounded(hours_at_assumed_rate(multiply_adds))
@@ -90,28 +90,28 @@ def print_cost(runs: list[RunConfig], runs_per_device: int | None) -> None:
         slots = slots_for(runs, runs_per_device)
         print(f"disk: up to {decimal(disk_bytes(runs, slots.count))} while they train")
         time = time_left(runs, slots, timed=lambda done, of: progress.at(done, of, "networks"))
-    except UserError as error:  # such as a GPU that only the cluster has
+    except UserError as error:  # for example, only the cluster has a GPU
         print(f"on this machine: {error}")
         return
     if time.networks:
         timed = f"from a few timed steps of each of {time.networks} networks, on random images"
         if runs_per_device is not None and runs_per_device > 1 and slots.gpus:
-            timed += f"; each as fast as alone on its GPU, which {runs_per_device} at once are not"
+            timed += f"; it assumes that a run is alone on its GPU, but {runs_per_device} runs share it"
         at_once = min(slots.count, len(runs))
         print(f"on this machine: about {duration(time.seconds)}, {at_once} runs at once ({timed})")
     for configuration in time.too_large:
-        print(f"{configuration}: this machine has too little memory to time its steps; not counted in")
+        print(f"{configuration}: not in this estimate: this machine has too little memory to time its steps")
 
 
 def duration(seconds: float) -> str:
-    """A time in the largest unit of which it has two."""
+    """Return a time in the largest unit of which it has at least two."""
     units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
     name, size = next((unit for unit in units if seconds >= 2 * unit[1]), units[-1])
     return f"{rounded(seconds / size)} {name}"
 
 
 def rounded(number: float) -> str:
-    """A number to two significant digits, or to a whole one."""
+    """Return a number with two significant digits, or as a whole number from 10 on."""
     return f"{number:.2g}" if number < 10 else f"{number:,.0f}"
 
 

@@ -1,4 +1,4 @@
-"""Every run of a results folder: outcome, step, speed, time left, and where its log is."""
+"""Print every run of a results folder: outcome, step, speed, time left, and the place of its log."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,7 @@ WIDTH = 80
 
 
 def main() -> None:
-    """Print a line a run."""
+    """Print a line for each run."""
     parser = argparse.ArgumentParser(
         prog="resnet-ablations status", description=__doc__, epilog="example: resnet-ablations status results"
     )

@@ -22,9 +22,9 @@ from resnet_ablations.training.stopping import Interrupted
 
 @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
 def _train(config: DictConfig) -> float | None:
-    """Hydra's task: one run; its value is the test error."""
+    """Train one run; return its test error. This is Hydra's task function."""
     from resnet_ablations.training.ranks import RankFailed
-    from resnet_ablations.training.run import train_run  # Lightning: seconds, and a sweep or a mistake needs none
+    from resnet_ablations.training.run import train_run  # imports Lightning, which takes seconds
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     with exit_on_user_error():
@@ -37,25 +37,25 @@ def _train(config: DictConfig) -> float | None:
             print(f"{run.key}: failed: {str(error).splitlines()[0]}; see {run.folder.log}")
             raise SystemExit(1) from None
         except RunLocked as locked:
-            print(f"{run.key}: {locked}; nothing is left to do here")
+            print(f"{run.key}: {locked}; this command does nothing")
             raise SystemExit(1) from None
         except Interrupted as end:
             state = state_of(run.folder)
-            print(f"{run.key}: interrupted after step {state.iteration}; the same command goes on from there")
+            print(f"{run.key}: interrupted after step {state.iteration}; the same command continues from there")
             raise SystemExit(128 + end.signal) from None
-    if result is None:  # the first of the run's ranks has it
+    if result is None:  # only rank 0 returns the result
         return None
     print(result.summary())
     return result.test_error
 
 
 def _sweep(overrides: list[str]) -> None:
-    """Hydra's multirun, and for an experiment the report of what there is when it ends."""
+    """Run Hydra's multirun; for an experiment, make the report when it ends."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("-m under torchrun: every process would be a sweep; alone, a sweep starts all ranks itself")
+        raise UserError("-m under torchrun: every process would start the sweep; run it without torchrun")
     check_options(overrides)
     planned = plan(overrides)
-    # The default action would leave the runs behind, training on.
+    # The default action would leave the processes of the runs behind.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         _train()
@@ -78,7 +78,7 @@ def _report(planned: Plan) -> None:
 
 
 def main() -> None:
-    """Check the whole command line before Hydra sees it, for Hydra names one mistake at a time."""
+    """Check the whole command line before Hydra does, since Hydra reports one mistake at a time."""
     arguments = get_args_parser().parse_args()
     shows_only = arguments.help or arguments.hydra_help or arguments.cfg or arguments.info
     with exit_on_user_error():
@@ -88,7 +88,7 @@ def main() -> None:
         if not shows_only:
             of_sweeps = tuple(f"{key}{sign}" for key in SWEEP_KEYS for sign in "=.")
             if alone := [line for line in arguments.overrides if line.lstrip("+").startswith(of_sweeps)]:
-                raise UserError(*(f"{line}: that is for a sweep: add -m" for line in alone))
+                raise UserError(*(f"{line}: only a sweep has this key: add -m" for line in alone))
             compose(arguments.overrides)
     _train()
 
@@ -96,5 +96,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except KeyboardInterrupt:  # before anything was trained
+    except KeyboardInterrupt:  # before training
         sys.exit(130)

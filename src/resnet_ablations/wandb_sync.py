@@ -1,4 +1,4 @@
-"""Send runs to wandb's server from their folders: those trained with logger=wandb, or any that are named."""
+"""Send runs to wandb's server from their folders: the named runs, or all that were trained with logger=wandb."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from resnet_ablations.results.run_folder import RunFolder, folders_named
 
 
 def main() -> None:
-    """Upload what the server lacks."""
+    """Upload the runs that the server lacks."""
     parser = argparse.ArgumentParser(
         prog="resnet-ablations wandb-sync",
         description=__doc__,
@@ -31,12 +31,12 @@ def main() -> None:
     except SystemExit as end:
         code = int(end.code or 0)
     sys.stdout.flush()
-    # Not by way of what wandb does at exit, which may wait for its server.
+    # Skip wandb's exit handlers, which may wait for its server.
     os._exit(code)
 
 
 def _mirrored(results: Path) -> list[RunFolder]:
-    """The runs whose configuration says logger=wandb; raise `UserError` where there is none."""
+    """Return the runs that were trained with logger=wandb; raise `UserError` if there are none."""
     folders = [RunFolder(results, path.parent.name) for path in sorted(results.glob("runs/*/config.yaml"))]
     mirrored = [folder for folder in folders if WandbLogger.__name__ in folder.config.read_text(encoding="utf-8")]
     if not mirrored:

@@ -22,9 +22,9 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     (tmp_path / ".gitignore").write_text("__pycache__\n", encoding="utf-8")
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path / PACKAGE)
     git("init", "--quiet", str(tmp_path))
-    provenance._as_at.cache_clear()
+    provenance._same_as_commit.cache_clear()
     yield tmp_path
-    provenance._as_at.cache_clear()
+    provenance._same_as_commit.cache_clear()
 
 
 def git(*arguments: str) -> str:
@@ -40,7 +40,7 @@ def committed() -> str:
 
 
 def same(commit: str, dirty: bool | None = False) -> bool | None:
-    provenance._as_at.cache_clear()
+    provenance._same_as_commit.cache_clear()
     return same_code({"commit": commit, "dirty": dirty})
 
 

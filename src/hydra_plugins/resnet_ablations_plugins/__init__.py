@@ -1,1 +1,1 @@
-"""Hydra's side of a sweep: a sweeper that plans, and a launcher for one machine."""
+"""Hydra's plugins: a sweeper, and launchers for one machine and for SLURM."""

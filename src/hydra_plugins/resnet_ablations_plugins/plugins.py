@@ -1,4 +1,4 @@
-"""Thin plugins around `resnet_ablations.sweep`; Hydra imports this in every application, so it imports no torch."""
+"""Hydra's plugins around `resnet_ablations.sweep`; they import no torch, since Hydra always imports them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ExperimentSweeper(Sweeper):
-    """Expands `experiment=NAME scale=SCALE` into the runs of a table, and anything else as Hydra's own sweeper does."""
+    """A sweeper that expands `experiment=NAME scale=SCALE` to the runs of a table, and other values as Hydra does."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config = config
@@ -26,7 +26,7 @@ class ExperimentSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Train what is missing, with any launcher."""
+        """Train the missing runs with the launcher."""
         from resnet_ablations.errors import exit_on_user_error
         from resnet_ablations.sweep.planning import plan
         from resnet_ablations.sweep.run_sweep import run_sweep
@@ -39,7 +39,7 @@ class ExperimentSweeper(Sweeper):
 
 
 class RunLauncher(Launcher):
-    """A launcher of ours: how each run ended is in its folder, not in what Hydra is told."""
+    """A launcher of this package: the outcome of a run is in its folder, not in the value that Hydra gets."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context = hydra_context
@@ -58,12 +58,12 @@ class RunLauncher(Launcher):
         raise NotImplementedError
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
-        """How many of them are trained at the same time; raise `UserError` if none can be, on what there is."""
+        """Return how many of the runs are trained at the same time; raise `UserError` if the devices are missing."""
         raise NotImplementedError
 
 
 class LocalLauncher(RunLauncher):
-    """Runs in parallel processes on this machine: `runs_per_device` at once on each GPU, or on the CPU as a whole."""
+    """A launcher that trains in parallel processes: `runs_per_device` on each GPU, or on the CPU as a whole."""
 
     def __init__(self, runs_per_device: int | None) -> None:
         self.runs_per_device = runs_per_device
@@ -81,7 +81,7 @@ class LocalLauncher(RunLauncher):
         return self._slots_for(runs).count
 
     def _slots_for(self, runs: "Sequence[RunConfig]") -> "Slots":
-        """Found once: what is tried again has the place that it had."""
+        """Return the slots; cached, so that a retried run has the same number of threads."""
         from resnet_ablations.sweep.slots import slots_for
 
         if self._slots is None:
@@ -90,9 +90,10 @@ class LocalLauncher(RunLauncher):
 
 
 class SlurmLauncher(RunLauncher):
-    """Runs as one SLURM job array; `parameters` are those of submitit's `SlurmExecutor`, null meaning its own default.
+    """A launcher that submits the runs as one SLURM job array.
 
-    Without `wait` it returns when they are submitted.
+    `parameters` are the parameters of submitit's `SlurmExecutor`; null means submitit's default. If `wait` is false, it
+    returns after submitting.
     """
 
     def __init__(self, wait: bool, array_parallelism: int, **parameters: Any) -> None:
