@@ -1,4 +1,4 @@
-"""What tests of runs in other processes look at, and how they wait for it."""
+"""Waiting for, and looking at, runs in other processes."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from resnet_ablations.results.run_folder import Result
 
 
 def numbers(result: Result | None) -> dict[str, Any]:
-    """What may not depend on when and where a run was trained."""
+    """The parts of a result that must not depend on when and where a run was trained."""
     assert result is not None
     return result.model_dump(exclude={"seconds", "images_per_second", "provenance"})
 

@@ -1,4 +1,4 @@
-"""What an experiment file may say, and what a broken one is answered."""
+"""The schema of an experiment file, and the errors for a broken one."""
 
 from pathlib import Path
 from typing import Any

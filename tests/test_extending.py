@@ -51,7 +51,7 @@ class Extended:
     added: dict[str, str]
     """The text of each new file."""
     said: str
-    """What was printed: the mistake in a setting of the new shortcut, then the run's summary."""
+    """The output: the mistake in a setting of the new shortcut, then the run's summary."""
     original: dict[str, bytes]
 
     @property

@@ -62,7 +62,7 @@ def test_an_entry_is_the_network_of_its_name(entry: PrintedNetwork) -> None:
 
 
 def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the narrowest and the widest names, for a number that is cut would be another."""
+    """The narrowest and the widest names are printed whole."""
     chosen = ("ResNet-20", "ResNet-110, exclusive gating", "ResNet-34 A", "ResNet-101, BN after addition")
     monkeypatch.setattr(networks, "ENTRIES", [entry for entry in ENTRIES if entry.name in chosen])
     monkeypatch.setattr(networks, "VGG", networks.VGG[:1])

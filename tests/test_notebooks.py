@@ -12,7 +12,7 @@ executed = runpy.run_path(str(NOTEBOOKS / "execute.py"))["executed"]
 
 
 def texts(notebook: Any) -> list[list[Any]]:
-    """What each cell is and what it put out, images left out: another processor may draw them otherwise."""
+    """The source and output of each cell, without images: another processor may draw them differently."""
     return [[cell["source"], *(as_text(output) for output in cell.get("outputs", []))] for cell in notebook["cells"]]
 
 

@@ -1,4 +1,4 @@
-"""From overrides to a checked configuration: every mistake is named, with what is allowed, all at once."""
+"""From overrides to a checked configuration: every mistake is reported at once, with the allowed values."""
 
 import logging
 import os
@@ -183,7 +183,7 @@ def test_bn_batch_follows_the_schedule_and_the_users_wins(schedule: str) -> None
 
 
 def test_what_was_composed_is_plain_and_can_be_checked_again(config: Config) -> None:
-    """It goes to other processes and into config.yaml."""
+    """A configuration is sent to other processes and written to config.yaml."""
     from resnet_ablations.config import validate
 
     tree = config("shortcut=exclusive_gating").as_dict()

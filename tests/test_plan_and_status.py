@@ -164,7 +164,7 @@ def test_durations(seconds: float, said: str) -> None:
 def test_a_plan_says_which_results_are_of_other_code(
     says: Callable[..., tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And only of those that are known to be."""
+    """Only runs of known code are marked."""
     runs = [compose([*TINY, f"seed={seed}"]) for seed in range(3)]
     known = {"1" * 40: True, "2" * 40: False, None: None}
     for run, commit in zip(runs, known, strict=True):

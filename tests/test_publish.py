@@ -107,7 +107,7 @@ def test_publishing_again_changes_nothing(published: Path, secret: Path) -> None
 
 
 def test_a_run_without_responses_is_published_without(planned: Plan, tmp_path: Path) -> None:
-    """Those of an earlier training would not be of this result."""
+    """Responses of an earlier training do not belong to this result."""
     assert planned.record is not None
     run = planned.jobs[0].config.model_copy(
         update={"paths": planned.jobs[0].config.paths.model_copy(update={"results": f"{tmp_path}/results"})}

@@ -1,4 +1,4 @@
-"""What is committed under results/reference, and shown in the README, is what the committed runs give."""
+"""The files in results/reference, and the README's tables, agree with the committed runs."""
 
 import shutil
 from pathlib import Path

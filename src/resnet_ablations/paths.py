@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 _INSTALLED = PACKAGE / "repository"
 IS_CLONE = not _INSTALLED.is_dir()
-"""Whether the code runs from the repository; an installed package has copies of the files instead."""
+"""True if the code runs from the repository; an installed package has copies of the files."""
 ROOT = PACKAGE.parents[1] if IS_CLONE else _INSTALLED
 """The folder of `conf/`, `experiments/` and `results/reference/`."""
 

@@ -1,4 +1,4 @@
-"""What a sweep would run and what is finished already, and what the rest costs; trains nothing, writes nothing."""
+"""Print the runs of a sweep, which are finished, and the cost of the others; train and write nothing."""
 
 import argparse
 

@@ -65,7 +65,7 @@ class Command:
 
     @property
     def said(self) -> str:
-        """What it printed so far, if not to a terminal."""
+        """The output so far, if it does not go to a terminal."""
         return self._output.read_bytes()[self._begin :].decode()
 
     def wait(self) -> int:
@@ -101,12 +101,12 @@ def processes(group: int) -> Iterator[tuple[int, int, str]]:
 
 
 def stopped(group: int) -> list[int]:
-    """Those that a fault has stopped."""
+    """The processes that a fault has stopped."""
     return sorted(pid for pid, _, state in processes(group) if state == "T")
 
 
 def has_pending(pid: int, number: int) -> bool:
-    """Whether a signal waits for a stopped process to go on."""
+    """True if a signal is pending for a stopped process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     pending = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
     return any(mask >> (number - 1) & 1 for mask in pending)

@@ -10,7 +10,7 @@ from sweeps import FOUR, HOW, Sweeps, another_file_system
 
 @pytest.fixture(scope="session")
 def starter() -> Iterator[Starter]:
-    """What all commands are started by."""
+    """The function that starts all commands."""
     with Starter() as starting:
         yield starting
 
@@ -41,7 +41,7 @@ def sweeps(sweeps_in: Callable[..., Sweeps]) -> Sweeps:
 
 @pytest.fixture(scope="session")
 def left_by(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    """What a sweep leaves if nothing happens."""
+    """The files of a sweep without faults."""
 
     def left(*overrides: str) -> dict[str, Any]:
         place = tmp_path_factory.mktemp("undisturbed")
@@ -57,5 +57,5 @@ def left_by(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
 @pytest.fixture(scope="session")
 def undisturbed(left_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """What the four runs leave if nothing happens."""
+    """The files of the four runs without faults."""
     return left_by(*FOUR)

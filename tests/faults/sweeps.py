@@ -38,7 +38,7 @@ class Sweeps:
 
     starter: Starter
     place: Path
-    """Where the commands are given; results go to `results` in it."""
+    """The working directory of the commands; results go to its folder `results`."""
     temporary: Path
     fresh: bool = False
     """Started as a user would, not from a Python that has imported everything."""
@@ -89,7 +89,7 @@ class Sweeps:
 
     @property
     def states(self) -> dict[str, State]:
-        """How the runs are, by key."""
+        """The states of the runs, by key."""
         return {folder.key: state_of(folder) for folder in self.runs}
 
     def run_of(self, part: str) -> RunFolder:
@@ -107,7 +107,7 @@ class Sweeps:
         return sum(max(0, folder.curve.read_bytes().count(b"\n") - 1) for folder in self.runs if folder.curve.exists())
 
     def steps(self) -> int:
-        """How often an iteration was trained, over all attempts, as the logs tell."""
+        """The number of trained iterations over all attempts, from the logs."""
         return sum(line.count("  train: loss ") for folder in self.runs for line in folder.log.read_text().splitlines())
 
     def outcome(self) -> dict[str, Any]:
@@ -123,12 +123,12 @@ class Sweeps:
         return left
 
     def temporary_files(self) -> set[str]:
-        """What lies about, but for an empty folder that torch makes as soon as it is imported."""
+        """The remaining temporary files, except an empty folder that torch creates on import."""
         return {path.name for path in self.temporary.iterdir() if not path.name.startswith("torchinductor")}
 
 
 def part_of(outcome: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """What some of the runs left."""
+    """The files of some of the runs."""
     return {path: what for path, what in outcome.items() if path in ("runs", ".lock") or path.split("/")[1] in keys}
 
 

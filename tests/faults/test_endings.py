@@ -1,4 +1,4 @@
-"""How runs end that do not finish, and what becomes of the others."""
+"""Runs that do not finish, and their effect on the others."""
 
 import json
 import os

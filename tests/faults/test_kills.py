@@ -43,7 +43,7 @@ class Killer:
             assert "Traceback" not in command.said
 
     def _injected(self, once: Any) -> list[dict[str, Any]]:
-        """In two of three sweeps, a death at one of the first operations on files of a kind."""
+        """In two of three sweeps, a process is killed at one of its first operations on a kind of file."""
         draw, common = self.draw, {"once": str(once)}
         match draw.choice(["none", "write", "torn lock", "sweep"]):
             case "write":
@@ -141,7 +141,7 @@ def test_killed_in_each_kind_of_write_runs_are_started_again_by_the_sweep_itself
 def test_killed_just_after_its_result_a_run_is_tidied_by_the_next_command(
     sweeps: Sweeps, undisturbed: dict[str, Any]
 ) -> None:
-    """Where the one that notices is gone too."""
+    """The sweep, which would tidy the run, is killed too."""
     in_time = {"event": "os.remove", "name": "status.json"}
     command = sweeps.start(*ONE, *HOW, faults=[{**in_time, "do": "stop"}])
     assert command.reached(lambda: stopped(command.pid) != [])

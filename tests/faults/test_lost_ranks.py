@@ -63,7 +63,7 @@ def test_a_killed_rank_ends_its_run_and_no_other(sweeps: Sweeps, rank: int) -> N
 def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on(
     sweeps: Sweeps, left_by: Callable[..., dict[str, Any]]
 ) -> None:
-    """What a sweep of such runs leaves is what one of runs on one device leaves: nothing of the other ranks."""
+    """A sweep of runs on several devices leaves the same files as one on one device: nothing of the other ranks."""
     one = (*ONE, *HOW, *TWO_RANKS)
     undisturbed = left_by(*ONE, *TWO_RANKS)
     command = sweeps.start(*one)

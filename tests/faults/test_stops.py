@@ -39,7 +39,7 @@ class Terminal:
 
     @property
     def settings(self) -> list[Any]:
-        """Of the line: echo, and which key is Ctrl-C."""
+        """The terminal's settings: echo, and the key for Ctrl-C."""
         return termios.tcgetattr(self._kept)
 
     def type(self, keys: bytes) -> None:
@@ -75,7 +75,7 @@ def go_on(*runs: int) -> None:
 
 @pytest.fixture(scope="module")
 def table(left_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """What the sweep leaves if nobody stops it."""
+    """The files of a sweep that nobody stops."""
     return left_by(*TABLE)
 
 

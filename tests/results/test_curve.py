@@ -35,7 +35,7 @@ def test_a_curve_goes_on_from_its_beginning_whatever_the_file_holds(tmp_path: Pa
 
 
 def test_a_curve_is_read_while_it_grows(tmp_path: Path) -> None:
-    """As the file has it, each row once, a line that is half written when it is whole; and not another attempt's."""
+    """Each row is read once, an incomplete line only when it is complete, and no row of another attempt."""
     path = tmp_path / "curve.csv"
     with CurveFile(path, HEADER + "100,0.1,1.5,50,,\n") as curve:
         reader = CurveReader(path)

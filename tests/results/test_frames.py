@@ -88,7 +88,7 @@ def test_seeds_are_in_numerical_order(tmp_path: Path) -> None:
 
 
 def test_further_metrics_are_columns_of_their_names(tmp_path: Path) -> None:
-    """Of a run that lacks one, and that is all runs of earlier versions, it is not known."""
+    """Runs of earlier versions have no value."""
     run(tmp_path, seed=0, metrics={"top5_error": 1.25, "response_mean": 2})
     run(tmp_path, seed=1, metrics={"top5_error": 1.5})
     run(tmp_path, seed=2)

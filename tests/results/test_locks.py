@@ -21,7 +21,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     assert list((tmp_path / "runs" / "run").iterdir()) == []
 
 
-def test_the_claim_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     code = "import sys, time; from pathlib import Path; from resnet_ablations.results.locks import RunLock\n"
     code += "with RunLock(Path(sys.argv[1])): print('mine', flush=True); time.sleep(600)"
     run = str(tmp_path / "runs" / "run")
@@ -68,7 +68,7 @@ def test_who_is_dead(change: dict[str, object], silent_for: float, dead: bool) -
         ("7_1", "7_2", None, False),
     ],
 )
-def test_a_job_that_is_over_has_no_processes(
+def test_owners_in_a_job_that_is_over_are_dead(
     monkeypatch: pytest.MonkeyPatch, job: str, own: str, queue: list[str] | None, dead: bool
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", own)
@@ -77,7 +77,7 @@ def test_a_job_that_is_over_has_no_processes(
     assert owner.is_dead(time.time(), queue) is dead
 
 
-def test_the_claim_of_a_job_that_is_over_can_be_dropped(tmp_path: Path) -> None:
+def test_the_lock_of_a_job_that_is_over_can_be_removed(tmp_path: Path) -> None:
     path = tmp_path / "claim.json"
     path.write_text(Owner.this_process().model_copy(update={"host": "elsewhere", "job": "7_1"}).model_dump_json())
     lock = RunLock(tmp_path)
@@ -96,7 +96,7 @@ def test_a_job_is_named_as_squeue_names_it(monkeypatch: pytest.MonkeyPatch) -> N
     assert Owner.this_process().job == "7_0"
 
 
-def test_an_owner_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_owner_sends_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.01)
     with RunLock(tmp_path):
         (path,) = tmp_path.glob("claim*")
@@ -106,20 +106,20 @@ def test_an_owner_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.Monkey
             assert time.monotonic() < end
 
 
-def test_a_claim_that_cannot_be_read_is_nobodys(tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_read_has_no_owner(tmp_path: Path) -> None:
     (tmp_path / "claim.json").write_text("{")
     with RunLock(tmp_path):
         assert RunLock(tmp_path).owner() == Owner.this_process()
 
 
-def test_who_was_taken_for_dead_leaves_the_claim_of_the_next_alone(tmp_path: Path) -> None:
+def test_a_process_taken_for_dead_leaves_the_lock_of_the_next_owner(tmp_path: Path) -> None:
     path = tmp_path / "claim.json"
     with RunLock(tmp_path):
         path.write_text(Owner.of(os.getppid()).model_dump_json())
     assert path.exists()
 
 
-def test_two_nodes_of_one_job_do_not_take_each_other_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_nodes_of_one_job_count_each_other_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     there = Owner.this_process().model_copy(update={"host": "other"})
     assert not there.is_dead(time.time())

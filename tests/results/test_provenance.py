@@ -1,4 +1,4 @@
-"""Whether the code that can change a run's numbers is still what it was at a commit."""
+"""The comparison of today's code with the code that trained a run."""
 
 import subprocess
 from collections.abc import Iterator

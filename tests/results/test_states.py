@@ -1,4 +1,4 @@
-"""What a run is, told from its folder, while others write to it."""
+"""The state of a run, read from its folder while others write to it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_configuration_alone_is_missing_too(folder: RunFolder) -> None:
     assert state_of(folder) == State("missing")
 
 
-def test_a_result_is_the_last_word(locked: RunFolder) -> None:
+def test_a_result_wins_over_a_status(locked: RunFolder) -> None:
     locked.finish(Result.model_validate(RESULT | ERRORS | {"outcome": "finished"}))
     locked.set_status(RUNNING)
     state = state_of(locked)
@@ -98,7 +98,9 @@ def test_a_status_of_an_earlier_version_is_read(folder: RunFolder) -> None:
         ("failed", ["7_1"], "failed", False),
     ],
 )
-def test_what_its_job_tells(folder: RunFolder, said: str, queue: list[str] | None, outcome: str, killed: bool) -> None:
+def test_the_state_of_a_slurm_run(
+    folder: RunFolder, said: str, queue: list[str] | None, outcome: str, killed: bool
+) -> None:
     folder.set_status(RUNNING.model_copy(update={"outcome": said, "job": "7_1"}))
     state = state_of(folder, queue)
     assert (state.outcome, state.killed, state.job) == (outcome, killed, "7_1")

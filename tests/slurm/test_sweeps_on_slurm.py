@@ -49,7 +49,7 @@ if "SLURM_JOB_ID" in os.environ:
         step(self, iteration)
     TrainingModule.training_step = braked
 """
-"""As long as the file BRAKE is there, jobs train four steps a second; with DAMAGE their second tasks fail."""
+"""The training code: while the file BRAKE exists, jobs train four steps a second; with DAMAGE, second tasks fail."""
 
 
 @dataclass
@@ -104,7 +104,7 @@ class Cluster:
 
 
 def ended(process: subprocess.Popen[str], code: int) -> str:
-    """What it said; its exit code must be that."""
+    """The output of a command; its exit code must be `code`."""
     said, _ = process.communicate(timeout=480)
     assert process.returncode == code, said
     assert "Traceback" not in said
@@ -115,7 +115,7 @@ until = partial(wait_until, seconds=240)
 
 
 def under_way(run: RunFolder, iteration: int = 3) -> Callable[[], bool]:
-    """Whether it trains and has come so far."""
+    """True if the run is training and has reached the step."""
 
     def there() -> bool:
         status = run.status()
@@ -157,7 +157,7 @@ def tasks_of(job: str) -> dict[str, int]:
 
 
 def starts(run: RunFolder) -> list[int]:
-    """From which step it began, each time that it did."""
+    """The steps from which the run started, one for each start."""
     lines = run.log.read_text().splitlines() if run.log.exists() else []
     return [int(line.rpartition(" ")[2]) for line in lines if ", from step " in line]
 
@@ -224,7 +224,7 @@ def test_a_run_on_two_devices_is_two_tasks_and_a_requeue_changes_no_number(clust
 
 
 def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: Cluster, tmp_path: Path) -> None:
-    """From its last checkpoint; and nothing is left on the other node."""
+    """It resumes from its last checkpoint, and no process stays on the other node."""
     two = ("bn_batch=16", "trainer.nodes=2")
     often = ("trainer.checkpoint_iterations=1", "hydra.launcher.partition=both")
     sweep = cluster.sweep("seed=0", *two, *often)
@@ -248,7 +248,7 @@ def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: 
 
 @pytest.mark.long
 def test_what_only_one_task_cannot_read_is_told(cluster: Cluster) -> None:
-    """And not tried again: a person has to mend it."""
+    """It is not retried: a person has to correct it."""
     cluster.damage.touch()
     said = ended(cluster.sweep("seed=0", *ON_TWO), 1)
     (run,) = cluster.runs(1, *ON_TWO)

@@ -96,7 +96,7 @@ class TwoNodes:
         self._keeper.communicate()
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """What a command prints, with this SLURM in its environment; with `check`, it must succeed."""
+        """The output of a command with this SLURM in its environment; with `check`, the command must succeed."""
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)} ends with {done.returncode}: {done.stdout}{done.stderr}")
@@ -189,7 +189,7 @@ def children() -> list[int]:
 
 
 def missing() -> bool:
-    """Whether this machine cannot run it: a daemon is not installed, or the user is not root."""
+    """True if this machine cannot run it: a daemon is missing, or the user is not root."""
     return os.getuid() != 0 or not all(shutil.which(name) for name in ("munged", "slurmctld", "slurmd"))
 
 

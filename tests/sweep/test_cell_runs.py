@@ -1,4 +1,4 @@
-"""How a cell is run, as overrides: which of them win, what stands for them at a scale, which cells are not run."""
+"""The overrides of a cell: which of them win, how they are replaced at a scale, and which cells are not run."""
 
 from typing import Any
 
@@ -60,13 +60,13 @@ def test_the_command_line_wins_over_all() -> None:
     assert own == ("x=mine", "schedule.iterations=2")
 
 
-def test_a_scale_that_is_no_beginning_has_nothing_of_the_others() -> None:
+def test_a_scale_without_prefix_of_inherits_nothing() -> None:
     cell = sole("quick", **levels({"whole": ["x=whole"], "scale": ["y=scale"]}))
     assert cell.own == cell.longer == (("y=scale",),)
 
 
 @pytest.mark.parametrize("level", [level for level in LEVELS if level != "scale"])
-def test_the_end_of_a_prefix_wins_over_iterations_wherever_they_are_said(level: str) -> None:
+def test_the_iterations_of_a_prefix_scale_win(level: str) -> None:
     cell = sole("early", **levels({level: ["schedule.iterations=9000", "x=1"]}))
     assert [sorted(own) for own in cell.own] == [["schedule.iterations=3", "x=1"]]
     assert [sorted(longer) for longer in cell.longer] == [["schedule.iterations=9000", "x=1"]]
@@ -114,7 +114,7 @@ def test_two_rows_and_two_columns() -> None:
     assert list(table({})) == list(PLAIN), "row by row"
 
 
-def test_what_is_empty_in_the_papers_table_is_no_cell() -> None:
+def test_an_empty_place_in_the_papers_table_is_no_cell() -> None:
     rows = [row("identity", ["shortcut=identity"], deep={}), row("nothing", ["shortcut=conv1x1"]) | {"cells": {}}]
     assert list(cells("quick", **TABLE | {"rows": rows})) == ["identity/deep"]
 
@@ -126,7 +126,7 @@ def test_a_row_without_configurations_is_not_run() -> None:
     assert {name: cell.own for name, cell in found.items() if name in PLAIN} == PLAIN
 
 
-def test_a_metric_of_a_columns_or_of_a_cells_own() -> None:
+def test_the_metric_of_a_column_or_of_a_cell() -> None:
     columns = [{"id": "shallow", "metric": "train_error"}, {"id": "deep"}]
     rows = [row("identity", ["shortcut=identity"], shallow={}, deep={"metric": "response_mean"})]
     rows += [row("dropout", ["shortcut=dropout"], shallow={"metric": "top5_error"}, deep={})]
@@ -134,7 +134,7 @@ def test_a_metric_of_a_columns_or_of_a_cells_own() -> None:
     assert [cell.metric for cell in found.values()] == ["train_error", "response_mean", "top5_error", "test_error"]
 
 
-def test_a_line_is_replaced_by_what_stands_for_it() -> None:
+def test_an_override_is_replaced() -> None:
     found = table({"network.depth=14": ["network.depth=20", "seed_of=20"], "bn_batch=16": []})
     assert found == PLAIN | {
         "identity/deep": (("activation=original", "network.depth=20", "seed_of=20", "shortcut=identity"),),
@@ -145,7 +145,7 @@ def test_a_line_is_replaced_by_what_stands_for_it() -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_it_is_replaced_wherever_it_is_said_but_on_the_command_line(level: str) -> None:
+def test_an_override_is_replaced_everywhere_except_on_the_command_line(level: str) -> None:
     changes = levels({level: ["network=resnet110"]})
     changes["scales"]["early"]["replacements"] = {"network=resnet110": ["network=resnet20"]}
     assert [sorted(own) for own in sole("early", **changes).own] == [["network=resnet20", "schedule.iterations=3"]]
@@ -156,12 +156,12 @@ def test_it_is_replaced_wherever_it_is_said_but_on_the_command_line(level: str) 
 
 
 @pytest.mark.parametrize("line", ["network.depth=1", "network.depth=144", "network.depth", "14"])
-def test_what_stands_for_nothing_that_is_said_is_a_mistake(line: str) -> None:
+def test_a_replacement_of_an_unused_override_is_a_mistake(line: str) -> None:
     with pytest.raises(ValueError, match=f"replaces overrides .*: .'{line}'"):
         table({line: ["x=1"]})
 
 
-def test_what_stands_for_a_line_is_not_itself_replaced() -> None:
+def test_a_replacement_is_not_replaced_again() -> None:
     swapped = table(
         {"network.depth=14": ["network.depth=8"], "network.depth=8": ["network.depth=14"], "bn_batch=16": []}
     )
@@ -169,7 +169,7 @@ def test_what_stands_for_a_line_is_not_itself_replaced() -> None:
     assert swapped["dropout/shallow"] == PLAIN["dropout/deep"]
 
 
-def test_what_stands_for_a_line_yields_to_what_is_said_later() -> None:
+def test_later_overrides_win_over_a_replacement() -> None:
     (own,) = table({"network.depth=14": ["network.depth=20", "bn_batch=4"]})["identity/deep"]
     assert own == ("activation=original", "network.depth=20", "shortcut=identity", "bn_batch=16")
     (own,) = table({"shortcut=identity": ["network.depth=20"]})["identity/shallow"]
@@ -186,19 +186,19 @@ def test_what_stands_for_a_line_yields_to_what_is_said_later() -> None:
         ("activation=original", list(PLAIN)),
     ],
 )
-def test_a_cell_with_a_line_for_which_nothing_stands_is_not_run(line: str, absent: list[str]) -> None:
-    """Not even by the configurations of its row that lack the line: the paper's number is for them all."""
+def test_a_cell_with_an_override_replaced_by_null_is_not_run(line: str, absent: list[str]) -> None:
+    """Other configurations of its row are not run either: the paper's number is for all of them."""
     assert table({line: None}) == PLAIN | dict.fromkeys(absent, ())
 
 
-def test_a_line_that_another_one_overrides_is_none_of_the_cells() -> None:
+def test_an_override_that_another_one_overrides_is_not_replaced() -> None:
     changes = levels({"experiment": ["network=resnet110", "x=1"], "column": ["network=resnet56"]})
     for replacements in (None, ["network=resnet20", "bn_batch=4"]):
         changes["scales"]["quick"]["replacements"] = {"network=resnet110": replacements}
         assert sole("quick", **changes).own == (("x=1", "network=resnet56"),)
 
 
-def test_a_prefix_scale_has_the_stand_ins_of_the_whole_and_its_own_win() -> None:
+def test_a_prefix_scale_inherits_replacements_and_its_own_win() -> None:
     whole = {"network.depth=8": ["network.depth=20"], "network.depth=14": None, "shortcut=identity": ["shortcut=a"]}
     own = {"network.depth=14": ["network.depth=32"], "shortcut=identity": ["shortcut=b"], "shortcut.rate=0.5": None}
     scales = {

@@ -1,4 +1,4 @@
-"""What is left to do, on this machine: counted, timed by a stand-in, and compared with files that a run leaves."""
+"""Estimates of cost: counted, timed with a replacement of the timer, and compared with the files of a run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ ONE = Slots(count=1, threads=1)
 
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunConfig, int]]:
-    """What was timed, with how many threads: a step takes a second, a test image a thousandth."""
+    """The runs that were timed, with their threads: a step takes 1 s, a test image 1 ms."""
     calls: list[tuple[RunConfig, int]] = []
 
     def step_seconds(run: RunConfig, threads: int, multiply_adds: int) -> StepSeconds:
@@ -96,7 +96,7 @@ def test_only_what_is_left_counts(config: Config, timed: list[Any]) -> None:
     assert gpu_hours([run]) == pytest.approx(hours_at_assumed_rate(all_of_it)), "of the whole run"
 
 
-def test_runs_go_side_by_side_in_their_order(config: Config, timed: list[Any]) -> None:
+def test_runs_are_scheduled_in_order_on_all_slots(config: Config, timed: list[Any]) -> None:
     each = 0.001 * TEST_IMAGES * 2
     settings = ("schedule.milestones=[1]", "schedule.evaluate_every=1000")
     runs = [config(*settings, f"schedule.iterations={count}") for count in (20, 30, 30, 20)]
@@ -105,7 +105,7 @@ def test_runs_go_side_by_side_in_their_order(config: Config, timed: list[Any]) -
         assert time_left(runs, Slots(count, 1)).seconds == pytest.approx(seconds), count
 
 
-def test_they_are_timed_with_the_threads_of_their_slots(config: Config, timed: list[Any]) -> None:
+def test_networks_are_timed_with_the_threads_of_their_slots(config: Config, timed: list[Any]) -> None:
     for slots in (Slots(4, 2), Slots(1, 8)):
         time_left([config()], slots)
     assert [threads for _, threads in timed] == [2, 8]
@@ -117,7 +117,7 @@ def test_runs_that_share_a_gpu_take_longer(config: Config, timed: list[Any]) -> 
     assert time_left(runs, packed).seconds == pytest.approx(time_left(runs, alone).seconds * 1.5 / 2)
 
 
-def test_a_network_that_memory_does_not_hold_is_told(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_does_not_fit_in_memory_is_reported(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     def step_seconds(run: RunConfig, *_: int) -> StepSeconds:
         if run.network.depth == 14:
             raise MemoryError
@@ -162,7 +162,7 @@ def test_the_disk_holds_all_results_and_the_checkpoints_of_those_at_once(config:
         )
 
 
-def test_what_a_run_leaves_is_no_more_than_was_said(config: Config) -> None:
+def test_a_run_takes_no_more_disk_than_estimated(config: Config) -> None:
     run = config("schedule.iterations=60", "schedule.log_every=1", "schedule.batch_size=4", "bn_batch=4")
     said = disk_bytes([run], 1) - 3 * checkpoint_bytes(run)
     train_run(run)

@@ -15,8 +15,8 @@ from resnet_ablations.sweep import processes, slots
 from resnet_ablations.sweep.slots import Slots
 
 
-def test_its_slots_are_found_once(config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tried again, perhaps one run alone, is trained as it was before."""
+def test_slots_are_computed_once(config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retried run, perhaps alone, has the same number of threads as before."""
     asked: list[tuple[int, int | None]] = []
     trained: list[tuple[int, Slots]] = []
 
@@ -40,7 +40,7 @@ def test_its_slots_are_found_once(config: Callable[..., RunConfig], monkeypatch:
 
 @pytest.mark.long
 @pytest.mark.parametrize("count", [1, 2])
-def test_runs_of_a_sweep_share_the_cores_as_it_says(
+def test_runs_of_a_sweep_share_the_cores_as_set(
     python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, count: int
 ) -> None:
     settings = ("network.depth=8", "schedule.iterations=2", "trainer=cpu", "seed=0,1", "paths.results=mine")

@@ -48,7 +48,7 @@ def test_the_most_productive_number_is_chosen(
     assert calls == [(1, 12, "3"), (2, 6, "3"), (4, 3, "3"), (8, 1, "3")][:tried]
 
 
-def test_it_says_in_a_line_what_was_measured(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_measurement_is_printed_in_one_line(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     run = config()
     best_packing([run], 8, 8, "0", rating({1: 1234.5, 2: 2000, 4: MemoryError("no\nroom")}, []))
     assert capsys.readouterr().out == (
@@ -64,7 +64,7 @@ def test_the_largest_network_is_tried(config: Config, capsys: pytest.CaptureFixt
 
 
 def test_processes_train_side_by_side(config: Config) -> None:
-    """Both are measured, and nothing is left of them."""
+    """Both processes are measured, and both end."""
     before = threading.active_count()
     assert images_per_second(config(), 2, 1, "0") > 0
     assert threading.active_count() == before
@@ -112,13 +112,13 @@ def test_rates_add_up(config: Config, taken: list[tuple[int, int]]) -> None:
     assert taken == []
 
 
-def test_half_of_the_memory_is_for_what_steps_do_not_take(config: Config, taken: list[tuple[int, int]]) -> None:
+def test_steps_may_take_half_of_the_memory(config: Config, taken: list[tuple[int, int]]) -> None:
     taken += [(49, 100), (80, 100)]
     with pytest.raises(MemoryError, match="51 % of the memory"):
         images_per_second(config(), 2, 1, "0")
 
 
-def test_nobody_waits_for_one_that_failed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_process_waits_for_one_that_failed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason is told, not that the others waited in vain."""
     barrier = threading.Barrier(2)
 

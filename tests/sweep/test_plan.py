@@ -1,4 +1,4 @@
-"""What a sweep consists of: an experiment's cells at a scale, or a plain product; all of it checked first."""
+"""The plan of a sweep: an experiment's cells at a scale, or a product of values; everything is checked first."""
 
 import json
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def test_the_overrides_of_a_job_make_its_configuration(planned: Planned) -> None
         assert compose(list(job.overrides)).as_dict() == job.config.as_dict()
 
 
-def test_what_is_kept_of_it(planned: Planned, tmp_path: Path) -> None:
+def test_the_saved_plan(planned: Planned, tmp_path: Path) -> None:
     plan = planned("experiment=tiny", "scale=paper")
     record = plan.record
     assert record is not None
@@ -95,14 +95,14 @@ def test_an_early_scale_with_overrides_is_served_by_the_longer_one_with_the_same
     assert {job.served_by for job in planned("experiment=tiny", "scale=early", "bn_batch=16", "seed=4").jobs} == longer
 
 
-def test_what_the_longer_run_does_not_evaluate_it_does_not_serve(planned: Planned) -> None:
+def test_a_longer_run_serves_only_iterations_that_it_evaluates(planned: Planned) -> None:
     """Its test error at the third iteration would be missing in the table."""
     for evaluate_every, serves in ((1, True), (2, False), (9, False)):
         plan = planned("experiment=tiny", "scale=early", f"schedule.evaluate_every={evaluate_every}")
         assert all((job.served_by is not None) == serves for job in plan.jobs)
 
 
-def test_seeds_of_the_users(planned: Planned) -> None:
+def test_seeds_on_the_command_line(planned: Planned) -> None:
     plan = planned("experiment=tiny", "scale=quick", "seed=3,1")
     assert labels(plan)[:3] == [("Identity", 3), ("Identity", 1), ("ExclusiveGating", 3)]
     assert len(plan.jobs) == 6
@@ -117,7 +117,7 @@ def test_seeds_of_the_users(planned: Planned) -> None:
     ]
 
 
-def test_overrides_of_the_users_win_over_the_scales_and_name_the_sweep(planned: Planned, tmp_path: Path) -> None:
+def test_overrides_on_the_command_line_win_and_change_the_name_of_the_sweep(planned: Planned, tmp_path: Path) -> None:
     plan = planned("experiment=tiny", "scale=quick", "network.depth=20", "bn_batch=16")
     assert all(run.network.depth == 20 and run.bn_batch == 16 for run in runs(plan))
     names = []
@@ -160,7 +160,7 @@ def test_a_plain_product(planned: Planned) -> None:
     assert labels(planned()) == [("Identity", 0)]
 
 
-def test_a_forced_override_means_what_it_says(planned: Planned) -> None:
+def test_forced_overrides(planned: Planned) -> None:
     """++ is Hydra's "whether or not it is there"."""
     assert labels(planned("++seed=3", "++network.depth=8")) == [("Identity", 3)]
     forced = planned("++experiment=tiny", "++scale=quick", "++seed=3")
@@ -225,5 +225,5 @@ def test_mistakes_of_several_cells_are_named_together_and_each_once(planned: Pla
     assert [sum(part in m for m in messages) for part in ("identiy", "rate=1.5", "batch_size=0")] == [1, 1, 1]
 
 
-def test_hydras_own_overrides_are_left_to_hydra(planned: Planned) -> None:
+def test_overrides_of_hydra_itself_are_ignored(planned: Planned) -> None:
     assert len(planned("seed=0,1", "hydra/launcher=basic", "hydra.launcher.n_jobs=2").jobs) == 2

@@ -32,7 +32,7 @@ METRICS: dict[str, Any] = {
 
 @pytest.fixture
 def composed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """What is composed from here on."""
+    """The overrides that are composed from here on."""
     calls: list[tuple[str, ...]] = []
 
     def counted(overrides: Sequence[str]) -> RunConfig:
@@ -112,7 +112,7 @@ def test_a_row_without_configurations_is_in_the_plan_without_a_run(planned: Plan
     assert [job.overrides for job in plan.jobs] == [job.overrides for job in planned("experiment=tiny", **TABLE).jobs]
 
 
-def test_what_stands_for_a_line_at_a_scale(planned: Planned) -> None:
+def test_replacements_at_a_scale(planned: Planned) -> None:
     replacements = {"network.depth=20": ["network.depth=14", "bn_batch=16"], "shortcut.rate=0.25": None}
     changes = TABLE | {"scales": scales(quick={"replacements": replacements})}
     plan = planned("experiment=tiny", **changes)
@@ -127,7 +127,7 @@ def test_what_stands_for_a_line_at_a_scale(planned: Planned) -> None:
     assert len(planned("experiment=tiny", "scale=paper", "seed=0", **changes).jobs) == 4
 
 
-def test_a_prefix_scale_has_the_stand_ins_of_the_whole(planned: Planned) -> None:
+def test_a_prefix_scale_inherits_replacements(planned: Planned) -> None:
     whole = {"network.depth=20": ["network.depth=32"], "shortcut=dropout": ["shortcut=conv1x1"]}
     own: dict[str, list[str] | None] = {"shortcut=dropout": None}
     changes = TABLE | {"scales": scales(paper={"replacements": whole}, early={"replacements": own})}
@@ -141,7 +141,7 @@ def test_a_prefix_scale_has_the_stand_ins_of_the_whole(planned: Planned) -> None
     assert [job.served_by for job in plan.jobs] == [job.config.key for job in paper.jobs[:2]]
 
 
-def test_nothing_stands_for_what_the_user_says(planned: Planned) -> None:
+def test_overrides_on_the_command_line_are_not_replaced(planned: Planned) -> None:
     changes = {"scales": scales(quick={"replacements": {"network.depth=8": ["network.depth=14"]}})}
     assert {depth for depth, _, _ in depths_and_shortcuts(planned("experiment=tiny", **changes))} == {14}
     plan = planned("experiment=tiny", "network.depth=8", **changes)
@@ -149,7 +149,7 @@ def test_nothing_stands_for_what_the_user_says(planned: Planned) -> None:
     assert {job.config.network.depth for job in plan.jobs} == {8}
 
 
-def test_configurations_of_a_cell_that_come_to_the_same_are_one(planned: Planned) -> None:
+def test_equal_configurations_of_a_cell_count_once(planned: Planned) -> None:
     """Counted twice, one run would be a median of two."""
     replacements = {f"shortcut.gate_bias={bias}": ["shortcut.gate_bias=-6"] for bias in (0, -1)}
     plan = planned("experiment=tiny", scales=scales(quick={"replacements": replacements}))
@@ -157,7 +157,7 @@ def test_configurations_of_a_cell_that_come_to_the_same_are_one(planned: Planned
     assert len(plan.jobs) == 2
 
 
-def test_of_a_row_with_iterations_of_its_own_a_prefix_scale_is_the_beginning_too(planned: Planned) -> None:
+def test_a_prefix_scale_of_a_row_with_its_own_iterations(planned: Planned) -> None:
     rows = [row("brief", ["shortcut=identity"]), row("long", ["shortcut=dropout", "schedule.iterations=12"])]
     early, paper = (planned("experiment=tiny", f"scale={scale}", "seed=0", rows=rows) for scale in ("early", "paper"))
     assert [job.config.schedule.iterations for job in paper.jobs] == [9, 12]
@@ -169,13 +169,13 @@ def test_of_a_row_with_iterations_of_its_own_a_prefix_scale_is_the_beginning_too
 
 
 @pytest.mark.parametrize("iterations", [3, 2])
-def test_a_run_that_does_not_go_on_serves_nobody(planned: Planned, iterations: int) -> None:
+def test_a_run_that_is_not_longer_serves_no_cell(planned: Planned, iterations: int) -> None:
     rows = [row("brief", ["shortcut=identity", f"schedule.iterations={iterations}", "schedule.evaluate_every=1"])]
     (job,) = planned("experiment=tiny", "scale=early", rows=rows).jobs
     assert (job.config.schedule.iterations, job.served_by) == (3, None)
 
 
-def test_a_number_of_the_finished_network_is_not_a_longer_runs(planned: Planned) -> None:
+def test_a_longer_run_does_not_serve_metrics_of_the_finished_network(planned: Planned) -> None:
     """A longer run has its test error at the iteration where the early one ends, but no responses of its layers."""
     columns = [*METRICS["columns"], {"id": "responses", "metric": "response_mean"}]
     rows = [
@@ -199,8 +199,8 @@ def test_a_number_of_the_finished_network_is_not_a_longer_runs(planned: Planned)
         ("columns=depe", "columns=depe: no such column of tiny; allowed: shallow, deep"),
     ],
 )
-def test_what_would_undo_the_cells_is_refused(planned: Planned, override: str, named: str) -> None:
-    """What stands for a column's override sets the column apart as well."""
+def test_overrides_of_keys_in_which_cells_differ_are_refused(planned: Planned, override: str, named: str) -> None:
+    """The replacement of a column's override also distinguishes the column."""
     replacements = {"network.depth=20": ["network.depth=14", "bn_batch=8"]}
     with pytest.raises(UserError) as error:
         planned("experiment=tiny", override, **TABLE | {"scales": scales(quick={"replacements": replacements})})
@@ -208,7 +208,7 @@ def test_what_would_undo_the_cells_is_refused(planned: Planned, override: str, n
     assert message.startswith(named)
 
 
-def test_a_choice_of_nothing_that_is_run_is_refused(planned: Planned) -> None:
+def test_a_choice_without_any_run_is_refused(planned: Planned) -> None:
     changes = TABLE | {"rows": [row("highway", deep={}), *TABLE["rows"]]}
     for chosen in (["rows=highway"], ["rows=highway", "columns=shallow"]):
         with pytest.raises(UserError, match="scale=quick: none of the chosen cells of tiny is run at this scale"):
@@ -218,7 +218,7 @@ def test_a_choice_of_nothing_that_is_run_is_refused(planned: Planned) -> None:
         planned("experiment=tiny", **nowhere)
 
 
-def test_a_mistake_in_a_column_is_named_whatever_is_chosen(planned: Planned) -> None:
+def test_a_mistake_in_a_column_that_is_not_chosen_is_reported(planned: Planned) -> None:
     columns = [{"id": "shallow"}, {"id": "deep", "overrides": ["network.depth=57"]}]
     with pytest.raises(UserError, match=r"network\.depth=57"):
         planned("experiment=tiny", "columns=shallow", **TABLE | {"columns": columns})

@@ -17,7 +17,7 @@ Config = Callable[..., RunConfig]
 Usage = namedtuple("Usage", "total used free")
 
 
-def test_the_folder_is_made_but_not_the_way_to_it(tmp_path: Path) -> None:
+def test_the_folder_is_created_but_not_its_parent(tmp_path: Path) -> None:
     check_room(str(tmp_path / "results"), [], 0)
     assert list((tmp_path / "results").iterdir()) == []
     with pytest.raises(UserError, match=r"nowhere does not exist; create it, or mount"):

@@ -14,7 +14,7 @@ from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training import fork_server
 
 
-def test_who_waits_for_another_sweep_says_so_once(
+def test_waiting_for_another_sweep_is_printed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = compose(["network.depth=8", "trainer=cpu", f"paths.results={tmp_path}"])
@@ -35,17 +35,17 @@ def test_who_waits_for_another_sweep_says_so_once(
     assert capsys.readouterr().out.count("another sweep trains it; waiting for it") == 1
 
 
-def test_the_folder_of_the_fork_servers_socket_is_no_other_processs_to_remove(
+def test_no_other_process_removes_the_folder_of_the_fork_servers_socket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is started later in the same environment would take it away when it ends."""
+    """A process that inherits the folder in its environment would remove it at its end."""
     run = compose(["network.depth=8", "trainer=cpu", "schedule.iterations=1", f"paths.results={tmp_path}"])
     train_in_processes([run], Slots(1, 1), fail_fast=False)
     assert run.folder.result() is not None
     assert fork_server.SOCKETS not in os.environ
 
 
-def test_each_run_is_told_the_gpus_of_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_run_gets_the_gpus_of_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that comes later gets the place that has become free."""
     pool = processes._Pool(Slots(4, 2, ("0,1", "2,3")))
     told: list[tuple[int, str | None]] = []
@@ -76,9 +76,7 @@ def test_each_run_is_told_the_gpus_of_its_slot(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(("gpus", "seen"), [("2,3", "2,3"), (None, "unset")])
-def test_a_run_sees_its_gpus_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: str | None, seen: str
-) -> None:
+def test_a_run_sees_only_its_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: str | None, seen: str) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     said = tmp_path / "said"
     monkeypatch.setattr(

@@ -66,7 +66,7 @@ def keys(plan: Plan) -> list[str]:
     return [job.config.key for job in plan.jobs]
 
 
-def test_all_that_is_missing_is_launched_in_one_go(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_missing_runs_are_launched_together(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
     plan, launcher = planned("experiment=tiny"), Launcher()
     run_sweep(plan, launcher)
     assert launcher.launched == [keys(plan)]
@@ -134,7 +134,7 @@ def test_an_early_cell_is_served_by_a_finished_run_of_the_paper(planned: Planned
     assert served.key == paper.config.key
 
 
-def test_an_unfinished_run_of_the_paper_serves_nobody(planned: Planned) -> None:
+def test_an_unfinished_run_of_the_paper_serves_no_cell(planned: Planned) -> None:
     paper = planned("experiment=tiny", "scale=paper").jobs[0].config
     folder = RunFolder(paper.paths.results, paper.key)
     folder.start(paper.as_dict())
@@ -182,7 +182,7 @@ def test_the_plan_is_kept_before_anything_is_trained(planned: Planned, tmp_path:
     assert seen == [plan.record]
 
 
-def test_of_a_plain_sweep_no_plan_is_kept(planned: Planned, tmp_path: Path) -> None:
+def test_a_sweep_without_an_experiment_saves_no_plan(planned: Planned, tmp_path: Path) -> None:
     run_sweep(planned("seed=0,1"), Launcher())
     assert load_sweeps(tmp_path / "results") == []
 
@@ -217,7 +217,7 @@ class Dying:
 SEEDS = ("network.depth=8", "schedule.iterations=6", "seed=0,1,2")
 
 
-def test_what_died_without_a_reason_is_tried_again(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_runs_are_retried(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
     launcher = Dying({1: 2, 2: 1})
     run_sweep(planned(*SEEDS), launcher)
     assert launcher.launched == [[0, 1, 2], [1, 2], [1]]
@@ -225,7 +225,9 @@ def test_what_died_without_a_reason_is_tried_again(planned: Planned, capsys: pyt
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-def test_not_more_often_than_said(planned: Planned, capsys: pytest.CaptureFixture[str], retries: int) -> None:
+def test_killed_runs_are_retried_at_most_as_often_as_set(
+    planned: Planned, capsys: pytest.CaptureFixture[str], retries: int
+) -> None:
     launcher = Dying({1: 9})
     with pytest.raises(SystemExit) as end:
         run_sweep(planned(*SEEDS, f"sweep.retries={retries}"), launcher)
@@ -236,14 +238,14 @@ def test_not_more_often_than_said(planned: Planned, capsys: pytest.CaptureFixtur
     assert "its process ended without reporting an error; see " in out
 
 
-def test_what_had_a_reason_is_not_tried_again(planned: Planned) -> None:
+def test_failed_runs_are_not_retried(planned: Planned) -> None:
     launcher = Launcher(breaks="seed=1")
     with pytest.raises(SystemExit):
         run_sweep(planned(*SEEDS), launcher)
     assert len(launcher.launched) == 1
 
 
-def test_a_stop_is_a_stop(planned: Planned) -> None:
+def test_a_stopped_sweep_retries_nothing(planned: Planned) -> None:
     """Nothing is tried again after a signal."""
     launcher = Dying({1: 1})
 
@@ -265,7 +267,7 @@ def test_the_settings_of_the_sweep_are_no_part_of_its_runs(planned: Planned) -> 
 
 
 def test_each_run_starts_from_its_frozen_configuration(planned: Planned, tmp_path: Path) -> None:
-    """What the files of conf/ say later changes nothing."""
+    """The files of conf/ may change later."""
     plan = planned("experiment=tiny")
     seen: list[list[str]] = []
     with pytest.raises(SystemExit):
@@ -286,7 +288,7 @@ def test_the_configuration_of_a_run_that_is_being_trained_is_left_alone(planned:
     assert folder.config.read_text() == "as: it was\n"
 
 
-def test_submitted_runs_are_nobodys_to_wait_for(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_does_not_wait_for_submitted_runs(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
     def submitting(jobs: list[list[str]]) -> None:
         raise Submitted("as job 12")
 

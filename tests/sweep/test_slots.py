@@ -1,4 +1,4 @@
-"""How many runs a machine trains at once, and on what: the machine is made up."""
+"""The slots of a machine; the machine is made up."""
 
 from collections.abc import Callable, Sequence
 
@@ -43,7 +43,7 @@ def never(*_: object) -> Packing:
 
 
 @pytest.mark.parametrize("given", [0, -1, 1.5, True, "abc"])
-def test_a_number_of_runs_that_is_none(config: Config, given: int) -> None:
+def test_an_invalid_number_of_runs(config: Config, given: int) -> None:
     with pytest.raises(UserError, match=rf"hydra\.launcher\.runs_per_device={given}: must be a whole number"):
         slots_for([config()], given)
     with pytest.raises(UserError, match="runs_per_device"):
@@ -78,7 +78,7 @@ def test_runs_share_the_cores_of_a_cpu(
     assert expected.gpus_of(0) is None
 
 
-def test_what_is_said_of_them() -> None:
+def test_the_text_of_slots() -> None:
     assert str(Slots(1, 2)) == "1 run at once, 2 threads each"
     assert str(Slots(8, 1)) == "8 runs at once, 1 thread each"
     assert str(Slots(6, 2, ("0", "1"))) == "6 runs at once, 3 on each GPU, 2 threads each"
@@ -124,7 +124,7 @@ def test_how_many_share_a_gpu_is_measured(config: Config, machine: Machine) -> N
 
 
 @pytest.mark.parametrize(("cores", "gpus", "runs"), [(16, 1, 1), (16, 2, 2), (1, 1, 9), (2, 2, 9)])
-def test_nothing_is_measured_where_no_two_would_share(
+def test_nothing_is_measured_if_no_two_runs_share_a_gpu(
     config: Config, machine: Machine, cores: int, gpus: int, runs: int
 ) -> None:
     machine(cores, gpus)

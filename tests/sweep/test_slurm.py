@@ -46,7 +46,7 @@ def test_a_stop_does_not_wait_for_jobs_that_another_command_submitted(
 def test_a_stop_cancels_the_jobs_that_it_submitted_and_waits_until_they_have_gone(
     run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the queue, where no run has begun that could say why it ended."""
+    """The job left the queue before its run could write how it ended."""
     queue = {"7_0": "PENDING (Resources)"}
     commands: list[tuple[str, ...]] = []
 
@@ -78,7 +78,7 @@ def test_a_stop_cancels_the_jobs_that_it_submitted_and_waits_until_they_have_gon
     assert "left the queue before the run began" in status.reason
 
 
-def test_a_job_that_finds_no_data_on_its_node_has_failed(run: RunConfig) -> None:
+def test_a_job_without_data_on_its_node_fails(run: RunConfig) -> None:
     job = SlurmRun(run, threads=1)
     job.frozen["data"] = job.frozen["data"] | {"held_out": -1}
     with pytest.raises(UserError):
@@ -117,9 +117,7 @@ def test_a_run_that_has_ended_meanwhile_is_not_submitted(
     assert "nothing to submit" in capsys.readouterr().out
 
 
-def test_a_run_that_somebody_has_just_claimed_is_not_submitted(
-    run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_locked_run_is_not_submitted(run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its folder does not say yet that it is running."""
     (run.folder.path / "claim.json").write_text(Owner.of(os.getppid()).model_dump_json())
     monkeypatch.setattr(slurm, "jobs_in_queue", dict)

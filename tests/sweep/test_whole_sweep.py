@@ -63,7 +63,7 @@ def test_every_run_of_the_plan_is_where_the_plan_says(swept: tuple[Path, str]) -
     assert planned == {path.name for path in (folder / "mine" / "runs").iterdir()}
 
 
-def test_the_logs_tell_of_the_runs(swept: tuple[Path, str]) -> None:
+def test_each_run_has_a_log(swept: tuple[Path, str]) -> None:
     for path in (swept[0] / "mine" / "runs").iterdir():
         log = (path / "log.txt").read_text()
         assert path.name in log
@@ -71,7 +71,7 @@ def test_the_logs_tell_of_the_runs(swept: tuple[Path, str]) -> None:
 
 
 def test_runs_of_a_sweep_share_the_cores(swept: tuple[Path, str]) -> None:
-    """As many processes as cores, each with one thread; more threads than cores would be twenty times slower."""
+    """There is a process for each core, with one thread; more threads than cores would be twenty times slower."""
     assert f"{Slots(usable_cores(), 1)}\n" in swept[1]
     for path in (swept[0] / "mine" / "runs").iterdir():
         assert json.loads((path / "result.json").read_text())["provenance"]["machine"]["threads"] == 1
@@ -102,7 +102,7 @@ def test_the_report_alone_shows_every_row(swept: tuple[Path, str], python: Pytho
 
 
 def test_the_second_time_nothing_is_trained(swept: tuple[Path, str], python: Python) -> None:
-    """And one deleted folder is the one that is trained again, to the same curve."""
+    """A run whose folder was deleted is trained again, with the same curve."""
     folder, _ = swept
     results = folder / "mine" / "runs"
     gone = next(path for path in results.iterdir() if "dropout" in path.name)

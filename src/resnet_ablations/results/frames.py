@@ -61,11 +61,12 @@ RESPONSE_COLUMNS = {
 
 
 def load_results(results: str | Path = "results") -> pd.DataFrame:
-    """One row a run that has a result, finished or diverged: what it came to, its configuration and its `path`.
+    """Return one row for each run with a result (finished or diverged): its numbers, its settings and its `path`.
 
-    Errors in %, NaN when diverged. A further metric, such as `response_mean`, is a column of its own name, NaN where a
-    run lacks it. A setting is a column of its dotted name, `network.depth`; a group with a class, such as `shortcut`,
-    is a column of the class's name. A damaged result is left out with a warning, and named in `.attrs["damaged"]`.
+    Errors are in %, NaN if the run diverged. Other metrics, such as `response_mean`, are columns with that name, NaN if
+    a run lacks them. Settings are columns with dotted names, such as `network.depth`; for a group with a class, such as
+    `shortcut`, the column holds the name of the class. Damaged results are left out with a warning and are listed in
+    `.attrs["damaged"]`.
     """
     rows, damaged = [], []
     for folder in _run_folders(results, "result.json"):
@@ -82,21 +83,21 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
 
 
 def load_curves(results: str | Path = "results") -> pd.DataFrame:
-    """One row a logged step of every run with a curve, whatever its outcome: key, configuration, seed, `curve.csv`.
+    """Return one row for each logged step of every run with a curve: key, configuration, seed and `curve.csv`.
 
-    `train_*` are means over the iterations since the row before; `test_*` are NaN where not evaluated; errors in %.
-    A last line that was never finished is dropped; a curve that cannot be read is left out with a warning, and named
-    in `.attrs["damaged"]`.
+    `train_*` are means over the iterations since the previous row; `test_*` are NaN at steps without evaluation; errors
+    are in %. An incomplete last line is dropped. Damaged curves are left out with a warning and are listed in
+    `.attrs["damaged"]`.
     """
     frame, damaged = _stacked(results, "curve.csv", _read_curve, CURVE_COLUMNS, "curve")
     return _with_damage(frame, damaged)
 
 
 def load_responses(results: str | Path = "results") -> pd.DataFrame:
-    """One row a layer of every run whose responses were measured: key, configuration, seed, `layer_responses.csv`.
+    """Return one row for each layer of every run with responses: key, configuration, seed, `layer_responses.csv`.
 
-    `std` is the standard deviation of the layer's response (v1, Fig. 7), `layer` its place from the input, `name` its
-    module. A file that cannot be read or is not whole is left out with a warning, and named in `.attrs["damaged"]`.
+    `std` is the standard deviation of the layer's response (v1, Fig. 7), `layer` counts from the input, `name` is the
+    module. Damaged files are left out with a warning and are listed in `.attrs["damaged"]`.
     """
     file = "layer_responses.csv"
     frame, damaged = _stacked(results, file, _read_responses, RESPONSE_COLUMNS, "layer responses")
@@ -106,7 +107,7 @@ def load_responses(results: str | Path = "results") -> pd.DataFrame:
 def _stacked(
     results: str | Path, file: str, read: Callable[[Path], pd.DataFrame], columns: dict[str, str], what: str
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of every run's file, each with its run, and the messages on those that are damaged."""
+    """Return the rows of every run's file with the run's key, and a message for each damaged file."""
     frames, damaged = [], []
     for folder in _run_folders(results, file):
         match = KEY.fullmatch(folder.name)
@@ -142,7 +143,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
 
 
 def _machine(machine: Any) -> str | None:
-    """What trained, in words: `Xeon, 2 cores`, or the GPU's name; None where that is not known."""
+    """Return the device that trained a run: `Xeon, 2 cores`, or the name of a GPU; None if unknown."""
     if not isinstance(machine, dict) or not machine.get("device"):
         return None
     on_cpu = machine["device"] == "cpu"

@@ -20,7 +20,7 @@ Do = Literal["kill", "tear", "stop", "fill"]
 
 
 class Fault:
-    """What happens, in which kind of process and when."""
+    """A fault: its event, the kind of process, and the moment."""
 
     def __init__(
         self, under: str, event: Event, name: str, nth: int, of: Literal["run", "sweep"], do: Do, once: str | None
@@ -45,7 +45,7 @@ class Fault:
             self._happen(event, path, arguments)
 
     def _first(self) -> bool:
-        """Whether it has happened nowhere yet, where it is to happen once."""
+        """True unless the fault may happen only once and has happened already."""
         if self.once is None:
             return True
         try:
