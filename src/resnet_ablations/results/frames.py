@@ -151,7 +151,7 @@ def _machine(machine: Any) -> str | None:
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted names; a group's `_target_` stands under the group's own name, as its class's name."""
+    """Return the settings by dotted names; a group's `_target_` becomes the name of its class, under the group's name."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, dict):
@@ -165,7 +165,7 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _read_curve(path: Path) -> pd.DataFrame:
     text = path.read_text(encoding="utf-8")
-    # A line without its end was cut off while being written: its last number may lack digits and still be a number.
+    # A last line without its end is incomplete: its last number may lack digits.
     whole_lines = text[: text.rfind("\n") + 1]
     return _read_csv(whole_lines, CURVE_COLUMNS) if whole_lines else _frame([], CURVE_COLUMNS)
 
@@ -173,7 +173,7 @@ def _read_curve(path: Path) -> pd.DataFrame:
 def _read_responses(path: Path) -> pd.DataFrame:
     text = path.read_text(encoding="utf-8")
     responses = _read_csv(text, RESPONSE_COLUMNS)
-    # Unlike a curve it does not grow: without its end it would be the responses of a shallower network.
+    # The file is written at once; an incomplete one would look like the responses of a shallower network.
     if responses.empty or not text.endswith("\n") or responses[list(RESPONSE_COLUMNS)].isna().any(axis=None):
         raise ValueError("it is not whole")
     return responses
