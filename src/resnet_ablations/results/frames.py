@@ -151,7 +151,7 @@ def _machine(machine: Any) -> str | None:
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the settings by dotted names; a group's `_target_` becomes the name of its class, under the group's name."""
+    """Return the settings by dotted names; a group's `_target_` becomes its class's name, under the group's name."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, dict):
