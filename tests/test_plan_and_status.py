@@ -246,7 +246,7 @@ def test_status(says: Callable[..., tuple[str, str]], config: Callable[..., RunC
     ):
         assert all(part in line(table, key) for part in parts), said
     assert f"{failed.key}: OSError: disk\n" in said
-    assert f"{gone.key}: its process ended without reporting an error\n" in said
+    assert f"{gone.key}: its process was killed\n" in said
     assert "results/runs/RUN/log.txt" in said
 
 

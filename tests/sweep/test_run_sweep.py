@@ -235,7 +235,7 @@ def test_killed_runs_are_retried_at_most_as_often_as_set(
     assert launcher.launched == [[0, 1, 2]] + [[1]] * retries
     out = capsys.readouterr().out
     assert "sweep: 2 finished, 1 failed" in out
-    assert "its process ended without reporting an error; see " in out
+    assert "its process was killed; see " in out
 
 
 def test_failed_runs_are_not_retried(planned: Planned) -> None:

@@ -64,7 +64,7 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
         return State("missing", resumable_from=resumable_from)
     outcome, reason = status.outcome, status.reason
     if gone:
-        outcome, reason = "failed", "its process ended without reporting an error"
+        outcome, reason = "failed", "its process was killed"
     if jobs is not None and status.job:
         if status.job in jobs and (gone or outcome == "interrupted"):
             outcome, gone = "queued", False
