@@ -21,44 +21,17 @@ MANY = 10
 """From so many columns on, a terminal shows them without a gap."""
 MISSING = "Runs are missing; this command trains them:"
 
+MATHS = ["times", "pm", "geq", "leq", "approx", "dagger", "cdot", "lambda", "gamma", "beta"]
+NAMED = ["backslash", "asciitilde", "asciicircum", "less", "greater", "bar"]
 LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    " %": r"~\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "[": "{[}",
-    "]": "{]}",
-    "*": "{*}",
-    '"': "''",
-    "−": r"$-$",
-    "×": r"$\times$",
-    "±": r"$\pm$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "≈": r"$\approx$",
-    "†": r"$\dagger$",
-    "·": r"$\cdot$",
-    "λ": r"$\lambda$",
-    "γ": r"$\gamma$",
-    "β": r"$\beta$",
-    "–": "--",
-    "—": "---",
-    "…": r"\dots{}",
-    "“": "``",
-    "”": "''",
-    "’": "'",
-    "b_g": r"$b_g$",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{sign: f"{{{sign}}}" for sign in "[]*"},
+    **{sign: rf"$\{name}$" for sign, name in zip("×±≥≤≈†·λγβ", MATHS, strict=True)},
+    **{sign: rf"\text{name}{{}}" for sign, name in zip("\\~^<>|", NAMED, strict=True)},
+    **{" %": r"~\%", "−": "$-$", "b_g": "$b_g$", "–": "--", "—": "---", "…": r"\dots{}"},
+    **{'"': "''", "“": "``", "”": "''", "’": "'"},
 }
+"""Characters that mean something to LaTeX, or are not in its input encoding, and what is written for them."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """Characters that begin a formula in some spreadsheet; the wide ones do in Chinese and Japanese ones."""
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
