@@ -30,7 +30,7 @@ def test_another_process_asks_what_needs_a_context(
     for name in ("is_tf32_supported", "get_device_name", "get_device_properties", "current_device"):
         monkeypatch.setattr(torch.cuda, name, refused)
     run = config("trainer=gpu", setting)
-    with pytest.raises(UserError, match=r"^trainer\.accelerator=gpu: there is no CUDA GPU here"):
+    with pytest.raises(UserError, match=r"^trainer\.accelerator=gpu: .*no CUDA GPU"):
         check_devices_in_child([config(), run, run.with_seed(1)])
     assert not torch.cuda.is_initialized()
 
