@@ -1,66 +1,51 @@
-"""What the report says of one sweep, as data: made once, written in every format."""
+"""The report on one sweep as data: made once, written in every format."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from resnet_ablations.experiments import Experiment
-from resnet_ablations.report.cells.cell import Cell, cells_of
-from resnet_ablations.report.cells.folder import Results
-from resnet_ablations.report.cells.plans import runs_of
-from resnet_ablations.report.figures.finals import Costs, Strip, costs_of, strip_of
-from resnet_ablations.report.figures.lines import Figure, figures_of
+from resnet_ablations.report.claims.verdicts import Verdict
+from resnet_ablations.report.figures.chart import Chart
+from resnet_ablations.report.figures.charts import figures_of
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.tables.comparison import comparison
 from resnet_ablations.report.tables.faithfulness import faithfulness, faithfulness_table
-from resnet_ablations.report.tables.summary import run_table, summary
+from resnet_ablations.report.tables.summary import orderings, run_table, summary
 from resnet_ablations.report.tables.table import Table
-from resnet_ablations.results.sweeps import SweepPlan
 
 
 @dataclass(frozen=True)
 class SweepReport:
-    """A sweep's tables and figures, and the cells and runs that they are made of; `tidy` is by the stem of its file."""
+    """A sweep's tables, figures and verdicts; `tidy` has its CSV files by stem."""
 
     sweep: Sweep
-    plan: SweepPlan
-    experiment: Experiment
-    cells: tuple[Cell, ...]
-    runs: pd.DataFrame
-    """As `runs_of` the plan."""
     comparison: Table
-    figures: tuple[Figure, ...]
     faithfulness: Table | None
     tidy: dict[str, pd.DataFrame]
-    strip: Strip | None = None
-    costs: Costs | None = None
+    figures: tuple[Chart, ...]
+    agrees: tuple[bool, ...]
+    """One truth for each cell that is compared with its baseline: it differs from the baseline as in the paper."""
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def tables(self) -> list[Table]:
-        """Those there are."""
+        """Return the comparison and, where there is one, the faithfulness."""
         return [self.comparison] if self.faithfulness is None else [self.comparison, self.faithfulness]
 
+    def with_verdicts(self, verdicts: Sequence[Verdict]) -> "SweepReport":
+        """Return the same report with the verdicts that rest on this sweep."""
+        own = (verdict for verdict in verdicts if verdict.sweep == self.sweep.plan.name and verdict.scale != "early")
+        return replace(self, verdicts=tuple(own))
 
-def sweep_report(sweep: Sweep, data: ReportData, found: Results) -> SweepReport:
-    """Return the report on a sweep; `found` is the same results folder."""
-    plan, experiment = sweep.plan, sweep.experiment
-    runs = runs_of(plan, found.runs, found.curves)
-    cells = cells_of(plan, experiment, runs)
-    tidy = {plan.name: summary(sweep), f"{plan.name}-runs": run_table(sweep)}
-    faithful = None
-    if len(compared := faithfulness(sweep, data)):
-        faithful = faithfulness_table(sweep, compared)
-        tidy[faithful.name] = compared.drop(columns="label")
-    return SweepReport(
-        sweep,
-        plan,
-        experiment,
-        tuple(cells),
-        runs,
-        comparison=comparison(sweep, data.path),
-        figures=figures_of(plan, experiment, cells, replace(found, runs=runs)),
-        faithfulness=faithful,
-        tidy=tidy,
-        strip=strip_of(plan, experiment, cells),
-        costs=costs_of(plan, experiment, cells, runs),
-    )
+
+def sweep_report(sweep: Sweep, data: ReportData) -> SweepReport:
+    """Return the report on one sweep of a results folder, without verdicts."""
+    name = sweep.plan.name
+    tidy = {name: summary(sweep), f"{name}-runs": run_table(sweep)}
+    table, found = None, faithfulness(sweep, data)
+    if len(found):
+        table = faithfulness_table(sweep, found)
+        tidy[table.name] = found.drop(columns="label")
+    agrees = tuple(order.agrees for order in orderings(sweep))
+    return SweepReport(sweep, comparison(sweep, data.path), table, tidy, tuple(figures_of(sweep, data)), agrees)

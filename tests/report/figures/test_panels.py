@@ -1,66 +1,252 @@
-"""Lines that every reader can tell apart."""
+"""The papers' figures: what is drawn is what the runs and the paper have."""
 
-from itertools import combinations
-
+import declared
 import numpy as np
 import pytest
-from made_up import MadeUp
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure as Drawing
-from old_reports import sweep_report
+from drawn import charts, marks, texts
+from made_up import Declare, MadeUp
+from matplotlib.axes import Axes
 
-from resnet_ablations.report.cells.folder import load
-from resnet_ablations.report.figures import kinds, layout
-from resnet_ablations.report.figures.panels import COLOURS, MARKERS, draw_panel, line_marker
-
-SEEN_BY = {
-    "normal": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
-    "protanopes": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]],
-    "deuteranopes": [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
-    "tritanopes": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
-}
-"""Of linear RGB (Machado, Oliveira and Fernandes, 2009, severity 1)."""
-XYZ = [[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]]
+from resnet_ablations.errors import UserError
+from resnet_ablations.report.figures.axes import MARKERS
+from resnet_ablations.report.figures.chart import Chart
+from resnet_ablations.report.frame import read_report_data
+from resnet_ablations.results.sweeps import SweepPlan
 
 
-def lab(colour: str, eyes: str) -> np.ndarray:
-    """CIE L*a*b* of a colour as some eyes see it."""
-    srgb = np.array(to_rgb(colour))
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    xyz = XYZ @ np.clip(np.array(SEEN_BY[eyes]) @ linear, 0, 1) / np.array([0.9505, 1, 1.0888])
-    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+def draw(made_up: MadeUp, plan: SweepPlan, name: str = "fig3") -> Chart:
+    return charts(made_up, plan)[name]
 
 
-@pytest.mark.parametrize("eyes", SEEN_BY)
-def test_colours_are_told_apart_by(eyes: str) -> None:
-    seen = [lab(colour, eyes) for colour in COLOURS]
-    assert min(np.linalg.norm(one - other) for one, other in combinations(seen, 2)) > 12
-    assert abs(seen[0][0] - seen[1][0]) > 25, "the two of most panels by their lightness alone"
+def all_axes(chart: Chart) -> list[Axes]:
+    return [axes for panel in chart.figure.subfigs for axes in panel.axes]
 
 
-def test_lines_have_marks_of_their_own_at_places_of_their_own(made_up: MadeUp) -> None:
-    assert len(set(MARKERS)) == len(MARKERS) >= len(COLOURS)
-    for row, _, _ in made_up.experiment.cells():
-        made_up.run(row.id, 9.0, error_at=lambda iteration: 50.0)
-    made = sweep_report(made_up.plan(), load(made_up.path), made_up.path)
-    lines = made.figures[0].lines[0]
-    kind = kinds.KINDS["loss_and_error"]
-    left, right = draw_panel(kind, Drawing().add_subplot(), lines, kind.axes_of(lines, False), len(lines))
-    first, second = left.lines
-    assert (first.get_marker(), second.get_marker()) == (line_marker(0), line_marker(1))
-    assert first.get_marker() != second.get_marker()
-    points = range(len(np.asarray(first.get_xdata())))
-    (start, every), (other, _) = first.get_markevery(), second.get_markevery()
-    assert 0 < len(points[start::every]) <= 6
-    assert not set(points[start::every]) & set(points[other::every])
-    assert [line.get_marker() for line in right.lines] == [line_marker(0), line_marker(1)]
+def curves(axes: Axes) -> list[tuple[str, list[float], list[float]]]:
+    """Return the style and the points of each line."""
+    lines = [
+        (line, np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist()) for line in axes.lines
+    ]
+    return [(str(line.get_linestyle()), x, y) for line, x, y in lines]
 
 
-def test_the_names_of_lines_show_their_marks(made_up: MadeUp) -> None:
-    made_up.run("original", 9.0)
+def test_four_panels_with_nothing_to_show_say_so(made_up: MadeUp) -> None:
+    chart = draw(made_up, made_up.plan())
+    assert [len(panel.axes) for panel in chart.figure.subfigs] == [2] * 4
+    shown = texts(chart)
+    assert sum("no run yet" in text for text in shown) == 4 * 3
+    assert "(a) Constant scaling (0.5, 0.5)" in shown
+    assert "the paper’s" not in chart.note
+    assert chart.rows == ()
+
+
+def test_loss_is_dashed_on_a_log_axis_and_error_solid(made_up: MadeUp) -> None:
     plan = made_up.plan()
-    made = sweep_report(plan, load(made_up.path), made_up.path)
-    legend = layout.draw(made.figures[0], plan).axes[0].get_legend()
-    assert legend is not None
-    assert [handle.get_marker() for handle in legend.legend_handles] == [line_marker(0), line_marker(1)]  # type: ignore[union-attr]
+    run = made_up.run("original", 4.0, error_at=lambda iteration: 50 - iteration / 100, loss=lambda i: 2 - i / 1000)
+    chart = draw(made_up, plan)
+    loss_axes, error_axes = all_axes(chart)[:2]
+    assert (loss_axes.get_yscale(), error_axes.get_yscale()) == ("log", "linear")
+    ((loss_style, x, loss),) = curves(loss_axes)
+    ((error_style, at, error),) = curves(error_axes)
+    assert (loss_style, error_style) == ("--", "-")
+    assert x[:2] == [50.0, 150.0]
+    assert loss[:2] == [2 - 50 / 1000, 2 - 150 / 1000]
+    assert (at, error) == ([500, 1000, 1500, 1800], [45.0, 40.0, 35.0, 4.0])
+    assert (error[-1], read_report_data(made_up.path).sweeps[0].cell("original")["value"].item()) == (4.0, 4.0)
+    assert {"original, n = 1/1", "constant scaling: no run yet"} <= set(texts(chart))
+    assert "no run yet" not in texts(chart)
+    assert marks(error_axes)[-1] == (
+        *(1800.0, 4.0, f"#run:{run.key}"),
+        f"original: test error 4 % at iteration 1,800, {run.key}",
+    )
+
+
+def test_the_band_is_from_the_lowest_to_the_highest_seed(made_up: MadeUp) -> None:
+    plan = made_up.plan(seeds=(0, 1, 2))
+    for seed in (0, 1, 2):
+        made_up.run("original", 10.0 * (seed + 1), seed)
+    chart = draw(made_up, plan)
+    error_axes = all_axes(chart)[1]
+    assert [y for _, _, y in curves(error_axes)] == [[20.0]]
+    (mark,) = marks(error_axes)
+    assert mark[2:] == (
+        "#cell:shortcuts-quick:original:error",
+        "original: test error 20 % at iteration 1,800, median of 3 runs",
+    )
+    (band,) = (drawn for drawn in error_axes.collections if not len(drawn.get_offsets()) or drawn.get_alpha())
+    assert sorted({y for _, y in band.get_paths()[0].vertices.tolist()}) == [10.0, 30.0]
+    assert "band: lowest to highest" in chart.note
+
+
+def test_the_papers_curves_and_axes_at_its_own_scale(made_up: MadeUp) -> None:
+    chart = draw(made_up, made_up.plan("paper", seeds=(0, 1)))
+    loss_axes, error_axes = all_axes(chart)[:2]
+    assert loss_axes.get_ylim() == (0.002, 2.0)
+    assert error_axes.get_ylim() == (0.0, 20.0)
+    assert loss_axes.get_xlim()[1] > 68_000
+    assert len(loss_axes.lines) == len(error_axes.lines) == 2
+    assert "thin and pale: the paper’s" in chart.note
+
+
+def test_the_papers_curves_end_where_the_early_scale_does(made_up: MadeUp) -> None:
+    loss_axes = all_axes(draw(made_up, made_up.plan("early")))[0]
+    assert loss_axes.get_xlim() == (0, 2_000)
+    assert max(curves(loss_axes)[0][1]) <= 2_000
+    low, high = loss_axes.get_ylim()
+    assert 0.5 < low < high < 3
+
+
+def test_a_serving_run_is_drawn_as_far_as_the_early_scale_goes(made_up: MadeUp) -> None:
+    plan = made_up.plan("early")
+    made_up.run("original", 6.6, scale="paper", error_at=lambda iteration: 40.0)
+    loss_axes, error_axes = all_axes(draw(made_up, plan))[:2]
+    ours = [x for _, x, y in curves(loss_axes) if set(y) == {1.0}]
+    assert [max(x) for x in ours] == [1_950]
+    assert [x for _, x, y in curves(error_axes) if set(y) == {40.0}] == [[500, 1_000, 1_500, 2_000]]
+
+
+def test_training_curves_are_thinned(made_up: MadeUp) -> None:
+    plan = made_up.plan("paper")
+    made_up.run("original", 6.0, scale="paper", loss=lambda iteration: 2 - iteration / 32_001)
+    ((_, x, y),) = [
+        line for line in curves(all_axes(draw(made_up, plan))[0]) if line[2][0] == pytest.approx(1.99, abs=0.02)
+    ]
+    assert 60 <= len(x) <= 120
+    assert y == pytest.approx([2 - at / 32_001 for at in x], abs=1e-5)
+
+
+def panels_of(made_up: MadeUp) -> dict[str, int]:
+    return {name: len(chart.figure.subfigs) for name, chart in charts(made_up, made_up.plan()).items()}
+
+
+def test_four_panels_are_one_figure(made_up: MadeUp) -> None:
+    assert panels_of(made_up) == {"fig3": 4}
+
+
+def test_panels_with_one_number_are_one_figure(declare: Declare) -> None:
+    text = declared.PLACEMENTS + "  - {id: fig1, title: ResNet-1001, cells: [pre/r110]}\n"
+    assert panels_of(declare(text)) == {"fig6": 2, "fig1": 1}
+
+
+def test_the_panels_of_one_figure_are_of_one_kind(declare: Declare) -> None:
+    text = declared.PLACEMENTS + "  - {id: fig6middle, title: Errors, kind: errors, cells: [pre/r110]}\n"
+    with pytest.raises(UserError, match="figure fig6left has another kind than the other panels of fig6"):
+        declare(text)
+
+
+def test_lines_of_two_columns(declare: Declare) -> None:
+    made_up = declare(declared.UNITS)
+    made_up.run("c100_1001/old", 27.0)
+    shown = set(texts(draw(made_up, made_up.plan(), "fig1")))
+    assert {"ResNet-1001", "baseline unit, n = 1/1", "pre-activation unit: no run yet"} <= shown
+    without = declare(declared.UNITS, replacements={"network.depth=1001": None})
+    assert "pre-activation unit: not at this scale" in texts(draw(without, without.plan("small"), "fig1"))
+
+
+V1_CURVES = {
+    "v1_fig6left__plain20_train": {10_000: 20.0, 64_000: 1.5},
+    "v1_fig6left__plain20_test": {1_500: 20.01, 64_000: 9.5},
+    "v1_fig6right__resnet20_test": {5_000: 20.0, 64_000: 8.5},
+}
+
+
+def test_errors_are_drawn_on_one_axis(declare: Declare) -> None:
+    made_up = declare(declared.DEPTHS + declared.FIGURE_6)
+    made_up.run(
+        "d20/plain", 9.5, error_at=lambda i: 60 - i / 40, train_error_at=lambda i: 55 - i / 40, loss=lambda i: 1e9
+    )
+    left, right = all_axes(draw(made_up, made_up.plan(), "fig6"))
+    assert (left.get_yscale(), left.get_ylabel()) == ("linear", "error (%)")
+    (train_style, _, train), (test_style, _, test) = curves(left)
+    assert (train_style, train[0]) == ("--", 55 - 50 / 40)
+    assert (test_style, test) == ("-", [47.5, 35.0, 22.5, 9.5])
+    assert left.lines[0].get_linewidth() < left.lines[1].get_linewidth()
+    assert left.get_ylim() == right.get_ylim() == (0.0, 60.0)
+
+
+def test_the_papers_errors_are_on_its_own_axis_and_pale(declare: Declare) -> None:
+    made_up = declare(declared.DEPTHS + declared.FIGURE_6, V1_CURVES)
+    made_up.run("d20/plain", 9.5, scale="paper", error_at=lambda i: 90.0)
+    chart = draw(made_up, made_up.plan("paper"), "fig6")
+    left = all_axes(chart)[0]
+    papers = {tuple(y): style for style, x, y in curves(left) if len(x) == 2}
+    assert papers == {(20.0, 1.5): "--", (20.01, 9.5): "-"}
+    pale = [line.get_alpha() for line in left.lines if len(np.asarray(line.get_xdata())) == 2]
+    assert all(alpha is not None and alpha < 1 for alpha in pale)
+    assert left.get_ylim() == (0, 20)
+    assert "the paper’s" in chart.note
+    early = all_axes(draw(made_up, made_up.plan("early"), "fig6"))[0]
+    assert [y for _, x, y in curves(early) if len(x) == 1] == [[20.01]]
+    assert "the paper’s" not in draw(made_up, made_up.plan("small"), "fig6").note
+
+
+def test_names_and_titles_do_not_overlap(declare: Declare) -> None:
+    made_up = declare(declared.DEPTHS + declared.FIGURE_6)
+    for depth in (20, 32, 44, 56, 110):
+        made_up.run(f"d{depth}/plain", 9.5)
+    chart = draw(made_up, made_up.plan(), "fig6")
+    chart.figure.draw_without_rendering()
+    left, right = chart.figure.subfigs
+    assert len({line.get_color() for line in left.axes[0].lines}) == 5
+    for panel in (left, right):
+        (legend,), (title, *_) = panel.legends, panel.texts
+        box = legend.get_window_extent()
+        assert panel.axes[0].get_window_extent().y1 < box.y0 < box.y1 < title.get_window_extent().y0 + 1
+        assert panel.bbox.x0 <= box.x0 < box.x1 <= panel.bbox.x1
+        assert panel.bbox.y0 < panel.axes[0].xaxis.label.get_window_extent().y0
+    names = [text.get_text() for text in left.legends[0].get_texts()]
+    assert names == [f"depth = {depth}, n = 1/1" for depth in (20, 32, 44, 56, 110)]
+    assert [handle.get_marker() for handle in left.legends[0].legend_handles] == list(MARKERS[:5])  # type: ignore[union-attr]
+
+
+RESPONSES = {"fig7__plain20": {1: 1.0, 2: 3.0, 3: 2.0}}
+
+
+def test_responses_by_layer_and_by_size(declare: Declare) -> None:
+    made_up = declare(declared.RESPONSES, RESPONSES)
+    for seed, values in enumerate(([1.0, 0.5, 2.0], [1.5, 0.25, 3.0], [5.0, 1.0, 4.0])):
+        made_up.run("plain20/mean", seed=seed, metrics={"response_mean": 1.0}, responses=values)
+    chart = draw(made_up, made_up.plan(seeds=(0, 1, 2)), "fig7")
+    original, ranked = all_axes(chart)
+    assert [(x, y) for _, x, y in curves(original)] == [([1, 2, 3], [1.5, 0.5, 3.0])]
+    # Each seed's own layers are ranked, before the median is taken.
+    assert [y for _, _, y in curves(ranked)] == [[3.0, 1.5, 0.5]]
+    assert (original.get_xlabel(), ranked.get_xlabel()) == ("layer index", "layer index (sorted by magnitude)")
+    assert original.get_ylim()[0] == 0
+    assert {"plain-20, n = 3/3", "ResNet-20: no run yet"} <= set(texts(chart))
+    assert (
+        marks(original)[0][3]
+        == "plain-20: standard deviation of each layer’s response 1.5 at layer 1, median of 3 runs"
+    )
+
+
+def test_the_papers_responses_at_its_own_scale_alone(declare: Declare) -> None:
+    made_up = declare(declared.RESPONSES, RESPONSES)
+    original, ranked = all_axes(draw(made_up, made_up.plan("paper"), "fig7"))
+    assert [y for _, _, y in curves(original)] == [[1.0, 3.0, 2.0]]
+    assert [y for _, _, y in curves(ranked)] == [[3.0, 2.0, 1.0]]
+    assert curves(all_axes(draw(made_up, made_up.plan("early"), "fig7"))[0]) == []
+
+
+def test_a_longer_runs_responses_serve_nobody(declare: Declare) -> None:
+    made_up = declare(declared.RESPONSES)
+    made_up.run("plain20/mean", scale="paper", error_at=lambda _: 40.0, responses=[1.0, 2.0])
+    assert curves(all_axes(draw(made_up, made_up.plan("early"), "fig7"))[0]) == []
+
+
+def test_the_numbers_behind_the_curves(made_up: MadeUp) -> None:
+    plan = made_up.plan(seeds=(0, 1))
+    keys = [
+        made_up.run("original", error, seed, error_at=lambda i: 50.0, loss=lambda i: 2 - i / 1000).key
+        for seed, error in enumerate((4.0, 6.0))
+    ]
+    assert len(set(keys)) == 2
+    chart = draw(made_up, plan)
+    assert chart.headings == ("curve", "shows", "at 360", "at 720", "at 1,080", "at 1,440", "at 1,800")
+    first, second = chart.rows[:2]
+    assert (first.label, first.to) == (
+        "Constant scaling (0.5, 0.5): original",
+        "#cell:shortcuts-quick:original:error",
+    )
+    assert first.texts == ("training loss", "1.65", "1.35", "0.95", "0.65", "0.25")
+    assert second.texts == ("test error", "", "50 %", "50 %", "50 %", "5 % (4–6)")

@@ -6,16 +6,16 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
-import declared
 import html5lib
 import pytest
 from made_up import Declare, MadeUp
 from pages import Claimed, Judged, page_of
 
 from resnet_ablations.report.__main__ import main
-from resnet_ablations.report.page.links import anchor, run_anchor
+from resnet_ablations.report.anchors import anchor, run_anchor
 
 SCRIPT, FORMULA = "<script>alert(1)</script>", '=HYPERLINK("http://x.example","x")'
+SVG = "{http://www.w3.org/2000/svg}"
 IMAGE = "<img src=x onerror=alert(1)>"
 
 
@@ -44,7 +44,8 @@ def by_id(root: Element) -> dict[str, Element]:
 
 
 def links(root: Element) -> list[str]:
-    return [link.get("href", "") for link in root.iter("a")]
+    """Return the addresses of HTML and of SVG."""
+    return [link.get("href", "") for link in root.iter() if str(link.tag).rpartition("}")[2] == "a"]
 
 
 @pytest.fixture
@@ -93,7 +94,8 @@ def test_every_number_of_ours_leads_to_its_runs(full: MadeUp) -> None:
                 if target.tag == "tr":
                     (name,) = links(target)
                 assert name.startswith("#run:")
-    several = [to for to in links(root) if to.startswith("#cell:shortcuts-quick:exclusive_gating_0_to_-5")]
+    tables = [link for table in with_class(root, "numbers-table") for link in links(table)]
+    several = [to for to in tables if to.startswith("#cell:shortcuts-quick:exclusive_gating_0_to_-5")]
     assert len(several) == 2  # the number, and its difference
     listed = text_of(with_class(root, "every-run")[0])
     assert listed.count("exclusive gating (init b_g = 0 to −5)") == 6
@@ -135,35 +137,36 @@ def test_a_run_has_what_can_be_known_of_it(made_up: MadeUp) -> None:
     assert "diverged" in text_of(summary.find("summary"))
 
 
-def test_curves_are_thinned_and_their_values_are_there(declare: Declare) -> None:
-    made_up = declare(declared.PLACEMENTS, {"fig6left__original__trainloss": {0: 2.0, 1_000: 1.0, 60_000: 0.1}})
-    made_up.plan("paper", seeds=(0, 1, 2))
+def test_a_run_has_its_curve_in_numbers(made_up: MadeUp) -> None:
+    made_up.plan()
+    run = made_up.run("original", 4.25, error_at=lambda iteration: 50.0, loss=lambda iteration: 2 - iteration / 1_000)
+    body = by_id(parsed(page_of(made_up.path)))[run_anchor(run.key)]
+    rows = [[text_of(cell) for cell in row] for row in next(body.iter("tbody")).iter("tr")]
+    assert 4 <= len(rows) <= 10
+    assert rows[0] == ["100", "1.95", "50.00 %", ""]
+    assert rows[-1] == ["1,800", "0.25", "50.00 %", "4.25 %"]
 
-    def falling(iteration: float) -> float:
-        return 2 - iteration / 32_001
 
-    for seed in (0, 1, 2):
-        made_up.run("original/r110", 6.0 + seed, seed, scale="paper", loss=falling)
-    root = parsed(page_of(made_up.path))
-    (drawn,) = (
-        plot
-        for plot in with_class(root, "plot")
-        if plot.get("aria-labelledby", "").startswith("panel:declared-paper:fig6left")
-    )
-    curves = json.loads(drawn.get("data-plot", ""))["curves"]
-    losses = [curve for curve in curves if curve["shows"] == "training loss"]
-    runs = [curve["run"] for curve in losses if curve["run"]]
-    assert [key.rpartition("-")[2] for key in runs] == ["s0", "s1", "s2"]
-    assert losses[-1]["label"] == "the paper’s original"
-    assert (losses[-1]["at"], losses[-1]["values"]) == ([0, 1_000, 60_000], [2.0, 1.0, 0.1])
-    assert all(60 <= len(curve["at"]) <= 120 for curve in losses[:-1])
-    errors = next(curve for curve in curves if curve["shows"] == "test error")
-    assert (errors["at"], errors["values"]) == ([64_000], [6.0])
-    assert len(with_class(drawn, "band")) == 1  # the losses of all seeds are the same
-    description = text_of(by_id(root)[drawn.get("aria-describedby", "")])
-    assert "original, n = 3/3: training loss from 1.99 to" in description
-    assert "test error 7 % at iteration 64,000" in description
-    assert "BN after addition: no run yet." in description
+def test_every_figure_has_its_numbers_and_its_runs(full: MadeUp) -> None:
+    root = parsed(page_of(full.path))
+    ids = by_id(root)
+    figures = [figure for figure in root.iter("figure") if figure.get("id", "").startswith("chart:shortcuts-quick")]
+    assert [figure.get("id") for figure in figures] == [
+        f"chart:shortcuts-quick:{name}" for name in ("fig3", "strip", "cost")
+    ]
+    for figure in figures:
+        assert all(plot.get("aria-hidden") == "true" for plot in with_class(figure, "plot"))
+        marks = list(figure.iter(f"{SVG}a"))
+        assert marks
+        assert all(link.get("tabindex") == "-1" for link in marks)
+        (table,) = figure.iter("table")
+        rows = list(next(table.iter("tbody")))
+        leading = [links(row) for row in rows]
+        assert any(leading)
+        assert all(unquote(to[1:]) in ids for row in leading for to in row)
+    strip = figures[1]
+    assert [text_of(cell) for cell in next(next(strip.iter("tbody")).iter("tr"))] == ["original", "6.61 %", "4.00 %"]
+    assert sum(to.startswith("#run:") for plot in with_class(strip, "plot") for to in links(plot)) == 16
 
 
 def test_text_of_others_does_nothing(declare: Declare) -> None:
@@ -233,9 +236,12 @@ def test_nothing_is_fetched_and_nothing_else_may_run(full: MadeUp) -> None:
     ]
     assert [found for found in fetching if found[2]] == []
     assert [link.get("href") for link in root.iter("link")] == ["data:,"]
-    assert set(re.findall(r"url\(([^)]*)\)", page)) == {"#box"}
+    ids = by_id(root)
+    assert {name[1:] for name in re.findall(r"url\(([^)]*)\)", page)} <= ids.keys()
+    assert [element.tag for element in root.iter() if "style" in element.attrib] == []
+    assert len(list(root.iter("style"))) == 1
     assert "@import" not in page
-    assert not re.search(r"https?://", page.replace("http://www.w3.org/2000/svg", ""))
+    assert not re.search(r"https?://", page)
     policy = next(meta for meta in root.iter("meta") if meta.get("http-equiv") == "Content-Security-Policy").get(
         "content", ""
     )
@@ -253,42 +259,60 @@ def test_damage_is_named_on_the_page(made_up: MadeUp) -> None:
     assert with_class(parsed(page_of(made_up.path)), "warning") == []
 
 
-def test_verdicts_stand_on_top_by_claim(made_up: MadeUp) -> None:
+def test_the_page_leads_with_table_1_and_what_it_says(made_up: MadeUp) -> None:
+    made_up.plan("early")
+    made_up.plan("quick")
+    made_up.run("original", 4.0)
+    made_up.run("dropout", 60.0)
+    made_up.run("exclusive_gating_-6", 3.0)
+    root = parsed(page_of(made_up.path))
+    sections = [section.get("id") for section in root.iter("section")]
+    assert sections == ["sweep:shortcuts-quick", "sweep:shortcuts-early", "runs"]
+    lead, early = with_class(root, "answer")
+    said = text_of(lead)
+    assert "scale quick, with one seed per configuration, 3 of 16 runs finished" in said
+    assert "1 of 2 errors compare with “original” as in the paper and 1 does not (†)" in said
+    assert "from 3.00 % (“exclusive gating (init b_g = −6)”) to 60.00 % (“dropout shortcut”)" in said
+    assert "chance" in said
+    assert text_of(early) == "None of the 16 runs is finished."
+
+
+def test_verdicts_are_folded_under_their_table(made_up: MadeUp) -> None:
     made_up.plan()
+    made_up.run("original", 4.0)
     assert "claims" not in by_id(parsed(page_of(made_up.path)))
     verdicts = (
-        Judged(flags=("one seed <b>only</b>",)),
+        Judged(flags=("one seed <b>only</b>",), cells=(("original", "error"),)),
         Judged("not run", sweep="", scale="", effect="–", seeds="–", statement="Not judged."),
         Judged("contradicted", claim=Claimed("gates", "Gates are worse")),
     )
     root = parsed(page_of(made_up.path, verdicts=verdicts))
-    claims = by_id(root)["claims"]
-    order = [element.get("id") for element in root.iter("section")]
-    assert order[0] == "claims"
-    assert [text_of(claim.find("h3")) for claim in with_class(claims, "claim")] == [
-        "The identity is best",
-        "Gates are worse",
-    ]
-    first, second, third = (text_of(verdict) for verdict in with_class(claims, "verdict"))
-    assert first.startswith("✓ reproduced At this scale: it is. effect +1.50 points · n = 1/1 · shortcuts-quick")
-    assert first.endswith("one seed <b>only</b>")
-    assert second == "– not run Not judged. no sweep"
-    assert third.startswith("✗ contradicted")
-    assert "#sweep:shortcuts-quick" in links(claims)
-    assert text_of(with_class(claims, "tally")[0]) == "✓ reproduced 1 ✗ contradicted 1 ≈ inconclusive 0 – not run 1"
+    section, claims = by_id(root)["sweep:shortcuts-quick"], by_id(root)["claims"]
+    (folded,) = with_class(section, "claims")
+    assert (folded.tag, folded.get("open")) == ("details", None)
+    assert text_of(folded.find("summary")) == "Claims of the paper: ✓ reproduced 1 ✗ contradicted 1"
+    first, second = (text_of(verdict) for verdict in with_class(section, "verdict"))
+    assert first.startswith(
+        "✓ reproduced The identity is best (v2, Table 1) At this scale: it is. effect +1.50 points · n = 1/1"
+    )
+    assert "one seed <b>only</b>" in first
+    assert "original: 4.00 %" in first
+    assert second.startswith("✗ contradicted Gates are worse")
+    assert "1 reproduced, 1 contradicted" in text_of(with_class(section, "answer")[0])
+    (unjudged,) = with_class(claims, "verdict")
+    assert text_of(unjudged).startswith("– not run The identity is best")
+    assert text_of(with_class(claims, "tally")[0]) == "✓ reproduced 1 ✗ contradicted 1 – not run 1"
 
 
-def test_a_sweep_that_stops_too_early_for_any_claim_is_named_once(made_up: MadeUp) -> None:
+def test_a_sweep_that_stops_too_early_has_no_verdicts(made_up: MadeUp) -> None:
     made_up.plan()
     made_up.plan("early")
-    early = [
-        Judged("not run", sweep="shortcuts-early", scale="early", claim=claim)
-        for claim in (Claimed(), Claimed("gates", "Gates are worse"))
-    ]
-    claims = by_id(parsed(page_of(made_up.path, verdicts=[Judged(), *early])))["claims"]
-    assert text_of(claims).count("shortcuts-early") == links(claims).count("#sweep:shortcuts-early") == 1
-    assert len(with_class(claims, "verdict")) == 1
-    assert text_of(with_class(claims, "tally")[0]).endswith("not run 0")
+    early = Judged("not run", sweep="shortcuts-early", scale="early")
+    root = parsed(page_of(made_up.path, verdicts=[Judged(), early]))
+    assert len(with_class(root, "verdict")) == 1
+    section = by_id(root)["sweep:shortcuts-early"]
+    assert "not judged" in text_of(section)
+    assert text_of(with_class(root, "tally")[0]) == "✓ reproduced 1"
 
 
 def test_rows_of_one_case_are_one_group(made_up: MadeUp) -> None:

@@ -1,6 +1,5 @@
 """The page as a reader has it: in Chromium, with a pointer, a keyboard, in the dark and on a small screen."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from made_up import MadeUp
 from observing import wait_until
-from pages import Judged, cells_in, page_of
+from pages import Judged, page_of
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -22,8 +21,8 @@ QUIET = ("quic", "background-networking", "component-update", "sync")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
 Page = Any
 """Playwright's, which may not be there."""
-PLOT = "[id='panel:shortcuts-quick:fig3a'] .plot"
-TIP = "#tip"
+FIGURE = "[id='chart:shortcuts-quick:fig3']"
+STRIP = "[id='chart:shortcuts-quick:strip']"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shortcuts.run("original", 40.0 + seed, seed, scale="early", error_at=lambda iteration: 50.0)
     activations.plan("quick")
     activations.run("original/resnet110", 5.0)
-    cells = cells_in(folder, "shortcuts-quick", rows=("original", "dropout"))
+    cells = (("original", "error"), ("dropout", "error"))
     verdicts = [
         Judged(flags=("one seed",), cells=cells),
         Judged("contradicted"),
@@ -93,18 +92,18 @@ def key_of(page: Page, cell: str) -> str:
 
 
 def test_filters(page: Page) -> None:
-    assert (visible(page, ".sweep"), visible(page, ".run"), visible(page, ".verdict")) == (3, 19, 3)
+    assert (visible(page, ".sweep"), visible(page, ".run"), visible(page, ".verdict")) == (3, 19, 0)
     page.get_by_label("Scale", exact=True).select_option("early")
     assert (visible(page, ".sweep"), visible(page, ".run"), visible(page, ".verdict")) == (1, 2, 0)
     assert page.locator("#shown").inner_text() == "1 of 3 tables, 0 of 3 verdicts, 2 of 19 runs"
     assert page.locator("#shown").get_attribute("aria-live") == "polite"
     page.get_by_label("Experiment", exact=True).select_option("activations")
     assert visible(page, ".sweep") == 0
-    assert page.get_by_text("Nothing is left").is_visible()
+    assert page.locator("#nothing").is_visible()
     page.get_by_role("button", name="Show all").click()
     until(page, "document.getElementById('shown').textContent.startsWith('3 of 3')")
     page.get_by_label("Verdict", exact=True).select_option("contradicted")
-    assert (visible(page, ".sweep"), visible(page, ".verdict")) == (3, 1)
+    assert (visible(page, ".sweep"), visible(page, ".verdict")) == (3, 1), "their claims are unfolded"
 
 
 def test_an_address_of_what_is_filtered_out_shows_it(page: Page) -> None:
@@ -115,26 +114,72 @@ def test_an_address_of_what_is_filtered_out_shows_it(page: Page) -> None:
     assert page.get_by_label("Scale", exact=True).input_value() == ""
 
 
-def test_the_pointer_reads_a_run_and_its_values(page: Page) -> None:
-    plot = page.locator(PLOT)
-    plot.scroll_into_view_if_needed()
-    drawn = json.loads(plot.get_attribute("data-plot"))
-    curve = next(curve for curve in drawn["curves"] if curve["shows"] == "test error")
-    left, top, right, bottom = drawn["box"]
-    low, high, _ = curve["y"]
-    x = left + (right - left) * curve["at"][-1] / drawn["x"][1]
-    y = bottom + (top - bottom) * (curve["values"][-1] - low) / (high - low)
-    box = plot.bounding_box()
-    page.mouse.move(box["x"] + (x - 3) * box["width"] / 480, box["y"] + y * box["height"] / 300)
-    text = page.locator(TIP).inner_text()
-    assert text.splitlines()[:4] == ["original", curve["run"], "iteration 1,800", "test error 4 %"]
-    assert "training loss 1" in text
-    page.keyboard.press("Escape")
-    assert page.locator(TIP).is_hidden()
-    page.mouse.move(box["x"] + (x - 3) * box["width"] / 480, box["y"] + (y + 1) * box["height"] / 300)
-    page.mouse.down()
-    page.mouse.up()
-    page.locator(f"[id='run:{curve['run']}']").wait_for(state="visible")
+def test_a_mark_says_its_run_and_leads_to_it(page: Page) -> None:
+    mark = page.locator(f"{STRIP} .plot a").first
+    key = str(mark.get_attribute("href")).removeprefix("#run:")
+    assert mark.locator("title").text_content() == f"original, seed 0: 4.00 % ({key})"
+    mark.locator("use").click()
+    page.locator(f"[id='run:{key}']").wait_for(state="visible")
+
+
+def test_a_curve_leads_to_its_run(page: Page) -> None:
+    mark = page.locator(f"{FIGURE} .plot a:has(use)", has_text="original: test error").first
+    key = str(mark.get_attribute("href")).removeprefix("#run:")
+    mark.locator("use").click()
+    page.locator(f"[id='run:{key}']").wait_for(state="visible")
+
+
+def test_the_first_tab_skips_to_the_results(page: Page) -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
+    assert page.locator(".skip").bounding_box()["y"] >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_the_numbers_behind_a_figure_by_keyboard(page: Page) -> None:
+    """The Tab key passes over the marks; the folded table has their numbers and links."""
+    summary = page.locator(f"{FIGURE} details > summary")
+    page.locator("[id='table:shortcuts-quick']").locator("xpath=../..").focus()
+    passed = []
+    while not summary.evaluate("element => element === document.activeElement"):
+        page.keyboard.press("Tab")
+        passed.append(page.evaluate("Boolean(document.activeElement.closest('.plot'))"))
+        assert len(passed) < 100
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    assert not any(passed)
+    page.keyboard.press("Enter")
+    table = page.locator(f"{FIGURE} details table")
+    table.wait_for(state="visible")
+    assert "test error" in table.inner_text()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    until(page, "document.activeElement?.matches('details.run[open] > summary')")
+
+
+def test_marks_that_would_hide_each_other_do_not(page: Page) -> None:
+    boxes = [
+        mark.bounding_box()
+        for mark in page.locator("[id='chart:shortcuts-quick:cost'] .plot").first.locator("a > use").all()
+    ]
+    centres = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes]
+    assert len(centres) > 5
+    assert len({(round(x), round(y)) for x, y in centres}) == len(centres)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_have_the_pages_colours(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    text = page.locator(f"{FIGURE} .plot text").first
+    line = page.locator(f"{FIGURE} .plot a > path").first
+    light = scheme == "light"
+    assert text.evaluate("element => getComputedStyle(element).fill") == (
+        "rgb(26, 29, 33)" if light else "rgb(230, 232, 235)"
+    )
+    assert line.evaluate("element => getComputedStyle(element).stroke") == (
+        "rgb(0, 63, 125)" if light else "rgb(125, 180, 255)"
+    )
 
 
 def test_a_number_leads_to_its_run(page: Page) -> None:
@@ -192,76 +237,10 @@ def test_no_width_scrolls_sideways(page: Page, width: int) -> None:
         assert "ours" in content
 
 
-def test_by_keyboard_alone(page: Page) -> None:
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
-    assert page.locator(".skip").bounding_box()["y"] >= 0
-    page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "main"
-    outlines = set()
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        outlines.add(page.evaluate("getComputedStyle(document.activeElement).outlineStyle"))
-        if page.evaluate("document.activeElement.matches('[data-plot]')"):
-            break
-    assert page.evaluate("document.activeElement.matches('[data-plot]')")
-    assert "none" not in outlines
-    page.locator(PLOT).focus()
-    said = page.locator("#said")
-    page.keyboard.press("ArrowRight")
-    last = said.inner_text()
-    assert last.startswith("original, resnet56-made_up-digits-")
-    page.keyboard.press("ArrowLeft")
-    assert said.inner_text() != last
-    page.keyboard.press("ArrowDown")
-    assert "test error" in said.inner_text().split(", ")[-2]
-    page.keyboard.press("Enter")
-    until(page, "document.activeElement?.matches('details.run[open] > summary')")
-
-
-def test_a_dot_says_its_run_and_leads_to_it(page: Page) -> None:
-    strip = page.locator("[id='strip:shortcuts-quick']")
-    dot = strip.locator("a", has=page.locator("circle")).first
-    key = str(dot.get_attribute("href")).removeprefix("#run:")
-    dot.hover()
-    assert page.locator(TIP).inner_text().splitlines() == ["original", key, "4.00 %"]
-    page.mouse.move(0, 0)
-    assert page.locator(TIP).is_hidden()
-    dot.click()
-    page.locator(f"[id='run:{key}']").wait_for(state="visible")
-
-
-def test_dots_by_keyboard(page: Page) -> None:
-    dots = page.locator("[id='strip:shortcuts-quick'] [data-dots] a")
-    assert page.locator("[id='strip:shortcuts-quick'] a[tabindex='0']").count() == 1
-    dots.first.focus()
-    assert page.locator(TIP).inner_text().startswith("original")
-    page.keyboard.press("ArrowRight")
-    second = dots.nth(1)
-    assert second.evaluate("element => element === document.activeElement")
-    assert second.get_attribute("tabindex") == "0"
-    assert page.locator(TIP).inner_text().startswith("constant scaling (0, 1)")
-    page.keyboard.press("Escape")
-    assert page.locator(TIP).is_hidden()
-    page.keyboard.press("Enter")
-    until(page, "document.activeElement?.matches('details.run[open] > summary')")
-
-
-def test_a_cost_leads_to_its_run_at_each_amount(page: Page) -> None:
-    plots = page.locator("[id='cost:shortcuts-quick'] .plot")
-    assert plots.count() == 2
-    for index, amount in enumerate(("seconds of training", "million multiply-adds an image")):
-        dot = plots.nth(index).locator("a[aria-label^='3 constant scaling']")
-        dot.hover()
-        lines = page.locator(TIP).inner_text().splitlines()
-        assert lines[0] == "3 constant scaling (0.5, 1)"
-        assert lines[-1].endswith(amount)
-        assert lines[1] == str(dot.get_attribute("href")).removeprefix("#run:")
-
-
 def test_a_verdicts_number_leads_to_the_runs_it_rests_on(page: Page) -> None:
     basis = page.locator("[id='basis:identity:shortcuts-quick']")
     assert basis.get_attribute("open") is None
+    page.locator("[id='sweep:shortcuts-quick'] .claims > summary").click()
     page.get_by_role("link", name="+1.50 points").first.click()
     basis.locator("ul").wait_for(state="visible")
     key = key_of(page, "original")
@@ -284,11 +263,9 @@ def test_everything_reads_without_a_script(browser: Any, file: Path) -> None:
     page.goto(file.as_uri())
     assert page.locator("#filters").is_hidden()
     assert page.locator("#theme").is_hidden()
-    plot = page.locator(PLOT)
-    assert plot.get_attribute("role") == "img"
-    assert plot.locator("path.line").count() == 4
-    assert plot.locator("path.line").first.bounding_box()["width"] > 100
-    page.locator("[id='strip:shortcuts-quick'] a[href^='#run:']").first.focus()
+    plot = page.locator(f"{FIGURE} .plot").first
+    assert plot.locator("path").first.bounding_box()["width"] > 100
+    assert page.locator(f"{FIGURE} details").get_attribute("open") is None
     page.locator("[id='sweep:shortcuts-quick'] table a[href^='#run:']").first.click()
     page.locator("details.run[open]").wait_for()
     context.close()
@@ -300,3 +277,4 @@ def test_printed_in_black_on_white_without_the_filters(page: Page) -> None:
     assert page.locator("nav").is_hidden()
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+    assert page.evaluate("getComputedStyle(document.querySelector('.numbers-table tbody tr')).breakInside") == "avoid"

@@ -1,1 +1,1 @@
-"""The figures: the paper's own, and final errors beside one another and against what they cost."""
+"""The figures: those of the papers, final errors by row, and final errors against cost. Each is drawn once."""

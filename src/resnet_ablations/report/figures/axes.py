@@ -1,92 +1,89 @@
-"""Axes as data: from where to where they go, and what stands along them."""
+"""What the figures share: ticks, marks with links, and marks that would lie on each other side by side."""
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
-from matplotlib.scale import SymmetricalLogTransform
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-STEPS = (1, 2, 2.5, 5, 10)
-"""Between the ticks of an axis, times a power of ten."""
 ERRORS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 """Ticks of final errors in %."""
 FINER_ERRORS = (0.0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
-"""Where fewer than four of those are in sight."""
-LINEAR_BELOW, LINEAR_DECADES = 1, 0.5
-"""A `symlog` axis is linear from 0 to 1, which takes as much room as half a power of ten above."""
+"""Ticks where less than four of `ERRORS` are in sight."""
+MARKERS = ("o", "s", "^", "D", "v", "P")
+"""One a line of a panel or a column of a table: they tell lines apart without colour."""
+Side = Literal["x", "y"]
 
 
-@dataclass(frozen=True)
-class Axis:
-    """From where to where an axis goes, and what stands along it."""
-
-    label: str
-    low: float
-    high: float
-    ticks: tuple[float, ...]
-    texts: tuple[str, ...]
-    scale: Literal["linear", "log", "symlog"] = "linear"
-
-    def share(self, value: float) -> float:
-        """How far along the axis a value lies, from 0 to 1."""
-        numbers = np.array([self.low, self.high, value], dtype=float)
-        if self.scale == "log":
-            numbers = np.log(numbers)
-        elif self.scale == "symlog":
-            numbers = np.asarray(SymmetricalLogTransform(10, LINEAR_BELOW, LINEAR_DECADES).transform(numbers))
-        low, high, place = map(float, numbers)
-        return (place - low) / (high - low)
-
-
-def linear_axis(label: str, low: float, high: float, steps: Sequence[float] = STEPS) -> Axis:
-    """From `low` to `high`, with some five ticks."""
-    ticks = ticks_of(MaxNLocator(5, steps=steps), low, high)
-    return Axis(label, low, high, ticks, alike(ticks))
-
-
-def log_axis(label: str, low: float, high: float) -> Axis:
-    """From `low` to `high`, with ticks at round numbers, the more the fewer powers of ten there are."""
+def log_ticks(axes: Axes, side: Side) -> None:
+    """Set a logarithmic scale with ticks at round numbers: the more, the fewer powers of ten are in sight."""
+    axes.set(**{f"{side}scale": "log"})
+    low, high = getattr(axes, f"get_{side}lim")()
     decades = math.log10(high / low)
-    digits = (1, 1.5, 2, 3, 4, 5, 7) if decades < 1 else (1, 2, 5) if decades < 3.2 else (1,)
-    ticks = ticks_of(LogLocator(subs=digits), low, high)
-    return Axis(label, low, high, ticks, tuple(f"{tick:g}" for tick in ticks), scale="log")
+    fine = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    digits = fine if decades < 0.6 else (1, 1.5, 2, 3, 4, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2.2 else (1,)
+    axis = getattr(axes, f"{side}axis")
+    axis.set_major_locator(LogLocator(subs=digits))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
+    axis.set_minor_locator(NullLocator())
 
 
-def final_errors_axis(label: str, errors: Iterable[float]) -> Axis:
-    """Errors in %, from tick to tick: logarithmic above 1, linear below, where runs end that make no mistake."""
-    errors = list(errors)
+def final_errors(axes: Axes, side: Side, errors: Sequence[float]) -> None:
+    """Set an axis of errors in % that ends at ticks: logarithmic above 1, linear below, down to 0."""
     low = max(tick for tick in ERRORS if tick <= min(errors))
     high = max(min((tick for tick in ERRORS if tick >= max(errors)), default=ERRORS[-1]), low + 1)
     ticks = [tick for tick in ERRORS if low <= tick <= high]
     if len(ticks) < 4:
         ticks = [tick for tick in FINER_ERRORS if low <= tick <= high]
-    return Axis(label, low, high, tuple(ticks), tuple(f"{tick:g}" for tick in ticks), scale="symlog")
+    getattr(axes, f"set_{side}scale")("symlog", linthresh=1, linscale=0.5)
+    getattr(axes, f"set_{side}lim")(low, high)
+    axis = getattr(axes, f"{side}axis")
+    axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axis.set_minor_locator(NullLocator())
 
 
-def amounts_axis(label: str, amounts: Iterable[float]) -> Axis:
-    """A logarithmic axis from tick to tick, at 1, 2 and 5 times powers of ten or, where these are few, between too."""
-    amounts = list(amounts)
-    for digits in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)):
-        steps = sorted(digit * 10.0**power for power in range(-9, 13) for digit in digits)
-        low = max(step for step in steps if step <= min(amounts))
-        high = min(step for step in steps if step >= max(amounts) and step > low)
-        ticks = [step for step in steps if low <= step <= high]
-        if len(ticks) > 3:
-            break
-    if math.log10(high / low) > 2:
-        ticks = [tick for tick in ticks if f"{tick:e}"[0] != "5"]
-    return Axis(label, low, high, tuple(ticks), tuple(f"{tick:,g}" for tick in ticks), scale="log")
+def draw_marks(
+    axes: Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    urls: Sequence[str],
+    *,
+    marker: str,
+    color: str,
+    size: float = 3.6,
+    **more: Any,
+) -> None:
+    """Draw marks of `size` points, each with the URL that `svg.link` makes."""
+    edges: dict[str, Any] = {} if marker in "x|" else {"edgecolors": "white", "linewidths": 0.4}
+    axes.scatter(x, y, s=size**2, marker=marker, color=color, urls=urls, zorder=3, clip_on=False, **(edges | more))
 
 
-def ticks_of(locator: MaxNLocator | LogLocator, low: float, high: float) -> tuple[float, ...]:
-    """Those between the ends."""
-    return tuple(round(float(tick), 12) for tick in locator.tick_values(low, high) if low <= tick <= high)
+def side_by_side(
+    axes: Axes, x: Sequence[float], y: Sequence[float], size: float, side: Side, most: int = 10
+) -> tuple[list[float], list[float]]:
+    """Return the places of marks of `size` points, moved along one side where two would lie on each other.
+
+    The limits of the axes must be set. A mark moves by `most` sizes at most; beyond that, marks may overlap.
+    """
+    step = size * axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
+    move = np.array([step, 0.0] if side == "x" else [0.0, step])
+    shifts = sorted(range(-most, most + 1), key=lambda shift: (abs(shift), shift))
+    placed: list[np.ndarray] = []
+    points = [(float(across), float(up)) for across, up in zip(x, y, strict=True)]
+    for number, place in enumerate(axes.transData.transform(points)):
+        free = (s for s in shifts if all(math.dist(place + s * move, other) >= 0.95 * step for other in placed))
+        shift = next(free, shifts[number % len(shifts)])
+        placed.append(place + shift * move)
+        if shift:
+            moved = axes.transData.inverted().transform(placed[-1]).tolist()
+            points[number] = (moved[0], points[number][1]) if side == "x" else (points[number][0], moved[1])
+    return [point[0] for point in points], [point[1] for point in points]
 
 
-def alike(ticks: Sequence[float]) -> tuple[str, ...]:
-    """All with as many digits after the point."""
-    digits = max((len(f"{tick:g}".partition(".")[2]) for tick in ticks), default=0)
-    return tuple(f"{tick:.{digits}f}" for tick in ticks)
+def staggered(points: int, index: int, lines: int, marks: int = 6) -> list[int]:
+    """Return the points of a line that have marks: others than those of the panel's other lines."""
+    every = -(-points // marks) or 1
+    return list(itertools.islice(range(index * every // max(lines, 1), points, every), marks))

@@ -1,162 +1,236 @@
-"""Beyond the papers' figures: the final errors of all rows beside one another, and what they cost."""
+"""Beyond the papers' figures: the final errors of all rows beside one another, and against what they cost."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+import textwrap
 from dataclasses import dataclass
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
 
-from resnet_ablations.experiments import METRICS, Experiment
-from resnet_ablations.report.cells.cell import FAIL, Cell, Tally, has_number, is_error
-from resnet_ablations.report.cells.labels import cell_label, row_label
-from resnet_ablations.report.cells.plans import is_served
-from resnet_ablations.report.figures.axes import Axis, amounts_axis, final_errors_axis
-from resnet_ablations.results.sweeps import SweepPlan
+from resnet_ablations.experiments import METRICS
+from resnet_ablations.report.anchors import run_anchor, runs_link
+from resnet_ablations.report.figures.axes import draw_marks, final_errors, log_ticks, side_by_side
+from resnet_ablations.report.figures.chart import Chart, NumbersRow, chart, panel_figure
+from resnet_ablations.report.figures.svg import COLOURS, GREY, link
+from resnet_ablations.report.frame import FAIL, Sweep, is_error
 
-
-@dataclass(frozen=True)
-class StripRow:
-    """A row's final errors (%), one a seed and configuration, and the paper's."""
-
-    cell: Cell
-    label: str
-    paper: float | None
-    """What it prints or shows; where it prints "fail", the least that this means."""
-
-    @property
-    def runs(self) -> dict[str, float]:
-        """What each finished run came to, by key."""
-        return {
-            tally.keys[seed]: error
-            for tally in self.cell.tallies
-            for seed, error in tally.values.items()  # noqa: PD011
-        }
-
-    @property
-    def diverged(self) -> list[str]:
-        """The keys of the diverged runs."""
-        return [tally.keys[seed] for tally in self.cell.tallies for seed in tally.diverged]
-
-    @property
-    def paper_fails(self) -> bool:
-        """The paper's number is at least `paper`."""
-        return self.paper is not None and self.cell.paper.printed == "fail"
+LETTERS = 30
+"""Letters of a row's name on a line of the strip."""
+LABELS, ROW = 1.5, 0.23
+"""Inches of the strip: the width of the names, and the height of a row."""
+HOLDERS = ("o", "s", "D", "h")
+"""Marks with room for a number, one a column of the table."""
+PLOT = 2.35
+"""Inches of the height of a panel of costs."""
+KEY_LINE, KEY_LETTERS = 0.14, 54
+"""Inches of the height of a line in the key of costs, and letters of it."""
+AMOUNTS = {"seconds": "seconds of training", "multiply_adds": "million multiply-adds an image"}
 
 
-@dataclass(frozen=True)
-class Strip:
-    """Every final error of a table's sole column."""
+def strip(sweep: Sweep) -> Chart | None:
+    """Return every final error of a table with one column of printed errors, a row of marks a row; None without a run.
 
-    axis: Axis
-    rows: tuple[StripRow, ...]
+    At scale `early` without the paper's numbers, which are those at the end of training.
+    """
+    cells = sweep.cells
+    metrics = set(cells["metric"])
+    printed = cells["printed"].notna().any() or cells["digitised"].notna().any()
+    if len(sweep.experiment.columns) > 1 or len(metrics) > 1 or not is_error(min(metrics)) or not printed:
+        return None
+    finished, diverged = cells[cells["value"].notna()], cells[cells["outcome"] == "diverged"]
+    if finished.empty and diverged.empty:
+        return None
+    rows = {str(name): of_row for name, of_row in cells.groupby("row", sort=False)}
+    papers = {name: _printed(of_row) for name, of_row in rows.items()} if sweep.plan.scale != "early" else {}
+    known = [number for number in papers.values() if number is not None]
+    names = [_broken(of_row["row_label"].iloc[0]) for of_row in rows.values()]
+    note = "Dot: a run" + "; cross: a diverged run" * (len(diverged) > 0)
+    note += "; grey tick: the paper’s number" * bool(known)
+    note += "; dotted: the paper’s “fail”, above 20 %" * ("fail" in set(cells["printed"]) and bool(papers))
+    figure, (place,) = panel_figure([ROW * len(rows) + 0.55], f"{note}. Equal errors lie one under the other.")
+    height = place.bbox.height / 100
+    axes = place.add_axes((LABELS / 3.45, 0.42 / height, 1 - (LABELS + 0.12) / 3.45, 1 - 0.5 / height))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    final_errors(axes, "x", [*finished["value"], *known] or [FAIL])
+    axes.set_xlabel(f"{METRICS[min(metrics)]}, scale {sweep.plan.scale}")
+    axes.set_yticks(range(len(rows)), names)
+    axes.tick_params("y", length=0, labelsize=6.5)
+    axes.grid(True)
+    numbers = []
+    for number, (name, of_row) in enumerate(rows.items()):
+        _draw_row(axes, number, of_row, papers.get(name))
+        numbers.append(_row_numbers(of_row, papers.get(name)))
+    return chart(
+        "strip", "final errors", note, figure, ("row", "the paper’s", "ours, by seed and configuration"), numbers
+    )
+
+
+def _broken(name: str) -> str:
+    """Return a row's name on one line or, before its parenthesis if that helps, on two."""
+    if len(name) <= LETTERS:
+        return name
+    first, parenthesis, rest = name.partition(" (")
+    if parenthesis and max(len(first), len(rest) + 1) <= LETTERS:
+        return f"{first}\n({rest}"
+    return textwrap.fill(name, LETTERS)
+
+
+def _printed(of_row: pd.DataFrame) -> float | None:
+    """Return what the paper prints or shows; where it prints "fail", the least that this means."""
+    printed, digitised = of_row["printed"].iloc[0], of_row["digitised"].iloc[0]
+    if printed == "fail":
+        return FAIL
+    number = digitised if pd.isna(printed) else printed
+    return None if pd.isna(number) else float(number)
+
+
+def _draw_row(axes: Axes, number: int, of_row: pd.DataFrame, paper: float | None) -> None:
+    end = axes.get_xlim()[1]
+    label = of_row["row_label"].iloc[0]
+    if paper is not None:
+        fails = of_row["printed"].iloc[0] == "fail"
+        title = f"{label}, the paper’s: " + ("fail, above 20 %" if fails else f"{paper:g} %")
+        draw_marks(axes, [paper], [number], [link("", title)], marker="|", color=GREY, size=10, linewidths=1.8)
+        if fails:
+            axes.plot((paper, end), (number, number), color=GREY, linewidth=0.8, linestyle=":")
+    for outcome, marker, colour in (("finished", "o", COLOURS[0]), ("diverged", "x", COLOURS[1])):
+        runs = of_row[(of_row["outcome"] == outcome) & (of_row["value"].notna() | (outcome == "diverged"))]
+        if len(runs):
+            runs = runs.sort_values("value", kind="stable")
+            errors = runs["value"].fillna(end).to_list()
+            x, y = side_by_side(axes, errors, [float(number)] * len(runs), 3.4, "y", most=2)
+            texts = ["diverged" if outcome == "diverged" else f"{error:.2f} %" for error in errors]
+            seeds = zip(runs["key"], runs["seed"], texts, strict=True)
+            urls = [link(f"#{run_anchor(key)}", f"{label}, seed {seed}: {text} ({key})") for key, seed, text in seeds]
+            draw_marks(axes, x, y, urls, marker=marker, color=colour, size=3.6)
+
+
+def _row_numbers(of_row: pd.DataFrame, paper: float | None) -> NumbersRow:
+    errors = [f"{value:.2f} %" for value in of_row["value"].dropna().sort_values()]
+    errors += ["diverged"] * int((of_row["outcome"] == "diverged").sum())
+    fails = of_row["printed"].iloc[0] == "fail"
+    theirs = "" if paper is None else "fail" if fails else f"{paper:g} %"
+    return NumbersRow(of_row["row_label"].iloc[0], runs_link(of_row)[0], (theirs, ", ".join(errors)))
 
 
 @dataclass(frozen=True)
 class CostPoint:
-    """One configuration: the median final error (%) over its seeds, the least and the largest."""
+    """One configuration: the number of its cell, its runs, and their final errors (%)."""
 
     number: int
-    """Of its cell, as in the key."""
     column: int
-    cell: Cell
-    keys: tuple[str, ...]
-    """Of its runs."""
-    error: float
-    low: float
-    high: float
+    label: str
+    runs: pd.DataFrame
+
+    @property
+    def error(self) -> float:
+        """The median over the seeds."""
+        return float(self.runs["value"].median())
 
 
-@dataclass(frozen=True)
-class CostPanel:
-    """The configurations against one amount of what they cost, for those that say."""
-
-    axis: Axis
-    points: tuple[tuple[float, CostPoint], ...]
-
-
-@dataclass(frozen=True)
-class Costs:
-    """The configurations of a table against what they cost, and the names of their cells, numbered from 1."""
-
-    axis: Axis
-    """Of the errors."""
-    names: tuple[str, ...]
-    points: tuple[CostPoint, ...]
-    panels: tuple[CostPanel, ...]
-    """Not empty."""
-
-
-def strip_of(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell]) -> Strip | None:
-    """The strip of an experiment with one column of errors that the paper prints; None without a run.
-
-    At scale `early` without the paper's numbers, which are those at the end of training.
-    """
-    metrics = {cell.metric for cell in cells}
-    if len(experiment.columns) > 1 or len(metrics) > 1 or not is_error(min(metrics)):
-        return None
-    if not any(has_number(cell.paper) for cell in cells) or not any(cell.n + cell.diverged for cell in cells):
-        return None
-    compared = plan.scale != "early"
-    rows = [StripRow(cell, row_label(cell.row, experiment), _printed(cell) if compared else None) for cell in cells]
-    numbers = [*(row.paper for row in rows if row.paper is not None), *(e for row in rows for e in row.runs.values())]
-    axis = final_errors_axis(f"{METRICS[min(metrics)]}, ours at scale {plan.scale}", numbers or [FAIL])
-    return Strip(axis, tuple(rows))
-
-
-def _printed(cell: Cell) -> float | None:
-    printed = cell.paper.digitised if cell.paper.printed is None else cell.paper.printed
-    return FAIL if printed == "fail" else printed
-
-
-def costs_of(plan: SweepPlan, experiment: Experiment, cells: Sequence[Cell], runs: pd.DataFrame) -> Costs | None:
-    """What the networks cost that are trained for the table, from `runs_of` its plan; None with less than two.
+def costs(sweep: Sweep) -> Chart | None:
+    """Return final errors against what the networks cost, a mark a configuration; None with less than two.
 
     The error is the one that the experiment shows first, on test images. A longer run that serves has other costs.
     Seconds are compared where all the runs are of one machine, multiply-adds where they differ at all.
     """
-    metric = next((cell.metric for cell in cells if is_error(cell.metric) and cell.metric != "train_error"), None)
-    own = runs[~is_served(runs) & (runs["outcome"] == "finished")]
-    columns = [column.id for column in experiment.columns]
-    names: list[str] = []
-    points: dict[str, CostPoint] = {}
-    for cell in cells:
-        if cell.metric != metric:
-            continue
-        new = [tally for tally in cell.tallies if tally.configuration not in points]
-        place = len(names) + 1, columns.index(cell.column.id)
-        made = {tally.configuration: point for tally in new if (point := _point(*place, cell, tally, own))}
-        if made:
-            names.append(cell_label(cell, experiment))
-            points |= made
-    medians = own.groupby("configuration")[["seconds", "multiply_adds"]].median()
-    seconds = medians["seconds"] if len(set(own["machine"])) == 1 else medians["seconds"].head(0)
-    counts = medians["multiply_adds"].dropna() / 1e6
-    panels = [
-        _panel("seconds of training", seconds, points),
-        _panel("million multiply-adds an image", counts if len(set(counts)) > 1 else counts.head(0), points),
+    points = _cost_points(sweep)
+    own = pd.concat([point.runs for point in points]) if points else sweep.cells.head(0)
+    amounts: dict[str, list[float | None]] = {}
+    for name in AMOUNTS:
+        medians = [_median(point.runs[name]) for point in points]
+        known = [amount for amount in medians if amount is not None]
+        comparable = len(set(own["machine"])) == 1 if name == "seconds" else len(set(known)) > 1
+        if comparable and len(known) > 1:
+            amounts[name] = [None if m is None else m / (1 if name == "seconds" else 1e6) for m in medians]
+    if not amounts:
+        return None
+    key = {point.number: point for point in reversed(points)}
+    lines = [
+        (n, line if i == 0 else "", text)
+        for n in sorted(key)
+        for i, (line, text) in enumerate(_wrapped(n, key[n].label))
     ]
-    if metric is None or not any(panels):
-        return None
-    axis = final_errors_axis(f"{METRICS[metric]}, scale {plan.scale}", _ends(points.values()))
-    return Costs(axis, tuple(names), tuple(points.values()), tuple(filter(None, panels)))
+    parts = 2 if len(amounts) == 2 else 1
+    half = -(-len(lines) // parts)
+    key_height = KEY_LINE * half + 0.12
+    note = "Mark: the median of a configuration’s seeds; bar: lowest to highest. Equal marks lie side by side."
+    figure, places = panel_figure([PLOT + 0.5] * len(amounts) + [key_height] * parts, note)
+    errors = [value for point in points for value in point.runs["value"]]
+    metric = METRICS[points[0].runs["metric"].iloc[0]]
+    for place, (name, values) in zip(places, amounts.items(), strict=False):
+        _draw_costs(place, points, values, errors, (AMOUNTS[name], f"{metric}, scale {sweep.plan.scale}"))
+    for number, place in enumerate(places[len(amounts) :]):
+        _draw_key(place, lines[number * half : (number + 1) * half], {n: point.column for n, point in key.items()})
+    headings = ("configuration", *(AMOUNTS[name] for name in amounts), metric)
+    rows = [_cost_numbers(point, [values[index] for values in amounts.values()]) for index, point in enumerate(points)]
+    return chart("cost", "final errors and what they cost", note, figure, headings, rows)
 
 
-def _point(number: int, column: int, cell: Cell, tally: Tally, own: pd.DataFrame) -> CostPoint | None:
-    of_tally = own[(own["configuration"] == tally.configuration) & own["seed"].isin(list(tally.values))]
-    errors = [tally.values[seed] for seed in of_tally["seed"]]  # noqa: PD011
-    if not errors:
-        return None
-    keys = tuple(of_tally["key"].astype(str))
-    return CostPoint(number, column, cell, keys, statistics.median(errors), min(errors), max(errors))
+def _cost_points(sweep: Sweep) -> list[CostPoint]:
+    cells = sweep.cells
+    metric = next((m for m in cells["metric"] if is_error(m) and m != "train_error"), None)
+    own = cells[(cells["metric"] == metric) & ~cells["from_longer_run"] & cells["value"].notna()]
+    own = own.drop_duplicates(["configuration", "seed"])
+    columns = [column.id for column in sweep.experiment.columns]
+    points: list[CostPoint] = []
+    numbers: dict[str, int] = {}
+    for (label, _), runs in own.groupby(["label", "configuration"], sort=False):
+        number = numbers.setdefault(str(label), len(numbers) + 1)
+        points.append(CostPoint(number, columns.index(runs["column"].iloc[0]), str(label), runs))
+    return points
 
 
-def _panel(label: str, amounts: pd.Series, points: dict[str, CostPoint]) -> CostPanel | None:
-    """The points whose configuration has an amount; None where these are less than two."""
-    there = [(float(amounts[name]), point) for name, point in points.items() if name in amounts]
-    if len(there) < 2:
-        return None
-    return CostPanel(amounts_axis(label, [amount for amount, _ in there]), tuple(there))
+def _median(amounts: pd.Series) -> float | None:
+    known = amounts.dropna()
+    return statistics.median(map(float, known)) if len(known) else None
 
 
-def _ends(points: Iterable[CostPoint]) -> list[float]:
-    return [end for point in points for end in (point.low, point.high)]
+def _draw_costs(
+    place: SubFigure, points: list[CostPoint], amounts: list[float | None], errors: list[float], labels: tuple[str, str]
+) -> None:
+    width, height = place.bbox.width / 100, place.bbox.height / 100
+    axes = place.add_axes((0.5 / width, 0.4 / height, 1 - 0.65 / width, PLOT / height))
+    shown = [(amount, point) for amount, point in zip(amounts, points, strict=True) if amount is not None]
+    low, high = min(amount for amount, _ in shown), max(amount for amount, _ in shown)
+    wide = max((high / low) ** 0.08, 1.03)
+    axes.set(xscale="log", xlim=(low / wide, high * wide), xlabel=labels[0], ylabel=labels[1])
+    log_ticks(axes, "x")
+    final_errors(axes, "y", errors)
+    axes.grid(True)
+    x, y = side_by_side(axes, [amount for amount, _ in shown], [point.error for _, point in shown], 8.0, "x")
+    for at, error, (amount, point) in zip(x, y, shown, strict=True):
+        colour = COLOURS[point.column % len(COLOURS)]
+        ends = point.runs["value"].min(), point.runs["value"].max()
+        axes.plot((at, at), ends, color=colour, linewidth=0.9, clip_on=False)
+        to, runs = runs_link(point.runs)
+        spread = f" ({ends[0]:.2f}–{ends[1]:.2f} %)" if ends[0] < ends[1] else ""
+        title = link(
+            to, f"{point.number} {point.label}: {point.error:.2f} %{spread}, {amount:,.4g} {labels[0]}, {runs}"
+        )
+        marker = HOLDERS[point.column % len(HOLDERS)]
+        more = {"size": 8.0, "edgecolors": colour, "linewidths": 0.9}
+        draw_marks(axes, [at], [error], [title], marker=marker, color="white", **more)  # type: ignore[arg-type]
+        text = axes.text(at, error, str(point.number), size=5.2, ha="center", va="center_baseline", zorder=4, url=title)
+        text.set_clip_on(False)
+
+
+def _wrapped(number: int, label: str) -> list[tuple[str, str]]:
+    return [(str(number), line) for line in textwrap.wrap(label, KEY_LETTERS)]
+
+
+def _draw_key(place: SubFigure, lines: list[tuple[int, str, str]], columns: dict[int, int]) -> None:
+    width, height = place.bbox.width / 100, place.bbox.height / 100
+    for index, (number, first, text) in enumerate(lines):
+        up = 1 - (KEY_LINE * (index + 0.6)) / height
+        colour = COLOURS[columns[number] % len(COLOURS)]
+        place.text(0.3 / width, up, first, size=7, ha="right", va="center", color=colour, weight="bold")
+        place.text(0.37 / width, up, text, size=7, va="center")
+
+
+def _cost_numbers(point: CostPoint, amounts: list[float | None]) -> NumbersRow:
+    low, high = point.runs["value"].min(), point.runs["value"].max()
+    error = f"{point.error:.2f} %" + (f" ({low:.2f}–{high:.2f})" if low < high else "")
+    texts = ["–" if amount is None else f"{amount:,.4g}" for amount in amounts]
+    return NumbersRow(f"{point.number} {point.label}", runs_link(point.runs)[0], (*texts, error))

@@ -1,94 +1,229 @@
-"""A panel drawn by matplotlib."""
+"""The papers' figures: curves of training, and the responses of layers."""
 
-import re
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
-from matplotlib.ticker import NullLocator
+from matplotlib.figure import SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from resnet_ablations.report.figures import kinds
-from resnet_ablations.report.figures.axes import LINEAR_BELOW, LINEAR_DECADES, Axis
-from resnet_ablations.report.figures.lines import Line
+from resnet_ablations.experiments import Figure as Panel
+from resnet_ablations.report.anchors import runs_link
+from resnet_ablations.report.figures.axes import MARKERS, Side, draw_marks, log_ticks, staggered
+from resnet_ablations.report.figures.chart import Chart, NumbersRow, chart, panel_figure
+from resnet_ablations.report.figures.lines import Line, lines_of
+from resnet_ablations.report.figures.svg import COLOURS, link
+from resnet_ablations.report.frame import ReportData, Sweep
 
-COLOURS = ("#003f7d", "#e08214", "#35978f", "#b2479a", "#7a5230", "#5aa9e6")
-"""One a line of a panel: told apart by colour-blind readers, and the first two by their lightness alone."""
-GREYS = ("0.45", "0.68")
-MARKERS = ("o", "s", "^", "D", "v", "P")
-"""One a line of a panel: they tell lines apart without colour."""
-MARKS = 6
-"""Of a line; one of fewer points is marked at each of them."""
-FEW_POINTS = 5
-"""Up to so many are marked one by one, and larger."""
-
-
-def draw_panel(kind: kinds.Kind, axes: Axes, lines: Sequence[Line], made: kinds.Axes, most: int) -> list[Axes]:
-    """Draw the lines of a panel, of which none has more than `most`; return the axes, the left one first."""
-    places = {id(made.left): axes}
-    set_axis("x", axes, made.x)
-    set_axis("y", axes, made.left)
-    if made.right is None:
-        axes.yaxis.grid(True)
-    else:
-        places[id(made.right)] = right = axes.twinx()
-        set_axis("y", right, made.right)
-        right.yaxis.grid(True)
-        # Both curves over the grid: the axes of the loss lie on top, and let those of the error through.
-        axes.set_zorder(right.get_zorder() + 1)
-        axes.patch.set_visible(False)
-    for quantity, stroke in kind.strokes.items():
-        place = places[id(made.of(quantity))]
-        for index, line in enumerate(lines):
-            colour = line_colour(index)
-            paper, ours = line.paper.get(quantity), line.ours.get(quantity)
-            if paper is not None:
-                behind = paper_colour(index, most)
-                place.plot(paper.index, paper, color=behind, linestyle=stroke.style, linewidth=0.8, zorder=1.5)
-            if ours is not None:
-                few = len(ours) <= FEW_POINTS
-                (drawn,) = place.plot(ours.index, ours["median"], color=colour, linestyle=stroke.style)
-                drawn.set(linewidth=stroke.width, marker=line_marker(index), markersize=3.5 if few else 2.8)
-                drawn.set(markevery=_marked(len(ours), index, most), clip_on=not few)
-                place.fill_between(ours.index, ours["low"], ours["high"], color=colour, alpha=0.25, linewidth=0)
-    return list(places.values())
+PAPER_LOSS, PAPER_ERROR = (0.002, 2.0), (0.0, 20.0)
+"""The axes of v2's figures."""
+PLOT = 1.55
+"""Inches of the height of a panel's axes."""
 
 
-def line_colour(index: int) -> str:
-    """Of our line of that index in its panel."""
+@dataclass(frozen=True)
+class Quantity:
+    """What a curve shows, and how it is drawn."""
+
+    name: str
+    stroke: Literal["-", "--"] = "-"
+    width: float = 1.4
+    unit: str = " %"
+    on_right: bool = False
+
+
+KINDS: dict[str, dict[str, Quantity]] = {
+    "loss_and_error": {
+        "train_loss": Quantity("training loss", "--", 1.1, unit=""),
+        "test_error": Quantity("test error", on_right=True),
+    },
+    "errors": {"train_error": Quantity("training error", "--", 0.9), "test_error": Quantity("test error", width=1.7)},
+    "responses": {"response": Quantity("standard deviation of each layer’s response", width=1.2, unit="")},
+}
+"""The quantities of each kind of panel."""
+
+
+def paper_figures(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
+    """Yield the figures that the experiment declares; panels with one number are one figure."""
+    for name in dict.fromkeys(panel.whole for panel in sweep.experiment.figures):
+        panels = [panel for panel in sweep.experiment.figures if panel.whole == name]
+        yield _figure(name, sweep, panels, [lines_of(panel, sweep, data) for panel in panels])
+
+
+def _figure(name: str, sweep: Sweep, panels: list[Panel], lines: list[list[Line]]) -> Chart:
+    kind, quantities = panels[0].kind, KINDS[panels[0].kind]
+    every = [line for of_panel in lines for line in of_panel]
+    columns = [2 if len(some) > 2 and max(len(line.legend) for line in some) <= 22 else 1 for some in lines]
+    head = 0.28 + 0.125 * max(math.ceil(len(some) / number) for some, number in zip(lines, columns, strict=True))
+    note = _note(quantities, every, len(sweep.plan.seeds))
+    figure, places = panel_figure([head + PLOT + 0.42] * len(panels), note)
+    drawn = []
+    for number, (place, panel, of_panel) in enumerate(zip(places, panels, lines, strict=True)):
+        axes = _axes(place, quantities)
+        letter = f"({chr(ord('a') + number)}) " if len(panels) > 1 else ""
+        _name_lines(place, f"{letter}{panel.title}", of_panel, columns[number])
+        for index, line in enumerate(of_panel):
+            for quantity, shape in quantities.items():
+                _draw(axes[shape.on_right], line, quantity, shape, index, len(of_panel))
+        if not any(line.ours or line.paper for line in of_panel):
+            axes[False].text(0.5, 0.5, "no run yet", ha="center", va="center", transform=axes[False].transAxes)
+        what = "layer index" if kind == "responses" else "iteration"
+        axes[False].set_xlabel(what + " (sorted by magnitude)" * panel.sorted)
+        drawn.append(axes)
+    _set_limits(kind, drawn, every, as_printed=sweep.plan.scale == "paper")
+    shows = " and ".join(quantity.name for quantity in quantities.values())
+    return chart(name, shows, note, figure, *_numbers(panels, lines, quantities))
+
+
+def _axes(place: SubFigure, quantities: dict[str, Quantity]) -> dict[bool, Axes]:
+    """Return the left axes (False) and, for a quantity that has one, the right axes (True)."""
+    width, height = place.bbox.width / 100, place.bbox.height / 100
+    two = any(quantity.on_right for quantity in quantities.values())
+    left = place.add_axes((0.52 / width, 0.4 / height, 1 - (1.0 if two else 0.67) / width, PLOT / height))
+    if not two:
+        left.yaxis.grid(True)
+        return {False: left}
+    right = left.twinx()
+    right.yaxis.grid(True)
+    left.set_zorder(right.get_zorder() + 1)  # the loss lies over the error's grid
+    return {False: left, True: right}
+
+
+def _name_lines(place: SubFigure, title: str, lines: Sequence[Line], columns: int) -> None:
+    """Write the title and the legend over the axes, where no curve can run through them."""
+    height = place.bbox.height / 100
+    place.text(0.03, 1 - 0.05 / height, title, va="top", size=8, weight="bold")
+    handles = [
+        Line2D([], [], color=_colour(index), marker=_marker(index), markersize=4, linewidth=1.6, label=line.legend)
+        for index, line in enumerate(lines)
+    ]
+    corner = (0.02, 1 - 0.2 / height)
+    place.legend(
+        handles=handles, ncols=columns, loc="upper left", bbox_to_anchor=corner, borderaxespad=0, borderpad=0.1
+    )
+
+
+def _colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def line_marker(index: int) -> str:
-    """Of our line of that index in its panel."""
+def _marker(index: int) -> str:
     return MARKERS[index % len(MARKERS)]
 
 
-def _marked(points: int, index: int, most: int) -> tuple[int, int]:
-    """The first point of a line that is marked, and every which one: elsewhere than those of the panel's others."""
-    every = -(-points // MARKS) or 1
-    return index * every // most, every
+def _draw(axes: Axes, line: Line, quantity: str, shape: Quantity, index: int, lines: int) -> None:
+    colour, style = _colour(index), shape.stroke
+    name = f"{line.label}: {shape.name}"
+    if (paper := line.paper.get(quantity)) is not None:
+        url = link("", f"the paper’s {name}")
+        axes.plot(paper.index, paper, color=colour, alpha=0.55, linewidth=0.7, linestyle=style, url=url)
+    if (ours := line.ours.get(quantity)) is None:
+        return
+    if (ours["low"] < ours["high"]).any():
+        axes.fill_between(ours.index, ours["low"], ours["high"], color=colour, alpha=0.22, linewidth=0)
+    to, runs = runs_link(line.rows)
+    runs = f"median of {runs}" if runs.endswith(" runs") else runs
+    url = link(to, f"{name}, {runs}")
+    axes.plot(ours.index, ours["median"], color=colour, linewidth=shape.width, linestyle=style, url=url)
+    points = ours["median"].replace([math.inf], math.nan).dropna()
+    points = points.iloc[staggered(len(points), index, lines)]
+    at = "layer" if quantity == "response" else "iteration"
+    urls = [link(to, f"{name} {value:.4g}{shape.unit} at {at} {x:,.0f}, {runs}") for x, value in points.items()]
+    draw_marks(axes, points.index.to_list(), points.to_list(), urls, marker=_marker(index), color=colour)
 
 
-def symbols(text: str) -> str:
-    """For matplotlib: `b_g` as a symbol, everything else as it stands."""
-    return re.sub("b_g", r"$b_g$", text.replace("$", r"\$"))
+def _note(quantities: dict[str, Quantity], lines: Sequence[Line], seeds: int) -> str:
+    """Return the meaning of the lines in words."""
+    shapes = list(quantities.values())
+    parts = [shapes[0].name]
+    if len(shapes) > 1:
+        two = any(shape.on_right for shape in shapes)
+        axis = {shape: f" ({'right' if shape.on_right else 'left'} axis)" * two for shape in shapes}
+        parts = [f"{'solid' if shape.stroke == '-' else 'dashed'}: {shape.name}{axis[shape]}" for shape in shapes]
+    if any(line.paper.keys() & quantities.keys() for line in lines):
+        parts.append("thin and pale: the paper’s")
+    if seeds > 1:
+        parts.append("line: median of the seeds; band: lowest to highest")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
 
 
-def paper_colour(index: int, most: int) -> str:
-    """Of the paper's curve behind that line: grey; a tinted grey where `most`, the lines of a panel, are over two."""
-    if most <= len(GREYS):
-        return GREYS[index]
-    red, green, blue = (0.45 * own + 0.55 * 0.8 for own in to_rgb(line_colour(index)))
-    return to_hex((red, green, blue))
+def _set_limits(kind: str, panels: list[dict[bool, Axes]], lines: Sequence[Line], *, as_printed: bool) -> None:
+    """Give all panels the same axes: the paper's at its own scale, otherwise those that fit everything drawn."""
+    left, right = [axes[False] for axes in panels], [axes[True] for axes in panels if True in axes]
+    if kind == "responses":
+        _limit(left, "x", 0, 1 + _highest(left, "x", 1))
+        _limit(left, "y", 0, 1.05 * _highest(left, "y", 1), "standard deviation")
+        return
+    ends = [float(line.rows["iterations"].max()) for line in lines if line.rows["iterations"].notna().any()]
+    _limit(left, "x", 0, max([_highest(left, "x", 1), *ends]))
+    for axes in left:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    if kind == "errors":
+        low, high = 0.0, _next_ten(_highest(left, "y", 100))
+        paper = [curve for line in lines for curve in line.paper.values()]
+        if as_printed and paper:
+            printed = pd.concat(paper)
+            # A digitised curve may run a little over the edge.
+            low, high = 10 * math.floor((printed.min() + 1) / 10), 10 * math.ceil((printed.max() - 1) / 10)
+        _limit(left, "y", low, high, "error (%)")
+        return
+    errors = PAPER_ERROR if as_printed else (0.0, _next_ten(_highest(right, "y", 100)))
+    _limit(right, "y", *errors, "test error (%)")
+    ours = [line.ours["train_loss"][end] for line in lines if line.ours for end in ("low", "high")]
+    drawn = [*ours, *(line.paper["train_loss"] for line in lines if "train_loss" in line.paper)]
+    losses = [value for values in drawn for value in values if 0 < value < math.inf]
+    low, high = PAPER_LOSS if as_printed or not losses else (min(losses) / 1.15, max(losses) * 1.15)
+    for axes in left:
+        axes.set(ylabel="training loss", ylim=(low, high))
+        log_ticks(axes, "y")
 
 
-def set_axis(name: Literal["x", "y"], axes: Axes, axis: Axis) -> None:
-    """Make one of matplotlib's axes such."""
-    near_zero = {"linthresh": LINEAR_BELOW, "linscale": LINEAR_DECADES} if axis.scale == "symlog" else {}
-    (axes.set_xscale if name == "x" else axes.set_yscale)(axis.scale, **near_zero)
-    axes.set(**{f"{name}label": axis.label})
-    drawn = axes.xaxis if name == "x" else axes.yaxis
-    drawn.set_ticks(axis.ticks, labels=axis.texts)
-    drawn.set_minor_locator(NullLocator())
-    axes.set(**{f"{name}lim": (axis.low, axis.high)})
+def _limit(panels: Sequence[Axes], side: Side, low: float, high: float, label: str = "") -> None:
+    for axes in panels:
+        axes.set(**{f"{side}lim": (low, high)} | ({f"{side}label": label} if label else {}))
+        getattr(axes, f"{side}axis").set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+
+
+def _highest(panels: Sequence[Axes], side: Side, default: float) -> float:
+    """Return the end of everything that is drawn; `default` where nothing is."""
+    ends = [float(getattr(axes.dataLim, f"{side}1")) for axes in panels]
+    return max(filter(math.isfinite, ends), default=default)
+
+
+def _next_ten(error: float) -> float:
+    return min(100, 10 * math.ceil(error * 1.02 / 10))
+
+
+def _numbers(
+    panels: Sequence[Panel], lines: Sequence[Sequence[Line]], quantities: dict[str, Quantity]
+) -> tuple[list[str], list[NumbersRow]]:
+    """Return the curves at five places: the last point drawn up to each, the range of the seeds in parentheses."""
+    found: list[tuple[str, str, Quantity, pd.DataFrame]] = []
+    for panel, line in ((panel, line) for panel, some in zip(panels, lines, strict=True) for line in some):
+        label = f"{panel.title}: {line.label}"
+        for quantity, shape in quantities.items():
+            if quantity in line.ours:
+                found.append((label, runs_link(line.rows)[0], shape, line.ours[quantity]))
+            if (paper := line.paper.get(quantity)) is not None:
+                same = pd.DataFrame(dict.fromkeys(("low", "median", "high"), paper))
+                found.append((f"{label}, the paper’s", "", shape, same))
+    last = max((float(table.index.max()) for *_, table in found), default=0)
+    places = [math.ceil(last * part / 5) for part in range(1, 6)]
+    rows = [
+        NumbersRow(label, to, (shape.name, *(_at(table, place, shape.unit) for place in places)))
+        for label, to, shape, table in found
+    ]
+    return ["curve", "shows", *(f"at {place:,}" for place in places)], rows
+
+
+def _at(table: pd.DataFrame, place: float, unit: str) -> str:
+    before = table.loc[:place].dropna()
+    if before.empty:
+        return ""
+    low, median, high = (f"{before[name].iloc[-1]:.3g}" for name in ("low", "median", "high"))
+    return f"{median}{unit}" if low == high else f"{median}{unit} ({low}–{high})"

@@ -1,1 +1,1 @@
-"""The page: everything that the report says, in one file."""
+"""The page: the whole report in one file."""

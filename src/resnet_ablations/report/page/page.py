@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,71 +13,69 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from resnet_ablations.report.cells.cell import Cell, runs_in
-from resnet_ablations.report.cells.labels import cell_label
+from resnet_ablations.report.anchors import anchor, run_anchor, runs_link
 from resnet_ablations.report.claims.verdicts import Verdict
 from resnet_ablations.report.contents import SweepReport
-from resnet_ablations.report.figures.kinds import KINDS, Kind
-from resnet_ablations.report.figures.lines import Figure
-from resnet_ablations.report.page.dots import HOLDERS, TRACK, CostFigure, StripPlot, cost_figure, strip_plot
-from resnet_ablations.report.page.links import anchor, cell_anchor, link_to, run_anchor, runs_behind
-from resnet_ablations.report.page.plots import CANVAS, COLOURS, MARKERS, Plot, plot
-from resnet_ablations.report.page.runs import runs_in as runs_of_page
-from resnet_ablations.report.page.verdicts import by_claim
+from resnet_ablations.report.figures.chart import Chart, NumbersRow
+from resnet_ablations.report.frame import CellId, ReportData, is_error
+from resnet_ablations.report.page.answer import RANK, answer
+from resnet_ablations.report.page.runs import runs_of_page
 from resnet_ablations.report.tables.table import Table
 
 TEMPLATES = Path(__file__).with_name("templates")
-SCALES = {
-    "quick": "small networks on embedded images, minutes on a laptop",
-    "small": "CIFAR with a short schedule, hours on a CPU",
-    "early": "the paper’s own setting, stopped early",
+FIRST = "shortcuts"
+"""The experiment whose tables lead the page: v2's Table 1."""
+MEANING = {
     "paper": "the paper’s own setting",
+    "small": "CIFAR with a short schedule, hours on a CPU",
+    "quick": "small networks on embedded images, minutes on a laptop",
+    "early": "the paper’s own setting, stopped early",
 }
-OUTCOMES = ("reproduced", "contradicted", "inconclusive", "not run")
+"""The scales, those that say most about the paper first."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A text of a table, and where its runs are."""
+    """A text of a table; `to` is the address of its runs and `title` their name."""
 
     text: str
     right: bool
-    to: str = ""
-    title: str = ""
-    is_best: bool = False
-    """Of its column."""
-
-
-@dataclass(frozen=True)
-class SeedRun:
-    """A run in the list of all that a table's numbers are made of; `anchor` where it is the first of its cell."""
-
-    anchor: str
-    label: str
-    key: str
+    is_best: bool
     to: str
-    value: str
-
-
-@dataclass(frozen=True)
-class DrawnFigure:
-    """A figure with its panels as the page draws them; `strokes` are dashed or not, by name."""
-
-    name: str
-    shows: str
-    strokes: dict[str, bool]
-    has_paper: bool
-    has_band: bool
-    plots: tuple[Plot, ...]
+    title: str
 
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table whose rows are put together where they share the text of the first column."""
+    """A table whose rows are grouped where they share the text of the first column."""
 
     anchor: str
     table: Table
     groups: tuple[tuple[tuple[Entry, ...], ...], ...]
+
+
+@dataclass(frozen=True)
+class PageChart:
+    """A figure of the page."""
+
+    anchor: str
+    title: str
+    chart: Chart
+    panels: tuple[Markup, ...]
+
+
+@dataclass(frozen=True)
+class PageVerdict:
+    """A verdict with the runs that it rests on: by cell, each with its address and its result."""
+
+    anchor: str
+    verdict: Verdict
+    bases: dict[str, list[tuple[str, str]]]
+
+    @property
+    def count(self) -> int:
+        """The number of runs."""
+        return len({to for runs in self.bases.values() for to, _ in runs})
 
 
 @dataclass(frozen=True)
@@ -84,25 +84,24 @@ class Section:
 
     anchor: str
     report: SweepReport
+    answer: str
     finished: int
     planned: int
     comparison: PageTable
     faithfulness: PageTable | None
-    figures: tuple[DrawnFigure, ...]
-    strip: StripPlot | None
-    costs: CostFigure | None
-    runs: tuple[SeedRun, ...]
+    charts: tuple[PageChart, ...]
+    verdicts: tuple[PageVerdict, ...]
+    runs: tuple[NumbersRow, ...]
     files: dict[str, str]
 
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """The number of verdicts of each outcome that there is."""
+        return _outcomes([made.verdict for made in self.verdicts])
 
-def page(
-    reports: Sequence[SweepReport],
-    curves: Mapping[str, pd.DataFrame],
-    results: Path,
-    damaged: Sequence[str] = (),
-    verdicts: Sequence[Verdict] = (),
-) -> str:
-    """The page on all sweeps of a results folder, whose `curves` are given by run, and what was left out as damaged."""
+
+def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Verdict], damaged: Sequence[str]) -> str:
+    """Return the page on all sweeps of a results folder; it names the files that were left out as damaged."""
     environment = Environment(
         loader=PackageLoader("resnet_ablations.report.page"),
         autoescape=True,
@@ -111,104 +110,111 @@ def page(
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    environment.globals |= {"anchor": anchor, "canvas": CANVAS, "markers": MARKERS, "colours": COLOURS}
-    environment.globals |= {"track": TRACK, "holders": HOLDERS}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    early = sorted({verdict.sweep for verdict in verdicts if verdict.scale == "early"})
+    numbers = itertools.count()
+    sections = [_section(report, numbers) for report in sorted(reports, key=_rank)]
     shown = [verdict for verdict in verdicts if verdict.scale != "early"]
-    scales = [scale for scale in SCALES if any(report.plan.scale == scale for report in reports)]
+    scales = {report.sweep.plan.scale for report in reports}
     return environment.get_template("page.html").render(
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:",
-        sections=[_section(report) for report in reports],
-        experiments={report.plan.experiment: report.experiment.title for report in reports},
-        scales={scale: SCALES[scale] for scale in scales},
-        claims=by_claim(shown, {report.plan.name: report for report in reports}),
-        outcomes={outcome: sum(verdict.outcome == outcome for verdict in shown) for outcome in OUTCOMES},
-        early=early,
-        sweeps={report.plan.name for report in reports},
-        runs=runs_of_page(reports, curves, results),
+        sections=sections,
+        experiments={
+            section.report.sweep.plan.experiment: section.report.sweep.experiment.title for section in sections
+        },
+        scales={scale: meaning for scale, meaning in MEANING.items() if scale in scales},
+        outcomes=_outcomes(shown),
+        unjudged=[PageVerdict("", verdict, {}) for verdict in shown if not verdict.sweep],
+        runs=runs_of_page(reports, data),
         damaged=damaged,
     )
 
 
+def _rank(report: SweepReport) -> tuple[bool, str, int, str]:
+    plan = report.sweep.plan
+    return plan.experiment != FIRST, plan.experiment, list(MEANING).index(plan.scale), plan.name
+
+
 def _digest(text: str) -> str:
-    """By which the page's policy tells its own style and script from anything that found its way in."""
+    """Return the hash by which the page's policy admits its own style and script, and no other."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _section(report: SweepReport) -> Section:
-    name = report.plan.name
-    finished, planned = runs_in(report.cells)
+def _outcomes(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    counts = Counter[str](verdict.outcome for verdict in verdicts)
+    return {outcome: counts[outcome] for outcome in RANK if counts[outcome]}
+
+
+def _section(report: SweepReport, numbers: "itertools.count[int]") -> Section:
+    sweep, name = report.sweep, report.sweep.plan.name
+    cells: dict[CellId, pd.DataFrame] = dict(iter(sweep.cells.groupby(["row", "column"], sort=False)))  # type: ignore[arg-type]
+    planned = sweep.cells[sweep.cells["configuration"] != ""]
+    finished = planned["value"].notna().groupby([planned["configuration"], planned["seed"]]).all()
     files = {"Markdown": f"{name}.md", "LaTeX": f"{name}.tex"}
     files |= {f"{stem.removeprefix(name).strip('-')} CSV".strip(): f"{stem}.csv" for stem in report.tidy}
-    drawn = [figure.name for figure in report.figures]
-    drawn += ["strip"] * bool(report.strip) + ["cost"] * bool(report.costs)
-    files |= {f"{figure} PDF": f"{name}-{figure}.pdf" for figure in drawn}
+    files |= {f"{chart.name} PDF": f"{name}-{chart.name}.pdf" for chart in report.figures}
     return Section(
         anchor("sweep", name),
         report,
-        finished,
-        planned,
-        _table(report.comparison, report),
-        _table(report.faithfulness, report) if report.faithfulness else None,
-        figures=tuple(_figure(figure, report) for figure in report.figures),
-        strip=strip_plot(anchor("strip", name), report.strip) if report.strip else None,
-        costs=cost_figure(anchor("cost", name), name, report.costs) if report.costs else None,
-        runs=tuple(run for cell in report.cells for run in _seed_runs(cell, report)),
+        answer(sweep, report.agrees, [verdict.outcome for verdict in report.verdicts]),
+        int(finished.sum()),
+        len(finished),
+        comparison=_table(report.comparison, cells),
+        faithfulness=_table(report.faithfulness, cells) if report.faithfulness else None,
+        charts=tuple(_chart(chart, name, next(numbers)) for chart in report.figures),
+        verdicts=tuple(_verdict(verdict, cells) for verdict in report.verdicts),
+        runs=tuple(run for rows in cells.values() for run in _seed_runs(rows)),
         files={what: quote(file) for what, file in files.items()},
     )
 
 
-def _table(table: Table, report: SweepReport) -> PageTable:
+def _chart(chart: Chart, sweep: str, number: int) -> PageChart:
+    like = f" (as {chart.name.replace('fig', 'Fig. ')})" if chart.name.startswith("fig") else ""
+    title = f"{chart.shows[0].upper()}{chart.shows[1:]}{like}"
+    return PageChart(anchor("chart", sweep, chart.name), title, chart, tuple(chart.panels(f"f{number}-")))
+
+
+def _table(table: Table, cells: Mapping[CellId, pd.DataFrame]) -> PageTable:
+    leading = {place: runs_link(rows) for place, rows in cells.items()}
     groups: list[list[tuple[Entry, ...]]] = []
-    by_id = {(cell.row.id, cell.column.id): cell for cell in report.cells}
-    of_rows = table.cells or [(None,) * len(table.columns)] * len(table.rows)
-    for number, (texts, cells) in enumerate(zip(table.rows, of_rows, strict=True)):
-        row = tuple(
-            replace(
-                _entry(text, column.right, by_id[cell] if cell else None, report), is_best=(number, place) in table.best
-            )
-            for place, (text, column, cell) in enumerate(zip(texts, table.columns, cells, strict=True))
-        )
+    behind = table.cells or [(None,) * len(table.columns)] * len(table.rows)
+    for number, (texts, places) in enumerate(zip(table.rows, behind, strict=True)):
+        entries = []
+        for place, (text, column, cell) in enumerate(zip(texts, table.columns, places, strict=True)):
+            # A number leads to its run, or to the list of them if there are several.
+            to, title = leading[cell] if cell and any(map(str.isdigit, text)) else ("", "")
+            entries.append(Entry(text, column.right, (number, place) in table.best, to, title))
         if texts[0] or not groups:
             groups.append([])
-        groups[-1].append(row)
+        groups[-1].append(tuple(entries))
     return PageTable(anchor("table", table.name), table, tuple(map(tuple, groups)))
 
 
-def _entry(text: str, right: bool, cell: Cell | None, report: SweepReport) -> Entry:
-    """A number leads to its run, or to the list of them if there are several."""
-    runs = list(runs_behind(cell)) if cell else []
-    if cell is None or not runs or not any(map(str.isdigit, text)):
-        return Entry(text, right)
-    link = link_to(runs, report.plan.name, cell)
-    return Entry(text, right, link.to, link.text)
+def _verdict(verdict: Verdict, cells: Mapping[CellId, pd.DataFrame]) -> PageVerdict:
+    bases = {}
+    for cell in verdict.cells:
+        rows = cells[cell]
+        if runs := [(to, text) for _, to, text in _results(rows)]:
+            bases[rows["label"].iloc[0]] = runs
+    return PageVerdict(anchor("basis", verdict.claim.id, verdict.sweep), verdict, bases)
 
 
-def _seed_runs(cell: Cell, report: SweepReport) -> list[SeedRun]:
-    label, first = cell_label(cell, report.experiment), cell_anchor(report.plan.name, cell)
+def _seed_runs(rows: pd.DataFrame) -> list[NumbersRow]:
+    first = rows.iloc[0]
+    name = anchor("cell", first["sweep"], first["row"], first["column"])
     return [
-        SeedRun("" if number else first, label, key, f"#{run_anchor(key)}", value)
-        for number, (key, value) in enumerate(runs_behind(cell).items())
+        NumbersRow(first["label"], to, (text, key), "" if number else name)
+        for number, (key, to, text) in enumerate(_results(rows))
     ]
 
 
-def _figure(figure: Figure, report: SweepReport) -> DrawnFigure:
-    kind: Kind = KINDS[figure.panels[0].kind]
-    lines = [line for of_panel in figure.lines for line in of_panel]
-    axes, most = kind.axes_of(lines, report.plan.scale == "paper"), max(map(len, figure.lines))
-    plots = []
-    for number, (panel, of_panel) in enumerate(zip(figure.panels, figure.lines, strict=True)):
-        letter = f"({chr(ord('a') + number)}) " if len(figure.panels) > 1 else ""
-        name = anchor("panel", report.plan.name, panel.id)
-        plots.append(plot(name, f"{letter}{panel.title}", kind, axes, of_panel, most))
-    return DrawnFigure(
-        figure.name,
-        kind.shows,
-        {stroke.name: stroke.style == "--" for stroke in kind.strokes.values()},
-        has_paper=any(line.paper.keys() & kind.strokes.keys() for line in lines),
-        has_band=any(curve.band for drawn in plots for curve in drawn.curves),
-        plots=tuple(plots),
-    )
+def _results(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Return the key, the address and the result of each run of a cell."""
+    unit = " %" if is_error(rows["metric"].iloc[0]) else ""
+    found = rows[rows["key"] != ""].drop_duplicates("key")
+    texts = [
+        f"{value:.2f}{unit}" if pd.notna(value) else "diverged" if outcome == "diverged" else "–"
+        for value, outcome in zip(found["value"], found["outcome"], strict=True)
+    ]
+    return [(key, f"#{run_anchor(key)}", text) for key, text in zip(found["key"], texts, strict=True)]

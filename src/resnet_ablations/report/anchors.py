@@ -1,0 +1,29 @@
+"""The ids of the page's parts, and the links to the runs behind a number."""
+
+import re
+
+import pandas as pd
+
+
+def anchor(what: str, *names: str) -> str:
+    """Return an id of the page; different names, whatever characters they have, give different ids."""
+    return ":".join([what, *(re.sub(r"[^A-Za-z0-9_.-]", lambda sign: f"~{ord(sign[0]):x}~", name) for name in names)])
+
+
+def run_anchor(key: str) -> str:
+    """Return the id of a run."""
+    return anchor("run", key)
+
+
+def runs_link(rows: pd.DataFrame) -> tuple[str, str]:
+    """Return the address and the name of the runs behind rows of one cell of the frame; empty without a run.
+
+    One run has an address of its own; several have the list of their cell's runs.
+    """
+    keys = rows.loc[rows["key"] != "", "key"].unique()
+    if len(keys) == 0:
+        return "", ""
+    if len(keys) == 1:
+        return f"#{run_anchor(keys[0])}", str(keys[0])
+    first = rows.iloc[0]
+    return f"#{anchor('cell', first['sweep'], first['row'], first['column'])}", f"{len(keys)} runs"

@@ -1,0 +1,61 @@
+"""The sentence that leads a table: what its runs say, over how many seeds, at which scale."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from resnet_ablations.report.frame import Sweep, is_error
+from resnet_ablations.report.labels import baseline_label
+
+RANK = ("reproduced", "contradicted", "inconclusive", "not run")
+"""The outcomes of claims in the order in which they are listed."""
+
+
+def answer(sweep: Sweep, agrees: Sequence[bool], outcomes: Sequence[str]) -> str:
+    """Return the lead of a table in short sentences.
+
+    `agrees` has a truth for each cell that is compared with its baseline, `outcomes` those of the claims.
+    """
+    runs = sweep.runs
+    finished = runs[runs["outcome"] == "finished"]
+    if finished.empty:
+        return f"None of the {len(runs)} runs is finished."
+    seeds = finished.groupby("configuration")["seed"].nunique()
+    partial = "" if len(finished) == len(runs) else f", {len(finished)} of {len(runs)} runs finished"
+    parts = [f"At scale {sweep.plan.scale}, with {_seeds(seeds)} per configuration{partial}", _orderings(sweep, agrees)]
+    sentences = [", ".join(filter(None, parts)), _extremes(sweep)]
+    if outcomes:
+        counts = {outcome: outcomes.count(outcome) for outcome in RANK if outcome in outcomes}
+        listed = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+        sentences.append(f"Claims of the paper: {listed}")
+    if seeds.max() == 1:
+        sentences.append("One seed cannot tell a small difference from chance")
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
+
+
+def _seeds(counts: pd.Series) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    if high == 1:
+        return "one seed"
+    return f"{low if low == high else f'{low} to {high}'} seeds"
+
+
+def _orderings(sweep: Sweep, agrees: Sequence[bool]) -> str:
+    if not agrees:
+        return ""
+    same, others = sum(agrees), len(agrees) - sum(agrees)
+    numbers = f"{same} of {len(agrees)} errors compare with “{baseline_label(sweep.experiment)}” as in the paper"
+    return numbers + (f" and {others} {'does' if others == 1 else 'do'} not (†)" if others else "")
+
+
+def _extremes(sweep: Sweep) -> str:
+    """Return the lowest and the highest median error, of the metric that the table shows first."""
+    cells = sweep.cells[sweep.cells["value"].notna()]
+    metric = next((metric for metric in cells["metric"] if is_error(metric)), None)
+    if metric is None:
+        return ""
+    medians = cells[cells["metric"] == metric].groupby(["label", "configuration"], sort=False)["value"].median()
+    low, high = medians.idxmin(), medians.idxmax()
+    if low == high:
+        return f"“{low[0]}” ends at {medians[low]:.2f} %"
+    return f"Errors range from {medians[low]:.2f} % (“{low[0]}”) to {medians[high]:.2f} % (“{high[0]}”)"
