@@ -117,7 +117,7 @@ class Bench:
     multiply_adds: dict[str, int] = field(default_factory=dict)
 
     def measure(self, group: Group) -> None:
-        """Measure a group of loops, print a line for each, and write the file."""
+        """Measure a group of loops, and print and write down each when it is measured."""
         cases = list(group.cases)
         if time.monotonic() + group.seconds > self.end:
             names = ", ".join(f"{loop} {precision}" for loop, precision in cases)
@@ -131,6 +131,9 @@ class Bench:
                 self._measure_loops(group.network, [("plain", "32-true"), *cases])
         except Exception as error:  # the other groups are still worth measuring
             self._left_out(f"{group.network}: {group.cases}", f"{type(error).__name__}: {error}".splitlines()[0])
+
+    def _write(self) -> None:
+        """Write what is measured so far."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self.report | {"finished": now()}, indent=1, ensure_ascii=False) + "\n")
 
@@ -198,6 +201,7 @@ class Bench:
             "repetitions": [round(each, 1) for each in speeds[case]],
         }
         self.report["loops"].append(row)
+        self._write()
         calls = "" if launches is None else f"  {launches:6.0f} launches {waits:4.0f} waits"
         print(
             f"{network:10} {loop:26} {precision:10} {speed:9,.0f} images/s {1000 * BATCH / speed:9.2f} ms"
@@ -234,6 +238,7 @@ class Bench:
                     "of_one_run": round(speed / alone, 3),
                 }
             )
+            self._write()
             print(
                 f"{network:10} {loop:26} {precision:10} {speed:9,.0f} images/s by {count} runs at once"
                 f"  ×{speed / alone:.2f} one run",
@@ -255,6 +260,7 @@ class Bench:
 
     def _left_out(self, what: str, why: str) -> None:
         self.report["left_out"].append({"what": what, "why": why})
+        self._write()
         print(f"left out: {what}: {why}", flush=True)
 
 
