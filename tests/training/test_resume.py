@@ -180,11 +180,14 @@ def test_without_a_sound_checkpoint_a_run_starts_again(config: Config, monkeypat
     assert folder(run).log.read_text().count("from step 0") == 2
 
 
-def test_checkpoints_come_by_the_clock_too(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = config("trainer.checkpoint_minutes=1e-9")
+@pytest.mark.parametrize(("minutes", "expected"), [("1e-9", [1, 2, 3, 4, 5]), ("10", [])])
+def test_checkpoints_come_by_the_clock_too(
+    config: Config, monkeypatch: pytest.MonkeyPatch, minutes: str, expected: list[int]
+) -> None:
+    run = config(f"trainer.checkpoint_minutes={minutes}")
     written: list[int] = []
     monkeypatch.setattr(RunFolder, "write_checkpoint", lambda self, iteration, content: written.append(iteration))
 
     train_run(run)
 
-    assert written == [1, 2, 3, 4, 5], "at the end there is a result"
+    assert written == expected, "at the end there is a result"
