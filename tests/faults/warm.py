@@ -16,8 +16,11 @@ import sys
 import tempfile
 import termios
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+SPARES = 3
+"""The fork servers that a command may need, one after the other, where they are killed."""
 INJECTED = Path(__file__).with_name("injected") / "sitecustomize.py"
 
 
@@ -60,10 +63,10 @@ def become(arguments: list[str], cwd: str, environment: dict[str, str], output: 
         os.execv(sys.executable, [sys.executable, *arguments])
     os.closerange(3, 256)
     tempfile.tempdir = None  # torch has asked for it already
-    spare = Spare()
+    spares = [Spare() for _ in range(SPARES)]
     sys.stdout = open(1, "w", buffering=1 if terminal else -1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-    multiprocessing.util.spawnv_passfds = spare.start
+    multiprocessing.util.spawnv_passfds = partial(start, spares)
     runpy.run_path(str(INJECTED))
     assert arguments[0] == "-m"
     sys.argv = arguments[1:]
@@ -78,24 +81,29 @@ class Spare:
 
     def __init__(self) -> None:
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._pid: int | None = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             self._socket.close()
             _stand_by(other)
             sys.exit()
         other.close()
 
-    def start(self, path: str, arguments: Sequence[str | bytes], descriptors: Sequence[int]) -> int:
-        """Start a new Python in multiprocessing's way; the first that is a fork server is the spare child."""
-        code = os.fsdecode(arguments[-1])
-        if self._pid is None or "forkserver" not in code:
-            return start_anew(path, arguments, descriptors)
+    def run(self, code: str, descriptors: Sequence[int]) -> None:
+        """Run the code in the child, with these files open, and with this process's environment and signals."""
         numbers = list(map(int, descriptors))
         blocked = [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
         request = {"code": code, "numbers": numbers, "environment": dict(os.environ), "blocked": blocked}
         socket.send_fds(self._socket, [json.dumps(request).encode()], numbers)
-        pid, self._pid = self._pid, None
-        return pid
+
+
+def start(spares: list[Spare], path: str, arguments: Sequence[str | bytes], descriptors: Sequence[int]) -> int:
+    """Start a new Python in multiprocessing's way, or let a spare child be the fork server; return its process."""
+    code = os.fsdecode(arguments[-1])
+    if not spares or "forkserver" not in code:
+        return start_anew(path, arguments, descriptors)
+    spare = spares.pop()
+    spare.run(code, descriptors)
+    return spare.pid
 
 
 start_anew = multiprocessing.util.spawnv_passfds
