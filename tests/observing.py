@@ -13,8 +13,8 @@ def numbers(result: Result | None) -> dict[str, Any]:
     return result.model_dump(exclude={"seconds", "images_per_second", "provenance"})
 
 
-def wait_until(happened: Callable[[], object], seconds: float = 60) -> None:
-    """Return as soon as it has happened."""
+def wait_until(happened: Callable[[], object], seconds: float = 240) -> None:
+    """Return as soon as it has happened; a busy machine may take minutes to import torch."""
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen"
