@@ -263,6 +263,14 @@ def test_the_cells_against_a_claim_are_named(made_up: MadeUp) -> None:
     assert found.statement.endswith("; against the claim: “1×1 conv shortcut”.")
 
 
+def test_cells_that_are_one_run_at_a_scale_count_each(declare: Declare) -> None:
+    made_up = declare(declared.PLACEMENTS, replacements={"activation=bn": ["activation=original"]})
+    made_up.plan("small")
+    made_up.run("original/r110", 33.0, scale="small")
+    found = verdict(made_up, fails("original/r110", "bn/r110", experiment="declared"))
+    assert (found.outcome, found.effect) == ("reproduced", "2 of 2 fail (33.00 %)")
+
+
 def test_lower_than_several_needs_each(made_up: MadeUp) -> None:
     made_up.plan("paper", SEEDS)
     errors(made_up, "original", LOW)

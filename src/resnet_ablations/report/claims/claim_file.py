@@ -16,11 +16,11 @@ CELL_FIELDS = ("cell", "of", "lower", "higher", "pairs")
 """The fields of a relation that name cells."""
 
 
-class _Strict(BaseModel):
+class _Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Relation(_Strict):
+class Relation(_Declared):
     """A relation between cells, each named `ROW/COLUMN`, or `ROW` where there is one column."""
 
     is_about_errors: ClassVar[bool] = False
@@ -101,7 +101,7 @@ def _flat(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [cell for one in value for cell in _flat(one)]
 
 
-class Claim(_Strict):
+class Claim(_Declared):
     """A claim: a sentence in our words, where the paper makes it, and the relation between cells that it states."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -113,7 +113,7 @@ class Claim(_Strict):
     ]
 
 
-class _File(_Strict):
+class _File(_Declared):
     claims: list[Claim]
 
 

@@ -105,7 +105,7 @@ def _lower_than(relation: LowerThan, evidence: Evidence, unit: Unit) -> Finding:
     ran = [sample for sample in samples if sample.by_seed]
     if not ran:
         raise NotJudged(f"no run of {listed(list(dict.fromkeys(one.label for one in samples)))} has a result")
-    ran.sort(key=lambda one: (order(one.numbers, lower.numbers), one.median - lower.median))
+    ran.sort(key=lambda one: (order(one.numbers, lower.numbers), one.median))
     # Bonferroni: any of the comparisons can contradict the claim, so each is tested at a share of the level.
     findings = [_higher(sample, lower, unit, LEVEL / len(samples)) for sample in ran]
     if against := [found for found in findings if found.outcome == "contradicted"]:
@@ -156,11 +156,10 @@ def _as_printed(relation: AsPrinted, evidence: Evidence) -> Finding:
 
 def _fails(relation: Fails, evidence: Evidence) -> Finding:
     samples = [sample for cell in relation.of for sample in evidence.samples(cell)]
-    groups = {sample.configuration: sample.numbers for sample in samples}
     ran = [sample for sample in samples if sample.by_seed]
     if not ran:
         raise NotJudged(f"no run of {listed(list(dict.fromkeys(one.cell for one in samples)))} has a result")
-    outcome, failing, training = fails(groups, relation.never)
+    outcome, failing, training = fails([sample.numbers for sample in samples], relation.never)
     medians = span(sample.median for sample in ran)
     if len(samples) == 1:
         (only,) = ran
@@ -172,7 +171,7 @@ def _fails(relation: Fails, evidence: Evidence) -> Finding:
     sentence = f"{len(failing)} of {len(samples)} configurations fail and {len(training)} do not ({medians}{alone})"
     against = failing if relation.never else training
     if against and len(relation.of) > 1:
-        cells = list(dict.fromkeys(sample.cell for sample in ran if sample.configuration in against))
+        cells = list(dict.fromkeys(samples[place].cell for place in sorted(against)))
         sentence += f"; against the claim: {listed(cells, len(cells))}"
     if len(ran) < len(samples):
         sentence += f"; {len(samples) - len(ran)} without a result"

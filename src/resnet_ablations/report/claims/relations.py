@@ -3,7 +3,7 @@
 A diverged run is an infinite number. Each function returns an outcome and the reason for it in words.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -51,14 +51,14 @@ def near(values: Numbers, printed: float, points: float) -> tuple[Outcome, str]:
     return _in_range(interval, printed - points, printed + points, around)
 
 
-def fails(groups: Mapping[str, Numbers], never: bool) -> tuple[Outcome, list[str], list[str]]:
-    """Judge that every configuration fails, or with `never` that none does; return those that do and those that do not.
+def fails(groups: Sequence[Numbers], never: bool) -> tuple[Outcome, set[int], set[int]]:
+    """Judge that every configuration fails, or with `never` that none does; a group without runs is not judged.
 
-    A configuration without runs has no numbers.
+    Also return the places of the groups that fail, and of those that do not.
     """
-    intervals = {name: median_range(values) for name, values in groups.items() if len(values)}
-    failing = [name for name, interval in intervals.items() if interval.low > FAIL]
-    training = [name for name, interval in intervals.items() if interval.high <= FAIL]
+    intervals = {place: median_range(values) for place, values in enumerate(groups) if len(values)}
+    failing = {place for place, interval in intervals.items() if interval.low > FAIL}
+    training = {place for place, interval in intervals.items() if interval.high <= FAIL}
     as_claimed, against = (training, failing) if never else (failing, training)
     if against:
         return "contradicted", failing, training
