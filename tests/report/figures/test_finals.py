@@ -1,5 +1,7 @@
 """The strip of final errors, and final errors against cost."""
 
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import declared
@@ -181,3 +183,12 @@ def test_no_costs_of_one_network_or_of_a_longer_run(declare: Declare, scale: str
     made_up.run("d20/plain", 9.0, scale=scale)
     made_up.run("d32/plain", 9.0, multiply_adds=2, scale="paper", error_at=lambda iteration: 50.0)
     assert "cost" not in charts(made_up, made_up.plan(scale))
+
+
+def test_long_names_do_not_overlap(tmp_path: Path) -> None:
+    made_up = MadeUp(tmp_path / "results", "interpretations")
+    made_up.run(made_up.experiment.rows[0].id, 5.0)
+    chart = strip(made_up, made_up.plan())
+    chart.figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in chart.figure.subfigs[0].axes[0].get_yticklabels()]
+    assert all(above.y0 > below.y1 - 1 for above, below in pairwise(boxes))

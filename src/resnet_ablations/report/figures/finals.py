@@ -17,8 +17,8 @@ from resnet_ablations.report.frame import FAIL, Sweep, is_error
 
 LETTERS = 30
 """Letters of a row's name on a line of the strip."""
-LABELS, ROW = 1.5, 0.23
-"""Inches of the strip: the width of the names, and the height of a row."""
+LABELS, NAME_LINE = 1.5, 0.112
+"""Inches of the strip: the width of the names, and the height of a name's line."""
 HOLDERS = ("o", "s", "D", "h")
 """Marks with room for a number, one a column of the table."""
 PLOT = 2.35
@@ -48,7 +48,8 @@ def strip(sweep: Sweep) -> Chart | None:
     note = "Dot: a run" + "; cross: a diverged run" * (len(diverged) > 0)
     note += "; grey tick: the paper’s number" * bool(known)
     note += "; dotted: the paper’s “fail”, above 20 %" * ("fail" in set(cells["printed"]) and bool(papers))
-    figure, (place,) = panel_figure([ROW * len(rows) + 0.55], f"{note}. Equal errors lie one under the other.")
+    row_height = max(0.23, NAME_LINE * max(name.count("\n") + 1 for name in names) + 0.02)
+    figure, (place,) = panel_figure([row_height * len(rows) + 0.55], f"{note}. Equal errors lie one under the other.")
     height = place.bbox.height / 100
     axes = place.add_axes((LABELS / 3.45, 0.42 / height, 1 - (LABELS + 0.12) / 3.45, 1 - 0.5 / height))
     axes.set_ylim(len(rows) - 0.4, -0.6)
