@@ -280,7 +280,7 @@ def test_a_frozen_configuration_may_be_named_by_its_path(tmp_path: Path) -> None
 
 
 def test_a_frozen_configuration_says_everything(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="frozen: it sets everything"):
+    with pytest.raises(UserError, match="frozen: the frozen configuration sets every key"):
         compose([f"frozen='{tmp_path}'", "seed=1"])
 
 

@@ -1,4 +1,4 @@
-"""Remove the named runs from a results folder, after a question."""
+"""Remove the named runs from a results folder, after confirmation."""
 
 import argparse
 import shutil
@@ -33,7 +33,7 @@ def main() -> None:
     console = standard_console()
     console.print(state_table(states, console.width))
     size = sum(path.lstat().st_size for folder in folders for path in folder.path.rglob("*"))
-    if not _agreed(f"remove these, {size / 1e6:.1f} MB? [y/N] "):
+    if not _agreed(f"remove these runs ({size / 1e6:.1f} MB)? [y/N] "):
         print("nothing removed")
         return
     with exit_on_user_error():

@@ -1,4 +1,4 @@
-"""The configuration of one run: how it is checked, and the run's key."""
+"""The configuration of one run: its schema, its checks and the run's key."""
 
 import re
 from functools import cache
@@ -29,7 +29,7 @@ from resnet_ablations.settings import (
 NO_SUCH_KEY = "no such key here"
 
 NO_LOGGER = {"_target_": f"{NoLogger.__module__}.{NoLogger.__qualname__}"}
-"""The logger of configurations that were frozen before the group existed."""
+"""The logger of frozen configurations without a `logger` group, which an earlier version wrote."""
 
 
 class RunConfig(Settings):
@@ -45,7 +45,7 @@ class RunConfig(Settings):
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     trainer: TrainerSettings
     logger: ComponentSettings
-    """conf/logger: a `resnet_ablations.loggers.logger.Logger`."""
+    """conf/logger: the settings of a `resnet_ablations.loggers.logger.Logger`."""
     paths: Paths
 
     @model_validator(mode="after")
@@ -68,7 +68,9 @@ class RunConfig(Settings):
                 f"allowed: {_divisors(micro_batches)} in all"
             )
             if batch % ranks == 0:
-                message += f"; with bn_batch={batch // ranks} they can, but that is another study"
+                message += (
+                    f"; bn_batch={batch // ranks} would allow it, but changes the statistics of batch normalisation"
+                )
             raise ValueError(message)
         return self
 
@@ -179,12 +181,12 @@ def message_of(error: dict[str, Any], group: str = "") -> str:
 
 
 def _with_fingerprint(data: DataSettings) -> DataSettings:
-    """Return the settings with the fingerprint of the images; raise `UserError` if they name other images."""
+    """Return the settings with the fingerprint of the images; raise `UserError` if they have another fingerprint."""
     fingerprint = _checked_fingerprint(data.model_copy(update={"fingerprint": None}))
     if data.fingerprint not in (None, fingerprint):
         raise UserError(
             f"data.fingerprint={data.fingerprint}: the images found have another fingerprint, {fingerprint}; "
-            "give the images that the configuration was made with"
+            "use the images for which the configuration was made"
         )
     return data.model_copy(update={"fingerprint": fingerprint})
 

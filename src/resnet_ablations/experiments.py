@@ -30,7 +30,7 @@ METRICS = {
     "response_median": "median over layers of the standard deviation of responses",
     "response_max": "maximum over layers of the standard deviation of responses",
 }
-"""The numbers of a run that a table can show; every run has the first two, some runs have others."""
+"""The metrics that a table can show, with their names in the report; every run has the first two."""
 
 Overrides = list[str]
 """Hydra overrides, for example `["shortcut=dropout", "shortcut.rate=0.5"]`."""

@@ -52,7 +52,7 @@ def compose(overrides: Sequence[str]) -> RunConfig:
     for override in _parse(overrides):
         key = override.key_or_group
         if key == "frozen" and len(overrides) > 1:
-            mistakes.append("frozen: it sets everything; remove the other overrides")
+            mistakes.append("frozen: the frozen configuration sets every key; remove the other overrides")
         elif override.is_sweep_override():
             mistakes.append(f"{override.input_line}: several values make a sweep: add -m")
         elif mistake := _wrong_option(override):
@@ -114,7 +114,7 @@ def checked(config: DictConfig) -> RunConfig:
 
 
 def freeze(run: RunConfig) -> list[str]:
-    """Write the run's configuration to its folder; return the overrides that train it from there.
+    """Write the run's configuration to its folder; return the overrides that train the run from that file.
 
     The path is a URI, because Hydra cannot parse some paths.
     """
@@ -130,7 +130,8 @@ def thawed(path: Path) -> RunConfig:
         raise UserError(f"frozen={path}: cannot be read: {_first_line(error)}") from None
     if run.key != path.parent.name:
         raise UserError(
-            f"frozen={path}: it is the configuration of {run.key}, not of its folder; name the file in runs/{run.key}"
+            f"frozen={path}: the file is the configuration of {run.key}, not of its folder; "
+            f"use the file in runs/{run.key}"
         )
     return run
 
@@ -217,12 +218,12 @@ def check_options(overrides: Sequence[str]) -> dict[str, Any]:
         groups = [override.input_line or "" for override in parsed]
         launcher = hydra_compose("train", groups, return_hydra_config=True).hydra.launcher
         allowed = [str(key) for key in launcher if not str(key).startswith("_")]
-        given = [line for line in overrides if line.startswith("hydra.launcher.")]
-        names = {line: line.partition("=")[0].split(".")[2] for line in given}
+        launcher_settings = [line for line in overrides if line.startswith("hydra.launcher.")]
+        names = {line: line.partition("=")[0].split(".")[2] for line in launcher_settings}
         if wrong := [line for line, name in names.items() if name not in allowed]:
             raise UserError(*(f"{line}: this launcher has no such setting; {_allowed(allowed)}" for line in wrong))
         try:
-            composed = hydra_compose("train", [*groups, *given], return_hydra_config=True)
+            composed = hydra_compose("train", [*groups, *launcher_settings], return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(_first_line(error)) from None
     settings: Any = OmegaConf.to_container(composed.hydra.launcher)

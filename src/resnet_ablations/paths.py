@@ -1,4 +1,4 @@
-"""Folders: the files beside the code, and the results where none are named."""
+"""The folders of the files beside the code, and the default results folder."""
 
 import os
 from pathlib import Path
@@ -12,5 +12,5 @@ ROOT = PACKAGE.parents[1] if IS_CLONE else _INSTALLED
 
 
 def default_results() -> Path:
-    """Return the results folder of a command that names none, as `paths.results` in conf/train.yaml does."""
+    """Return the default results folder, the same as `paths.results` in conf/train.yaml."""
     return Path(os.environ.get("RESNET_ABLATIONS_RESULTS", "results"))

@@ -1,4 +1,4 @@
-"""Print the runs of a sweep, which are finished, and the cost of the others; train and write nothing."""
+"""Print the runs of a sweep, the state of each run, and the cost of the missing ones; train and write nothing."""
 
 import argparse
 
@@ -67,7 +67,7 @@ def cells_of(record: SweepPlan) -> dict[str, list[str]]:
 
 
 def description_of(job: Job, state: State) -> str:
-    """Return the outcome of a run, or its progress; and whether other code or another run gave the result."""
+    """Return the outcome or the progress of a run, with a note if other code or another run gave the result."""
     if (result := result_of(job)) is not None:
         text = result.outcome if result.key == job.config.key else f"served by {result.key}"
         if same_code(result.provenance) is False:
@@ -104,7 +104,7 @@ def print_cost(runs: list[RunConfig], runs_per_device: int | None) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the largest unit of which it has at least two."""
+    """Return a time in the largest unit in which the time is at least 2."""
     units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
     name, size = next((unit for unit in units if seconds >= 2 * unit[1]), units[-1])
     return f"{rounded(seconds / size)} {name}"

@@ -32,9 +32,9 @@ def main() -> None:
 
 
 def publish(results: Path, reference: Path) -> None:
-    """Copy what the plans of `results` speak of and is finished; leave out whatever tells of this machine's folders.
+    """Copy the plans of `results` and their finished runs to `reference`, without names of folders of this machine.
 
-    Of the published folder itself only the report is made anew.
+    If both folders are the same, only make the report again.
     """
     plans = load_sweeps(results)
     if not plans:
@@ -47,13 +47,13 @@ def publish(results: Path, reference: Path) -> None:
 
 
 def show(tables: Sequence[Path], readme: Path) -> None:
-    """Put the tables that are there, each with its first figure, between the README's markers, links as from there."""
+    """Write the existing tables between the README's markers, each with its first figure and links from the README."""
     pages = []
     for table in tables:
         if table.exists():
             text, *figures = table.read_text(encoding="utf-8").split("\n![")
-            shown = "\n![".join([text, *figures[:1]])
-            pages.append(shown.replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### "))
+            page = "\n![".join([text, *figures[:1]])
+            pages.append(page.replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### "))
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
     if pages and BEGIN in text:
         head, rest = text.split(BEGIN)

@@ -1,4 +1,4 @@
-"""Print every run of a results folder: outcome, step, speed, time left, and the place of its log."""
+"""Print every run of a results folder: outcome, step, speed, time left, and the path of its log."""
 
 import argparse
 from pathlib import Path

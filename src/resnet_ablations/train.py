@@ -78,7 +78,7 @@ def _report(planned: Plan) -> None:
 
 
 def main() -> None:
-    """Check the whole command line before Hydra does, since Hydra reports one mistake at a time."""
+    """Train a run or a sweep. Check the whole command line first, since Hydra reports one mistake at a time."""
     arguments = get_args_parser().parse_args()
     shows_only = arguments.help or arguments.hydra_help or arguments.cfg or arguments.info
     with exit_on_user_error():

@@ -40,7 +40,9 @@ def _mirrored(results: Path) -> list[RunFolder]:
     folders = [RunFolder(results, path.parent.name) for path in sorted(results.glob("runs/*/config.yaml"))]
     mirrored = [folder for folder in folders if WandbLogger.__name__ in folder.config.read_text(encoding="utf-8")]
     if not mirrored:
-        raise UserError(f"{results}: no run was trained with logger=wandb; name others: RUNS='…'")
+        raise UserError(
+            f"{results}: no run was trained with logger=wandb; name the runs to send: resnet-ablations wandb-sync RUN"
+        )
     return mirrored
 
 

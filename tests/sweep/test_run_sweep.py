@@ -306,7 +306,7 @@ def test_a_sweep_names_the_runs_of_other_code(planned: Planned, capsys: pytest.C
             finish(compose(overrides), source=source)
 
     run_sweep(plan, launch)
-    line = "tiny-quick: the code had changed since the sweep began when these were trained: "
+    line = "tiny-quick: these runs were trained after the code had changed during the sweep: "
     assert f"{line}{keys(plan)[1]}\n" in capsys.readouterr().out
     run_sweep(plan, launch)
     assert line not in capsys.readouterr().out, "a run that was there before is no part of this sweep"

@@ -42,7 +42,7 @@ class ArrayBatches(Batches):
         self.images, self.labels = torch.from_numpy(images.train), torch.from_numpy(images.train_labels)
         self.test_images, self.test_labels = torch.from_numpy(images.test), torch.from_numpy(images.test_labels)
         self._draws: tuple[int, Tensor] | None = None
-        """The last iteration asked for, and what `_drawn` returned."""
+        """The last argument of `_drawn`, and its result."""
 
     def to(self, device: torch.device) -> Self:
         for name in ("mean", "deviation", "images", "labels", "test_images", "test_labels"):
@@ -73,7 +73,7 @@ class ArrayBatches(Batches):
             indices = batch_indices(self.seed, iteration, self.batch_size, len(self.images))
             drawn = torch.from_numpy(np.concatenate([indices[None], self._shifts(iteration)]))
             if self.images.is_cuda:
-                # Nobody waits for a copy from pinned memory, which torch keeps until the copy is done.
+                # A copy from pinned memory runs in the background; torch keeps the memory until the copy is done.
                 drawn = drawn.pin_memory().to(self.images.device, non_blocking=True)
             self._draws = iteration, drawn
         return self._draws[1]

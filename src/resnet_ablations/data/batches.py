@@ -80,7 +80,10 @@ class Batches(ABC):
 
     @abstractmethod
     def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:
-        """Return further ways to test, by the prefix of their metrics: images n × crops × C × H × W, labels n."""
+        """Return the additional test protocols, by the prefix of their metrics.
+
+        Each protocol is a function that yields images n × crops × C × H × W and labels n.
+        """
 
     @abstractmethod
     def close(self) -> None:

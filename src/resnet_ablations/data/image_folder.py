@@ -48,7 +48,7 @@ class ImageFolder(Source):
         file = self._cache_file(self._listing())
         if not _writable(self.cache) and read_arrays(file) is None:
             raise UserError(
-                f"data.cache={self.cache}: cannot be written; make it writable or point data.cache at a folder that is"
+                f"data.cache={self.cache}: cannot be written; make it writable or point data.cache at another folder"
             )
 
     def fingerprint(self) -> str | None:
@@ -103,7 +103,8 @@ class ImageFolder(Source):
             if (height, width) != self.shape[:2]:
                 problems.append(
                     f"data.shape={list(self.shape)}: {first} is {height}×{width} (height×width); "
-                    f"set data.shape=[{height},{width},{self.shape[2]}] if the others are too, else resize or remove it"
+                    f"set data.shape=[{height},{width},{self.shape[2]}] if all images have this size, "
+                    "else resize or remove the image"
                 )
         if problems:
             raise UserError(*problems)
@@ -146,7 +147,7 @@ def _stamps(root: Path, listing: Listing) -> list[tuple[str, int, int]]:
         try:
             status = (root / path).stat()
         except OSError as error:
-            problems.append(f"{error.filename}: cannot be read ({error.strerror}); mend or remove it")
+            problems.append(f"{error.filename}: cannot be read ({error.strerror}); repair or remove it")
         else:
             stamps.append((path, status.st_size, status.st_mtime_ns))
     if problems:

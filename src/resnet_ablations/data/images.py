@@ -21,11 +21,11 @@ class Split:
     """A training set and a test set."""
 
     train: npt.NDArray[Any]
-    """N images."""
+    """N images, or the paths of N images."""
     train_labels: npt.NDArray[np.int64]
     """N labels in 0 … classes-1."""
     test: npt.NDArray[Any]
-    """M images."""
+    """M images, or the paths of M images."""
     test_labels: npt.NDArray[np.int64]
     """M labels."""
 

@@ -1,4 +1,4 @@
-"""The images in a folder `root/{train,test}/CLASS/*.{png,jpg,jpeg}`, in the order of the arrays.
+"""Lists of the images in a folder `root/{train,test}/CLASS/*.{png,jpg,jpeg}`.
 
 In ImageNet's layout the folder of the test images is `val`.
 """
@@ -17,7 +17,7 @@ SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 
 
 class Part(NamedTuple):
-    """The images of one split, sorted by class and then by file name, by code point, so equal on every machine."""
+    """The images of one split, sorted by class, then by file name; the order, by code point, is the same everywhere."""
 
     paths: npt.NDArray[np.str_]
     """Paths below the root, with `/`."""
@@ -34,7 +34,7 @@ class Listing(NamedTuple):
 
 
 def list_images(root: Path, test: Literal["test", "val"] = "test") -> Listing:
-    """Return the images below `root/train` and below the folder `test` of the root.
+    """Return the images below `root/train` and below `root/test` or `root/val`, as `test` says.
 
     Only names are read; hidden files and files that are no images are ignored. Print progress on stderr if listing is
     slow. Raise `UserError`, with up to five problems, unless both splits have the same class folders, and images in
@@ -82,7 +82,7 @@ def _class_folders(root: Path, split: str, splits: tuple[str, str], problems: li
         problems.append(f"{folder}: no such folder; put images into {root}/{{{','.join(splits)}}}/CLASS/")
         return []
     except OSError as error:
-        problems.append(f"{error.filename}: cannot be read ({error.strerror}); mend or remove it")
+        problems.append(f"{error.filename}: cannot be read ({error.strerror}); repair or remove it")
         return []
     if not names:
         problems.append(f"{folder}: no class folders; put images into {folder}/CLASS/")
@@ -112,7 +112,7 @@ def _image_names(folder: Path, problems: list[str]) -> list[str]:
                 if entry.name[0] != "." and entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()
             ]
     except OSError as error:
-        problems.append(f"{error.filename}: cannot be read ({error.strerror}); mend or remove it")
+        problems.append(f"{error.filename}: cannot be read ({error.strerror}); repair or remove it")
         return []
     if not names:
         problems.append(f"{folder}: no {', '.join(SUFFIXES)} images; put some there or remove the folder")

@@ -31,7 +31,7 @@ class Source(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str | None:
-        """Return the digest of the data in a run's key; None if the data set's name and checksums identify the data."""
+        """Return the data's digest for a run's key; None if the data set's name and checksums identify the data."""
 
     @abstractmethod
     def training_images(self) -> int:

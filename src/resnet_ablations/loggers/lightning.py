@@ -1,7 +1,7 @@
 """Lightning's loggers; each writes into its own folder inside the run's folder.
 
-When a run resumes, a logger rewrites its folder from the start of the curve. So no point is missing because a killed
-process had not written it yet, and no point is there twice.
+When a run resumes, a logger writes its folder again from the start of the curve. So each point is there exactly once,
+also after a process was killed.
 """
 
 import shutil

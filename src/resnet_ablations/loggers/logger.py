@@ -21,7 +21,7 @@ class Logger(ABC):
 
     @abstractmethod
     def start(self, folder: RunFolder) -> None:
-        """Start; the folder already has its configuration and a curve."""
+        """Start the logger; the run's folder already has a configuration and a curve."""
 
     @abstractmethod
     def log(self, row: CurveRow) -> None:
@@ -29,7 +29,7 @@ class Logger(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End; the run has ended, and its folder has the outcome."""
+        """Close the logger; called after the run's outcome is in the folder."""
 
 
 @final

@@ -25,7 +25,7 @@ class WandbLogger(Logger):
     """A mirror of the run at wandb, live or, with WANDB_MODE=offline, recorded in the run's folder.
 
     `wandb_sync` uploads what the server lacks. `group` and `job_type` are wandb's names for the sweep and the scale.
-    When the run ends, it waits at most `wait_seconds` for wandb.
+    At the end of the run, the logger waits at most `wait_seconds` for wandb.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Check that wandb has an API key or is offline. `WandbLogger.check` runs this module in a separate process."""
+"""Print a problem if wandb has no API key and is not offline. `WandbLogger.check` runs this module as a process."""
 
 import os
 

@@ -21,7 +21,10 @@ GRACE_SECONDS = 5.0
 
 
 class Ending:
-    """The end of the run. Standard input, a pipe from the training process, tells the time; the folder the outcome."""
+    """The end of the training run.
+
+    The training process marks the end by a byte on standard input, or by closing it; the run's folder has the outcome.
+    """
 
     def __init__(self, folder: RunFolder, wait_seconds: float) -> None:
         self.state: State | None = None
@@ -30,7 +33,7 @@ class Ending:
         threading.Thread(target=self._listen, args=(folder,), daemon=True).start()
 
     def wait(self, seconds: float) -> State | None:
-        """Return the final state of the run; None if the run has not ended after `seconds`."""
+        """Wait for the end of the training run and return its state; return None if `seconds` pass before the end."""
         self._ended.wait(seconds)
         return self.state
 
@@ -52,7 +55,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the run's folder")
     parser.add_argument("wait_seconds", type=float, help="time limit for wandb after the end of the run")
     arguments = parser.parse_args()
-    # Signals are for the training process, which ends the run and then tells this one.
+    # The training process handles the signals; after the end of the run it notifies this process.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     folder = RunFolder(arguments.folder.parents[1], arguments.folder.name)

@@ -35,16 +35,19 @@ class WandbRun:
         self.folder = folder
         configuration = folder.configuration()
         own = configuration.get("logger") or {}
-        given = wandb.setup().settings
+        wandb_settings = wandb.setup().settings
         self._run = wandb.init(
             id=folder.key,
             name=folder.key,
             resume="allow",
             reinit="create_new",
-            project=given.project or PROJECT,
+            project=wandb_settings.project or PROJECT,
             group=own.get("group"),
             job_type=own.get("job_type"),
-            tags=[*(given.run_tags or ()), *(label or "original" for label in labels_of(configuration).values())],
+            tags=[
+                *(wandb_settings.run_tags or ()),
+                *(label or "original" for label in labels_of(configuration).values()),
+            ],
             config=configuration,
             dir=place,
             settings=wandb.Settings(

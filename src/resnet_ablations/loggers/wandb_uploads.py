@@ -30,7 +30,7 @@ CONFIRM_SECONDS = 60.0
 
 
 def upload(folders: Sequence[RunFolder]) -> None:
-    """Upload what the server lacks of these runs, whatever the value of WANDB_MODE.
+    """Upload the missing parts of these runs to the server; WANDB_MODE is ignored.
 
     At the end, raise `UserError` with the runs that failed.
     """

@@ -11,9 +11,9 @@ DimensionChange = Literal["zero_pad", "zero_pad_both_sides", "average_pool", "pr
 
 @dataclass(frozen=True)
 class UnitShape:
-    """The shapes of a residual unit's input and output.
+    """The shapes of a residual unit's input and output, and the shortcut's way to change dimensions.
 
-    N × in_channels × H × W becomes N × out_channels × H/stride × W/stride.
+    Input: N × in_channels × H × W. Output: N × out_channels × H/stride × W/stride.
     """
 
     in_channels: int

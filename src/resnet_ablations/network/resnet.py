@@ -91,7 +91,7 @@ class ResNet(nn.Module):
         self.units = nn.Sequential(*layers)
         self.end = nn.Sequential(*activations(placement.end, in_channels))
         self.classifier = nn.Linear(in_channels, classes)
-        if not self.classifier.weight.is_meta:  # where there are no values, torch takes long to draw none
+        if not self.classifier.weight.is_meta:  # on the meta device torch would take long to draw no values
             self._initialise(init)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ def _run_folders(results: str | Path, file: str) -> Iterator[Path]:
 def _read_run(folder: Path) -> dict[str, Any]:
     result = Result.model_validate_json((folder / "result.json").read_bytes())
     if not result.key == folder.name == run_key(result.configuration, result.seed):
-        raise ValueError(f"it is the result of {result.key}")
+        raise ValueError(f"the file is the result of {result.key}")
     values = result.model_dump(exclude={"provenance", "metrics"})
     config = RunFolder(folder.parents[1], folder.name).configuration()
     provenance = {name: result.provenance.get(name) for name in ("commit", "dirty")}
@@ -175,7 +175,7 @@ def _read_responses(path: Path) -> pd.DataFrame:
     responses = _read_csv(text, RESPONSE_COLUMNS)
     # The file is written at once; an incomplete one would look like the responses of a shallower network.
     if responses.empty or not text.endswith("\n") or responses[list(RESPONSE_COLUMNS)].isna().any(axis=None):
-        raise ValueError("it is not whole")
+        raise ValueError("the file is incomplete")
     return responses
 
 

@@ -103,7 +103,7 @@ def _git(*arguments: str) -> str | None:
 def _run_git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
     """Run git in the package's folder, to which paths are relative; return None where git or the clone is missing."""
     if not IS_CLONE:
-        return None  # what git finds above an installed package is another project
+        return None  # a repository around an installed package is another project's
     try:
         return subprocess.run(["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, timeout=20)
     except (OSError, ValueError, subprocess.SubprocessError):

@@ -74,9 +74,9 @@ class Status(BaseModel):
     seconds_left: float | None = None
     reason: str = ""
     killed: Annotated[bool, Field(validation_alias=AliasChoices("killed", "died"))] = False
-    """True for a run that ended without writing why (signal, out of memory); earlier versions wrote `died`."""
+    """True for a run whose process was killed (signal, out of memory); earlier versions wrote `died`."""
     job: str = ""
-    """The SLURM job that it is, or waits for."""
+    """The SLURM job that trains the run or will train it."""
     updated: float = 0.0
 
 
@@ -178,7 +178,7 @@ class RunFolder:
         return result if result.key == self.key else None
 
     def finish(self, result: Result) -> None:
-        """Write the result, which makes the run done; remove what it needs no more."""
+        """Write the result, which marks the run as done; then remove the status and the checkpoints."""
         write_atomically(self._result, json.dumps(result.model_dump(), indent=1, ensure_ascii=False) + "\n")
         self._clear()
 

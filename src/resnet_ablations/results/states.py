@@ -23,11 +23,11 @@ class State:
     """The test error of a finished run in %."""
     reason: str = ""
     killed: bool = False
-    """True for a failed run that ended without writing why."""
+    """True for a failed run whose process was killed before it could write a reason."""
     job: str = ""
-    """The SLURM job that it is, or waits for."""
+    """The SLURM job that trains the run or will train it."""
     resumable_from: int | None = None
-    """The iteration of its newest checkpoint."""
+    """The iteration of the newest checkpoint."""
 
     @property
     def done(self) -> bool:

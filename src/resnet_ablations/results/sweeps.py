@@ -22,7 +22,7 @@ class PlannedConfiguration(BaseModel):
 
     @property
     def iterations(self) -> int:
-        """The iteration of its result."""
+        """The iteration at which a run of the configuration has its result."""
         return int(self.config["schedule"]["iterations"])
 
 
@@ -46,7 +46,7 @@ class SweepPlan(BaseModel):
 
     @property
     def run_keys(self) -> list[str]:
-        """The keys of all runs that can fill its cells: its own runs, and longer runs that serve them."""
+        """The keys of all runs that can fill the sweep's cells: the planned runs, and longer runs that serve them."""
         names = dict.fromkeys(
             name
             for configuration, planned in self.configurations.items()
@@ -61,7 +61,10 @@ def sweep_path(results: str | Path, name: str) -> Path:
 
 
 def save_sweep(results: str | Path, plan: SweepPlan) -> None:
-    """Write the plan; keep the seeds of an earlier plan with the same cells. Raise `UserError` if that is damaged."""
+    """Write the plan; keep the seeds of an earlier plan with the same cells.
+
+    Raise `UserError` if the earlier plan is damaged.
+    """
     path = sweep_path(results, plan.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with results_lock(Path(results)):

@@ -19,7 +19,7 @@ class CellRuns:
     metric: str
     own: tuple[Overrides, ...]
     longer: tuple[Overrides, ...]
-    """The overrides at the scale named by `prefix_of`; equal to `own` at a scale without one."""
+    """The overrides at the scale named by `prefix_of`; equal to `own` without `prefix_of`."""
 
 
 def runs_of_cells(experiment: Experiment, scale: Scale, extra: list[str]) -> list[CellRuns]:
@@ -54,7 +54,7 @@ def replacements_at(experiment: Experiment, scale: Scale) -> Replacements:
 
 
 def keys_set(experiment: Experiment, replacements: Replacements) -> dict[str, str]:
-    """Return the keys in which cells differ; the values are what sets the key: "rows", "columns" or "cells"."""
+    """Return the keys in which cells differ, each with the place that sets it: "rows", "columns" or "cells"."""
     setters = {
         "cells": (cell.overrides for _, _, cell in experiment.cells()),
         "columns": (column.overrides for column in experiment.columns),

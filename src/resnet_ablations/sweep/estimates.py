@@ -51,8 +51,9 @@ def time_left(
 ) -> TimeLeft:
     """Return the time that the local launcher needs for the runs, from a few timed steps of each distinct network.
 
-    `timed` is called after each network with the number done and the number of all. Raise `UserError` if a run's device
-    is missing. The estimate leaves out starting processes, decoding image files, and the 10-crop and 320-pixel tests.
+    `timed` is called after each network with two numbers: networks timed so far, and all networks. Raise `UserError` if
+    a run's device is missing. The estimate leaves out starting processes, decoding image files, and the 10-crop and
+    320-pixel tests.
     """
     networks = {_timing_key(run): run for run in runs}
     seconds: dict[str, StepSeconds] = {}
@@ -101,10 +102,10 @@ def _iterations_left(run: RunConfig) -> int:
 
 def _seconds_left(run: RunConfig, step: StepSeconds) -> float:
     iterations, every = run.schedule.iterations, run.schedule.evaluate_every
-    left = _iterations_left(run)
+    iterations_left = _iterations_left(run)
     # The last iteration is always tested; the finished network is tested once more for its other metrics.
-    evaluations = -(-iterations // every) - (iterations - left) // every + 1
-    return left * step.iteration + evaluations * _test_images(run.data) * step.test_image
+    evaluations = -(-iterations // every) - (iterations - iterations_left) // every + 1
+    return iterations_left * step.iteration + evaluations * _test_images(run.data) * step.test_image
 
 
 @cache

@@ -55,7 +55,7 @@ def images_per_second(run: RunConfig, count: int, threads: int, gpu: str) -> flo
         raise next((error for error in errors if not isinstance(error, BrokenBarrierError)), errors[0])
     rates, taken = zip(*(each.result() for each in tries), strict=True)
     if (share := max(taken)) > MEMORY:
-        raise MemoryError(f"{100 * share:.0f} % of the memory taken by their steps alone")
+        raise MemoryError(f"the training steps alone take {100 * share:.0f} % of the GPU's memory")
     return sum(rates)
 
 

@@ -18,7 +18,7 @@ from resnet_ablations.sweep.cell_runs import CellRuns, Overrides, Replacements, 
 T = TypeVar("T")
 
 IN_CURVE = ("test_error", "train_error")
-"""The metrics in a run's curve, which a longer run has too; a run has other metrics only at its end."""
+"""The metrics in the curve of a run or of a longer run; other metrics exist only for a finished network."""
 
 
 @dataclass(frozen=True)

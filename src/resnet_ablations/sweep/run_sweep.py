@@ -98,7 +98,7 @@ def _summarise(name: str, jobs: Sequence[Job]) -> int:
         print(f"{name}: " + ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
     results = [result for job in jobs if (result := result_of(job)) is not None]
     if changed := [result.key for result in results if result.provenance.get("source") not in (None, SOURCE)]:
-        print(f"{name}: the code had changed since the sweep began when these were trained: {', '.join(changed)}")
+        print(f"{name}: these runs were trained after the code had changed during the sweep: {', '.join(changed)}")
     if without:
         print(f"{name}: {without} of {len(jobs)} runs have no result; the same command continues with them")
     return without

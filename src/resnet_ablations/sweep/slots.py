@@ -36,11 +36,11 @@ class Slots:
         return self.gpus[slot % len(self.gpus)] if self.gpus else None
 
 
-def checked_runs_per_device(given: object) -> int | None:
+def checked_runs_per_device(value: object) -> int | None:
     """Return the launcher's `runs_per_device`; raise `UserError` unless it is a whole number from 1 on, or null."""
-    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
-        return given
-    raise UserError(f"hydra.launcher.runs_per_device={given}: must be a whole number from 1 on, or null")
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise UserError(f"hydra.launcher.runs_per_device={value}: must be a whole number from 1 on, or null")
 
 
 def slots_for(
@@ -50,21 +50,21 @@ def slots_for(
 ) -> Slots:
     """Return the slots: `runs_per_device` runs on each GPU, or on the CPU as a whole.
 
-    If it is null: on GPUs it is measured, but it is 1 if there is at most one run for each GPU, or if a run uses
-    several devices; on a CPU there is one run a core, or a run for each group of `trainer.threads` cores. On
-    a CPU it depends neither on a measurement nor on the number of missing runs, because the number of threads can
-    change the last digits of a run. Raise `UserError` if it is not a whole number from 1 on.
+    If `runs_per_device` is null: on GPUs the number is measured, but it is 1 if there is at most one run for each GPU,
+    or if a run uses several devices; on a CPU there is one run for each core or group of `trainer.threads` cores. The
+    number on a CPU depends neither on a measurement nor on the number of missing runs, because the number of threads
+    can change the last digits of a run. Raise `UserError` if `runs_per_device` is not a whole number from 1 on.
     """
-    given = checked_runs_per_device(runs_per_device)
+    per_device = checked_runs_per_device(runs_per_device)
     devices = max(run.trainer.devices for run in runs)
     cores = usable_cores()
     gpus = _gpu_groups(runs, devices)
     if not gpus:
-        count = given or max(1, cores // max(run.trainer.devices * (run.trainer.threads or 1) for run in runs))
+        count = per_device or max(1, cores // max(run.trainer.devices * (run.trainer.threads or 1) for run in runs))
         return Slots(count, _threads(runs, cores // (count * devices)))
     most = min(-(-len(runs) // len(gpus)), cores // len(gpus))
-    if given is not None:
-        packing = Packing(given)
+    if per_device is not None:
+        packing = Packing(per_device)
     elif devices > 1 or most < 2:
         packing = Packing(1)
     else:
@@ -74,9 +74,9 @@ def slots_for(
 
 
 def _threads(runs: Sequence[RunConfig], share: int) -> int:
-    """Return the threads that the runs ask for, or their share of the cores if one does not ask."""
-    asked = [run.trainer.threads for run in runs if run.trainer.threads is not None]
-    return max(asked) if len(asked) == len(runs) else max(1, share)
+    """Return the largest `trainer.threads` of the runs, or `share` if one of them is null."""
+    threads = [run.trainer.threads for run in runs if run.trainer.threads is not None]
+    return max(threads) if len(threads) == len(runs) else max(1, share)
 
 
 def _gpu_groups(runs: Sequence[RunConfig], size: int) -> tuple[str, ...]:

@@ -130,15 +130,15 @@ def submit(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Pat
 
     The caller holds the `results_lock`.
     """
-    given = {name: value for name, value in parameters.items() if value is not None} | _tasks(runs)
-    threads = given.get("cpus_per_task") or 1
+    chosen = {name: value for name, value in parameters.items() if value is not None} | _tasks(runs)
+    threads = chosen.get("cpus_per_task") or 1
     # Jobs are held until each folder names its job; otherwise this could overwrite the status of a job that failed.
-    options = {"requeue": True, "hold": True} | given.pop("additional_parameters", {})
+    options = {"requeue": True, "hold": True} | chosen.pop("additional_parameters", {})
     for run in runs:
         RunLock(run.folder.path).remove_if_stale(queue)
     try:
         executor = SlurmExecutor(folder, max_num_timeout=REQUEUES)
-        executor.update_parameters(**given, additional_parameters=options)
+        executor.update_parameters(**chosen, additional_parameters=options)
         with executor.batch():
             jobs = [executor.submit(SlurmRun(run, threads)) for run in runs]
     except (RuntimeError, ValueError, FailedSubmissionError) as error:

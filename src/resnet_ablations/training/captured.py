@@ -10,7 +10,7 @@ from torch import Tensor
 from resnet_ablations.training.step import Step
 
 WARM_UP: Final = 3
-"""The iterations before the recording: libraries choose kernels and allocate memory, which no graph may do."""
+"""The iterations before the recording: in them, libraries choose kernels and allocate memory, as no graph may."""
 
 
 class Recorder(ABC):
@@ -18,7 +18,7 @@ class Recorder(ABC):
 
     @abstractmethod
     def run(self, work: Callable[[], object]) -> None:
-        """Do the work where a recording of it would be made."""
+        """Do the work in the place of a recording, for example on its stream, without a recording."""
 
     @abstractmethod
     def record(self, work: Callable[[], object]) -> Callable[[], None]:
@@ -53,9 +53,9 @@ class CudaGraphs(Recorder):
 class CapturedStep:
     """A `Step` and its optimizer's update, recorded after `WARM_UP` iterations and replayed from then on.
 
-    Replayed are the kernels of the eager step, on the same memory, so that every number is the same to the last bit.
-    The update is recorded anew at each learning rate, since a kernel's arguments are part of a graph. Random seeds
-    are set between the passes, outside the graphs, and act on the replay.
+    The replay runs the kernels of the eager step on the same memory, so every number is the same to the last bit. The
+    update is recorded again at each learning rate, since a kernel's arguments are part of a graph. Random seeds are
+    set between the passes, outside the graphs, and act on the replay.
     """
 
     def __init__(self, step: Step, optimizer: torch.optim.Optimizer, recorder: Recorder) -> None:
@@ -82,8 +82,8 @@ class CapturedStep:
             self._inputs.append(inputs)
             self._passes.append(self._recorder.record(lambda: self._step.add_gradients(number, *inputs)))
         else:
-            for recorded, given in zip(self._inputs[number], (images, labels), strict=True):
-                recorded.copy_(given)
+            for recorded, new in zip(self._inputs[number], (images, labels), strict=True):
+                recorded.copy_(new)
         self._passes[number]()
 
     def _update(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -41,7 +41,7 @@ class Checkpoint:
     elapsed: float
     """Seconds since the start of the run, with evaluation."""
     others: list[list[Tensor]] = field(default_factory=list)
-    """For each further rank, in order: its terms of the running statistics (`RunningStatistics`), and its sums."""
+    """The other ranks' terms of the running statistics (`RunningStatistics`) and sums, in the order of the ranks."""
 
 
 def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> None:
@@ -61,7 +61,7 @@ def load_checkpoint(folder: RunFolder) -> Checkpoint | None:
             state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             checkpoint = Checkpoint(**state)
             if checkpoint.key != folder.key:
-                raise ValueError(f"it belongs to {checkpoint.key}")
+                raise ValueError(f"the checkpoint belongs to the run {checkpoint.key}")
         except (UnpicklingError, ValueError, TypeError, RuntimeError, EOFError) as error:
             log.warning("%s: not used: %s", path.name, " ".join(str(error).split())[:200])
             folder.set_aside(path)

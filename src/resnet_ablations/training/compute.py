@@ -1,6 +1,6 @@
 """Settings of the computation: TF32, memory format, torch.compile, CUDA graphs, micro-batches of a pass.
 
-Except the precision, none of them changes a result by more than rounding.
+Only the precision changes a result by more than rounding.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ CUDA_GRAPHS: Final = ("reduce-overhead", "max-autotune")
 
 
 def check_compute(run: RunConfig, accelerator: str) -> None:
-    """Raise `UserError` if the device cannot compute as the run asks: TF32, torch.compile or CUDA graphs."""
+    """Raise `UserError` if the device does not support the TF32, torch.compile or CUDA graphs of the run."""
     gpu = accelerator == "gpu"
     if run.precision == "tf32" and not (gpu and torch.cuda.is_tf32_supported()):
         device = torch.cuda.get_device_name() if gpu else "the CPU"
@@ -69,19 +69,19 @@ def in_memory_format(network: nn.Module, channels_last: bool) -> nn.Module:
     return network.to(memory_format=first)
 
 
-def micro_batches_per_pass(asked: int | None, own: int, device: torch.device) -> int:
+def micro_batches_per_pass(setting: int | None, own: int, device: torch.device) -> int:
     """Return how many of a rank's `own` micro-batches one forward and backward pass takes.
 
-    By default a GPU takes all, since it computes larger batches faster, and a CPU takes one, whose activations fit
-    its caches better.
+    If `setting` is null, a GPU takes all, since it computes larger batches faster, and a CPU takes one, since the
+    activations of one fit the caches better.
     """
-    return asked or (own if device.type == "cuda" else 1)
+    return setting or (own if device.type == "cuda" else 1)
 
 
 def training_pass(network: nn.Module, mode: CompileMode | None) -> Callable[[Tensor], Tensor]:
     """Return the network's forward pass for training, compiled at its first call if `mode` is set.
 
-    The network stays as it is: its names, its hooks, and its evaluation, whose batches have several sizes.
+    The network keeps its names and hooks. Evaluation is not compiled, because its batches have several sizes.
     """
     if mode is None:
         return network.__call__
@@ -102,7 +102,7 @@ def training_pass(network: nn.Module, mode: CompileMode | None) -> Callable[[Ten
 
 
 def forget_gradients(optimizer: torch.optim.Optimizer, mode: CompileMode | None) -> None:
-    """Drop the gradients before an iteration's first backward pass, or set them to zero if torch.compile uses graphs.
+    """Drop the gradients before an iteration's first backward pass; if torch.compile uses CUDA graphs, zero them.
 
     A gradient that the replay of such a graph allocates is overwritten by the next replay.
     """

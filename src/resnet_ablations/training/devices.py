@@ -53,19 +53,19 @@ def check_devices(config: RunConfig) -> str:
 def check_devices_in_child(runs: Sequence[RunConfig]) -> None:
     """Check the devices of each run as `check_devices` does, but never open a GPU in this process.
 
-    Only a CUDA context can say whether a GPU has TF32 and whether torch.compile works on it. A context takes memory of
-    the GPU as long as its process lives, so that a process which ends asks.
+    The checks of TF32 and torch.compile need a CUDA context. A context takes GPU memory until its process ends, so a
+    child process does these checks and ends.
     """
     gpu = torch.cuda.is_available()
-    asked: dict[tuple[object, ...], RunConfig] = {}
+    in_child: dict[tuple[object, ...], RunConfig] = {}
     for run in runs:
         if gpu and run.trainer.accelerator != "cpu" and (run.precision == "tf32" or run.trainer.compile is not None):
-            asked[run.precision, run.trainer.model_dump_json()] = run
+            in_child[run.precision, run.trainer.model_dump_json()] = run
         else:
             check_devices(run)
-    if asked:
+    if in_child:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            pool.submit(_check_frozen, [run.as_dict() for run in asked.values()]).result()
+            pool.submit(_check_frozen, [run.as_dict() for run in in_child.values()]).result()
 
 
 def _check_frozen(runs: Sequence[dict[str, Any]]) -> None:
@@ -74,7 +74,7 @@ def _check_frozen(runs: Sequence[dict[str, Any]]) -> None:
 
 
 def check_own_gpus(ranks: Ranks) -> None:
-    """Raise `UserError` if two ranks have the same GPU, which NCCL refuses only in the middle of its first sum."""
+    """Raise `UserError` if two ranks have the same GPU; NCCL itself would fail later, in its first all-reduce."""
     place = ranks.local_rank % torch.cuda.device_count()
     own = f"{socket.gethostname()} {torch.cuda.get_device_properties(place).uuid}"
     others = ranks.gather(own)

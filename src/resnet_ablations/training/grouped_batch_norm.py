@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class GroupedBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation that gives each of `groups` equal parts of a training batch its own statistics.
 
-    The result is that of one call a part: the running statistics follow the parts in order. Evaluation is unchanged.
+    The result equals one call for each part: the parts update the running statistics in order. Evaluation is unchanged.
     """
 
     groups: int

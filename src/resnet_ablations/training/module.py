@@ -27,13 +27,13 @@ from resnet_ablations.training.step import Step, loss_and_errors
 
 
 class TrainingModule(pl.LightningModule):
-    """Trains `network` by the schedule on the batches and passes each row of the curve to `record`.
+    """The module that trains `network` by the schedule, and passes each row of the curve to `record`.
 
-    A batch of Lightning is the number of an iteration. The iteration's images are micro-batches of `bn_batch` images,
-    each with its own statistics of batch normalisation, as on the paper's two GPUs. A forward and backward pass takes
-    one micro-batch or several, see `micro_batches_per_pass`; the gradients of the passes are averaged. Several ranks
-    take equal shares of the micro-batches. The running statistics that evaluation uses follow every micro-batch in
-    order, whichever rank has it: see `RunningStatistics`.
+    Lightning's batch is only the number of the iteration. The images of an iteration are divided into micro-batches of
+    `bn_batch` images. Each micro-batch has its own statistics of batch normalisation, as on the paper's two GPUs. One
+    forward and backward pass takes one or more micro-batches (`micro_batches_per_pass`); the gradients of the passes
+    are averaged. Several ranks take equal shares of the micro-batches. The running statistics for evaluation are the
+    same as if one device had seen all micro-batches in order (`RunningStatistics`).
     """
 
     automatic_optimization = False
@@ -57,7 +57,7 @@ class TrainingModule(pl.LightningModule):
         self.seed = config.seed
         self.micro_batches = config.micro_batches
         self.draws: bool | None = None
-        """Whether the network draws random numbers in training, known after the first pass."""
+        """True if the network draws random numbers in training; None before the first pass."""
         self.batches = batches
         self.record = record
         self.after_iteration = after_iteration
@@ -104,7 +104,7 @@ class TrainingModule(pl.LightningModule):
         optimizer = self._optimizer()
         if self.start is not None:
             for parameter, buffer in zip(self._parameters_in_order(), self.start.momentum, strict=True):
-                # In the parameter's memory format, which the fused update needs and an older run may not have had.
+                # The fused update needs the parameter's memory format; an older checkpoint may have another one.
                 optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
         self.step: Step | CapturedStep = Step(
             self.training_pass, optimizer, self.sums, self.passes, self.trainer_settings.compile
@@ -113,7 +113,7 @@ class TrainingModule(pl.LightningModule):
             self.step = CapturedStep(self.step, optimizer, CudaGraphs(self.device))
 
     def _restore_terms(self, others: Sequence[Sequence[Tensor]]) -> None:
-        """Add this rank's terms of the checkpoint, or all to the first rank if the number of ranks has changed."""
+        """Add the checkpoint's terms of this rank; if the number of ranks has changed, rank 0 adds the terms of all."""
         own, place = [*self.statistics.terms, self.sums], self.ranks.share.rank - 1
         same = len(others) == self.ranks.count - 1
         for terms in ([others[place]] if place >= 0 else []) if same else (others if self.ranks.is_first else []):
@@ -121,7 +121,7 @@ class TrainingModule(pl.LightningModule):
                 mine.add_(term.to(self.device))
 
     def checkpoint(self, key: str, curve: str, elapsed: float) -> Checkpoint:
-        """Return the run's state after the last iteration; only the first rank's contains the terms of all ranks."""
+        """Return the run's state after the last iteration; only the first rank's state has the terms of all ranks."""
         others = self.ranks.gather([term.cpu() for term in (*self.statistics.terms, self.sums)])
         state = self._optimizer().state
         return Checkpoint(
@@ -146,7 +146,7 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, iteration: int) -> None:
         self.iteration = iteration
-        # Lightning turns the cache off. Within an iteration the weights stay, so that one cast of each is enough.
+        # Lightning turns off the cache. The weights are constant within an iteration, so one cast of each is enough.
         torch.set_autocast_cache_enabled(True)
         self.statistics.decay_for_earlier_ranks()
         for number in range(self.passes):
@@ -157,7 +157,7 @@ class TrainingModule(pl.LightningModule):
 
     @contextmanager
     def _seeded(self, number: int) -> Iterator[None]:
-        """Make what the network draws in a pass, such as dropout's masks, a function of (seed, t)."""
+        """Seed a pass's random numbers, such as dropout masks, from the run's seed, the iteration and the pass."""
         if self.draws is False:
             yield
             return

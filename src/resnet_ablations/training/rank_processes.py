@@ -41,7 +41,7 @@ def train_in_ranks(count: int, work: Callable[..., T], arguments: tuple[Any, ...
     forwarded = False
     try:
         for rank in range(count):
-            # The fork server may have another environment than this process.
+            # The environment of the fork server may differ from this process's.
             environment = {**os.environ, **variables, "RANK": str(rank), "LOCAL_RANK": str(rank)}
             receiver, sender = context.Pipe(duplex=False)
             process = context.Process(target=_rank_main, args=(environment, console, sender, work, arguments))
@@ -115,7 +115,7 @@ def _rank_main(
     os.environ.update(environment)
     for number in (signal.SIGINT, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # the main process forwards stop requests as SIGTERM
-    # The main process holds the run's lock: without it, this process must not write any more.
+    # The main process holds the run's lock: if the main process ends, this process must stop writing.
     when_parent_ends(lambda: os._exit(1))
     if console:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)

@@ -22,11 +22,11 @@ T = TypeVar("T")
 PEER_REPORT_SECONDS = 2.0
 """Seconds that a rank waits, after it has lost a peer, for the peer to report the reason."""
 FAILURE: Final = "failure"
-"""The key in the ranks' store of the first failure: true if a person can fix it, and the reason."""
+"""The key of a rank's failure in the store of the process group; the value is a JSON list [user can fix it, reason]."""
 
 
 class RankFailed(Exception):
-    """A rank failed; the first line of the message gives the rank and the reason."""
+    """The failure of a rank; the first line of the message gives the rank and the reason."""
 
 
 class RankKilled(RankFailed):
@@ -108,7 +108,7 @@ def _collective() -> Iterator[None]:
 
 
 ALONE: Final = Ranks(WHOLE)
-"""The rank of a run on one device."""
+"""The ranks of a run on one device: one rank, which needs no communication."""
 
 
 def rank_from_environment(count: int) -> int | None:
@@ -121,7 +121,7 @@ def rank_from_environment(count: int) -> int | None:
     if (started := int(os.environ["WORLD_SIZE"])) != count:
         raise UserError(
             f"WORLD_SIZE={started}: {started} processes were started, but trainer.devices × trainer.nodes = {count}; "
-            "start as many processes"
+            f"start {count} processes"
         )
     return int(os.environ["RANK"])
 
@@ -130,7 +130,7 @@ def rank_from_environment(count: int) -> int | None:
 def process_group(count: int, *, gpu: bool) -> Iterator[Ranks]:
     """Join the process group of `count` ranks, which `torchrun`'s environment variables describe.
 
-    If this rank raises an error inside the context, the other ranks raise `UserError` where a person can fix the cause,
+    If this rank raises an error inside the context, the other ranks raise `UserError` if a user can fix the cause,
     and `RankFailed` otherwise. Raise `RankKilled` if a rank ended without reporting an error, or never joined.
     """
     if count == 1:

@@ -228,7 +228,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
                 status.seconds_left = images_left / status.images_per_second
                 folder.set_status(status)
             if iteration == iterations or module.diverged:
-                return  # a run that resumed from a checkpoint of the end could not make the curve's last row
+                return  # no checkpoint: a run that resumed from it would not write the curve's last row
             due = int(ranks.is_first and _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved))
             stopped, due = ranks.all_reduce_max(stop.signal or 0, due)
             if stopped or due:

@@ -69,6 +69,6 @@ class RunningStatistics:
         self._ranks.all_reduce_sum(*self.terms)
 
     def _decay(self, micro_batches: int) -> None:
-        """Multiply this rank's terms by (1 − m) for each of so many micro-batches of other ranks."""
+        """Multiply this rank's terms by (1 − m) once for each of `micro_batches` micro-batches of other ranks."""
         if micro_batches and self._averages:
             torch._foreach_mul_(self._averages, [kept**micro_batches for kept in self._kept])

@@ -11,7 +11,7 @@ from resnet_ablations.training.compute import forget_gradients
 
 
 class Step:
-    """Forward and backward passes over an iteration's images, `passes` of them, whose gradients are averaged."""
+    """The forward and backward passes of an iteration; their number is `passes`, and their gradients are averaged."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Step:
     def add_gradients(self, number: int, images: Tensor, labels: Tensor) -> None:
         """Add the gradients of pass `number`, counted from 0, and its loss and errors to the sums.
 
-        The first pass begins with new gradients.
+        The first pass drops the gradients of the iteration before.
         """
         if number == 0:
             forget_gradients(self._optimizer, self._compile_mode)

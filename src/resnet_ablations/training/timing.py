@@ -45,12 +45,12 @@ def step_seconds(
     ready: Callable[[], object] = lambda: None,
     steps: int = STEPS,
 ) -> StepSeconds:
-    """Time some training steps and an evaluation of a run; `multiply_adds` are its network's, forward, per image.
+    """Return the measured time of a run's iteration and of a test image; `multiply_adds` as in `Cost.multiply_adds`.
 
-    The steps are the run's own, by Lightning, on the run's device, with `trainer.threads` CPU threads or, if that is
-    null, `threads`. No data are read and nothing is written. A step is one forward and backward pass and an
-    update; on a CPU, a step of a large network has fewer images, at least two. The time of an iteration is in
-    proportion. After a warm-up, `ready` is called, which may wait for other processes; then up to `steps` steps are
+    Lightning does the run's own steps on the run's device, with `trainer.threads` CPU threads or, if that is null,
+    `threads`. No data are read and nothing is written. A step is one forward and backward pass and an update; on a
+    CPU, a step of a large network has fewer images, at least two. The time of a step is scaled to the images of an
+    iteration. After a warm-up, `ready` is called, which may wait for other processes; then up to `steps` steps are
     timed.
 
     Raise `MemoryError` if the device's memory is too small, and `UserError` if the device does not exist.
@@ -66,10 +66,10 @@ def step_seconds(
     torch.set_num_threads(config.trainer.threads or threads)
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if gpu else ()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they concern real training only
+            warnings.simplefilter("ignore")  # the warnings concern real training only
             step, evaluation = _timed(config, images, ready, steps)
     except RuntimeError as error:
-        # torch.OutOfMemoryError and the CPU allocator's plain RuntimeError both have this word.
+        # The messages of torch.OutOfMemoryError and of the CPU allocator's RuntimeError both contain "allocate".
         if "allocate" not in str(error):
             raise
         raise MemoryError(str(error).splitlines()[0]) from error
@@ -81,7 +81,7 @@ def step_seconds(
 
 
 def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: int) -> tuple[float, float]:
-    """Return the median seconds of a step over so many images, and the seconds of testing as many images."""
+    """Return the median seconds of a step on `images` images, and the seconds of testing as many."""
     # Imported here because Lightning takes seconds, which a plan without timing does not need.
     from resnet_ablations.training.captured import WARM_UP
     from resnet_ablations.training.module import TrainingModule

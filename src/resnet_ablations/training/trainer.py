@@ -22,7 +22,7 @@ class _Trainer(pl.Trainer):
 
 
 def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks) -> pl.Trainer:
-    """Return Lightning's trainer for so many iterations of a run, and set torch's global options for the run.
+    """Return Lightning's trainer for `iterations` iterations of a run, and set torch's global options for the run.
 
     Lightning knows only this rank's device. Its DDP would start this program again for each rank, broadcast inside a
     signal handler, and wait for all ranks before every micro-batch.
