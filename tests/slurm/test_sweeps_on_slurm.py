@@ -253,7 +253,7 @@ def test_what_only_one_task_cannot_read_is_told(cluster: Cluster) -> None:
     said = ended(cluster.sweep("seed=0", *ON_TWO), 1)
     (run,) = cluster.runs(1, *ON_TWO)
     assert f"{run.key}: failed: images/7.png: cannot be read; see " in said
-    assert "once more" not in said
+    assert "retrying" not in said
     assert cluster.slurm.queue() == {}
 
 

@@ -369,7 +369,7 @@ def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
         (UserError("image.png: cannot be read"), "image.png: cannot be read"),
         (ValueError("no such thing"), "rank 1 of 2: ValueError: no such thing"),
     ):
-        monkeypatch.setattr(training, "_train", raising(error))
+        monkeypatch.setattr(training, "_join_and_train", raising(error))
         with started_as(RANK="1", WORLD_SIZE="2"), pytest.raises((UserError, RankFailed)):
             training.train_run(run)
         status = run.folder.status()
@@ -379,7 +379,7 @@ def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
     told = UserError("image.png: cannot be read")
     told.__cause__ = PeerLost()
     for error in (told, RankKilled("another rank ended without reporting an error")):
-        monkeypatch.setattr(training, "_train", raising(error))
+        monkeypatch.setattr(training, "_join_and_train", raising(error))
         with started_as(RANK="1", WORLD_SIZE="2"), pytest.raises(type(error)):
             training.train_run(run)
         status = run.folder.status()
@@ -412,7 +412,7 @@ def test_ranks_that_others_start_are_told_by_their_variables() -> None:
     with started_as(RANK="1", WORLD_SIZE="2"):
         assert rank_from_environment(2) == 1
         assert rank_from_environment(1) is None  # a run on one device does not ask
-        with pytest.raises(UserError, match=r"^WORLD_SIZE=2: .* trainer.nodes = 4$"):
+        with pytest.raises(UserError, match=r"^WORLD_SIZE=2: .* trainer.nodes = 4; start 4 processes$"):
             rank_from_environment(4)
 
 
@@ -420,7 +420,7 @@ def test_ranks_that_others_start_are_told_by_their_variables() -> None:
     ("overrides", "told"),
     [
         (("schedule.batch_size=128", "bn_batch=64", "trainer.devices=3"), "allowed: 1, 2 in all"),
-        (("schedule.batch_size=128", "bn_batch=64", "trainer.devices=4"), "with bn_batch=32 they can"),
+        (("schedule.batch_size=128", "bn_batch=64", "trainer.devices=4"), "bn_batch=32 would allow it"),
         (
             ("schedule.batch_size=128", "bn_batch=48"),
             "bn_batch=48: must divide schedule.batch_size=128; allowed: 1, 2, 4, 8, 16, 32",

@@ -28,7 +28,7 @@ CLASSES: Final = tuple(
     f"{hue}_{'striped_' if number >= len(FIGURES) else ''}{FIGURES[number % len(FIGURES)]}"
     for number, hue in enumerate(HUES)
 )
-"""The class names: each hue has one figure, solid or striped."""
+"""The names of the ten classes, one for each hue: five with solid figures, five with striped figures."""
 
 
 @final

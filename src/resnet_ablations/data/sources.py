@@ -202,7 +202,7 @@ class FashionMnist(Source):
 
 
 def _torchvision() -> Any:
-    """Return torchvision's data sets. Imported only where needed, because the import takes a second."""
+    """Return the module `torchvision.datasets`. Imported only where needed, because the import takes a second."""
     from torchvision import datasets  # type: ignore[import-untyped]
 
     return datasets

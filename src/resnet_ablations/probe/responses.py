@@ -18,7 +18,7 @@ class Response:
         """The sum of all values, the sum of their squares, and their number; totals of several devices can be added."""
 
     def add(self, responses: Tensor) -> None:
-        """Add the layer's responses to a batch, N × C × H × W."""
+        """Add one batch of the layer's responses, N × C × H × W, to the totals."""
         values = responses.detach().double()
         number = values.new_tensor(values.numel())
         self.totals = self.totals.to(values.device) + torch.stack([values.sum(), values.square().sum(), number])

@@ -200,7 +200,7 @@ class RunFolder:
         self._result.unlink(missing_ok=True)
 
     def status(self) -> Status | None:
-        """Return the last status, or None."""
+        """Return the last status; None if the file is missing or damaged."""
         try:
             return Status.model_validate_json(self._status.read_bytes())
         except (FileNotFoundError, ValidationError):
