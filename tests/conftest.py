@@ -34,7 +34,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that one worker has to run one after the other come first, so that no other waits for them at the end."""
+    """Put the tests that one worker runs in sequence first, so that no worker waits for them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 

@@ -23,7 +23,7 @@ def as_text(output: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["01_results", "02_why_identity"])
-def test_a_notebook_says_what_is_committed(name: str) -> None:
+def test_an_executed_notebook_equals_the_committed_one(name: str) -> None:
     path = NOTEBOOKS / f"{name}.ipynb"
     before = path.read_bytes()
     committed = nbformat.read(path, as_version=4)
@@ -32,7 +32,7 @@ def test_a_notebook_says_what_is_committed(name: str) -> None:
     assert path.read_bytes() == before
 
 
-def test_what_is_committed_is_small_and_without_traces() -> None:
+def test_committed_notebooks_are_small_and_have_no_local_paths() -> None:
     paths = sorted(NOTEBOOKS.glob("*.ipynb"))
     assert [path.stem for path in paths] == ["01_results", "02_why_identity"]
     for path in paths:

@@ -104,7 +104,7 @@ def test_a_group_cannot_be_taken_away() -> None:
     assert all(message.startswith("shortcut") for message in refused("~shortcut"))
 
 
-def test_a_setting_of_an_option_that_does_not_exist_is_not_judged() -> None:
+def test_settings_of_an_unknown_option_are_not_checked() -> None:
     assert len(refused("shortcut=dropuot", "shortcut.rate=0.4")) == 1
 
 
@@ -199,7 +199,9 @@ def test_places_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     assert compose(["paths.results=here"]).paths.results == "here"
 
 
-def test_composing_leaves_nothing_behind(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compose_leaves_no_files_and_no_global_state(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No files, no state of Hydra's, no loggers: it may be called in a notebook, again and again."""
     monkeypatch.chdir(tmp_path)
     handlers = list(logging.getLogger().handlers)
@@ -279,7 +281,7 @@ def test_a_frozen_configuration_may_be_named_by_its_path(tmp_path: Path) -> None
     assert compose([f"frozen={run.folder.config}"]).as_dict() == run.as_dict()
 
 
-def test_a_frozen_configuration_says_everything(tmp_path: Path) -> None:
+def test_a_frozen_configuration_refuses_other_overrides(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="frozen: the frozen configuration sets every key"):
         compose([f"frozen='{tmp_path}'", "seed=1"])
 

@@ -186,7 +186,7 @@ def test_a_plan_of_an_experiment_names_the_rows(says: Callable[..., tuple[str, s
 def test_a_plan_of_several_columns_names_the_cells(
     says: Callable[..., tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of those that a run serves, whichever are asked for."""
+    """The plan names all cells that a run serves, not only the chosen ones."""
     monkeypatch.setattr(experiments, "EXPERIMENTS", tmp_path)
     shallow, deep = "[network.depth=8]", "[network.depth=20]"
     (tmp_path / "tiny.yaml").write_text(

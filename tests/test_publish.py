@@ -20,7 +20,7 @@ RESPONSES = "layer,name,std\n1,stem,2.065\n"
 
 @pytest.fixture(scope="module")
 def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of this machine, whose name nobody else should read."""
+    """A folder of this machine; its name must not be published."""
     return tmp_path_factory.mktemp("machine") / "secret"
 
 

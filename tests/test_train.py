@@ -46,7 +46,7 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(python: Python, tmp_path: 
     ],
     ids=["experiment alone", "scale alone", "launcher", "nodes", "runs of a sweep"],
 )
-def test_what_hydra_would_answer_with_a_traceback_or_not_at_all(
+def test_mistakes_that_hydra_reports_badly_or_not_at_all(
     arguments: list[str],
     named: list[str],
     monkeypatch: pytest.MonkeyPatch,

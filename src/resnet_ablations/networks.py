@@ -35,7 +35,7 @@ PREACTIVATION = "activation=full_preactivation"
 
 @dataclass(frozen=True)
 class PrintedNetwork:
-    """A network of the papers by its overrides, with its printed parameters and multiply-adds ("FLOPs")."""
+    """A network of the papers: its overrides, and the printed numbers of parameters and multiply-adds ("FLOPs")."""
 
     name: str
     images: PaperInput

@@ -87,7 +87,7 @@ class NetworkSettings(Settings):
 
     @property
     def strided(self) -> int:
-        """The index of the convolution in a branch that has the unit's stride."""
+        """The index of the strided convolution in a branch."""
         return self.kernels.index(3) if self.bottleneck_stride == "conv3x3" else 0
 
 

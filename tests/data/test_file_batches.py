@@ -282,7 +282,7 @@ def test_colours_are_shifted_in_training_alone_and_change_nothing_else(photos: P
 # Workers
 
 
-def test_workers_end_when_told_with_the_last_step_and_with_an_abandoned_test(photos: Path) -> None:
+def test_workers_end_on_close_after_the_last_step_and_after_an_abandoned_test(photos: Path) -> None:
     batches = make(photos, workers=2)
     batches.train(0)
     assert len(multiprocessing.active_children()) == 2

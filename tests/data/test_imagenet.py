@@ -132,7 +132,7 @@ def test_no_train_and_no_val(tmp_path: Path) -> None:
 
 
 def test_validation_images_without_class_folders(root: Path) -> None:
-    """As in ImageNet's archive."""
+    """The layout of ImageNet's archive of validation images."""
     for folder in sorted((root / "val").iterdir()):
         for file in folder.iterdir():
             file.rename(root / "val" / f"{folder.name}_{file.name}")

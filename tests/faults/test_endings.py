@@ -20,7 +20,7 @@ def keys(undisturbed: dict[str, Any]) -> list[str]:
     return sorted(found, key=lambda key: ("dropout" in key, key))
 
 
-def test_of_two_runs_that_fail_the_others_know_nothing(sweeps: Sweeps, undisturbed: dict[str, Any]) -> None:
+def test_two_failed_runs_do_not_disturb_the_others(sweeps: Sweeps, undisturbed: dict[str, Any]) -> None:
     """One is killed whenever it gets to its third checkpoint; another finds a folder in the place of its curve."""
     killed, well, blocked, well_too = (RunFolder(sweeps.results, key) for key in keys(undisturbed))
     blocked.curve.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""No space left, in whatever is being written: one clear line, nothing lost, and it goes on when there is room."""
+"""A full disk in each kind of write: one clear line, nothing lost, and the same command continues later."""
 
 import hashlib
 import os
@@ -146,7 +146,7 @@ def refused(command: Command, *words: str) -> None:
     assert all(word in line for word in words)
 
 
-def test_places_that_cannot_take_what_a_sweep_leaves_are_refused_before_it_starts(sweeps: Sweeps, mount: Mount) -> None:
+def test_unusable_folders_are_refused_before_a_sweep_starts(sweeps: Sweeps, mount: Mount) -> None:
     missing = sweeps.place / "not" / "there"
     refused(sweeps.run(*FOUR, *HOW, "data=image_folder", f"data.root={missing}"), str(missing))
     assert not sweeps.results.exists()

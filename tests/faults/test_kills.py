@@ -27,7 +27,7 @@ class Killer:
         self.commands = 0
 
     def sweep(self) -> Command:
-        """The same command until its exit code is 0."""
+        """Repeat the same command until its exit code is 0."""
         while True:
             retries = self.draw.choice([0, 20])
             once = self.sweeps.place / f"once{self.commands}"

@@ -1,4 +1,4 @@
-"""Runs on two devices, of which one process is killed or told to stop: its sibling goes with it, and nobody else."""
+"""Runs on two devices: if one process is killed or stopped, the other one stops too, and other runs continue."""
 
 import os
 import signal

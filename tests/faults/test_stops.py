@@ -27,7 +27,7 @@ SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
 
 
 class Terminal:
-    """A terminal with somebody at it who reads all and can type."""
+    """A terminal whose output is read and that can send keys."""
 
     def __init__(self) -> None:
         self._typed, self._kept = pty.openpty()
@@ -75,7 +75,7 @@ def go_on(*runs: int) -> None:
 
 @pytest.fixture(scope="module")
 def table(left_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """The files of a sweep that nobody stops."""
+    """The files of a sweep without a stop."""
     return left_by(*TABLE)
 
 
@@ -96,7 +96,7 @@ def check_stopped(sweeps: Sweeps, command: Command, iteration: int) -> None:
 
 
 def check_goes_on(sweeps: Sweeps, table: dict[str, Any]) -> None:
-    """The same command ends with the same table, and whatever else there is."""
+    """The same command ends with the same files and the same table."""
     command = sweeps.run(*TABLE, *HOW)
     assert command.code == 0, command.said
     assert sweeps.outcome() == table

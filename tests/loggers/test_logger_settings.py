@@ -68,7 +68,7 @@ def test_a_sweep_tells_wandb_which_experiment_at_which_scale(tmp_path: Path) -> 
     assert shown.record.configurations.keys() == unseen.record.configurations.keys()
 
 
-def test_one_may_tell_it_otherwise() -> None:
+def test_the_user_can_set_the_wandb_group() -> None:
     assert wandb_of(compose(["logger=wandb"])).group is None
     assert wandb_of(compose(["logger=wandb", "logger.group=mine"])).group == "mine"
 
@@ -77,7 +77,7 @@ def test_one_may_tell_it_otherwise() -> None:
 def test_without_a_key_neither_a_run_nor_a_sweep_is_begun(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """The error is one line; nothing is written, and no question is asked, because nobody could answer."""
+    """The error is one line; nothing is written, and no question is asked, because no terminal could answer."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["train", *arguments])
     with pytest.raises(SystemExit) as end:
@@ -92,7 +92,7 @@ def test_without_a_key_neither_a_run_nor_a_sweep_is_begun(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_logger_left_is_cleaned_away_with_its_run_and_not_published(
+def test_logger_files_are_removed_with_their_run_and_not_published(
     config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run = config("logger=csv")

@@ -39,7 +39,7 @@ def test_a_run_that_is_interrupted_and_goes_on_has_each_point_once(
 def test_a_run_that_is_killed_is_marked_failed_by_its_mirror_which_then_ends(
     config: Config, monkeypatch: pytest.MonkeyPatch, server: FakeWandb
 ) -> None:
-    """wandb has all rows that the run had written, whatever wandb was doing at that moment."""
+    """wandb has all rows that the run had written before it ended."""
     run = config("logger=wandb", *STEPS)
 
     def killed() -> None:

@@ -21,7 +21,7 @@ with exit_on_user_error():
 """
 
 
-def test_a_run_that_fails_and_one_that_is_being_sent_keep_no_other_back(
+def test_a_refused_run_and_a_locked_run_do_not_stop_the_other_uploads(
     python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     locks = [tmp_path / "results" / "runs" / name / "wandb" / "lock" for name in ("refused", "under_way", "good")]

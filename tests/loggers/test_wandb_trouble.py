@@ -1,4 +1,4 @@
-"""Whatever wandb does, training gives the same numbers, ends, and warns once that wandb lacks them."""
+"""Failures of wandb: training gives the same numbers, ends, and warns once that wandb lacks them."""
 
 import logging
 import os

@@ -105,7 +105,9 @@ def test_an_upload_that_was_killed_is_made_whole(
     assert there.summary["outcome"] == "finished"
 
 
-def test_what_has_gone_on_since_is_sent(sync: Sync, server: FakeWandb, folders: list[RunFolder]) -> None:
+def test_a_run_that_continued_after_its_upload_is_sent_again(
+    sync: Sync, server: FakeWandb, folders: list[RunFolder]
+) -> None:
     failed = folders[1]
     sync(failed.key)
     run = compose([f"frozen={failed.config}"])
@@ -160,10 +162,10 @@ wandb_sync.main()
 """
 
 
-def test_what_the_server_does_not_take_counts_for_nothing(
+def test_a_rejected_upload_is_reported_as_not_sent(
     python: Python, server: FakeWandb, results: Path, folders: list[RunFolder]
 ) -> None:
-    """wandb itself reports success."""
+    """wandb reports success although the server has rejected the points."""
     server.disturbed = lambda path: 403 if path.endswith("file_stream") else None
     ended = python("-c", IMPATIENT, cwd=results.parent)
     assert ended.returncode == 2

@@ -153,7 +153,7 @@ def test_activation_bytes_are_what_a_forward_pass_leaves_allocated(network: str,
     assert counted == pytest.approx(allocated - of_logits + of_images, rel=2e-4 if shortcut == "dropout" else 0)
 
 
-def test_what_belongs_to_the_network_is_no_activation() -> None:
+def test_parameters_and_buffers_are_not_counted_as_activations() -> None:
     """Weights and running statistics do not count, and an input that is kept twice counts once."""
 
     class Twice(nn.Module):

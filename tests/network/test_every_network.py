@@ -46,7 +46,7 @@ def test_runs_at_its_own_depth_and_width(network: str) -> None:
 
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
-def test_what_these_tests_put_together_is_what_overrides_give(shortcut: str) -> None:
+def test_combined_settings_equal_composed_overrides(shortcut: str) -> None:
     ours = combined("resnet164", "full_preactivation", shortcut)
     users = composed("network=resnet164", "activation=full_preactivation", f"shortcut={shortcut}")
     assert (ours.network, ours.activation, ours.shortcut) == (users.network, users.activation, users.shortcut)

@@ -107,7 +107,7 @@ def without_in_place(network: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
 @pytest.mark.parametrize(("network", "placement"), CASES)
-def test_activations_in_place_spoil_nothing(network: str, placement: str, shortcut: str) -> None:
+def test_in_place_activations_change_no_number(network: str, placement: str, shortcut: str) -> None:
     """Logits and gradients are bit for bit those of a network without in-place operations."""
     quick = build(network, placement, shortcut, units=2)
     assert any(module.inplace for module in quick.modules() if isinstance(module, nn.ReLU))

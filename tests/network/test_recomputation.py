@@ -53,7 +53,7 @@ def steps(network: nn.Module, precision: str, *, training: bool = True) -> dict[
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("shortcut", ["identity", "dropout", "exclusive_gating", "conv1x1", "none"])
 @pytest.mark.parametrize(("network", "activation"), [("resnet20", "original"), ("resnet164", "full_preactivation")])
-def test_nothing_differs(network: str, activation: str, shortcut: str, precision: str) -> None:
+def test_recomputation_changes_no_number(network: str, activation: str, shortcut: str, precision: str) -> None:
     keeping, again = (steps(each, precision) for each in both(small(combined(network, activation, shortcut), units=2)))
     assert list(keeping) == list(again)
     for name, value in keeping.items():
@@ -63,7 +63,7 @@ def test_nothing_differs(network: str, activation: str, shortcut: str, precision
     assert all(value == 2 for value in moved), "running statistics follow each batch once"
 
 
-def test_nothing_differs_in_evaluation() -> None:
+def test_recomputation_changes_no_number_in_evaluation() -> None:
     keeping, again = (steps(each, "float32", training=False) for each in both(small(combined("resnet20"), units=2)))
     for name, value in keeping.items():
         assert torch.equal(value, again[name]), name
@@ -99,8 +99,8 @@ def test_units_run_again_segment_by_segment(units: int, again: list[int]) -> Non
     assert calls == [*range(3 * units)]
 
 
-def test_what_is_kept_is_the_square_root_of_the_depth() -> None:
-    """Of 54 units, the inputs of seven segments are kept instead of all activations."""
+def test_kept_activations_grow_with_the_square_root_of_the_depth() -> None:
+    """A network of 54 units keeps the inputs of seven segments instead of all activations."""
     config = small(combined("resnet20"), units=18, width=4)
     kept = []
     for each in (config, recomputing(config)):

@@ -52,7 +52,7 @@ def test_depths_of_equal_stages(depth: int, layers: int, stages: int, n: int) ->
 
 
 @pytest.mark.parametrize("depth", [-4, 0, 2, 7, 57, 109, 111])
-def test_no_other_depth(depth: int) -> None:
+def test_other_depths_are_refused(depth: int) -> None:
     with pytest.raises(ValueError, match=r"must be 6n\+2 \(8, 14, 20, …\)"):
         equal_stages(depth, 2, 3)
 
@@ -126,7 +126,7 @@ def test_gamma_is_1_and_beta_0(config: Config) -> None:
 @pytest.mark.parametrize("batch_norm", ["true", "false"])
 @pytest.mark.parametrize("weights", ["he", "zero"])
 @pytest.mark.parametrize("shortcut", ["exclusive_gating", "shortcut_only_gating"])
-def test_gates_start_as_told(config: Config, shortcut: str, weights: str, batch_norm: str) -> None:
+def test_initial_gate_weights_and_biases(config: Config, shortcut: str, weights: str, batch_norm: str) -> None:
     settings = ["shortcut.gate_bias=-3.5", f"shortcut.gate_weights={weights}", f"shortcut.batch_norm={batch_norm}"]
     network = build_network(config(f"shortcut={shortcut}", *settings))
     gates = [module for module in network.modules() if isinstance(module, Gate)]
@@ -192,7 +192,7 @@ def test_which_units_get_the_shortcut(varied: str) -> None:
     assert [type(unit.shortcut) for unit in units(network)] == expected
 
 
-def test_without_shortcuts_in_units_of_one_shape_alone_the_others_keep_option_a() -> None:
+def test_plain_units_of_one_shape_leave_option_a_in_the_others() -> None:
     network = of_settings(small(combined("resnet20", shortcut="none"), units=2), varied_units="same_shape")
     assert [type(unit.shortcut) for unit in units(network)] == [Plain, Plain, *[Identity, Plain] * 2]
 

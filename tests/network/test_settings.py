@@ -92,7 +92,7 @@ def test_all_mistakes_of_a_network_and_a_placement_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["_cifar", "_imagenet_bottleneck"])
-def test_what_networks_share_is_no_network(name: str) -> None:
+def test_shared_network_settings_are_no_option(name: str) -> None:
     with pytest.raises(UserError, match=f"network={name}: no such option; allowed: imagenet_resnet101, "):
         compose([f"network={name}"])
 

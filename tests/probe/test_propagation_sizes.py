@@ -77,7 +77,7 @@ def test_without_residuals_signal_and_gradient_are_scaled_by_a_power(
 
 
 @pytest.mark.parametrize(("scale", "residual_scale"), [(1, 1), (0.9, 1), (0.5, 0.5), (1.25, 0.1)])
-def test_what_the_shortcuts_pass_on_does_not_depend_on_f(
+def test_the_signal_of_the_shortcuts_does_not_depend_on_f(
     built: Callable[..., nn.Module], scale: float, residual_scale: float
 ) -> None:
     sizes = propagation(built(*PREACTIVATION, *scaled(scale, residual_scale)), images(), LABELS)
@@ -118,7 +118,7 @@ def test_a_convolution_is_its_matrix(built: Callable[..., nn.Module]) -> None:
     assert column(propagation(network, images(), LABELS), "carried") == close(expected)
 
 
-def test_behind_batch_normalisation_nothing_is_left(built: Callable[..., nn.Module]) -> None:
+def test_batch_normalisation_on_the_shortcut_carries_nothing(built: Callable[..., nn.Module]) -> None:
     """Batch normalisation gives the same output for every multiple of x, so its derivative along x is zero."""
     sizes = propagation(built(*PREACTIVATION, "shortcut=conv1x1", "shortcut.batch_norm=true"), images(), LABELS)
     assert sizes[1].carried < 1e-3 * sizes[0].signal
@@ -136,7 +136,7 @@ def test_a_gate_counts_with_its_derivative(built: Callable[..., nn.Module]) -> N
     assert sizes[1].carried != pytest.approx(shortcut(x, torch.zeros_like(x)).norm().item(), rel=1e-2)
 
 
-def test_a_relu_after_the_addition_stops_what_it_stops(built: Callable[..., nn.Module]) -> None:
+def test_a_relu_after_the_addition_zeroes_part_of_the_signal(built: Callable[..., nn.Module]) -> None:
     """λ = 1, but the ReLU passes only the places where x + F(x) is positive."""
     network = built(*ONE_STAGE)
     x = network.stem(images())  # type: ignore[operator]

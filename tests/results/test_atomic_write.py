@@ -1,4 +1,4 @@
-"""A file is the old one or the new one, whatever happens in between."""
+"""A reader finds the old file or the new file, also after a crash."""
 
 import os
 import stat

@@ -66,7 +66,7 @@ SCIENTIFIC = [
 
 
 def test_the_key_of_one_configuration() -> None:
-    """Whatever changes this name gives a new key to every result there is, so that all of them are trained again:
+    """A change that alters this name gives every result a new key, so that all runs are trained again:
     a default of conf/, a setting that is added or renamed, the form that is hashed. Change it here only on purpose.
     """
     assert compose([]).key == "resnet56-identity-digits-822682c9-s0"

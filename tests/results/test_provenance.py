@@ -49,7 +49,7 @@ def change(path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", PARTS, ids=str)
-def test_what_counts(repository: Path, where: Path) -> None:
+def test_a_change_of_the_code_is_detected(repository: Path, where: Path) -> None:
     """A change that is not committed, one that is, and one that is taken back."""
     first, source = committed(), source_hash()
     assert same(first) is True
@@ -72,7 +72,7 @@ def test_a_new_file_counts_before_it_is_added(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["docs/file.py", "src/resnet_ablations/report/file.py", "new.txt"])
-def test_what_does_not_count(repository: Path, where: str) -> None:
+def test_a_change_of_other_files_is_ignored(repository: Path, where: str) -> None:
     commit, source = committed(), source_hash()
     change(repository / where)
     (repository / PACKAGE / "network" / "__pycache__").mkdir()
@@ -81,7 +81,7 @@ def test_what_does_not_count(repository: Path, where: str) -> None:
     assert source_hash() == source
 
 
-def test_what_cannot_be_known(repository: Path) -> None:
+def test_unknown_commits_give_none(repository: Path) -> None:
     commit = committed()
     assert same_code({"commit": None, "dirty": False}) is None
     assert (same(commit, True), same(commit, None)) == (None, None)
@@ -106,7 +106,7 @@ def test_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert same(commit) is None
 
 
-def test_asked_once_for_a_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_runs_once_for_each_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = committed()
     assert same_code({"commit": commit, "dirty": False}) is True
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("asked again"))

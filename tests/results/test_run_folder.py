@@ -165,7 +165,7 @@ def test_a_run_that_starts_again_forgets_the_responses_of_before(folder: RunFold
     assert not folder.responses.exists()
 
 
-def test_nobody_clears_away_what_another_process_is_writing(folder: RunFolder) -> None:
+def test_temporary_files_of_a_locked_run_are_kept(folder: RunFolder) -> None:
     """Two sweeps started at the same moment: the second may have looked before the first had its lock."""
     half_written = folder.path / ".checkpoint-00000002-0123.pt.x1y2"
     half_written.write_bytes(b"half")

@@ -59,7 +59,7 @@ def test_a_divergence_is_done(folder: RunFolder) -> None:
     assert (state.outcome, state.done, state.test_error) == ("diverged", True, None)
 
 
-def test_one_with_an_owner_is_running(locked: RunFolder) -> None:
+def test_a_run_with_a_live_owner_is_running(locked: RunFolder) -> None:
     locked.set_status(RUNNING)
     locked.write_checkpoint(3, b"weights")
     state = state_of(locked)
@@ -67,14 +67,14 @@ def test_one_with_an_owner_is_running(locked: RunFolder) -> None:
     assert (state.images_per_second, state.seconds_left) == (99.0, 2.0)
 
 
-def test_one_without_an_owner_has_died(folder: RunFolder) -> None:
+def test_a_running_status_without_an_owner_means_killed(folder: RunFolder) -> None:
     folder.set_status(RUNNING)
     state = state_of(folder)
     assert (state.outcome, state.killed, state.seconds_left) == ("failed", True, None)
 
 
 @pytest.mark.parametrize("outcome", ["failed", "interrupted"])
-def test_what_it_said_itself_is_no_death(folder: RunFolder, outcome: str) -> None:
+def test_a_run_with_its_own_outcome_is_not_killed(folder: RunFolder, outcome: str) -> None:
     folder.set_status(RUNNING.model_copy(update={"outcome": outcome, "reason": "its own"}))
     state = state_of(folder)
     assert (state.outcome, state.killed, state.reason) == (outcome, False, "its own")

@@ -247,7 +247,7 @@ def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: 
 
 
 @pytest.mark.long
-def test_what_only_one_task_cannot_read_is_told(cluster: Cluster) -> None:
+def test_a_file_that_one_task_cannot_read_is_reported(cluster: Cluster) -> None:
     """It is not retried: a person has to correct it."""
     cluster.damage.touch()
     said = ended(cluster.sweep("seed=0", *ON_TWO), 1)
@@ -257,7 +257,7 @@ def test_what_only_one_task_cannot_read_is_told(cluster: Cluster) -> None:
     assert cluster.slurm.queue() == {}
 
 
-def test_submitted_left_killed_cancelled_and_finished(cluster: Cluster) -> None:
+def test_a_submitted_sweep_survives_a_killed_and_a_cancelled_job(cluster: Cluster) -> None:
     seeds, runs = "seed=0,1,2", cluster.runs(3)
     said = ended(cluster.sweep(seeds, "hydra.launcher.wait=false"), 0)
     assert re.search(r"submitted as SLURM job \d+: 3; resnet-ablations status shows", said)

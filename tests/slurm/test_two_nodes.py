@@ -13,7 +13,7 @@ def test_array_tasks_run_as_many_at_once_as_allowed(slurm: TwoNodes, tmp_path: P
     assert (tmp_path / "log").read_text().split() == ["start", "end"] * 3
 
 
-def test_there_is_no_accounting(slurm: TwoNodes) -> None:
+def test_the_cluster_has_no_accounting(slurm: TwoNodes) -> None:
     with pytest.raises(RuntimeError, match="accounting storage is disabled"):
         slurm.run("sacct")
 

@@ -141,7 +141,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def keep(folder: Path) -> None:
-    """Runs the daemons of the folder until standard input ends, then kills them and whatever they started."""
+    """Run the daemons of the folder until standard input ends; then kill them and all their descendants."""
     set_child_subreaper = 36
     ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)  # orphans, as jobs are, become its children
     signal.signal(signal.SIGCHLD, reap)

@@ -103,7 +103,7 @@ def test_runs_on_several_gpus_have_a_group_each(config: Config, machine: Machine
     assert slots_for([run] * 9, None, never) == Slots(2, 4, ("0,1", "2,3"))
     assert slots_for([run] * 9, 2, never) == Slots(4, 2, ("0,1", "2,3"))
     machine(16, 1)
-    with pytest.raises(UserError, match=r"trainer\.devices=2: this machine has 1 GPU$"):
+    with pytest.raises(UserError, match=r"trainer\.devices=2: this machine has 1 GPU; allowed: up to 1$"):
         slots_for([run], None)
 
 

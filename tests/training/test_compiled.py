@@ -45,7 +45,7 @@ def float32(config: Config, monkeypatch: pytest.MonkeyPatch) -> Trained:
     return trained(config(*RUN), monkeypatch)
 
 
-def test_it_is_the_same_run(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:
+def test_a_compiled_run_equals_the_eager_run(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:
     """Also its dropout masks and its layers' responses; it is compiled once, for all sizes of test batches."""
     check_compute(config(*RUN, "trainer.compile=default"), "cpu")  # compiles something itself
     counters.clear()
@@ -111,7 +111,7 @@ def close(result: Result, expected: Result) -> bool:
     return result.test_loss == pytest.approx(expected.test_loss, rel=LOSSES)
 
 
-def test_it_goes_on_from_a_checkpoint_without_and_the_other_way_round(
+def test_compiled_and_eager_runs_resume_from_each_others_checkpoints(
     config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained
 ) -> None:
     run, compiled = config(*RUN), config(*RUN, "trainer.compile=default")

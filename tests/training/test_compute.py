@@ -62,8 +62,8 @@ def test_tf32_on_a_gpu_without_it_is_refused(config: Config, monkeypatch: pytest
     ("precision", "lightnings", "tf32"),
     [("tf32", "32-true", True), ("32-true", "32-true", False), ("bf16-mixed", "bf16-mixed", False)],
 )
-def test_what_float32_means(precision: str, lightnings: str, tf32: bool, before: bool) -> None:
-    """Whatever the switches were before, and in every place from which torch and Lightning read them."""
+def test_float32_precision_sets_every_tf32_switch(precision: str, lightnings: str, tf32: bool, before: bool) -> None:
+    """The result depends on no earlier switch, and every switch that torch and Lightning read is set."""
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = before
     assert set_float32_precision(precision) == lightnings
     assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is tf32
@@ -74,7 +74,7 @@ def test_what_float32_means(precision: str, lightnings: str, tf32: bool, before:
 
 
 @pytest.mark.usefixtures("switches")
-def test_a_run_sets_what_its_float32_means(config: Config) -> None:
+def test_a_run_sets_its_float32_precision(config: Config) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     train_run(config("schedule.iterations=1"))
     assert not torch.backends.cudnn.allow_tf32

@@ -22,7 +22,7 @@ def refused(*arguments: Any) -> None:
 
 
 @pytest.mark.parametrize("setting", ["precision=tf32", "trainer.compile=default"])
-def test_another_process_asks_what_needs_a_context(
+def test_checks_that_need_a_cuda_context_run_in_a_child_process(
     config: Config, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     """The other process has no GPU and says so; this one believes to have one."""
@@ -35,7 +35,7 @@ def test_another_process_asks_what_needs_a_context(
     assert not torch.cuda.is_initialized()
 
 
-def test_a_run_that_needs_no_context_is_checked_here(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_without_a_cuda_context_run_in_this_process(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "ProcessPoolExecutor", refused)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

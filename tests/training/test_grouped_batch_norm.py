@@ -20,7 +20,7 @@ GROUPS = 4
 
 
 def gradients_and_buffers(config: RunConfig, groups: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Of two updates on 32 images in 4 groups of 8; a pass takes `groups` of them."""
+    """Two updates on 32 images in 4 groups of 8; a pass takes `groups` groups."""
     torch.manual_seed(0)
     network = build_network(config).to(dtype)
     if groups > 1:

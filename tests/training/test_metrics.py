@@ -101,7 +101,7 @@ def test_crops_are_averaged_after_the_softmax(config: Config) -> None:
     assert set(result.metrics) <= set(METRICS)
 
 
-def test_without_them_there_are_only_the_responses(config: Config) -> None:
+def test_default_metrics_are_only_the_responses(config: Config) -> None:
     _, result = train(config())
     assert set(result.metrics) == {"response_mean", "response_median", "response_max"}
 

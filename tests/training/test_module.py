@@ -178,7 +178,7 @@ def gate_biases(network: nn.Module) -> set[str]:
 @pytest.mark.parametrize("batch_norm", ["true", "false"])
 @pytest.mark.parametrize("decayed", ["all", "conv_weights"])
 @pytest.mark.parametrize("decay_gate_bias", ["true", "false"])
-def test_what_weight_decay_acts_on(config: Config, decayed: str, decay_gate_bias: str, batch_norm: str) -> None:
+def test_the_parameters_with_weight_decay(config: Config, decayed: str, decay_gate_bias: str, batch_norm: str) -> None:
     network = build_network(
         config(
             "shortcut=exclusive_gating",
@@ -200,7 +200,9 @@ def test_what_weight_decay_acts_on(config: Config, decayed: str, decay_gate_bias
 
 
 @pytest.mark.parametrize("decayed", ["all", "conv_weights"])
-def test_only_what_decays_shrinks(config: Config, monkeypatch: pytest.MonkeyPatch, decayed: str) -> None:
+def test_only_parameters_with_weight_decay_shrink(
+    config: Config, monkeypatch: pytest.MonkeyPatch, decayed: str
+) -> None:
     """Without gradients, an update is weight decay alone."""
     monkeypatch.setattr(F, "cross_entropy", silent(F.cross_entropy))
     run = config(

@@ -303,7 +303,7 @@ def beside_another(run: RunConfig) -> Iterator[ForkServerProcess]:
         process.join()
 
 
-def test_processes_that_others_started_on_two_machines_train_one_run(config: Config, tmp_path: Path) -> None:
+def test_processes_started_by_torchrun_on_two_machines_train_one_run(config: Config, tmp_path: Path) -> None:
     few = (*FOUR_MICRO_BATCHES, "schedule.iterations=5", "schedule.milestones=[3]")
     run, alike = config(*few, "trainer.nodes=2"), config(*few, "trainer.devices=2", f"paths.results={tmp_path}/alike")
     with beside_another(run) as other:
@@ -316,7 +316,7 @@ def test_processes_that_others_started_on_two_machines_train_one_run(config: Con
     assert {path.name for path in run.folder.path.iterdir()} == {path.name for path in alike.folder.path.iterdir()}
 
 
-def test_the_others_are_told_that_somebody_has_finished_the_run(
+def test_other_ranks_learn_that_another_process_has_finished_the_run(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process finished it after these ranks looked and before the first rank got the lock."""
@@ -342,7 +342,7 @@ def test_the_others_are_told_that_somebody_has_finished_the_run(
     assert other.exitcode == 0
 
 
-def test_a_rank_that_others_started_and_kill_ends_the_run(config: Config) -> None:
+def test_a_killed_rank_of_torchrun_ends_the_run(config: Config) -> None:
     run = config(*FOUR_MICRO_BATCHES, "schedule.iterations=2000", "trainer.devices=2")
 
     def kill_it() -> None:
@@ -359,9 +359,7 @@ def test_a_rank_that_others_started_and_kill_ends_the_run(config: Config) -> Non
     assert status.reason == "another rank ended without reporting an error"
 
 
-def test_what_only_another_rank_knows_of_a_failure_it_writes_itself(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_rank_writes_its_own_failure_to_the_status(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """torchrun or SLURM may kill the first rank before it has received the failure."""
     run = config(*FOUR_MICRO_BATCHES, "trainer.devices=2")
     run.folder.path.mkdir(parents=True)
@@ -402,12 +400,12 @@ def raising(error: Exception) -> Callable[..., None]:
         ("wrong", RankFailed, r"^rank 1 of 2: ValueError: no such thing\n"),
     ],
 )
-def test_what_a_rank_fails_of_is_told_and_not_what_follows_from_it(how: str, kind: type, told: str) -> None:
+def test_the_first_failure_of_a_rank_is_reported(how: str, kind: type, told: str) -> None:
     with pytest.raises(kind, match=told):
         train_in_ranks(2, falls, (how,), StopRequest())
 
 
-def test_ranks_that_others_start_are_told_by_their_variables() -> None:
+def test_the_rank_is_read_from_the_environment() -> None:
     assert rank_from_environment(2) is None
     with started_as(RANK="1", WORLD_SIZE="2"):
         assert rank_from_environment(2) == 1
@@ -428,7 +426,7 @@ def test_ranks_that_others_start_are_told_by_their_variables() -> None:
         (("schedule.batch_size=128", "bn_batch=16", "trainer.devices=2", "trainer.nodes=3"), "allowed: 1, 2, 4, 8"),
     ],
 )
-def test_a_split_that_cannot_be_is_refused(config: Config, overrides: tuple[str, ...], told: str) -> None:
+def test_an_unequal_split_over_devices_is_refused(config: Config, overrides: tuple[str, ...], told: str) -> None:
     with pytest.raises(UserError, match=told):
         config(*overrides)
 
@@ -439,7 +437,7 @@ def test_devices_are_no_part_of_the_key(config: Config) -> None:
     assert len({config(*FOUR_MICRO_BATCHES, f"bn_batch={size}").key for size in (8, 16, 32)}) == 3
 
 
-def test_several_machines_need_somebody_who_starts_them(config: Config) -> None:
+def test_several_machines_need_slurm_or_torchrun(config: Config) -> None:
     run = config(*FOUR_MICRO_BATCHES, "trainer.nodes=2")
     with pytest.raises(UserError, match=r"^trainer.nodes=2: only SLURM"):
         training.train_run(run)

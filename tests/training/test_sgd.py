@@ -45,14 +45,14 @@ def test_steps_are_caffes_also_where_the_rate_changes() -> None:
     torch.testing.assert_close(by_torch(RATES, START, ours=True), by_hand(RATES, START), rtol=1e-12, atol=1e-12)
 
 
-def test_that_is_not_what_torch_does_by_itself() -> None:
+def test_torchs_own_update_differs_from_caffes() -> None:
     """Otherwise the test above could not fail."""
     plain, caffe = by_torch(RATES, START, ours=False), by_hand(RATES, START)
     torch.testing.assert_close(plain[:2], caffe[:2], rtol=1e-12, atol=1e-12)
     assert (plain[2] - caffe[2]).abs().max() > 1e-3
 
 
-def test_at_a_constant_rate_it_is_torchs() -> None:
+def test_at_a_constant_rate_the_update_equals_torchs() -> None:
     rates = [0.1] * 6
     torch.testing.assert_close(by_torch(rates, START, ours=True), by_torch(rates, START, ours=False), rtol=0, atol=0)
 

@@ -65,7 +65,7 @@ def test_weights_change_from_step_to_step(
 
 
 @pytest.mark.parametrize(("seconds", "steps"), [(0.001, STEPS), (0.3, 4), (5, 1)])
-def test_no_more_steps_than_a_second_or_a_few(
+def test_timing_stops_after_a_second_or_ten_steps(
     config: Config, forwards: list[Forward], monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
 ) -> None:
     clock(monkeypatch, every(seconds))
@@ -73,7 +73,7 @@ def test_no_more_steps_than_a_second_or_a_few(
     assert sum(training for training, _, _ in forwards) == 1 + steps
 
 
-def test_others_are_waited_for_after_the_warm_up(
+def test_ready_is_called_after_the_warm_up(
     config: Config, forwards: list[Forward], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wait is not timed."""
@@ -171,7 +171,7 @@ def test_too_little_memory(config: Config, monkeypatch: pytest.MonkeyPatch, time
         step_seconds(config(), 1, 1)
 
 
-def test_other_errors_are_not_taken_for_it(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_are_not_reported_as_too_little_memory(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "_timed", raising(RuntimeError("shapes cannot be multiplied")))
     with pytest.raises(RuntimeError, match="shapes"):
         step_seconds(config(), 1, 1)

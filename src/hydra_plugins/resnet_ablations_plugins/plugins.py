@@ -92,8 +92,8 @@ class LocalLauncher(RunLauncher):
 class SlurmLauncher(RunLauncher):
     """A launcher that submits the runs as one SLURM job array.
 
-    `parameters` are the parameters of submitit's `SlurmExecutor`; null means submitit's default. If `wait` is false, it
-    returns after submitting.
+    `parameters` are the parameters of submitit's `SlurmExecutor`; null means submitit's default. If `wait` is false,
+    the launcher returns after submitting.
     """
 
     def __init__(self, wait: bool, array_parallelism: int, **parameters: Any) -> None:

@@ -83,6 +83,8 @@ def _gpu_groups(runs: Sequence[RunConfig], size: int) -> tuple[str, ...]:
     """Return the GPUs in groups of `size`, as names in CUDA_VISIBLE_DEVICES; empty if all runs use the CPU."""
     gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
     if 0 < gpus < size:
-        raise UserError(f"trainer.devices={size}: this machine has {gpus} GPU{'s' if gpus > 1 else ''}")
+        raise UserError(
+            f"trainer.devices={size}: this machine has {gpus} GPU{'s' if gpus > 1 else ''}; allowed: up to {gpus}"
+        )
     names = (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))).split(",")
     return tuple(",".join(names[start : start + size]) for start in range(0, gpus - size + 1, size))

@@ -83,7 +83,7 @@ def _requeue() -> None:
             slurm("scontrol", "requeue", slurm_job())
             return
         except (OSError, subprocess.SubprocessError) as error:
-            log.warning("scontrol requeue: %s", error)
+            log.warning("scontrol requeue failed: %s; trying again", error)
             time.sleep(POLL_SECONDS)
 
 

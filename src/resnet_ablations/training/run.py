@@ -165,7 +165,10 @@ def _join_and_train(config: RunConfig, stop: StopRequest) -> Result | None:
             raise missing_device  # inside the process group, so that the other ranks receive the error
         most, least = ranks.all_reduce_max(int(gpu), -int(gpu))
         if most != -least:
-            raise UserError("trainer.accelerator=auto: some of the run's machines have a GPU, others have none")
+            raise UserError(
+                "trainer.accelerator=auto: some of the run's machines have a GPU, others have none; "
+                "set trainer.accelerator=cpu, or use machines of one kind"
+            )
         if nccl and ranks.count > 1:
             check_own_gpus(ranks)
         return ranks.broadcast(config.folder.result) or _train_rank(ranks, config, config.folder, stop)
