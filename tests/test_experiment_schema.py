@@ -15,7 +15,7 @@ VALID = yaml.safe_load((EXPERIMENTS / "shortcuts.yaml").read_text(encoding="utf-
 
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Loads an experiment file with that content and returns the messages it is refused with."""
+    """Load an experiment file with this content and return its error messages."""
     monkeypatch.setattr(experiments, "EXPERIMENTS", tmp_path)
 
     def refused(content: bytes | dict[str, Any]) -> tuple[str, ...]:

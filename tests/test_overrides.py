@@ -202,7 +202,7 @@ def test_places_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 def test_compose_leaves_no_files_and_no_global_state(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No files, no state of Hydra's, no loggers: it may be called in a notebook, again and again."""
+    """`compose` leaves no files, no state of Hydra, no loggers, so a notebook may call it repeatedly."""
     monkeypatch.chdir(tmp_path)
     handlers = list(logging.getLogger().handlers)
     assert compose([]).key == compose([]).key

@@ -1,4 +1,4 @@
-"""A sweep of four small runs, and what it leaves."""
+"""A sweep of four small runs, and the files that the sweep leaves."""
 
 import json
 import tempfile
@@ -41,7 +41,7 @@ class Sweeps:
     """The working directory of the commands; results go to its folder `results`."""
     temporary: Path
     fresh: bool = False
-    """Started as a user would, not from a Python that has imported everything."""
+    """True if commands start in a new Python, as a user starts them, not in one that has imported everything."""
     results: Path = field(init=False)
     started: list[Command] = field(default_factory=list)
 
@@ -93,7 +93,7 @@ class Sweeps:
         return {folder.key: state_of(folder) for folder in self.runs}
 
     def run_of(self, part: str) -> RunFolder:
-        """The one whose key has this in it."""
+        """The run whose key contains the text."""
         (folder,) = (folder for folder in self.runs if part in folder.key)
         return folder
 

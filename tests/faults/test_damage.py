@@ -28,7 +28,7 @@ def saved(state: object) -> bytes:
 
 
 def add(run: RunFolder, iteration: int, content: bytes, *, name_of: bytes | None = None) -> None:
-    """A checkpoint whose name fits its content, or what its content was."""
+    """A checkpoint with the digest of its content, or of other content, in its name."""
     digest = hashlib.sha256(content if name_of is None else name_of).hexdigest()[:16]
     (run.path / f"checkpoint-{iteration:08}-{digest}.pt").write_bytes(content)
 

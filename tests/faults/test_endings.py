@@ -21,7 +21,7 @@ def keys(undisturbed: dict[str, Any]) -> list[str]:
 
 
 def test_two_failed_runs_do_not_disturb_the_others(sweeps: Sweeps, undisturbed: dict[str, Any]) -> None:
-    """One is killed whenever it gets to its third checkpoint; another finds a folder in the place of its curve."""
+    """One run is killed at each third checkpoint; another one finds a folder in place of its curve file."""
     killed, well, blocked, well_too = (RunFolder(sweeps.results, key) for key in keys(undisturbed))
     blocked.curve.mkdir(parents=True)
     again = {"under": str(killed.path), "event": "open", "name": ".checkpoint-*", "nth": 3, "do": "kill"}

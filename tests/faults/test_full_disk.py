@@ -42,7 +42,7 @@ def mount(sweeps: Sweeps) -> Iterator[Mount]:
 
 
 def fill(folder: Path) -> Path:
-    """A file that takes all that is left."""
+    """A file that takes all the free space."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 16, 1 << 12, 1):

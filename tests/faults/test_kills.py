@@ -19,7 +19,7 @@ WRITES = ("checkpoint-*", "curve.csv", "result.json", "status.json", "config.yam
 
 
 class Killer:
-    """Kills what a seed draws until a sweep ends by itself; counts."""
+    """Kills of processes selected by a seed, until a sweep ends by itself; `kills` counts them."""
 
     def __init__(self, sweeps: Sweeps, draw: random.Random) -> None:
         self.sweeps, self.draw = sweeps, draw

@@ -88,7 +88,7 @@ def terminal() -> Iterator[Terminal]:
 
 
 def check_stopped(sweeps: Sweeps, command: Command, iteration: int) -> None:
-    """Nothing trains on; both runs can go on from there."""
+    """No process continues to train; both runs can resume from their checkpoints."""
     wait_until(lambda: not list(processes(command.pid)))
     states = sweeps.states.values()
     assert [(state.outcome, state.resumable_from) for state in states] == [("interrupted", iteration)] * 2
@@ -103,7 +103,7 @@ def check_goes_on(sweeps: Sweeps, table: dict[str, Any]) -> None:
 
 
 def test_ctrl_c_once(sweeps: Sweeps, table: dict[str, Any], terminal: Terminal) -> None:
-    """The checkpoint under way is written, then the one of the step that the signal came in."""
+    """The checkpoint in progress is written, then the checkpoint of the step in which the signal came."""
     command = sweeps.start(*TABLE, *HOW, faults=[write_of(3)], output=Path(terminal.path))
     runs = until_both_stop(command)
     assert HIDE_CURSOR in terminal.shown

@@ -20,12 +20,12 @@ from functools import partial
 from pathlib import Path
 
 SPARES = 3
-"""The fork servers that a command may need, one after the other, where they are killed."""
+"""The number of fork servers that a command may need, one after the other, if they are killed."""
 INJECTED = Path(__file__).with_name("injected") / "sitecustomize.py"
 
 
 def serve() -> None:
-    """Answer requests until there are no more; in the processes that they ask for, become what they say."""
+    """Answer requests until there are no more; a process started for a request runs the request's code."""
     import sklearn.datasets  # noqa: F401
     import torch
 

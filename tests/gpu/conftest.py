@@ -37,7 +37,7 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def gpu(device: str) -> None:
-    """Skips a test in which a CPU cannot stand in."""
+    """Skip a test that needs a GPU."""
     if device == "cpu":
         pytest.skip("only a GPU has what this test looks at")
 

@@ -18,7 +18,7 @@ RUN = (*ONE_UNIT, "shortcut=dropout", "schedule.log_every=1", "trainer.threads=4
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_code(device: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps what is compiled for the tests of this file only."""
+    """Keep compiled code for the tests of this file only."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
         yield

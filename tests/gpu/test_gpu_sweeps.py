@@ -46,7 +46,7 @@ def test_four_runs_two_at_a_time_on_a_gpu(
 
 
 def test_how_many_runs_share_a_gpu_is_measured(python: Python, settings: Settings, tmp_path: Path, gpu: None) -> None:
-    """The sweep says what it measured, and trains as many runs at once as that says."""
+    """The sweep prints the measured rates, and trains the fastest number of runs at once."""
     ended = python(*SWEEP, *settings("seed=0,1"), cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     measured = re.search(

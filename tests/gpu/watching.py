@@ -53,7 +53,7 @@ def train_watched(monkeypatch: pytest.MonkeyPatch, run: RunConfig, actions: Acti
 
 
 def train_until(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
-    """Train a run, with SIGTERM as soon as the checkpoint of `iteration` is written: it ends one iteration later."""
+    """Train a run, and send SIGTERM after the checkpoint of `iteration`; the run ends one iteration later."""
     write = RunFolder.write_checkpoint
 
     def signalled(self: RunFolder, number: int, content: bytes) -> None:

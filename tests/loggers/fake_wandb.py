@@ -27,7 +27,7 @@ class Kept:
     files: set[str] = field(default_factory=set)
 
     def said(self, name: str) -> Any:
-        """The last that was said of it: groupName, jobType, tags, …"""
+        """The newest value of a field of the run: groupName, jobType, tags, …"""
         return next((upsert[name] for upsert in reversed(self.upserts) if upsert.get(name) is not None), None)
 
     @property

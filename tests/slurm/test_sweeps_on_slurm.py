@@ -54,7 +54,7 @@ if "SLURM_JOB_ID" in os.environ:
 
 @dataclass
 class Cluster:
-    """Commands on the cluster, given in a folder of one's own."""
+    """Commands on the cluster, started in a separate folder."""
 
     slurm: TwoNodes
     folder: Path
@@ -92,7 +92,7 @@ class Cluster:
         return self.start("resnet_ablations.train", "-m", *RUN, *JOBS, *overrides)
 
     def runs(self, count: int, *overrides: str) -> list[RunFolder]:
-        """The folders of seeds 0 … count−1, as soon as they are there."""
+        """The folders of seeds 0 … count−1, as soon as all exist."""
         keys = [compose([*RUN, *overrides, f"seed={seed}"]).key for seed in range(count)]
         return [RunFolder(self.folder / "results", key) for key in keys]
 
@@ -224,7 +224,7 @@ def test_a_run_on_two_devices_is_two_tasks_and_a_requeue_changes_no_number(clust
 
 
 def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: Cluster, tmp_path: Path) -> None:
-    """It resumes from its last checkpoint, and no process stays on the other node."""
+    """The run resumes from its last checkpoint, and no process stays on the other node."""
     two = ("bn_batch=16", "trainer.nodes=2")
     often = ("trainer.checkpoint_iterations=1", "hydra.launcher.partition=both")
     sweep = cluster.sweep("seed=0", *two, *often)
@@ -248,7 +248,7 @@ def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: 
 
 @pytest.mark.long
 def test_a_file_that_one_task_cannot_read_is_reported(cluster: Cluster) -> None:
-    """It is not retried: a person has to correct it."""
+    """The failed run is not retried, because a user has to correct the file."""
     cluster.damage.touch()
     said = ended(cluster.sweep("seed=0", *ON_TWO), 1)
     (run,) = cluster.runs(1, *ON_TWO)

@@ -167,7 +167,7 @@ def keep(folder: Path) -> None:
 
 
 def reap(*_: object) -> None:
-    """Takes leave of every child that has ended."""
+    """Reap every child that has ended."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

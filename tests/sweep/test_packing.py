@@ -114,7 +114,7 @@ def test_rates_add_up(config: Config, taken: list[tuple[int, int]]) -> None:
 
 def test_steps_may_take_half_of_the_memory(config: Config, taken: list[tuple[int, int]]) -> None:
     taken += [(49, 100), (80, 100)]
-    with pytest.raises(MemoryError, match="51 % of the memory"):
+    with pytest.raises(MemoryError, match="51 % of the GPU's memory"):
         images_per_second(config(), 2, 1, "0")
 
 

@@ -42,7 +42,7 @@ class Watch(TorchDispatchMode):
 
 
 class Replaying(Recorder):
-    """Recorder whose replay does the work again. It notes what happened as `log`."""
+    """Recorder whose replay does the work again. Its `log` lists the calls."""
 
     def __init__(self) -> None:
         self.log: list[str] = []

@@ -46,7 +46,7 @@ def float32(config: Config, monkeypatch: pytest.MonkeyPatch) -> Trained:
 
 
 def test_a_compiled_run_equals_the_eager_run(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:
-    """Also its dropout masks and its layers' responses; it is compiled once, for all sizes of test batches."""
+    """Dropout masks and responses are equal too; the network is compiled once, for all sizes of test batches."""
     check_compute(config(*RUN, "trainer.compile=default"), "cpu")  # compiles something itself
     counters.clear()
     compiled = trained(config(*RUN, "trainer.compile=default"), monkeypatch)

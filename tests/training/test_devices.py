@@ -46,7 +46,7 @@ def test_checks_without_a_cuda_context_run_in_this_process(config: Config, monke
 
 
 class Others(Ranks):
-    """The first rank, with what the others say."""
+    """The first rank, with the answers of the other ranks."""
 
     def __init__(self, *others: str) -> None:
         super().__init__(Share(0, 1 + len(others)))

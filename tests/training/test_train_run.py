@@ -146,7 +146,7 @@ def drawing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
 def test_the_masks_of_dropout_differ_between_micro_batches_and_seeds(
     config: Config, drawing: Callable[..., list[float]], bn_batch: int
 ) -> None:
-    """All of them: torch's CPU generator, for example, uses only the lower half of a seed."""
+    """Every valid seed trains: torch's CPU generator, for example, uses only the lower half of a seed."""
     seeds = (0, 1, 2**31)
     draws = [drawing(config("shortcut=dropout", f"bn_batch={bn_batch}", f"seed={seed}")) for seed in seeds]
     everything = [number for of_a_seed in draws for number in of_a_seed]
