@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,11 +37,14 @@ COLUMNS = {
     **dict.fromkeys(("others", "reference"), "float64"),
     "reference_n": "Int64",
 }
-COPIED = ("seconds", "images_per_second", "parameters", "multiply_adds", "commit", "dirty", "machine")
-"""The columns that are the same in `load_results`."""
+FROM_RUN = (
+    *("key", "outcome", *METRICS, "run_iterations", "from_longer_run", "seconds", "images_per_second", "parameters"),
+    *("multiply_adds", "commit", "dirty", "machine"),
+)
+"""The columns that come from a run."""
 
 Run = dict[Any, Any]
-"""A row of `load_results`, or of the frame."""
+"""A row of the frame."""
 CellId = tuple[str, str]
 """The ids of a row and a column."""
 
@@ -110,7 +112,7 @@ def load_cells(results: str | Path = "results") -> pd.DataFrame:
     """
     data = _read(Path(results))
     frames = [sweep.cells for sweep in data.sweeps]
-    cells = pd.concat(frames, ignore_index=True) if frames else _frame([])
+    cells = pd.concat(frames, ignore_index=True) if frames else _frame(pd.DataFrame())
     for message in data.damaged:
         warnings.warn(message, stacklevel=2)
     cells.attrs["damaged"] = list(data.damaged)
@@ -132,28 +134,20 @@ def is_error(metric: str) -> bool:
 
 def _read(results: Path) -> ReportData:
     plans, damaged = _load_plans(results)
-    experiments = {}
-    for plan in plans:
-        try:
-            experiments[plan.name] = load_experiment(plan.experiment)
-        except UserError as error:
-            damaged += error.messages
-    plans = [plan for plan in plans if plan.name in experiments]
     with warnings.catch_warnings(action="ignore"):
-        runs, curves, responses = load_results(results), load_curves(results), load_responses(results)
-        damaged += [message for frame in (runs, curves, responses) for message in frame.attrs["damaged"]]
-        published = None
-        keys = (key for plan in plans for key in plan.run_keys)
+        runs, curves, responses = frames = [load_results(results), load_curves(results), load_responses(results)]
+        published: list[pd.DataFrame] = []
+        keys = (key for plan, _ in plans for key in plan.run_keys)
         if results.resolve() != PUBLISHED.resolve() and any((PUBLISHED / "runs" / key).exists() for key in keys):
-            published = load_results(PUBLISHED), load_curves(PUBLISHED)
-            damaged += [message for frame in published for message in frame.attrs["damaged"]]
+            published = [load_results(PUBLISHED), load_curves(PUBLISHED)]
+    damaged += [message for frame in (*frames, *published) for message in frame.attrs["damaged"]]
     sweeps = []
-    for plan in plans:
-        experiment = experiments[plan.name]
-        cells = _cells(plan, experiment, _runs(plan, runs, curves))
+    for plan, experiment in plans:
+        planned = _planned(plan, experiment)
+        cells = _filled(planned, _runs(plan, runs, curves))
         reference = cells.head(0)
-        if published is not None and (found := _runs(plan, *published)):
-            reference = _cells(plan, experiment, found)
+        if published and len(found := _runs(plan, *published)):
+            reference = _filled(planned, found)
             by_configuration = reference.groupby(["row", "column", "configuration"])["value"]
             cells["reference"] = by_configuration.transform("median")
             cells["reference_n"] = by_configuration.transform("count").astype("Int64")
@@ -167,8 +161,8 @@ def _read(results: Path) -> ReportData:
     )
 
 
-def _load_plans(results: Path) -> tuple[list[SweepPlan], list[str]]:
-    """Return the plans by experiment and scale, and a message for each that cannot be read."""
+def _load_plans(results: Path) -> tuple[list[tuple[SweepPlan, Experiment]], list[str]]:
+    """Return the plans with their experiments, sorted, and a message for each that cannot be read."""
     plans, damaged = [], []
     for path in sorted(results.glob("sweeps/*.json")):
         try:
@@ -180,21 +174,25 @@ def _load_plans(results: Path) -> tuple[list[SweepPlan], list[str]]:
             in_cells = {name for row in plan.cells.values() for names in row.values() for name in names}
             if unknown := in_cells - set(plan.configurations):
                 raise ValueError(f"cells: unknown configurations {', '.join(sorted(unknown))}")
-            plans.append(plan)
+            plans.append((plan, load_experiment(plan.experiment)))
+        except UserError as error:
+            damaged += error.messages
         except (OSError, ValueError) as error:
             reason = "; ".join(mistakes_in_file(error)[:3]) if isinstance(error, ValidationError) else str(error)
             damaged.append(f"{path}: damaged plan, left out: {reason}; delete the file and run the sweep again")
-    return sorted(plans, key=lambda plan: (plan.experiment, SCALES.index(plan.scale), plan.name)), damaged
+    return sorted(plans, key=lambda found: (found[0].experiment, SCALES.index(found[0].scale), found[0].name)), damaged
 
 
-def _cells(plan: SweepPlan, experiment: Experiment, runs: Mapping[tuple[str, int], Run]) -> pd.DataFrame:
-    """Return the frame's rows of one sweep, in the order of the paper's table."""
-    lines: list[dict[str, Any]] = []
-    metrics: dict[tuple[str, str], str] = {}
+def _planned(plan: SweepPlan, experiment: Experiment) -> pd.DataFrame:
+    """Return the frame's rows of one sweep without results, in the order of the paper's table."""
+    lines = []
+    metrics = {(row.id, column.id): cell.metric or column.metric for row, column, cell in experiment.cells()}
     for row, column, cell in experiment.cells():
-        metric = cell.metric or column.metric
+        place = row.id, column.id
         first = {"first_row": (experiment.rows[0].id, column.id), "first_column": (row.id, experiment.columns[0].id)}
-        baseline = first[experiment.baseline] if experiment.baseline else ("", "")
+        baseline = first.get(experiment.baseline or "", place)
+        names = plan.cells.get(row.id, {}).get(column.id)
+        why = "not ours" if not row.configurations else "not planned" if names is None else "not at this scale"
         described = {
             "sweep": plan.name,
             "experiment": experiment.name,
@@ -204,78 +202,61 @@ def _cells(plan: SweepPlan, experiment: Experiment, runs: Mapping[tuple[str, int
             "row_label": row_label(row, experiment),
             "column_label": column_label(column),
             "label": cell_label(row, column, experiment),
-            "metric": metric,
-            "configuration": "",
-            "overrides": "",
-            "key": "",
+            "metric": metrics[place],
+            "without_run": "missing" if names else why,
             "printed": cell.printed,
             "digitised": cell.digitised,
             "curve": cell.curve or "",
-            "baseline": "/".join(baseline) if metrics.get(baseline) == metric else "",
+            "baseline": "/".join(baseline) if baseline != place and metrics.get(baseline) == metrics[place] else "",
             "remark": row.remark,
-            "from_longer_run": False,
             "reference_n": 0,
         }
-        metrics[row.id, column.id] = metric
-        names = plan.cells.get(row.id, {}).get(column.id)
-        if not names:
-            why = "not ours" if not row.configurations else "not planned" if names is None else "not at this scale"
-            lines.append(described | {"outcome": why})
-        for name, seed in ((name, seed) for name in names or () for seed in plan.seeds):
+        lines += [] if names else [described | {"configuration": "", "overrides": "", "seed": None}]
+        for name in names or ():
             planned = plan.configurations[name]
-            own = {
-                "configuration": name,
-                "overrides": " ".join(planned.overrides),
-                "seed": seed,
-                "iterations": planned.iterations,
-            }
-            lines.append(described | own | _outcome(runs.get((name, seed)), name, metric))
-    return _frame(lines)
+            own = {"configuration": name, "overrides": " ".join(planned.overrides), "iterations": planned.iterations}
+            lines += [described | own | {"seed": seed} for seed in plan.seeds]
+    return pd.DataFrame(lines).astype({"seed": "Int64"})
 
 
-def _outcome(run: Run | None, configuration: str, metric: str) -> dict[str, Any]:
-    if run is None:
-        return {"outcome": "missing"}
-    found = {"key": run["key"], "outcome": run["outcome"], "run_iterations": run["iterations"]}
-    found |= {"from_longer_run": run["configuration"] != configuration, **{name: run[name] for name in COPIED}}
-    if run["outcome"] == "finished":
-        metrics = {name: run.get(name, math.nan) for name in METRICS}
-        found |= {"value": metrics[metric], **metrics}
-    return found
+def _filled(planned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the planned rows with the results of the runs that fill them."""
+    cells = planned.merge(runs, on=["configuration", "seed"], how="left").fillna({"key": "", "from_longer_run": False})
+    cells["outcome"] = cells["outcome"].fillna(cells["without_run"])
+    cells["value"] = [cell[cell["metric"]] for cell in cells.to_dict("records")]
+    return _frame(cells)
 
 
-def _runs(plan: SweepPlan, results: pd.DataFrame, curves: pd.DataFrame) -> dict[tuple[str, int], Run]:
+def _runs(plan: SweepPlan, results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Return the run that fills each configuration and seed of the plan, where there is one.
 
     It is the configuration's own run, or the first longer run in `served_by` that can be read at the plan's iteration.
+    Such a run has no metric but its curve's there.
     """
-    by_seed = {(run["configuration"], run["seed"]): run for run in results.to_dict("records")}
-    ends = {planned.iterations for planned in plan.configurations.values()}
-    at_ends = curves[curves["iteration"].isin(ends)].dropna(subset="test_error")
-    curve_rows = {(row["key"], row["iteration"]): row for row in at_ends.to_dict("records")}
-
-    def candidates(name: str, seed: int) -> Iterator[Run]:
-        planned = plan.configurations[name]
-        if (name, seed) in by_seed:
-            yield by_seed[name, seed]
-        longer = (by_seed[other, seed] for other in planned.served_by if (other, seed) in by_seed)
-        yield from filter(None, (_beginning(run, curve_rows, planned.iterations) for run in longer))
-
-    found = {(name, seed): next(candidates(name, seed), None) for name in plan.configurations for seed in plan.seeds}
-    return {place: run for place, run in found.items() if run is not None}
-
-
-def _beginning(run: Run, curve_rows: Mapping[tuple[str, int], Run], end: int) -> Run | None:
-    """Return a longer run as it was after `end` iterations, with no metric but its curve's; None where unknown."""
-    if row := curve_rows.get((run["key"], end)):
-        errors = {"outcome": "finished", "test_error": row["test_error"], "train_error": row["train_error"]}
-        return {name: run[name] for name in ("key", "configuration", "iterations", *COPIED)} | errors
-    diverged_before = run["outcome"] == "diverged" and run["iterations"] <= end
-    return run if diverged_before else None
+    sources = [
+        (name, planned.iterations, source)
+        for name, planned in plan.configurations.items()
+        for source in (name, *planned.served_by)
+    ]
+    results = results.rename(columns={"configuration": "source", "iterations": "run_iterations"})
+    results = results[results["seed"].isin(plan.seeds)].reindex(columns=list(dict.fromkeys([*results, *METRICS])))
+    curves = curves.dropna(subset="test_error").rename(columns={"iteration": "end"})
+    curves = curves[["key", "end", "test_error", "train_error"]].add_suffix("_then")
+    runs = pd.DataFrame(sources, columns=["configuration", "end", "source"]).merge(results, on="source")
+    runs = runs.merge(curves, left_on=["key", "end"], right_on=["key_then", "end_then"], how="left")
+    runs["from_longer_run"] = runs["source"] != runs["configuration"]
+    is_read = runs["from_longer_run"] & runs["key_then"].notna()
+    diverged_before = (runs["outcome"] == "diverged") & (runs["run_iterations"] <= runs["end"])
+    runs.loc[is_read, "outcome"] = "finished"
+    runs.loc[is_read | (runs["outcome"] != "finished"), list(METRICS)] = math.nan
+    for name in ("test_error", "train_error"):
+        runs[name] = runs[name].mask(is_read, runs[f"{name}_then"])
+    usable = runs[~runs["from_longer_run"] | is_read | diverged_before]
+    return usable.drop_duplicates(["configuration", "seed"])[["configuration", "seed", *FROM_RUN]]
 
 
-def _frame(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(lines, columns=list(COLUMNS)).astype(COLUMNS)
+def _frame(rows: pd.DataFrame) -> pd.DataFrame:
+    frame = rows.reindex(columns=list(COLUMNS)).astype(COLUMNS)
     for name in (name for name, dtype in COLUMNS.items() if dtype == "object"):
         frame[name] = frame[name].where(frame[name].notna(), None)
     return frame
