@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from resnet_ablations.report.curves import train_points
 from resnet_ablations.report.frame import ReportData, Run, Sweep, is_error
 
@@ -13,7 +15,7 @@ END_OF_TRAINING = 0.9
 """The share of the iterations from which on a curve is averaged to the training loss at the end."""
 
 Quantity = Literal["value", "train_error", "train_loss"]
-"""The metric that a cell shows, or what every run has besides."""
+"""The metric that a cell shows, the training error, or the logarithm of the training loss at the end."""
 
 
 class NotJudged(Exception):
@@ -48,11 +50,6 @@ class Evidence:
 
     sweep: Sweep
     data: ReportData
-
-    @property
-    def is_papers_setting(self) -> bool:
-        """The sweep has the paper's own network, data and schedule, with no override."""
-        return self.sweep.plan.scale == "paper" and not self.overridden
 
     @property
     def overridden(self) -> list[str]:
@@ -103,4 +100,4 @@ class Evidence:
         if curve is None:
             return math.nan
         points = train_points(curve, "train_loss").loc[END_OF_TRAINING * run["iterations"] :]
-        return statistics.geometric_mean(points) if len(points) and points.min() > 0 else math.nan
+        return float(np.log(points).mean()) if points.min() > 0 else math.nan

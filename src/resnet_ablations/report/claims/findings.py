@@ -3,8 +3,9 @@
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from resnet_ablations.report.claims import relations
 from resnet_ablations.report.claims.claim_file import (
     AsPrinted,
     Claim,
@@ -15,23 +16,13 @@ from resnet_ablations.report.claims.claim_file import (
     Within,
 )
 from resnet_ablations.report.claims.evidence import Evidence, NotJudged, Sample
-from resnet_ablations.report.claims.relations import (
-    Numbers,
-    Outcome,
-    direction,
-    fails,
-    gap_grows,
-    higher,
-    near,
-    order,
-    runs,
-    sizes,
-    within,
-)
-from resnet_ablations.report.claims.statistics import LEVEL, Interval, median_interval, shift_interval
+from resnet_ablations.report.claims.relations import Numbers, Outcome, direction, order, runs, sizes
+from resnet_ablations.report.claims.statistics import LEVEL, median_interval, shift_interval
 from resnet_ablations.report.tables.summary import listed, signed
 
 DIVERGED = "diverged"
+RANK = ("contradicted", "inconclusive", "reproduced")
+"""The outcomes of several comparisons, the one that decides first."""
 
 
 @dataclass(frozen=True)
@@ -39,41 +30,39 @@ class Finding:
     """An outcome with its numbers; `sentence` is without its beginning and its full stop."""
 
     outcome: Outcome
-    effect: str
-    interval: str
     sentence: str
+    effect: str = "–"
+    interval: str = "–"
 
 
 @dataclass(frozen=True)
 class Unit:
-    """How numbers of one kind are compared and written; losses are compared by their ratio."""
+    """How numbers of one kind are written; logarithms are written as what they are the logarithm of."""
 
     value: str = ""
     change: str = ""
-    is_ratio: bool = False
+    is_log: bool = False
     subject: str = ""
     """The quantity, where the cell's label does not name it."""
 
-    def scaled(self, values: Iterable[float]) -> list[float]:
-        """Return the numbers on the scale of comparison."""
-        return [math.log(value) if self.is_ratio else value for value in values]
-
     def write(self, value: float) -> str:
-        """Return a number on the scale of comparison in words."""
+        """Return a number in words."""
         if not math.isfinite(value):
             return DIVERGED
-        return f"{math.exp(value):.3g}" if self.is_ratio else f"{value:.2f}{self.value}"
+        return f"{math.exp(value):.3g}" if self.is_log else f"{value:.2f}{self.value}"
 
     def write_change(self, change: float) -> str:
-        """Return a difference with its sign, without the unit."""
+        """Return a difference with its sign, or a ratio, without the unit."""
         if not math.isfinite(change):
             return DIVERGED
-        return f"×{math.exp(change):.3g}" if self.is_ratio else signed(change)
+        return f"×{math.exp(change):.3g}" if self.is_log else signed(change)
 
 
 ERROR, RESPONSE = Unit(" %", " points"), Unit()
-LOSS = Unit(is_ratio=True, subject="training loss of ")
-TRAIN_ERROR = replace(ERROR, subject="training error of ")
+IN_TRAINING = {
+    "train_loss": Unit(is_log=True, subject="training loss of "),
+    "train_error": Unit(" %", " points", subject="training error of "),
+}
 
 
 def finding(claim: Claim, evidence: Evidence) -> Finding:
@@ -83,13 +72,12 @@ def finding(claim: Claim, evidence: Evidence) -> Finding:
     match relation:
         case LowerThan():
             return _lower_than(relation, evidence, unit)
-        case HigherInTraining():
-            first, second = (evidence.sample(cell, relation.quantity) for cell in relation.cells)
-            return _higher(first, second, LOSS if relation.quantity == "train_loss" else TRAIN_ERROR)
+        case HigherInTraining(quantity=quantity):
+            first, second = (evidence.sample(cell, quantity) for cell in relation.cells)
+            return _higher(first, second, IN_TRAINING[quantity])
         case Within():
             first, second = (evidence.sample(cell) for cell in relation.cells)
-            outcome, how = within(first.numbers, second.numbers, relation.points)
-            return Finding(outcome, *_pair(first, second, unit, how))
+            return _pair(first, second, unit, *relations.within(first.numbers, second.numbers, relation.points))
         case AsPrinted():
             return _as_printed(relation, evidence)
         case Fails():
@@ -108,31 +96,26 @@ def _lower_than(relation: LowerThan, evidence: Evidence, unit: Unit) -> Finding:
     ran.sort(key=lambda one: (order(one.numbers, lower.numbers), one.median))
     # Bonferroni: any of the comparisons can contradict the claim, so each is tested at a share of the level.
     findings = [_higher(sample, lower, unit, LEVEL / len(samples)) for sample in ran]
-    if against := [found for found in findings if found.outcome == "contradicted"]:
-        return against[0]
-    if undecided := [found for found in findings if found.outcome == "inconclusive"]:
-        return undecided[0]
-    if lacking := [sample.label for sample in samples if not sample.by_seed]:
-        return Finding("inconclusive", "–", "–", f"no run of {lacking[0]} has a result")
-    return findings[0]
+    decides = min(findings, key=lambda found: RANK.index(found.outcome))
+    if decides.outcome == "reproduced" and len(ran) < len(samples):
+        lacking = next(sample.label for sample in samples if not sample.by_seed)
+        return Finding("inconclusive", f"no run of {lacking} has a result")
+    return decides
 
 
 def _higher(first: Sample, second: Sample, unit: Unit, contradicted_at: float = LEVEL) -> Finding:
-    outcome, how = higher(first.numbers, second.numbers, contradicted_at)
-    effect, interval, sentence = _pair(first, second, unit, how)
-    return Finding(outcome, f"{effect}, {direction(first.numbers, second.numbers)}", interval, sentence)
+    judged = relations.higher(first.numbers, second.numbers, contradicted_at)
+    return _pair(first, second, unit, *judged, f", {direction(first.numbers, second.numbers)}")
 
 
-def _pair(first: Sample, second: Sample, unit: Unit, how: str) -> tuple[str, str, str]:
-    """Return effect, interval and sentence of two groups of runs."""
+def _pair(first: Sample, second: Sample, unit: Unit, outcome: Outcome, how: str, direction: str = "") -> Finding:
     if first.configuration == second.configuration:
         raise NotJudged(f"{first.label} and {second.label} are the same runs")
-    medians = [unit.write(statistics.median(unit.scaled(sample.numbers))) for sample in (first, second)]
-    a, b = (statistics.median(unit.scaled(sample.numbers)) for sample in (first, second))
-    is_finite = math.isfinite(a) and math.isfinite(b)
-    effect = unit.write_change(a - b) + unit.change if is_finite else " against ".join(medians)
-    sentence = f"{unit.subject}{first.label}: {medians[0]}, {second.label}: {medians[1]}; {how}"
-    return effect, _shift(unit.scaled(first.numbers), unit.scaled(second.numbers), unit), sentence
+    a, b = unit.write(first.median), unit.write(second.median)
+    change = unit.write_change(first.median - second.median) + unit.change
+    effect = f"{a} against {b}" if DIVERGED in (a, b) else change
+    sentence = f"{unit.subject}{first.label}: {a}, {second.label}: {b}; {how}"
+    return Finding(outcome, sentence, effect + direction, _shift(first.numbers, second.numbers, unit))
 
 
 def _shift(first: Numbers, second: Numbers, unit: Unit) -> str:
@@ -140,18 +123,19 @@ def _shift(first: Numbers, second: Numbers, unit: Unit) -> str:
     shift = shift_interval(first, second)
     if shift is None:
         return f"none: {sizes(first, second)}"
-    return f"{unit.write_change(shift.low)} to {unit.write_change(shift.high)}{unit.change} ({_coverage(shift)})"
+    low, high = unit.write_change(shift.low), unit.write_change(shift.high)
+    return f"{low} to {high}{unit.change} ({100 * shift.coverage:.4g} %)"
 
 
 def _as_printed(relation: AsPrinted, evidence: Evidence) -> Finding:
-    if not evidence.is_papers_setting:
+    if evidence.sweep.plan.scale != "paper" or evidence.overridden:
         raise NotJudged("the claim is about a number of the paper’s own setting, which this is not")
     sample = evidence.sample(relation.cell)
     printed = float(evidence.sweep.cell(relation.cell)["printed"].iloc[0])
-    outcome, how = near(sample.numbers, printed, relation.points)
-    is_finite = math.isfinite(sample.median)
-    effect = signed(sample.median - printed) + ERROR.change if is_finite else DIVERGED
-    return Finding(outcome, effect, _of_median(sample.numbers), f"{sample.label}: {span([sample.median])}; {how}")
+    outcome, how = relations.near(sample.numbers, printed, relation.points)
+    effect = signed(sample.median - printed) + ERROR.change if math.isfinite(sample.median) else DIVERGED
+    sentence = f"{sample.label}: {ERROR.write(sample.median)}; {how}"
+    return Finding(outcome, sentence, effect, _of_median(sample.numbers))
 
 
 def _fails(relation: Fails, evidence: Evidence) -> Finding:
@@ -159,14 +143,14 @@ def _fails(relation: Fails, evidence: Evidence) -> Finding:
     ran = [sample for sample in samples if sample.by_seed]
     if not ran:
         raise NotJudged(f"no run of {listed(list(dict.fromkeys(one.cell for one in samples)))} has a result")
-    outcome, failing, training = fails([sample.numbers for sample in samples], relation.never)
+    outcome, failing, training = relations.fails([sample.numbers for sample in samples], relation.never)
     medians = span(sample.median for sample in ran)
     if len(samples) == 1:
         (only,) = ran
         how = "fails" if failing else "does not fail" if training else "fails in some runs and not in others"
         alone = ", which says nothing about other seeds" * (len(only.numbers) == 1)
         sentence = f"{only.label} {how}: {runs(len(only.numbers))} at {span(only.numbers)}{alone}"
-        return Finding(outcome, medians, _of_median(only.numbers), sentence)
+        return Finding(outcome, sentence, medians, _of_median(only.numbers))
     alone = ", one run each" * all(len(sample.numbers) == 1 for sample in ran)
     sentence = f"{len(failing)} of {len(samples)} configurations fail and {len(training)} do not ({medians}{alone})"
     against = failing if relation.never else training
@@ -175,7 +159,7 @@ def _fails(relation: Fails, evidence: Evidence) -> Finding:
         sentence += f"; against the claim: {listed(cells, len(cells))}"
     if len(ran) < len(samples):
         sentence += f"; {len(samples) - len(ran)} without a result"
-    return Finding(outcome, f"{len(failing)} of {len(samples)} fail ({medians})", "–", sentence)
+    return Finding(outcome, sentence, f"{len(failing)} of {len(samples)} fail ({medians})")
 
 
 def _gap_grows(relation: GapGrows, evidence: Evidence, unit: Unit) -> Finding:
@@ -184,11 +168,12 @@ def _gap_grows(relation: GapGrows, evidence: Evidence, unit: Unit) -> Finding:
     if sorted(set(depths)) != depths:
         raise NotJudged(f"the networks at this scale have {layers}, so their depth does not grow")
     gaps = [_gaps(evidence.sample(first), evidence.sample(second)) for first, second in relation.pairs]
-    outcome, how = gap_grows(gaps)
+    outcome, how = relations.gap_grows(gaps)
     texts = [unit.write_change(statistics.median(values)) for values in gaps]
     shown = f"{listed(texts, len(texts))}{unit.change}"
     effect = f"{shown}, {direction(gaps[-1], gaps[0])}"
-    return Finding(outcome, effect, _shift(gaps[-1], gaps[0], unit), f"with {layers} the gap is {shown}; {how}")
+    sentence = f"with {layers} the gap is {shown}; {how}"
+    return Finding(outcome, sentence, effect, _shift(gaps[-1], gaps[0], unit))
 
 
 def _gaps(first: Sample, second: Sample) -> list[float]:
@@ -201,24 +186,17 @@ def _gaps(first: Sample, second: Sample) -> list[float]:
 
 
 def span(errors: Iterable[float]) -> str:
-    """Return the smallest error (%) and the largest."""
+    """Return the smallest error and the largest."""
     ends = sorted(errors)
-    low, high = (f"{end:.2f}" if math.isfinite(end) else DIVERGED for end in (ends[0], ends[-1]))
-    unit = " %" if math.isfinite(ends[0]) else ""
+    low, high = ERROR.write(ends[0]), ERROR.write(ends[-1])
     if low == high:
-        return low + unit
-    return f"{low}–{high}{unit}" if math.isfinite(ends[-1]) else f"{low} % to {high}"
+        return low
+    return f"{low} to {high}" if high == DIVERGED else f"{low.removesuffix(ERROR.value)}–{high}"
 
 
 def _of_median(values: Sequence[float]) -> str:
     """Return the interval of the median of errors, with its coverage."""
     interval = median_interval(values)
-    return (
-        f"none: {runs(len(values))}"
-        if interval is None
-        else f"{span([interval.low, interval.high])} ({_coverage(interval)})"
-    )
-
-
-def _coverage(interval: Interval) -> str:
-    return f"{100 * interval.coverage:.4g} %"
+    if interval is None:
+        return f"none: {runs(len(values))}"
+    return f"{span([interval.low, interval.high])} ({100 * interval.coverage:.4g} %)"

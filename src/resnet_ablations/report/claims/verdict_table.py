@@ -45,11 +45,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
         ),
         columns=(
             TableColumn("no.", right=True),
-            TableColumn("claim"),
-            TableColumn("scale"),
-            TableColumn("verdict"),
-            TableColumn("effect"),
-            TableColumn("interval"),
+            *map(TableColumn, ("claim", "scale", "verdict", "effect", "interval")),
             TableColumn("n", right=True),
         ),
         rows=tuple(lines),

@@ -44,16 +44,11 @@ def judge(sweeps: Sequence[Sweep], data: ReportData, claims: Sequence[Claim]) ->
     """Return a verdict on each claim from each sweep of its experiment, in the order of the claims."""
     verdicts = []
     for claim in claims:
-        found = [
-            _verdict(claim, Evidence(sweep, data)) for sweep in sweeps if sweep.plan.experiment == claim.experiment
-        ]
-        verdicts += found or [_without_sweep(claim)]
+        own = [sweep for sweep in sweeps if sweep.plan.experiment == claim.experiment]
+        statement = f"Not judged because {claim.experiment} has no sweep yet: run make sweep-{claim.experiment}."
+        without = Verdict(claim, "", "", "not run", "–", "–", "–", statement)
+        verdicts += [_verdict(claim, Evidence(sweep, data)) for sweep in own] or [without]
     return verdicts
-
-
-def _without_sweep(claim: Claim) -> Verdict:
-    statement = f"Not judged because {claim.experiment} has no sweep yet: run make sweep-{claim.experiment}."
-    return Verdict(claim, "", "", "not run", "–", "–", "–", statement)
 
 
 def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
@@ -63,11 +58,15 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
             raise NotJudged("the claim is about the end of training, and these runs stop long before")
         found = finding(claim, evidence)
     except NotJudged as reason:
-        found = Finding("not run", "–", "–", f"not judged because {reason}")
+        found = Finding("not run", f"not judged because {reason}")
     beginning = "" if plan.scale == "paper" else "At this scale: "
     if plan.scale == "paper" and evidence.overridden:
         beginning = f"With {listed(evidence.overridden, len(evidence.overridden))}: "
     sentence = found.sentence if beginning else found.sentence[0].upper() + found.sentence[1:]
+    cells = pd.concat([evidence.sweep.cell(name) for name in claim.relation.cells])
+    planned = cells[cells["configuration"] != ""].drop_duplicates(["configuration", "seed"])
+    has_result = planned["value"].notna() | (planned["outcome"] == "diverged")
+    counts = has_result.groupby(planned["configuration"]).sum()
     return Verdict(
         claim,
         plan.name,
@@ -75,32 +74,15 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
         found.outcome,
         found.effect,
         found.interval,
-        _seeds(claim, evidence),
+        f"n = {counts.min()}/{len(plan.seeds)}" if len(counts) else "–",
         f"{beginning}{sentence}.",
-        tuple(_flags(claim, evidence)),
-        tuple(dict.fromkeys(_cell_id(name, evidence.sweep) for name in claim.relation.cells)),
+        tuple(_flags(planned, evidence)),
+        tuple(dict.fromkeys(zip(cells["row"], cells["column"], strict=True))),
     )
 
 
-def _cell_id(name: str, sweep: Sweep) -> CellId:
-    row, _, column = sweep.experiment.full_cell_id(name).partition("/")
-    return row, column
-
-
-def _seeds(claim: Claim, evidence: Evidence) -> str:
-    cells = [evidence.sweep.cell(name) for name in dict.fromkeys(claim.relation.cells)]
-    has_result = [
-        (of_one["value"].notna() | (of_one["outcome"] == "diverged")).sum()
-        for cell in cells
-        for _, of_one in cell[cell["configuration"] != ""].groupby("configuration")
-    ]
-    return f"n = {min(has_result)}/{len(evidence.sweep.plan.seeds)}" if has_result else "–"
-
-
-def _flags(claim: Claim, evidence: Evidence) -> Iterator[str]:
-    """Yield what a reader has to know of the runs of the claim's cells."""
-    planned = pd.concat([evidence.sweep.cell(name) for name in claim.relation.cells])
-    planned = planned[planned["configuration"] != ""].drop_duplicates(["configuration", "seed"])
+def _flags(planned: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
+    """Yield what a reader has to know of the planned runs of a claim's cells."""
     used = planned[planned["key"] != ""]
     diverged = planned["outcome"] == "diverged"
     if missing := int((planned["value"].isna() & ~diverged).sum()):
