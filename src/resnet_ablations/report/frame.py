@@ -163,7 +163,8 @@ def _read(results: Path) -> ReportData:
 
 def _load_plans(results: Path) -> tuple[list[tuple[SweepPlan, Experiment]], list[str]]:
     """Return the plans with their experiments, sorted, and a message for each that cannot be read."""
-    plans, damaged = [], []
+    plans: list[tuple[SweepPlan, Experiment]] = []
+    damaged: list[str] = []
     for path in sorted(results.glob("sweeps/*.json")):
         try:
             plan = SweepPlan.model_validate_json(path.read_bytes())
@@ -185,7 +186,7 @@ def _load_plans(results: Path) -> tuple[list[tuple[SweepPlan, Experiment]], list
 
 def _planned(plan: SweepPlan, experiment: Experiment) -> pd.DataFrame:
     """Return the frame's rows of one sweep without results, in the order of the paper's table."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     metrics = {(row.id, column.id): cell.metric or column.metric for row, column, cell in experiment.cells()}
     for row, column, cell in experiment.cells():
         place = row.id, column.id

@@ -105,16 +105,12 @@ def _comparable(sweep: Sweep) -> list[str]:
 
 
 def _networks(plan: SweepPlan) -> str:
-    branches: dict[int, list[str]] = {}
-    for network in distinct(plan.configurations.values(), "network"):
-        kernels = tuple(network.get("kernels") or (3, 3))
-        of_depth = branches.setdefault(network["depth"], [])
-        if (branch := BRANCHES.get(kernels, "-".join(map(str, kernels)))) not in of_depth:
-            of_depth.append(branch)
+    networks = distinct(plan.configurations.values(), "network")
+    kinds = dict.fromkeys((network["depth"], tuple(network.get("kernels") or (3, 3))) for network in networks)
+    depths = [depth for depth, _ in kinds]
     names = [
-        f"ResNet-{depth} ({branch})" if len(of_depth) > 1 else f"ResNet-{depth}"
-        for depth, of_depth in branches.items()
-        for branch in of_depth
+        f"ResNet-{depth}" + f" ({BRANCHES.get(kernels, '-'.join(map(str, kernels)))})" * (depths.count(depth) > 1)
+        for depth, kernels in sorted(kinds, key=lambda kind: depths.index(kind[0]))
     ]
     return _either(names, "networks")
 

@@ -87,26 +87,21 @@ def course_in_all(courses: Iterable[str | None]) -> str | None:
 
 def faithfulness_table(sweep: Sweep, found: pd.DataFrame) -> Table:
     """Return the comparison as a table: four or five lines for each cell, a column for each checkpoint."""
-    lines = []
+    is_cut_off = found["paper_is_cut_off"]
+    at_least, at_most = (is_cut_off.map({True: sign, False: ""}) for sign in ("≥ ", "≤ "))
+    paper, ours = (found[name].map("{:#.3g}".format) for name in ("paper", "ours"))
+    ratio, low, high = (found[name].map("{:.2f}".format) for name in ("ratio", "lowest_ratio", "highest_ratio"))
+    columns = {"ours": ours, "paper": at_least + paper, "ratio": at_most + ratio, "seeds": at_most + low + "–" + high}
+    texts = pd.DataFrame({**columns, "course": found["course"].fillna("nan")})
+    texts = texts.mask(texts.apply(lambda column: column.str.contains("nan")), "–")
+    lines: list[tuple[str, ...]] = []
     for _, cell in found.groupby(["row", "column"], sort=False):
-        bound = ["≤ " if cut_off else "" for cut_off in cell["paper_is_cut_off"]]
-        at_least = ["≥ " if cut_off else "" for cut_off in cell["paper_is_cut_off"]]
-        ranges = [
-            f"{low:.2f}–{high:.2f}" for low, high in zip(cell["lowest_ratio"], cell["highest_ratio"], strict=True)
-        ]
-        texts = {
-            "ours": [f"{loss:#.3g}" for loss in cell["ours"]],
-            "paper": [f"{mark}{loss:#.3g}" for mark, loss in zip(at_least, cell["paper"], strict=True)],
-            "ratio": [f"{mark}{ratio:.2f}" for mark, ratio in zip(bound, cell["ratio"], strict=True)],
-            "seeds": [mark + text for mark, text in zip(bound, ranges, strict=True)],
-            "course": [one or "–" for one in cell["course"].astype(object).where(cell["course"].notna(), None)],
-        }
-        if cell["n"].max() <= 1:
-            del texts["seeds"]
         label = cell["label"].iloc[0]
-        for name, of_line in texts.items():
+        for name, of_line in texts.loc[cell.index].items():
+            if name == "seeds" and cell["n"].max() <= 1:
+                continue
             in_all = (course_in_all(cell["course"]) or "–") if name == "course" else ""
-            lines.append((label, name, *("–" if "nan" in text else text for text in of_line), in_all))
+            lines.append((label, str(name), *of_line, in_all))
             label = ""
     ends = " or ".join(f"{end:,}" for end in iterations(sweep.plan))
     cut_off = bool((found["paper_is_cut_off"] | found["paper"].isna()).any())

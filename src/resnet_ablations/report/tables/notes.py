@@ -62,15 +62,13 @@ def _distance(points: float) -> str:
 
 def _scale(sweep: Sweep) -> Iterator[str]:
     """Yield what replaces the paper's setting at this scale, and which cells are not run."""
-    added: dict[str, list[str]] = {}
-    replaced: dict[str, list[str]] = {}
+    changes: dict[tuple[bool, str], list[str]] = {}
     for original, others in sweep.plan.replacements.items():
-        if others and original in others:
-            added.setdefault(" and ".join(line for line in others if line != original), []).append(original)
-        elif others:
-            replaced.setdefault(" with ".join(others), []).append(original)
-    parts = [f"{others} replaces {listed(originals)}" for others, originals in replaced.items()]
-    parts += [f"{others} is added to {listed(originals)}" for others, originals in added.items()]
+        if others:
+            is_added = original in others
+            new = " and ".join(line for line in others if line != original) if is_added else " with ".join(others)
+            changes.setdefault((is_added, f"{new} {'is added to' if is_added else 'replaces'}"), []).append(original)
+    parts = [f"{what} {listed(changes[is_added, what])}" for is_added, what in sorted(changes, key=lambda one: one[0])]
     if parts:
         yield f"At this scale {'; '.join(parts)}."
     absent: list[str] = []

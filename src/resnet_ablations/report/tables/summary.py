@@ -1,6 +1,5 @@
 """Statistics over seeds: what the runs of each cell and configuration come to, beside the paper's number."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,10 +28,10 @@ def summary(sweep: Sweep) -> pd.DataFrame:
         missing=~has_value & (planned["outcome"] != "diverged"),
         train_error=planned["train_error"].where(has_value),
     )
-    first = ["metric", "overrides", "iterations", "printed", "digitised", "baseline", "reference", "reference_n"]
+    of_cell = ("metric", "overrides", "iterations", "printed", "digitised", "baseline", "reference", "reference_n")
     keys = ["experiment", "scale", "sweep", "row", "column", "configuration"]
-    found = counted.groupby(keys, sort=False).agg(
-        **{name: (name, lambda of: of.iloc[0]) for name in first},
+    found = counted.groupby(keys, sort=False, as_index=False).agg(
+        **{name: (name, lambda of: of.iloc[0]) for name in of_cell},
         median=("value", "median"),
         mean=("value", "mean"),
         std=("value", "std"),
@@ -44,13 +43,12 @@ def summary(sweep: Sweep) -> pd.DataFrame:
         train_error=("train_error", "median"),
         seconds=("seconds", "sum"),
     )
-    found = found.reset_index().rename(columns={"reference": "reference_median"})
     lowest = found.groupby(found["row"] + "/" + found["column"])["median"].min()
     found["vs_baseline"] = found["median"] - found["baseline"].map(lowest)
     columns = ["experiment", "scale", "sweep", "row", "column", "metric", "configuration", "overrides", "iterations"]
     columns += ["printed", "digitised", "median", "mean", "std", "vs_baseline", "n", "planned", "seeds", "diverged"]
-    columns += ["missing", "train_error", "seconds"]
-    return found[columns + ["reference_median", "reference_n"] * (not sweep.published.empty)]
+    columns += ["missing", "train_error", "seconds", *["reference", "reference_n"] * (not sweep.published.empty)]
+    return found[columns].rename(columns={"reference": "reference_median"})
 
 
 def run_table(sweep: Sweep) -> pd.DataFrame:
@@ -95,16 +93,11 @@ def orderings(sweep: Sweep) -> list[Ordering]:
     found = []
     for place, cell in sweep.first_rows.items():
         base_place = tuple(cell["baseline"].split("/"))
-        base = sweep.first_rows.get(base_place)
-        if (
-            base is None
-            or not is_error(cell["metric"])
-            or base["printed"] == "fail"
-            or not {place, base_place} <= set(ours_of)
-        ):
+        if not is_error(cell["metric"]) or not {place, base_place} <= set(ours_of):
             continue
+        base = sweep.first_rows[base_place]
         number, base_number = paper_error(cell), paper_error(base)
-        if number is None or base_number is None:
+        if number is None or base_number is None or base["printed"] == "fail":
             continue
         paper = round(number - base_number, 6)
         lowest, highest, configurations = ours_of[place]
@@ -127,18 +120,15 @@ def best_cells(sweep: Sweep, summarised: pd.DataFrame, uses_fail: bool) -> set[C
     Compared are cells of one metric on the same test images that have one configuration (the best of several would be
     chosen by its test error) and all their seeds. A single cell is not the best of anything, nor is a "fail".
     """
-    comparable: dict[tuple[object, ...], dict[CellId, float]] = defaultdict(dict)
-    for cell in summarised.drop_duplicates(["row", "column"], keep=False).to_dict("records"):
-        if is_error(cell["metric"]) and cell["n"] == cell["planned"]:
-            data = sweep.plan.configurations[cell["configuration"]].config["data"]
-            images = tuple(str(data.get(name)) for name in TEST_IMAGES)
-            comparable[cell["column"], cell["metric"], images][cell["row"], cell["column"]] = round(cell["median"], 2)
-    best: set[CellId] = set()
-    for errors in comparable.values():
-        lowest = min(errors.values())
-        if len(errors) > 1 and not (uses_fail and lowest > FAIL):
-            best |= {place for place, error in errors.items() if error == lowest}
-    return best
+    cells = summarised.drop_duplicates(["row", "column"], keep=False)
+    cells = cells[cells["metric"].map(is_error).astype(bool) & (cells["n"] == cells["planned"])]
+    data = [sweep.plan.configurations[name].config["data"] for name in cells["configuration"]]
+    images = pd.Series([str([of_one.get(name) for name in TEST_IMAGES]) for of_one in data], cells.index, dtype="str")
+    errors = cells["median"].map(lambda median: round(median, 2))
+    comparable = errors.groupby([cells["column"], cells["metric"], images])
+    lowest = comparable.transform("min")
+    is_best = (errors == lowest) & (comparable.transform("size") > 1) & ~(uses_fail & (lowest > FAIL))
+    return set(zip(cells.loc[is_best, "row"], cells.loc[is_best, "column"], strict=True))
 
 
 def listed(texts: Sequence[str], most: int = 3) -> str:
