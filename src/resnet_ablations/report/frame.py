@@ -37,12 +37,6 @@ COLUMNS = {
     **dict.fromkeys(("others", "reference"), "float64"),
     "reference_n": "Int64",
 }
-FROM_RUN = (
-    *("key", "outcome", *METRICS, "run_iterations", "from_longer_run", "seconds", "images_per_second", "parameters"),
-    *("multiply_adds", "commit", "dirty", "machine"),
-)
-"""The columns that come from a run."""
-
 Run = dict[Any, Any]
 """A row of the frame."""
 CellId = tuple[str, str]
@@ -222,7 +216,8 @@ def _planned(plan: SweepPlan, experiment: Experiment) -> pd.DataFrame:
 
 def _filled(planned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Return the planned rows with the results of the runs that fill them."""
-    cells = planned.merge(runs, on=["configuration", "seed"], how="left").fillna({"key": "", "from_longer_run": False})
+    own = ["configuration", "seed", *(name for name in runs if name in COLUMNS and name not in planned)]
+    cells = planned.merge(runs[own], on=own[:2], how="left").fillna({"key": "", "from_longer_run": False})
     cells["outcome"] = cells["outcome"].fillna(cells["without_run"])
     cells["value"] = [cell[cell["metric"]] for cell in cells.to_dict("records")]
     return _frame(cells)
@@ -253,7 +248,7 @@ def _runs(plan: SweepPlan, results: pd.DataFrame, curves: pd.DataFrame) -> pd.Da
     for name in ("test_error", "train_error"):
         runs[name] = runs[name].mask(is_read, runs[f"{name}_then"])
     usable = runs[~runs["from_longer_run"] | is_read | diverged_before]
-    return usable.drop_duplicates(["configuration", "seed"])[["configuration", "seed", *FROM_RUN]]
+    return usable.drop_duplicates(["configuration", "seed"])
 
 
 def _frame(rows: pd.DataFrame) -> pd.DataFrame:

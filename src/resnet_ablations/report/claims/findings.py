@@ -143,23 +143,24 @@ def _fails(relation: Fails, evidence: Evidence) -> Finding:
     ran = [sample for sample in samples if sample.by_seed]
     if not ran:
         raise NotJudged(f"no run of {listed(list(dict.fromkeys(one.cell for one in samples)))} has a result")
-    outcome, failing, training = relations.fails([sample.numbers for sample in samples], relation.never)
+    failing = [relations.fails(sample.numbers) for sample in samples]
+    outcome = relations.all_fail(failing, relation.never)
     medians = span(sample.median for sample in ran)
     if len(samples) == 1:
         (only,) = ran
-        how = "fails" if failing else "does not fail" if training else "fails in some runs and not in others"
+        how = {True: "fails", False: "does not fail", None: "fails in some runs and not in others"}[failing[0]]
         alone = ", which says nothing about other seeds" * (len(only.numbers) == 1)
         sentence = f"{only.label} {how}: {runs(len(only.numbers))} at {span(only.numbers)}{alone}"
         return Finding(outcome, sentence, medians, _of_median(only.numbers))
     alone = ", one run each" * all(len(sample.numbers) == 1 for sample in ran)
-    sentence = f"{len(failing)} of {len(samples)} configurations fail and {len(training)} do not ({medians}{alone})"
-    against = failing if relation.never else training
+    count = f"{failing.count(True)} of {len(samples)}"
+    sentence = f"{count} configurations fail and {failing.count(False)} do not ({medians}{alone})"
+    against = [sample.cell for sample, fails in zip(samples, failing, strict=True) if fails is relation.never]
     if against and len(relation.of) > 1:
-        cells = list(dict.fromkeys(samples[place].cell for place in sorted(against)))
-        sentence += f"; against the claim: {listed(cells, len(cells))}"
+        sentence += f"; against the claim: {listed(list(dict.fromkeys(against)), len(against))}"
     if len(ran) < len(samples):
         sentence += f"; {len(samples) - len(ran)} without a result"
-    return Finding(outcome, sentence, f"{len(failing)} of {len(samples)} fail ({medians})")
+    return Finding(outcome, sentence, f"{count} fail ({medians})")
 
 
 def _gap_grows(relation: GapGrows, evidence: Evidence, unit: Unit) -> Finding:

@@ -3,6 +3,7 @@
 A diverged run is an infinite number. Each function returns an outcome and the reason for it in words.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -51,18 +52,17 @@ def near(values: Numbers, printed: float, points: float) -> tuple[Outcome, str]:
     return _in_range(interval, printed - points, printed + points, around)
 
 
-def fails(groups: Sequence[Numbers], never: bool) -> tuple[Outcome, set[int], set[int]]:
-    """Judge that every configuration fails, or with `never` that none does; a group without runs is not judged.
+def fails(values: Numbers) -> bool | None:
+    """Return whether a configuration fails; None without runs, or where the interval does not tell."""
+    interval = median_range(values) if values else Interval(-math.inf, math.inf, 1)
+    return True if interval.low > FAIL else False if interval.high <= FAIL else None
 
-    Also return the places of the groups that fail, and of those that do not.
-    """
-    intervals = {place: median_range(values) for place, values in enumerate(groups) if len(values)}
-    failing = {place for place, interval in intervals.items() if interval.low > FAIL}
-    training = {place for place, interval in intervals.items() if interval.high <= FAIL}
-    as_claimed, against = (training, failing) if never else (failing, training)
-    if against:
-        return "contradicted", failing, training
-    return "reproduced" if len(as_claimed) == len(groups) else "inconclusive", failing, training
+
+def all_fail(failing: Sequence[bool | None], never: bool) -> Outcome:
+    """Judge that every configuration fails, or with `never` that none does."""
+    if never in failing:
+        return "contradicted"
+    return "inconclusive" if None in failing else "reproduced"
 
 
 def gap_grows(gaps: Sequence[Numbers]) -> tuple[Outcome, str]:
