@@ -98,7 +98,7 @@ class Row(_Strict):
     remark: str = ""
 
 
-class Figure(_Strict):
+class Panel(_Strict):
     """A panel of a figure: the cells whose curves it shows, `ROW/COLUMN` or `ROW`, the baseline first.
 
     `kind` is the form: `loss_and_error` as in v2 (training loss dashed on a log axis, test error solid), `errors` as in
@@ -136,7 +136,7 @@ class Experiment(_Strict):
     baseline: Literal["first_row", "first_column"] | None = None
     scales: dict[str, Scale]
     rows: Annotated[list[Row], Field(min_length=1)]
-    figures: list[Figure] = []
+    figures: list[Panel] = []
 
     @model_validator(mode="after")
     def _names_resolve(self) -> "Experiment":

@@ -55,7 +55,7 @@ def build(results: Path, sweep: str | None, console: Console) -> list[str]:
             damaged += error.messages
         if verdicts:
             files |= _claims(verdicts, console)
-        files[PAGE] = page([report.with_verdicts(verdicts) for report in reports], data, verdicts, damaged)
+        files[PAGE] = page(reports, data, verdicts, damaged)
     place = results / "report"
     place.mkdir(exist_ok=True)
     with results_lock(results):

@@ -1,11 +1,9 @@
 """The report on one sweep as data: made once, written in every format."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
-from resnet_ablations.report.claims.verdicts import Verdict
 from resnet_ablations.report.figures.chart import Chart
 from resnet_ablations.report.figures.charts import figures_of
 from resnet_ablations.report.frame import ReportData, Sweep
@@ -17,7 +15,7 @@ from resnet_ablations.report.tables.table import Table
 
 @dataclass(frozen=True)
 class SweepReport:
-    """A sweep's tables, figures and verdicts; `tidy` has its CSV files by stem."""
+    """A sweep's tables and figures; `tidy` has its CSV files by stem."""
 
     sweep: Sweep
     comparison: Table
@@ -26,17 +24,11 @@ class SweepReport:
     figures: tuple[Chart, ...]
     agrees: tuple[bool, ...]
     """One truth for each cell that is compared with its baseline: it differs from the baseline as in the paper."""
-    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def tables(self) -> list[Table]:
         """Return the comparison and, where there is one, the faithfulness."""
         return [self.comparison] if self.faithfulness is None else [self.comparison, self.faithfulness]
-
-    def with_verdicts(self, verdicts: Sequence[Verdict]) -> "SweepReport":
-        """Return the same report with the verdicts that rest on this sweep."""
-        own = (verdict for verdict in verdicts if verdict.sweep == self.sweep.plan.name and verdict.scale != "early")
-        return replace(self, verdicts=tuple(own))
 
 
 def sweep_report(sweep: Sweep, data: ReportData) -> SweepReport:

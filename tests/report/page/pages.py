@@ -36,5 +36,4 @@ class Judged:
 def page_of(results: Path, damaged: Sequence[str] = (), verdicts: Sequence[Judged] = ()) -> str:
     """Return the page of a results folder with these verdicts."""
     data = read_report_data(results)
-    reports = [sweep_report(sweep, data).with_verdicts(verdicts) for sweep in data.sweeps]  # type: ignore[arg-type]
-    return page(reports, data, verdicts, damaged)  # type: ignore[arg-type]
+    return page([sweep_report(sweep, data) for sweep in data.sweeps], data, verdicts, damaged)  # type: ignore[arg-type]

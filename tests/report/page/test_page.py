@@ -120,9 +120,7 @@ def test_a_run_has_what_can_be_known_of_it(made_up: MadeUp) -> None:
     ids = by_id(root)
     body = ids[run_anchor(run.key)]
     text = text_of(body)
-    facts = {
-        text_of(pair.find("dt")): text_of(pair.find("dd")) for pair in body.iter("div") if pair.find("dt") is not None
-    }
+    facts = dict(zip(map(text_of, body.iter("dt")), map(text_of, body.iter("dd")), strict=True))
     assert facts["test error"] == "4.25 %"
     assert facts["maximum over layers of the standard deviation of responses"] == "2.5"
     assert facts["commit"] == "c0ffee0123456789, with uncommitted changes"

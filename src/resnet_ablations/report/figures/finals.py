@@ -1,8 +1,7 @@
 """Beyond the papers' figures: the final errors of all rows beside one another, and against what they cost."""
 
-import statistics
+import math
 import textwrap
-from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -115,123 +114,93 @@ def _row_numbers(of_row: pd.DataFrame, paper: float | None) -> NumbersRow:
     return NumbersRow(of_row["row_label"].iloc[0], runs_link(of_row)[0], (theirs, ", ".join(errors)))
 
 
-@dataclass(frozen=True)
-class CostPoint:
-    """One configuration: the number of its cell, its runs, and their final errors (%)."""
-
-    number: int
-    column: int
-    label: str
-    runs: pd.DataFrame
-
-    @property
-    def error(self) -> float:
-        """The median over the seeds."""
-        return float(self.runs["value"].median())
-
-
 def costs(sweep: Sweep) -> Chart | None:
     """Return final errors against what the networks cost, a mark a configuration; None with less than two.
 
     The error is the one that the experiment shows first, on test images. A longer run that serves has other costs.
     Seconds are compared where all the runs are of one machine, multiply-adds where they differ at all.
     """
-    points = _cost_points(sweep)
-    own = pd.concat([point.runs for point in points]) if points else sweep.cells.head(0)
-    amounts: dict[str, list[float | None]] = {}
-    for name in AMOUNTS:
-        medians = [_median(point.runs[name]) for point in points]
-        known = [amount for amount in medians if amount is not None]
-        comparable = len(set(own["machine"])) == 1 if name == "seconds" else len(set(known)) > 1
-        if comparable and len(known) > 1:
-            amounts[name] = [None if m is None else m / (1 if name == "seconds" else 1e6) for m in medians]
+    cells = sweep.cells
+    metric = next((m for m in cells["metric"] if is_error(m) and m != "train_error"), "")
+    own = cells[(cells["metric"] == metric) & ~cells["from_longer_run"] & cells["value"].notna()]
+    if own.empty:
+        return None
+    own = own.drop_duplicates(["configuration", "seed"]).assign(multiply_adds=own["multiply_adds"].astype(float) / 1e6)
+    points = _cost_points(own, [column.id for column in sweep.experiment.columns])
+    comparable = {
+        "seconds": len(set(own["machine"])) == 1,
+        "multiply_adds": len(points["multiply_adds"].dropna().unique()) > 1,
+    }
+    amounts = [name for name in AMOUNTS if comparable[name] and points[name].count() > 1]
     if not amounts:
         return None
-    key = {point.number: point for point in reversed(points)}
-    lines = [
-        (n, line if i == 0 else "", text)
-        for n in sorted(key)
-        for i, (line, text) in enumerate(_wrapped(n, key[n].label))
+    key = [
+        (str(point.number) if line == 0 else "", text, point.colour)
+        for point in points.drop_duplicates("number").itertuples()
+        for line, text in enumerate(textwrap.wrap(point.label, KEY_LETTERS))
     ]
-    parts = 2 if len(amounts) == 2 else 1
-    half = -(-len(lines) // parts)
-    key_height = KEY_LINE * half + 0.12
+    half = math.ceil(len(key) / len(amounts))
     note = "Mark: the median of a configuration’s seeds; bar: lowest to highest. Equal marks lie side by side."
-    figure, places = panel_figure([PLOT + 0.5] * len(amounts) + [key_height] * parts, note)
-    errors = [value for point in points for value in point.runs["value"]]
-    metric = METRICS[points[0].runs["metric"].iloc[0]]
-    for place, (name, values) in zip(places, amounts.items(), strict=False):
-        _draw_costs(place, points, values, errors, (AMOUNTS[name], f"{metric}, scale {sweep.plan.scale}"))
-    for number, place in enumerate(places[len(amounts) :]):
-        _draw_key(place, lines[number * half : (number + 1) * half], {n: point.column for n, point in key.items()})
-    headings = ("configuration", *(AMOUNTS[name] for name in amounts), metric)
-    rows = [_cost_numbers(point, [values[index] for values in amounts.values()]) for index, point in enumerate(points)]
+    heights = [PLOT + 0.5] * len(amounts) + [KEY_LINE * half + 0.12] * len(amounts)
+    figure, places = panel_figure(heights, note)
+    for number, (place, name) in enumerate(zip(places, amounts, strict=False)):
+        axes = _cost_axes(place, points.dropna(subset=name), name)
+        final_errors(axes, "y", own["value"].to_list())
+        axes.set_ylabel(f"{METRICS[metric]}, scale {sweep.plan.scale}")
+        _draw_costs(axes, points.dropna(subset=name), name)
+        _draw_key(places[len(amounts) + number], key[number * half : (number + 1) * half])
+    headings = ("configuration", *(AMOUNTS[name] for name in amounts), METRICS[metric])
+    rows = []
+    for point in points.to_dict("records"):
+        costs_of_point = ["–" if pd.isna(point[name]) else f"{point[name]:,.4g}" for name in amounts]
+        error = f"{point['error']:.2f} %" + point["spread"].replace(" %)", ")")
+        rows.append(NumbersRow(f"{point['number']} {point['label']}", point["to"], (*costs_of_point, error)))
     return chart("cost", "final errors and what they cost", note, figure, headings, rows)
 
 
-def _cost_points(sweep: Sweep) -> list[CostPoint]:
-    cells = sweep.cells
-    metric = next((m for m in cells["metric"] if is_error(m) and m != "train_error"), None)
-    own = cells[(cells["metric"] == metric) & ~cells["from_longer_run"] & cells["value"].notna()]
-    own = own.drop_duplicates(["configuration", "seed"])
-    columns = [column.id for column in sweep.experiment.columns]
-    points: list[CostPoint] = []
-    numbers: dict[str, int] = {}
-    for (label, _), runs in own.groupby(["label", "configuration"], sort=False):
-        number = numbers.setdefault(str(label), len(numbers) + 1)
-        points.append(CostPoint(number, columns.index(runs["column"].iloc[0]), str(label), runs))
-    return points
+def _cost_points(own: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return a row for each configuration: its cell's number, its error (%) and costs, medians over the seeds."""
+    groups = own.groupby(["label", "configuration"], sort=False)
+    points = groups[["seconds", "multiply_adds"]].median().assign(error=groups["value"].median())
+    points["low"], points["high"] = groups["value"].min(), groups["value"].max()
+    points["number"] = points.groupby("label", sort=False).ngroup() + 1
+    ends = zip(points["low"], points["high"], strict=True)
+    points["spread"] = [f" ({low:.2f}–{high:.2f} %)" if low < high else "" for low, high in ends]
+    column = groups["column"].first().map(columns.index)
+    points["colour"], points["marker"] = (
+        [COLOURS[i % len(COLOURS)] for i in column],
+        [HOLDERS[i % len(HOLDERS)] for i in column],
+    )
+    points["to"], points["runs"] = zip(*(runs_link(runs) for _, runs in groups), strict=True)
+    return points.reset_index()
 
 
-def _median(amounts: pd.Series) -> float | None:
-    known = amounts.dropna()
-    return statistics.median(map(float, known)) if len(known) else None
-
-
-def _draw_costs(
-    place: SubFigure, points: list[CostPoint], amounts: list[float | None], errors: list[float], labels: tuple[str, str]
-) -> None:
+def _cost_axes(place: SubFigure, points: pd.DataFrame, name: str) -> Axes:
     width, height = place.bbox.width / 100, place.bbox.height / 100
     axes = place.add_axes((0.5 / width, 0.4 / height, 1 - 0.65 / width, PLOT / height))
-    shown = [(amount, point) for amount, point in zip(amounts, points, strict=True) if amount is not None]
-    low, high = min(amount for amount, _ in shown), max(amount for amount, _ in shown)
+    low, high = points[name].min(), points[name].max()
     wide = max((high / low) ** 0.08, 1.03)
-    axes.set(xscale="log", xlim=(low / wide, high * wide), xlabel=labels[0], ylabel=labels[1])
+    axes.set(xscale="log", xlim=(low / wide, high * wide), xlabel=AMOUNTS[name])
     log_ticks(axes, "x")
-    final_errors(axes, "y", errors)
     axes.grid(True)
-    x, y = side_by_side(axes, [amount for amount, _ in shown], [point.error for _, point in shown], 8.0, "x")
-    for at, error, (amount, point) in zip(x, y, shown, strict=True):
-        colour = COLOURS[point.column % len(COLOURS)]
-        ends = point.runs["value"].min(), point.runs["value"].max()
-        axes.plot((at, at), ends, color=colour, linewidth=0.9, clip_on=False)
-        to, runs = runs_link(point.runs)
-        spread = f" ({ends[0]:.2f}–{ends[1]:.2f} %)" if ends[0] < ends[1] else ""
-        title = link(
-            to, f"{point.number} {point.label}: {point.error:.2f} %{spread}, {amount:,.4g} {labels[0]}, {runs}"
-        )
-        marker = HOLDERS[point.column % len(HOLDERS)]
-        more = {"size": 8.0, "edgecolors": colour, "linewidths": 0.9}
-        draw_marks(axes, [at], [error], [title], marker=marker, color="white", **more)  # type: ignore[arg-type]
-        text = axes.text(at, error, str(point.number), size=5.2, ha="center", va="center_baseline", zorder=4, url=title)
-        text.set_clip_on(False)
+    return axes
 
 
-def _wrapped(number: int, label: str) -> list[tuple[str, str]]:
-    return [(str(number), line) for line in textwrap.wrap(label, KEY_LETTERS)]
+def _draw_costs(axes: Axes, points: pd.DataFrame, name: str) -> None:
+    x, y = side_by_side(axes, points[name].to_list(), points["error"].to_list(), 8.0, "x")
+    for at, error, point in zip(x, y, points.to_dict("records"), strict=True):
+        axes.plot((at, at), (point["low"], point["high"]), color=point["colour"], linewidth=0.9, clip_on=False)
+        label = f"{point['number']} {point['label']}: {point['error']:.2f} %{point['spread']}"
+        url = link(point["to"], f"{label}, {point[name]:,.4g} {AMOUNTS[name]}, {point['runs']}")
+        edges = {"edgecolors": point["colour"], "linewidths": 0.9}
+        draw_marks(axes, [at], [error], [url], marker=point["marker"], color="white", size=8.0, **edges)
+        place = {"ha": "center", "va": "center_baseline", "zorder": 4}
+        axes.text(at, error, str(point["number"]), size=5.2, url=url, clip_on=False, **place)
 
 
-def _draw_key(place: SubFigure, lines: list[tuple[int, str, str]], columns: dict[int, int]) -> None:
+def _draw_key(place: SubFigure, lines: list[tuple[str, str, str]]) -> None:
     width, height = place.bbox.width / 100, place.bbox.height / 100
-    for index, (number, first, text) in enumerate(lines):
+    for index, (number, text, colour) in enumerate(lines):
         up = 1 - (KEY_LINE * (index + 0.6)) / height
-        colour = COLOURS[columns[number] % len(COLOURS)]
-        place.text(0.3 / width, up, first, size=7, ha="right", va="center", color=colour, weight="bold")
+        place.text(0.3 / width, up, number, size=7, ha="right", va="center", color=colour, weight="bold")
         place.text(0.37 / width, up, text, size=7, va="center")
-
-
-def _cost_numbers(point: CostPoint, amounts: list[float | None]) -> NumbersRow:
-    low, high = point.runs["value"].min(), point.runs["value"].max()
-    error = f"{point.error:.2f} %" + (f" ({low:.2f}–{high:.2f})" if low < high else "")
-    texts = ["–" if amount is None else f"{amount:,.4g}" for amount in amounts]
-    return NumbersRow(f"{point.number} {point.label}", runs_link(point.runs)[0], (*texts, error))

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from resnet_ablations.experiments import Figure as Panel
-from resnet_ablations.experiments import paper_curve, paper_responses
+from resnet_ablations.experiments import Panel, paper_curve, paper_responses
 from resnet_ablations.report.curves import error_points, paper_loss, train_points
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.labels import line_labels

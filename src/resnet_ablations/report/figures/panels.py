@@ -11,7 +11,7 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from resnet_ablations.experiments import Figure as Panel
+from resnet_ablations.experiments import Panel
 from resnet_ablations.report.anchors import runs_link
 from resnet_ablations.report.figures.axes import MARKERS, Side, draw_marks, log_ticks, staggered
 from resnet_ablations.report.figures.chart import Chart, NumbersRow, chart, panel_figure

@@ -7,8 +7,8 @@ import pandas as pd
 from resnet_ablations.report.frame import Sweep, is_error
 from resnet_ablations.report.labels import baseline_label
 
-RANK = ("reproduced", "contradicted", "inconclusive", "not run")
-"""The outcomes of claims in the order in which they are listed."""
+SIGNS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "≈", "not run": "–"}
+"""The outcomes of claims in the order in which they are listed, each with its sign."""
 
 
 def answer(sweep: Sweep, agrees: Sequence[bool], outcomes: Sequence[str]) -> str:
@@ -25,8 +25,7 @@ def answer(sweep: Sweep, agrees: Sequence[bool], outcomes: Sequence[str]) -> str
     parts = [f"At scale {sweep.plan.scale}, with {_seeds(seeds)} per configuration{partial}", _orderings(sweep, agrees)]
     sentences = [", ".join(filter(None, parts)), _extremes(sweep)]
     if outcomes:
-        counts = {outcome: outcomes.count(outcome) for outcome in RANK if outcome in outcomes}
-        listed = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+        listed = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in SIGNS if outcome in outcomes)
         sentences.append(f"Claims of the paper: {listed}")
     if seeds.max() == 1:
         sentences.append("One seed cannot tell a small difference from chance")

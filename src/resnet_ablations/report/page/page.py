@@ -2,10 +2,7 @@
 
 import base64
 import hashlib
-import itertools
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,9 +13,9 @@ from markupsafe import Markup
 from resnet_ablations.report.anchors import anchor, run_anchor, runs_link
 from resnet_ablations.report.claims.verdicts import Verdict
 from resnet_ablations.report.contents import SweepReport
-from resnet_ablations.report.figures.chart import Chart, NumbersRow
-from resnet_ablations.report.frame import CellId, ReportData, is_error
-from resnet_ablations.report.page.answer import RANK, answer
+from resnet_ablations.report.figures.chart import NumbersRow
+from resnet_ablations.report.frame import ReportData, Sweep, is_error
+from resnet_ablations.report.page.answer import SIGNS, answer
 from resnet_ablations.report.page.runs import runs_of_page
 from resnet_ablations.report.tables.table import Table
 
@@ -34,72 +31,6 @@ MEANING = {
 """The scales, those that say most about the paper first."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A text of a table; `to` is the address of its runs and `title` their name."""
-
-    text: str
-    right: bool
-    is_best: bool
-    to: str
-    title: str
-
-
-@dataclass(frozen=True)
-class PageTable:
-    """A table whose rows are grouped where they share the text of the first column."""
-
-    anchor: str
-    table: Table
-    groups: tuple[tuple[tuple[Entry, ...], ...], ...]
-
-
-@dataclass(frozen=True)
-class PageChart:
-    """A figure of the page."""
-
-    anchor: str
-    title: str
-    chart: Chart
-    panels: tuple[Markup, ...]
-
-
-@dataclass(frozen=True)
-class PageVerdict:
-    """A verdict with the runs that it rests on: by cell, each with its address and its result."""
-
-    anchor: str
-    verdict: Verdict
-    bases: dict[str, list[tuple[str, str]]]
-
-    @property
-    def count(self) -> int:
-        """The number of runs."""
-        return len({to for runs in self.bases.values() for to, _ in runs})
-
-
-@dataclass(frozen=True)
-class Section:
-    """A sweep's part of the page."""
-
-    anchor: str
-    report: SweepReport
-    answer: str
-    finished: int
-    planned: int
-    comparison: PageTable
-    faithfulness: PageTable | None
-    charts: tuple[PageChart, ...]
-    verdicts: tuple[PageVerdict, ...]
-    runs: tuple[NumbersRow, ...]
-    files: dict[str, str]
-
-    @property
-    def outcomes(self) -> dict[str, int]:
-        """The number of verdicts of each outcome that there is."""
-        return _outcomes([made.verdict for made in self.verdicts])
-
-
 def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Verdict], damaged: Sequence[str]) -> str:
     """Return the page on all sweeps of a results folder; it names the files that were left out as damaged."""
     environment = Environment(
@@ -110,22 +41,18 @@ def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Ve
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
+    functions = (anchor, answer, bases, files, groups, seed_runs)
+    environment.globals |= {function.__name__: function for function in functions} | {"signs": SIGNS}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    numbers = itertools.count()
-    sections = [_section(report, numbers) for report in sorted(reports, key=_rank)]
-    shown = [verdict for verdict in verdicts if verdict.scale != "early"]
     scales = {report.sweep.plan.scale for report in reports}
     return environment.get_template("page.html").render(
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:",
-        sections=sections,
-        experiments={
-            section.report.sweep.plan.experiment: section.report.sweep.experiment.title for section in sections
-        },
+        reports=sorted(reports, key=_rank),
+        experiments={report.sweep.plan.experiment: report.sweep.experiment.title for report in reports},
         scales={scale: meaning for scale, meaning in MEANING.items() if scale in scales},
-        outcomes=_outcomes(shown),
-        unjudged=[PageVerdict("", verdict, {}) for verdict in shown if not verdict.sweep],
+        verdicts=[verdict for verdict in verdicts if verdict.scale != "early"],
         runs=runs_of_page(reports, data),
         damaged=damaged,
     )
@@ -141,70 +68,46 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _outcomes(verdicts: Sequence[Verdict]) -> dict[str, int]:
-    counts = Counter[str](verdict.outcome for verdict in verdicts)
-    return {outcome: counts[outcome] for outcome in RANK if counts[outcome]}
+def files(report: SweepReport) -> dict[str, str]:
+    """Return the addresses of a sweep's files."""
+    name = report.sweep.plan.name
+    names = {"Markdown": f"{name}.md", "LaTeX": f"{name}.tex"}
+    names |= {f"{stem.removeprefix(name).strip('-')} CSV".strip(): f"{stem}.csv" for stem in report.tidy}
+    names |= {f"{chart.name} PDF": f"{name}-{chart.name}.pdf" for chart in report.figures}
+    return {what: quote(file) for what, file in names.items()}
 
 
-def _section(report: SweepReport, numbers: "itertools.count[int]") -> Section:
-    sweep, name = report.sweep, report.sweep.plan.name
-    cells: dict[CellId, pd.DataFrame] = dict(iter(sweep.cells.groupby(["row", "column"], sort=False)))  # type: ignore[arg-type]
-    planned = sweep.cells[sweep.cells["configuration"] != ""]
-    finished = planned["value"].notna().groupby([planned["configuration"], planned["seed"]]).all()
-    files = {"Markdown": f"{name}.md", "LaTeX": f"{name}.tex"}
-    files |= {f"{stem.removeprefix(name).strip('-')} CSV".strip(): f"{stem}.csv" for stem in report.tidy}
-    files |= {f"{chart.name} PDF": f"{name}-{chart.name}.pdf" for chart in report.figures}
-    return Section(
-        anchor("sweep", name),
-        report,
-        answer(sweep, report.agrees, [verdict.outcome for verdict in report.verdicts]),
-        int(finished.sum()),
-        len(finished),
-        comparison=_table(report.comparison, cells),
-        faithfulness=_table(report.faithfulness, cells) if report.faithfulness else None,
-        charts=tuple(_chart(chart, name, next(numbers)) for chart in report.figures),
-        verdicts=tuple(_verdict(verdict, cells) for verdict in report.verdicts),
-        runs=tuple(run for rows in cells.values() for run in _seed_runs(rows)),
-        files={what: quote(file) for what, file in files.items()},
-    )
+def groups(table: Table, sweep: Sweep) -> list[list[list[tuple[str, str, str, bool]]]]:
+    """Return the rows of a table in groups that share the text of the first column.
+
+    An entry is a text, the address and the name of its runs, and whether it is the best of its column.
+    """
+    found: list[list[list[tuple[str, str, str, bool]]]] = []
+    for number, texts in enumerate(table.rows):
+        if texts[0] or not found:
+            found.append([])
+        cells = table.cells[number] if table.cells else (None,) * len(texts)
+        # A number leads to its run, or to the list of them if there are several.
+        leading = [
+            runs_link(sweep.cell("/".join(cell))) if cell and any(map(str.isdigit, text)) else ("", "")
+            for text, cell in zip(texts, cells, strict=True)
+        ]
+        best = [(number, place) in table.best for place in range(len(texts))]
+        found[-1].append([(text, *link, bold) for text, link, bold in zip(texts, leading, best, strict=True)])
+    return found
 
 
-def _chart(chart: Chart, sweep: str, number: int) -> PageChart:
-    like = f" (as {chart.name.replace('fig', 'Fig. ')})" if chart.name.startswith("fig") else ""
-    title = f"{chart.shows[0].upper()}{chart.shows[1:]}{like}"
-    return PageChart(anchor("chart", sweep, chart.name), title, chart, tuple(chart.panels(f"f{number}-")))
+def bases(verdict: Verdict, sweep: Sweep | None) -> dict[str, list[tuple[str, str, str]]]:
+    """Return the runs that a verdict rests on, by cell."""
+    cells = [sweep.cell("/".join(cell)) for cell in verdict.cells] if sweep else []
+    return {rows["label"].iloc[0]: runs for rows in cells if (runs := _results(rows))}
 
 
-def _table(table: Table, cells: Mapping[CellId, pd.DataFrame]) -> PageTable:
-    leading = {place: runs_link(rows) for place, rows in cells.items()}
-    groups: list[list[tuple[Entry, ...]]] = []
-    behind = table.cells or [(None,) * len(table.columns)] * len(table.rows)
-    for number, (texts, places) in enumerate(zip(table.rows, behind, strict=True)):
-        entries = []
-        for place, (text, column, cell) in enumerate(zip(texts, table.columns, places, strict=True)):
-            # A number leads to its run, or to the list of them if there are several.
-            to, title = leading[cell] if cell and any(map(str.isdigit, text)) else ("", "")
-            entries.append(Entry(text, column.right, (number, place) in table.best, to, title))
-        if texts[0] or not groups:
-            groups.append([])
-        groups[-1].append(tuple(entries))
-    return PageTable(anchor("table", table.name), table, tuple(map(tuple, groups)))
-
-
-def _verdict(verdict: Verdict, cells: Mapping[CellId, pd.DataFrame]) -> PageVerdict:
-    bases = {}
-    for cell in verdict.cells:
-        rows = cells[cell]
-        if runs := [(to, text) for _, to, text in _results(rows)]:
-            bases[rows["label"].iloc[0]] = runs
-    return PageVerdict(anchor("basis", verdict.claim.id, verdict.sweep), verdict, bases)
-
-
-def _seed_runs(rows: pd.DataFrame) -> list[NumbersRow]:
-    first = rows.iloc[0]
-    name = anchor("cell", first["sweep"], first["row"], first["column"])
+def seed_runs(sweep: Sweep) -> list[NumbersRow]:
+    """Return the runs of each cell; the id of the first is the cell's."""
     return [
-        NumbersRow(first["label"], to, (text, key), "" if number else name)
+        NumbersRow(rows["label"].iloc[0], to, (text, key), "" if number else anchor("cell", sweep.plan.name, *cell))
+        for cell, rows in sweep.cells.groupby(["row", "column"], sort=False)
         for number, (key, to, text) in enumerate(_results(rows))
     ]
 
@@ -213,8 +116,7 @@ def _results(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Return the key, the address and the result of each run of a cell."""
     unit = " %" if is_error(rows["metric"].iloc[0]) else ""
     found = rows[rows["key"] != ""].drop_duplicates("key")
-    texts = [
-        f"{value:.2f}{unit}" if pd.notna(value) else "diverged" if outcome == "diverged" else "–"
-        for value, outcome in zip(found["value"], found["outcome"], strict=True)
+    return [
+        (key, f"#{run_anchor(key)}", f"{value:.2f}{unit}" if pd.notna(value) else outcome.replace("finished", "–"))
+        for key, value, outcome in zip(found["key"], found["value"], found["outcome"], strict=True)
     ]
-    return [(key, f"#{run_anchor(key)}", text) for key, text in zip(found["key"], texts, strict=True)]
