@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import matplotlib.style
 import pandas as pd
 
-from resnet_ablations.report.figures.chart import Chart
-from resnet_ablations.report.figures.charts import figures_of
+from resnet_ablations.report.figures.chart import STYLE, Chart
+from resnet_ablations.report.figures.finals import costs, strip
+from resnet_ablations.report.figures.panels import paper_figures
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.tables.comparison import comparison
 from resnet_ablations.report.tables.faithfulness import faithfulness, faithfulness_table
@@ -40,4 +42,12 @@ def sweep_report(sweep: Sweep, data: ReportData) -> SweepReport:
         table = faithfulness_table(sweep, found)
         tidy[table.name] = found.drop(columns="label")
     agrees = tuple(order.agrees for order in orderings(sweep))
-    return SweepReport(sweep, comparison(sweep, data.path), table, tidy, tuple(figures_of(sweep, data)), agrees)
+    return SweepReport(sweep, comparison(sweep, data.path), table, tidy, figures_of(sweep, data), agrees)
+
+
+def figures_of(sweep: Sweep, data: ReportData) -> tuple[Chart, ...]:
+    """Return the papers' figures, the strip of final errors and the costs: those that the sweep's runs allow."""
+    # After a reset: a reader's own matplotlibrc must not change the figures. A label's $ is no formula.
+    with matplotlib.style.context([STYLE, {"text.parse_math": False}], after_reset=True):
+        made = [*paper_figures(sweep, data), strip(sweep), costs(sweep)]
+    return tuple(figure for figure in made if figure is not None)

@@ -3,8 +3,8 @@
 from made_up import MadeUp
 from matplotlib.axes import Axes
 
+from resnet_ablations.report.contents import figures_of
 from resnet_ablations.report.figures.chart import Chart
-from resnet_ablations.report.figures.charts import figures_of
 from resnet_ablations.report.frame import read_report_data
 from resnet_ablations.results.sweeps import SweepPlan
 

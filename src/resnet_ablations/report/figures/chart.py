@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.gridspec import GridSpec
 
@@ -56,11 +57,10 @@ class Chart:
 
     def panels(self, prefix: str) -> Iterator[Markup]:
         """Yield each panel as an SVG of the page, with ids that begin with `prefix`."""
-        points = 72 / self.figure.dpi
-        top = self.figure.bbox.height
+        points, top = 72 / self.figure.dpi, self.figure.bbox.height
         boxes = [panel.bbox for panel in self.figure.subfigs]
-        corners = [(box.x0 * points, (top - box.y1) * points, box.width * points, box.height * points) for box in boxes]
-        return svg.panels_for_page(self.svg, prefix, corners)
+        sides = [(box.x0, top - box.y1, box.width, box.height) for box in boxes]
+        return svg.panels_for_page(self.svg, prefix, [[side * points for side in four] for four in sides])
 
 
 def chart(
@@ -72,6 +72,12 @@ def chart(
     figure.savefig(vector, format="svg", metadata={"Date": None})
     drawn = svg.cleaned(vector.getvalue())
     return Chart(name, shows, note, tuple(headings), tuple(rows), figure, pdf.getvalue(), drawn)
+
+
+def add_axes(place: SubFigure, left: float, bottom: float, right: float, height: float) -> Axes:
+    """Return new axes of a panel; margins and height in inches."""
+    width, inches = place.bbox.width / 100, place.bbox.height / 100
+    return place.add_axes((left / width, bottom / inches, 1 - (left + right) / width, height / inches))
 
 
 def panel_figure(heights: Sequence[float], note: str) -> tuple[Figure, list[SubFigure]]:

@@ -10,7 +10,7 @@ from matplotlib.figure import SubFigure
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.anchors import run_anchor, runs_link
 from resnet_ablations.report.figures.axes import draw_marks, final_errors, log_ticks, side_by_side
-from resnet_ablations.report.figures.chart import Chart, NumbersRow, chart, panel_figure
+from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, chart, panel_figure
 from resnet_ablations.report.figures.svg import COLOURS, GREY, link
 from resnet_ablations.report.frame import FAIL, Sweep, is_error
 
@@ -40,17 +40,17 @@ def strip(sweep: Sweep) -> Chart | None:
     finished, diverged = cells[cells["value"].notna()], cells[cells["outcome"] == "diverged"]
     if finished.empty and diverged.empty:
         return None
-    rows = {str(name): of_row for name, of_row in cells.groupby("row", sort=False)}
-    papers = {name: _printed(of_row) for name, of_row in rows.items()} if sweep.plan.scale != "early" else {}
-    known = [number for number in papers.values() if number is not None]
-    names = [_broken(of_row["row_label"].iloc[0]) for of_row in rows.values()]
+    rows = [of_row for _, of_row in cells.groupby("row", sort=False)]
+    early = sweep.plan.scale == "early"
+    papers = [(None, "") if early else _printed(of_row) for of_row in rows]
+    known = [number for number, _ in papers if number is not None]
+    names = [_broken(of_row["row_label"].iloc[0]) for of_row in rows]
     note = "Dot: a run" + "; cross: a diverged run" * (len(diverged) > 0)
     note += "; grey tick: the paper’s number" * bool(known)
-    note += "; dotted: the paper’s “fail”, above 20 %" * ("fail" in set(cells["printed"]) and bool(papers))
+    note += "; dotted: the paper’s “fail”, above 20 %" * any(text == "fail" for _, text in papers)
     row_height = max(0.23, NAME_LINE * max(name.count("\n") + 1 for name in names) + 0.02)
     figure, (place,) = panel_figure([row_height * len(rows) + 0.55], f"{note}. Equal errors lie one under the other.")
-    height = place.bbox.height / 100
-    axes = place.add_axes((LABELS / 3.45, 0.42 / height, 1 - (LABELS + 0.12) / 3.45, 1 - 0.5 / height))
+    axes = add_axes(place, LABELS, 0.42, 0.12, row_height * len(rows) + 0.05)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     final_errors(axes, "x", [*finished["value"], *known] or [FAIL])
     axes.set_xlabel(f"{METRICS[min(metrics)]}, scale {sweep.plan.scale}")
@@ -58,12 +58,17 @@ def strip(sweep: Sweep) -> Chart | None:
     axes.tick_params("y", length=0, labelsize=6.5)
     axes.grid(True)
     numbers = []
-    for number, (name, of_row) in enumerate(rows.items()):
-        _draw_row(axes, number, of_row, papers.get(name))
-        numbers.append(_row_numbers(of_row, papers.get(name)))
-    return chart(
-        "strip", "final errors", note, figure, ("row", "the paper’s", "ours, by seed and configuration"), numbers
-    )
+    for number, (of_row, (paper, text)) in enumerate(zip(rows, papers, strict=True)):
+        label = of_row["row_label"].iloc[0]
+        if paper is not None:
+            url = link("", f"{label}, the paper’s: {text}" + ", above 20 %" * (text == "fail"))
+            draw_marks(axes, [paper], [number], [url], marker="|", color=GREY, size=10, linewidths=1.8)
+        if text == "fail":
+            axes.plot((paper, axes.get_xlim()[1]), (number, number), color=GREY, linewidth=0.8, linestyle=":")
+        ours = _draw_runs(axes, number, of_row)
+        numbers.append(NumbersRow(label, runs_link(of_row)[0], (text, ", ".join(ours))))
+    headings = ("row", "the paper’s", "ours, by seed and configuration")
+    return chart("strip", "final errors", note, figure, headings, numbers)
 
 
 def _broken(name: str) -> str:
@@ -76,42 +81,30 @@ def _broken(name: str) -> str:
     return textwrap.fill(name, LETTERS)
 
 
-def _printed(of_row: pd.DataFrame) -> float | None:
-    """Return what the paper prints or shows; where it prints "fail", the least that this means."""
+def _printed(of_row: pd.DataFrame) -> tuple[float | None, str]:
+    """Return what the paper prints or shows, and its text; where it prints "fail", the least that this means."""
     printed, digitised = of_row["printed"].iloc[0], of_row["digitised"].iloc[0]
     if printed == "fail":
-        return FAIL
+        return FAIL, "fail"
     number = digitised if pd.isna(printed) else printed
-    return None if pd.isna(number) else float(number)
+    return (None, "") if pd.isna(number) else (float(number), f"{number:g} %")
 
 
-def _draw_row(axes: Axes, number: int, of_row: pd.DataFrame, paper: float | None) -> None:
-    end = axes.get_xlim()[1]
-    label = of_row["row_label"].iloc[0]
-    if paper is not None:
-        fails = of_row["printed"].iloc[0] == "fail"
-        title = f"{label}, the paper’s: " + ("fail, above 20 %" if fails else f"{paper:g} %")
-        draw_marks(axes, [paper], [number], [link("", title)], marker="|", color=GREY, size=10, linewidths=1.8)
-        if fails:
-            axes.plot((paper, end), (number, number), color=GREY, linewidth=0.8, linestyle=":")
+def _draw_runs(axes: Axes, number: int, of_row: pd.DataFrame) -> list[str]:
+    """Draw a mark for each run of a row, and return the results as texts."""
+    drawn = []
     for outcome, marker, colour in (("finished", "o", COLOURS[0]), ("diverged", "x", COLOURS[1])):
         runs = of_row[(of_row["outcome"] == outcome) & (of_row["value"].notna() | (outcome == "diverged"))]
-        if len(runs):
-            runs = runs.sort_values("value", kind="stable")
-            errors = runs["value"].fillna(end).to_list()
-            x, y = side_by_side(axes, errors, [float(number)] * len(runs), 3.4, "y", most=2)
-            texts = ["diverged" if outcome == "diverged" else f"{error:.2f} %" for error in errors]
-            seeds = zip(runs["key"], runs["seed"], texts, strict=True)
-            urls = [link(f"#{run_anchor(key)}", f"{label}, seed {seed}: {text} ({key})") for key, seed, text in seeds]
-            draw_marks(axes, x, y, urls, marker=marker, color=colour, size=3.6)
-
-
-def _row_numbers(of_row: pd.DataFrame, paper: float | None) -> NumbersRow:
-    errors = [f"{value:.2f} %" for value in of_row["value"].dropna().sort_values()]
-    errors += ["diverged"] * int((of_row["outcome"] == "diverged").sum())
-    fails = of_row["printed"].iloc[0] == "fail"
-    theirs = "" if paper is None else "fail" if fails else f"{paper:g} %"
-    return NumbersRow(of_row["row_label"].iloc[0], runs_link(of_row)[0], (theirs, ", ".join(errors)))
+        runs = runs.sort_values("value", kind="stable")
+        errors = runs["value"].fillna(axes.get_xlim()[1]).to_list()
+        texts = ["diverged" if outcome == "diverged" else f"{error:.2f} %" for error in errors]
+        named = zip(runs["key"], runs["row_label"], runs["seed"], texts, strict=True)
+        urls = [link(f"#{run_anchor(key)}", f"{row}, seed {seed}: {text} ({key})") for key, row, seed, text in named]
+        if errors:
+            x, y = side_by_side(axes, errors, [float(number)] * len(errors), 3.4, "y", most=2)
+            draw_marks(axes, x, y, urls, marker=marker, color=colour)
+        drawn += texts
+    return drawn
 
 
 def costs(sweep: Sweep) -> Chart | None:
@@ -176,8 +169,7 @@ def _cost_points(own: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 
 
 def _cost_axes(place: SubFigure, points: pd.DataFrame, name: str) -> Axes:
-    width, height = place.bbox.width / 100, place.bbox.height / 100
-    axes = place.add_axes((0.5 / width, 0.4 / height, 1 - 0.65 / width, PLOT / height))
+    axes = add_axes(place, 0.5, 0.4, 0.15, PLOT)
     low, high = points[name].min(), points[name].max()
     wide = max((high / low) ** 0.08, 1.03)
     axes.set(xscale="log", xlim=(low / wide, high * wide), xlabel=AMOUNTS[name])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Literal
 
 import pandas as pd
@@ -14,13 +15,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from resnet_ablations.experiments import Panel
 from resnet_ablations.report.anchors import runs_link
 from resnet_ablations.report.figures.axes import MARKERS, Side, draw_marks, log_ticks, staggered
-from resnet_ablations.report.figures.chart import Chart, NumbersRow, chart, panel_figure
+from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, chart, panel_figure
 from resnet_ablations.report.figures.lines import Line, lines_of
 from resnet_ablations.report.figures.svg import COLOURS, link
 from resnet_ablations.report.frame import ReportData, Sweep
 
 PAPER_LOSS, PAPER_ERROR = (0.002, 2.0), (0.0, 20.0)
 """The axes of v2's figures."""
+STYLES = list(zip(COLOURS, MARKERS, strict=True))
+"""The colour and the marker of each line of a panel."""
 PLOT = 1.55
 """Inches of the height of a panel's axes."""
 
@@ -81,9 +84,8 @@ def _figure(name: str, sweep: Sweep, panels: list[Panel], lines: list[list[Line]
 
 def _axes(place: SubFigure, quantities: dict[str, Quantity]) -> dict[bool, Axes]:
     """Return the left axes (False) and, for a quantity that has one, the right axes (True)."""
-    width, height = place.bbox.width / 100, place.bbox.height / 100
     two = any(quantity.on_right for quantity in quantities.values())
-    left = place.add_axes((0.52 / width, 0.4 / height, 1 - (1.0 if two else 0.67) / width, PLOT / height))
+    left = add_axes(place, 0.52, 0.4, 0.48 if two else 0.15, PLOT)
     if not two:
         left.yaxis.grid(True)
         return {False: left}
@@ -98,25 +100,14 @@ def _name_lines(place: SubFigure, title: str, lines: Sequence[Line], columns: in
     height = place.bbox.height / 100
     place.text(0.03, 1 - 0.05 / height, title, va="top", size=8, weight="bold")
     handles = [
-        Line2D([], [], color=_colour(index), marker=_marker(index), markersize=4, linewidth=1.6, label=line.legend)
-        for index, line in enumerate(lines)
+        Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=1.6, label=line.legend)
+        for line, (colour, marker) in zip(lines, cycle(STYLES), strict=False)
     ]
-    corner = (0.02, 1 - 0.2 / height)
-    place.legend(
-        handles=handles, ncols=columns, loc="upper left", bbox_to_anchor=corner, borderaxespad=0, borderpad=0.1
-    )
-
-
-def _colour(index: int) -> str:
-    return COLOURS[index % len(COLOURS)]
-
-
-def _marker(index: int) -> str:
-    return MARKERS[index % len(MARKERS)]
+    place.legend(handles=handles, ncols=columns, loc="upper left", bbox_to_anchor=(0.02, 1 - 0.2 / height))
 
 
 def _draw(axes: Axes, line: Line, quantity: str, shape: Quantity, index: int, lines: int) -> None:
-    colour, style = _colour(index), shape.stroke
+    (colour, marker), style = STYLES[index % len(STYLES)], shape.stroke
     name = f"{line.label}: {shape.name}"
     if (paper := line.paper.get(quantity)) is not None:
         url = link("", f"the paper’s {name}")
@@ -133,7 +124,7 @@ def _draw(axes: Axes, line: Line, quantity: str, shape: Quantity, index: int, li
     points = points.iloc[staggered(len(points), index, lines)]
     at = "layer" if quantity == "response" else "iteration"
     urls = [link(to, f"{name} {value:.4g}{shape.unit} at {at} {x:,.0f}, {runs}") for x, value in points.items()]
-    draw_marks(axes, points.index.to_list(), points.to_list(), urls, marker=_marker(index), color=colour)
+    draw_marks(axes, points.index.to_list(), points.to_list(), urls, marker=marker, color=colour)
 
 
 def _note(quantities: dict[str, Quantity], lines: Sequence[Line], seeds: int) -> str:

@@ -99,7 +99,7 @@ def file_text(root: Element) -> str:
     return text.replace("<svg ", f'<svg xmlns="{NAMESPACE}" ', 1) + "\n"
 
 
-def panels_for_page(root: Element, prefix: str, boxes: list[tuple[float, float, float, float]]) -> Iterator[Markup]:
+def panels_for_page(root: Element, prefix: str, boxes: list[list[float]]) -> Iterator[Markup]:
     """Yield each panel as an SVG of the page: x, y, width and height of `boxes` in points; ids begin with `prefix`.
 
     Assistive technology reads the table of numbers in its place, and the Tab key passes over its links.
