@@ -63,7 +63,7 @@ def strip(sweep: Sweep) -> Chart | None:
         if paper is not None:
             url = link("", f"{label}, the paper’s: {text}" + ", above 20 %" * (text == "fail"))
             draw_marks(axes, [paper], [number], [url], marker="|", color=GREY, size=10, linewidths=1.8)
-        if text == "fail":
+        if paper is not None and text == "fail":
             axes.plot((paper, axes.get_xlim()[1]), (number, number), color=GREY, linewidth=0.8, linestyle=":")
         ours = _draw_runs(axes, number, of_row)
         numbers.append(NumbersRow(label, runs_link(of_row)[0], (text, ", ".join(ours))))
@@ -128,9 +128,9 @@ def costs(sweep: Sweep) -> Chart | None:
     if not amounts:
         return None
     key = [
-        (str(point.number) if line == 0 else "", text, point.colour)
-        for point in points.drop_duplicates("number").itertuples()
-        for line, text in enumerate(textwrap.wrap(point.label, KEY_LETTERS))
+        ("" if line else str(point["number"]), text, point["colour"])
+        for point in points.drop_duplicates("number").to_dict("records")
+        for line, text in enumerate(textwrap.wrap(point["label"], KEY_LETTERS))
     ]
     half = math.ceil(len(key) / len(amounts))
     note = "Mark: the median of a configuration’s seeds; bar: lowest to highest. Equal marks lie side by side."
@@ -186,8 +186,8 @@ def _draw_costs(axes: Axes, points: pd.DataFrame, name: str) -> None:
         url = link(point["to"], f"{label}, {point[name]:,.4g} {AMOUNTS[name]}, {point['runs']}")
         edges = {"edgecolors": point["colour"], "linewidths": 0.9}
         draw_marks(axes, [at], [error], [url], marker=point["marker"], color="white", size=8.0, **edges)
-        place = {"ha": "center", "va": "center_baseline", "zorder": 4}
-        axes.text(at, error, str(point["number"]), size=5.2, url=url, clip_on=False, **place)
+        text = axes.text(at, error, str(point["number"]), size=5.2, ha="center", va="center_baseline", url=url)
+        text.set(zorder=4, clip_on=False)
 
 
 def _draw_key(place: SubFigure, lines: list[tuple[str, str, str]]) -> None:

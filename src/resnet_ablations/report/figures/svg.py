@@ -105,17 +105,14 @@ def panels_for_page(root: Element, prefix: str, boxes: list[list[float]]) -> Ite
     Assistive technology reads the table of numbers in its place, and the Tab key passes over its links.
     """
     root = deepcopy(root)
+    panels = [element for element in root.iter("g") if element.get("id", "").startswith("panel-")]
+    names = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
     for element in root.iter():
         own = {name: _colour(value) for name, value in element.attrib.items()}
-        if "id" in own:
-            own["id"] = prefix + own["id"]
-        if element.tag == "use":
-            own["href"] = f"#{prefix}{own['href'][1:]}"
-        if "clip-path" in own:
-            own["clip-path"] = own["clip-path"].replace("#", f"#{prefix}")
+        for name in () if element.tag == "a" else own.keys() & {"id", "href", "clip-path"}:
+            own[name] = re.sub(r"(?<=#)[\w-]+|^[\w-]+$", lambda found: f"{prefix}{names.index(found[0])}", own[name])
         element.attrib = own | ({"tabindex": "-1"} if element.tag == "a" else {})
     definitions = [child for child in root if child.tag == "defs"]
-    panels = [element for element in root.iter("g") if element.get("id", "").startswith(f"{prefix}panel-")]
     for number, (panel, box) in enumerate(zip(panels, boxes, strict=True)):
         shape = {"width": f"{box[2] * PAGE_WIDTH:.0f}", "viewBox": " ".join(f"{side:.4g}" for side in box)}
         drawn = Element("svg", {"class": "plot", "aria-hidden": "true"} | shape)
