@@ -300,6 +300,8 @@ def test_verdicts_are_folded_under_their_table(made_up: MadeUp) -> None:
     (unjudged,) = with_class(claims, "verdict")
     assert text_of(unjudged).startswith("– not run The identity is best")
     assert text_of(with_class(claims, "tally")[0]) == "✓ reproduced 1 ✗ contradicted 1 – not run 1"
+    options = [option.get("value") for option in by_id(root)["by-outcome"].iter("option")]
+    assert options == ["", "reproduced", "contradicted", "not run"]
 
 
 def test_a_sweep_that_stops_too_early_has_no_verdicts(made_up: MadeUp) -> None:
