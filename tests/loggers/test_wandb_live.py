@@ -56,7 +56,7 @@ def test_a_run_that_is_killed_is_marked_failed_by_its_mirror_which_then_ends(
     assert there.exit_codes == [1]
     assert (there.summary["outcome"], there.summary["reason"]) == (
         "failed",
-        "its process ended without reporting an error",
+        "its process was killed",
     )
     assert [point["iteration"] for point in there.points] == [1, 2, 3, 4]
     wait_until(lambda: not processes_of(run.folder.path))

@@ -186,9 +186,9 @@ def test_a_table_as_one_job_array(cluster: Cluster) -> None:
 
 
 def test_a_requeue_and_a_time_out_change_no_number(cluster: Cluster, tmp_path: Path) -> None:
-    """Seed 0 is requeued by hand, then preempted again; seed 1 runs into the limit of its job, two minutes."""
+    """Seed 0 is requeued by hand, then preempted again; seed 1 reaches the limit of its job, three minutes."""
     # SLURM looks at limits twice a minute; told any earlier, a job might not have Python there yet to listen.
-    sweep = cluster.sweep("seed=0,1", "hydra.launcher.time=2", "hydra.launcher.signal_delay_s=75")
+    sweep = cluster.sweep("seed=0,1", "hydra.launcher.time=3", "hydra.launcher.signal_delay_s=105")
     requeued, late = cluster.runs(2)
     until(under_way(requeued))
     until(under_way(late))

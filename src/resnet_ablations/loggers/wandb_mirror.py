@@ -41,7 +41,7 @@ class Ending:
         sys.stdin.buffer.read(1)
         state = state_of(folder)
         if state.outcome == "running":  # the training process has ended or is about to
-            state = State("failed", reason="its process ended without reporting an error")
+            state = State("failed", reason="its process was killed")
         self.state = state
         self._ended.set()
         # If the training process was killed, nothing else ends a wandb call that hangs.
