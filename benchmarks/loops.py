@@ -41,7 +41,7 @@ class Repetition:
     seconds: float = 0.0
     """One iteration."""
     launches: float | None = None
-    """What an iteration gives the GPU to do: kernels, copies and graphs."""
+    """The launches of an iteration on the GPU: kernels, copies and graphs."""
     waits: float | None = None
     """How often the CPU waits for the GPU in an iteration."""
 

@@ -58,7 +58,7 @@ PASSES, ONE_PASS, CAPTURED = "ours, 2 passes of 64", "ours, 2 × 64 in one pass"
 
 @dataclass(frozen=True)
 class Group:
-    """What is measured together: loops and precisions of one network, or how many runs at once train most."""
+    """Measurements made together: loops and precisions of one network, or numbers of runs at once."""
 
     network: str
     cases: Sequence[tuple[str, str]]
@@ -69,7 +69,7 @@ class Group:
 
 
 def groups(device: str) -> list[Group]:
-    """What is measured, in the order of its importance."""
+    """Return the measurements, the most important first."""
     if device == "cpu":
         both = [(loop, precision) for precision in ("32-true", "bf16-mixed") for loop in ("plain", "ours")]
         first = [("ours, channels first", precision) for precision in ("32-true", "bf16-mixed")]

@@ -1,4 +1,4 @@
-"""From Hydra overrides to a checked configuration; errors report every mistake at once."""
+"""Compose Hydra overrides into a checked configuration; errors report every mistake at once."""
 
 import difflib
 from collections.abc import Iterator, Sequence

@@ -49,7 +49,7 @@ def test_steps_and_seeds_differ() -> None:
 
 
 def test_crops_and_flips_are_drawn_anew_for_every_step_and_seed() -> None:
-    """With one image, only the augmentation can differ."""
+    """Only the augmentation can differ if there is one image."""
     alone = images(count=1)
     seen = [make(images=alone, batch_size=1, seed=seed).train(step)[0] for seed in (0, 1) for step in range(40)]
     assert len({pixels.numpy().tobytes() for pixels in seen}) > 20

@@ -68,7 +68,7 @@ def test_ten_views_against_torchvision(size: tuple[int, int]) -> None:
 
 
 def test_a_view_is_a_window_of_the_resized_image() -> None:
-    """At every position, also mirrored."""
+    """The crop is right at every position, also mirrored."""
     generator = np.random.default_rng(0)
     for size in SIZES:
         image = picture(*size)

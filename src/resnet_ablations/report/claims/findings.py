@@ -1,4 +1,4 @@
-"""What the runs of one sweep say about a relation, with the numbers in words."""
+"""Findings: the result of a relation for the runs of one sweep, with the numbers in words."""
 
 import math
 import statistics

@@ -35,7 +35,7 @@ class Verdict:
     statement: str
     """One sentence."""
     flags: tuple[str, ...] = ()
-    """What a reader has to know of the runs: mixed, dirty, missing or diverged ones."""
+    """Warnings about the runs: mixed, dirty, missing or diverged ones."""
     cells: tuple[CellId, ...] = ()
     """The cells of the claim."""
 

@@ -1,4 +1,4 @@
-"""What the figures share: ticks, marks with links, and marks that would lie on each other side by side."""
+"""Functions for all figures: ticks, marks with links, and equal marks side by side."""
 
 import itertools
 import math

@@ -30,7 +30,7 @@ PLOT = 1.55
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a curve shows, and how it is drawn."""
+    """The quantity of a curve, and its line style."""
 
     name: str
     stroke: Literal["-", "--"] = "-"

@@ -18,7 +18,7 @@ from resnet_ablations.report.tables.table import Table
 PAGE = 84
 """The letters that all columns together may have, so that a line fits a page and a terminal."""
 MANY = 10
-"""From so many columns on, a terminal shows them without a gap."""
+"""The number of columns from which a terminal shows a table without gaps."""
 MISSING = "Runs are missing; this command trains them:"
 
 MATHS = ["times", "pm", "geq", "leq", "approx", "dagger", "cdot", "lambda", "gamma", "beta"]
