@@ -58,12 +58,12 @@ def test_five_seeds_as_the_paper_says(made_up: MadeUp) -> None:
     errors(made_up, "original", LOW)
     errors(made_up, "conv1x1", HIGH)
     found = verdict(made_up, BEATS)
-    assert (found.outcome, found.sweep, found.scale) == ("reproduced", "shortcuts-paper", "paper")
-    assert found.effect == "+5.60 points, as claimed"
-    assert found.interval == "+5.30 to +5.90 points (96.83 %)"
+    assert (found.finding.outcome, found.sweep, found.scale) == ("reproduced", "shortcuts-paper", "paper")
+    assert found.finding.effect == "+5.60 points, as claimed"
+    assert found.finding.interval == "+5.30 to +5.90 points (96.83 %)"
     assert found.seeds == "n = 5/5"
     assert found.flags == ()
-    assert found.statement == "“1×1 conv shortcut”: 12.20 %, “original”: 6.60 %; as claimed (p = 0.0079)."
+    assert found.finding.statement == "“1×1 conv shortcut”: 12.20 %, “original”: 6.60 %; as claimed (p = 0.0079)."
 
 
 def test_five_seeds_against_the_paper(made_up: MadeUp) -> None:
@@ -71,9 +71,9 @@ def test_five_seeds_against_the_paper(made_up: MadeUp) -> None:
     errors(made_up, "original", HIGH)
     errors(made_up, "conv1x1", LOW)
     found = verdict(made_up, BEATS)
-    assert found.outcome == "contradicted"
-    assert found.effect == "−5.60 points, against the claim"
-    assert "against the claim (p = 0.0079)" in found.statement
+    assert found.finding.outcome == "contradicted"
+    assert found.finding.effect == "−5.60 points, against the claim"
+    assert "against the claim (p = 0.0079)" in found.finding.statement
 
 
 def test_a_difference_that_can_be_chance(made_up: MadeUp) -> None:
@@ -81,8 +81,8 @@ def test_a_difference_that_can_be_chance(made_up: MadeUp) -> None:
     errors(made_up, "original", (6.4, 6.5, 6.6, 6.7, 12.1))
     errors(made_up, "conv1x1", (6.45, 6.55, 6.65, 6.75, 12.0))
     found = verdict(made_up, BEATS)
-    assert found.outcome == "inconclusive"
-    assert "this can be chance (p = 0.84)" in found.statement
+    assert found.finding.outcome == "inconclusive"
+    assert "this can be chance (p = 0.84)" in found.finding.statement
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
@@ -92,10 +92,10 @@ def test_so_few_seeds_never_tell_a_difference(made_up: MadeUp, seeds: int) -> No
     errors(made_up, "original", LOW[:seeds])
     errors(made_up, "conv1x1", [90.0] * seeds)
     found = verdict(made_up, BEATS)
-    assert found.outcome == "inconclusive"
-    assert "as claimed, but" in found.statement
-    assert f"against {seeds} cannot be told from chance" in found.statement
-    assert found.interval.startswith("none: 1 run against 1" if seeds == 1 else "+")
+    assert found.finding.outcome == "inconclusive"
+    assert "as claimed, but" in found.finding.statement
+    assert f"against {seeds} cannot be told from chance" in found.finding.statement
+    assert found.finding.interval.startswith("none: 1 run against 1" if seeds == 1 else "+")
     assert found.flags == ()
 
 
@@ -104,13 +104,13 @@ def test_missing_seeds_are_flagged_and_not_guessed(made_up: MadeUp) -> None:
     errors(made_up, "original", LOW)
     errors(made_up, "conv1x1", (12.0, None, 12.2, None, 12.5))
     found = verdict(made_up, BEATS)
-    assert (found.outcome, found.seeds) == ("reproduced", "n = 3/5")  # 2/56: three against five can tell
+    assert (found.finding.outcome, found.seeds) == ("reproduced", "n = 3/5")  # 2/56: three against five can tell
     assert found.flags == ("missing seeds: 2 of 10 runs",)
     made_up.run("dropout", scale="paper", every=10_000)
     none = verdict(made_up, lower("original", "constant_scaling_0_1"))
-    assert (none.outcome, none.seeds, none.effect) == ("not run", "n = 0/5", "–")
+    assert (none.finding.outcome, none.seeds, none.finding.effect) == ("not run", "n = 0/5", "–")
     assert none.flags == ("missing seeds: 5 of 10 runs",)
-    assert none.statement == "Not judged because no run of “constant scaling (0, 1)” has a result."
+    assert none.finding.statement == "Not judged because no run of “constant scaling (0, 1)” has a result."
 
 
 def test_a_diverged_run_is_worse_than_any_finished_one_and_never_averaged(made_up: MadeUp) -> None:
@@ -119,17 +119,17 @@ def test_a_diverged_run_is_worse_than_any_finished_one_and_never_averaged(made_u
     errors(made_up, "conv1x1", (DIVERGED, 12.1, DIVERGED, 12.3, 12.5))
     found = verdict(made_up, BEATS)
     # In order: 4 of the original, 3 finished, the original's 99, 2 diverged: U = 22 of 25.
-    assert found.outcome == "inconclusive"
-    assert found.effect == "+5.90 points, as claimed"
-    assert found.interval.startswith("−86.50 to diverged points")
+    assert found.finding.outcome == "inconclusive"
+    assert found.finding.effect == "+5.90 points, as claimed"
+    assert found.finding.interval.startswith("−86.50 to diverged points")
     assert found.seeds == "n = 5/5"
     assert found.flags == ("diverged: 2 of 10 runs",)
     errors(made_up, "dropout", [DIVERGED] * 5)
     against_all = verdict(made_up, lower("original", "dropout"))
-    assert against_all.outcome == "reproduced"
-    assert against_all.effect == "diverged against 6.60 %, as claimed"
-    assert "“dropout shortcut”: diverged, “original”: 6.60 %" in against_all.statement
-    assert "inf" not in against_all.statement + against_all.effect + against_all.interval
+    assert against_all.finding.outcome == "reproduced"
+    assert against_all.finding.effect == "diverged against 6.60 %, as claimed"
+    assert "“dropout shortcut”: diverged, “original”: 6.60 %" in against_all.finding.statement
+    assert "inf" not in against_all.finding.statement + against_all.finding.effect + against_all.finding.interval
 
 
 def test_mixed_versions_and_uncommitted_changes_are_flagged(made_up: MadeUp) -> None:
@@ -138,7 +138,7 @@ def test_mixed_versions_and_uncommitted_changes_are_flagged(made_up: MadeUp) -> 
     errors(made_up, "conv1x1", HIGH, commit="badc0de0000000000", dirty=True)
     errors(made_up, "dropout", [90] * 5)
     found = verdict(made_up, BEATS)
-    assert found.outcome == "reproduced"
+    assert found.finding.outcome == "reproduced"
     assert found.flags == (
         "mixed code versions: commits badc0de000 and c0ffee0123",
         "uncommitted changes: 5 of 10 runs",
@@ -161,11 +161,16 @@ def test_each_scale_has_its_own_verdict(made_up: MadeUp) -> None:
     made_up.run("original", 30.0)
     made_up.run("conv1x1", 20.0)
     quick, paper = verdicts(made_up, BEATS)
-    assert (quick.scale, quick.outcome, paper.scale, paper.outcome) == ("quick", "inconclusive", "paper", "reproduced")
-    assert quick.statement.startswith(
+    assert (quick.scale, quick.finding.outcome, paper.scale, paper.finding.outcome) == (
+        "quick",
+        "inconclusive",
+        "paper",
+        "reproduced",
+    )
+    assert quick.finding.statement.startswith(
         "At this scale: “1×1 conv shortcut”: 20.00 %, “original”: 30.00 %; against the claim"
     )
-    assert not paper.statement.startswith("At this scale")
+    assert not paper.finding.statement.startswith("At this scale")
 
 
 def test_the_early_scale_has_no_verdict_on_the_end_and_longer_runs_are_flagged(made_up: MadeUp) -> None:
@@ -174,9 +179,11 @@ def test_the_early_scale_has_no_verdict_on_the_end_and_longer_runs_are_flagged(m
         made_up.run(cell, 6.6, scale="paper", every=400, error_at=lambda iteration: 40.0)
         made_up.run(cell, 41.0, seed=1, scale="early")
     found = verdict(made_up, fails("original", "conv1x1"))
-    assert (found.outcome, found.effect) == ("not run", "–")
+    assert (found.finding.outcome, found.finding.effect) == ("not run", "–")
     assert found.flags == ("mixed scales: 2 of 4 runs read from longer runs of the paper scale",)
-    assert found.statement.startswith("At this scale: not judged because the claim is about the end of training")
+    assert found.finding.statement.startswith(
+        "At this scale: not judged because the claim is about the end of training"
+    )
 
 
 def test_mixed_settings_are_flagged(declare: Declare) -> None:
@@ -193,15 +200,21 @@ def test_overrides_are_said_and_are_not_the_papers_setting(made_up: MadeUp) -> N
     errors(made_up, "original", LOW)
     errors(made_up, "conv1x1", HIGH)
     found = verdict(made_up, BEATS)
-    assert found.statement.startswith("With data=fashion_mnist: “1×1")
+    assert found.finding.statement.startswith("With data=fashion_mnist: “1×1")
     assert found.flags == ("not the experiment’s own setting: data=fashion_mnist",)
-    assert verdict(made_up, claim("shortcuts", kind="as_printed", cell="original", points=0.5)).outcome == "not run"
+    assert (
+        verdict(made_up, claim("shortcuts", kind="as_printed", cell="original", points=0.5)).finding.outcome
+        == "not run"
+    )
 
 
 def test_where_data_lie_is_no_other_setting(made_up: MadeUp) -> None:
     made_up.plan("paper", SEEDS, overrides=("data.root=/somewhere",))
     errors(made_up, "original", LOW)
-    assert verdict(made_up, claim("shortcuts", kind="as_printed", cell="original", points=0.5)).outcome == "reproduced"
+    assert (
+        verdict(made_up, claim("shortcuts", kind="as_printed", cell="original", points=0.5)).finding.outcome
+        == "reproduced"
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,23 +231,23 @@ def test_where_data_lie_is_no_other_setting(made_up: MadeUp) -> None:
 def test_failing_is_a_fact_about_the_runs(made_up: MadeUp, values: tuple[float, ...], outcome: str, never: str) -> None:
     made_up.plan("paper", SEEDS[: len(values)])
     errors(made_up, "dropout", values)
-    assert verdict(made_up, fails("dropout")).outcome == outcome
-    assert verdict(made_up, fails("dropout", never=True)).outcome == never
+    assert verdict(made_up, fails("dropout")).finding.outcome == outcome
+    assert verdict(made_up, fails("dropout", never=True)).finding.outcome == never
 
 
 def test_what_is_said_of_a_failing_run(made_up: MadeUp) -> None:
     made_up.plan()
     made_up.run("dropout", 71.11)
     found = verdict(made_up, fails("dropout"))
-    assert (found.effect, found.interval, found.seeds) == ("71.11 %", "none: 1 run", "n = 1/1")
-    assert found.statement == (
+    assert (found.finding.effect, found.finding.interval, found.seeds) == ("71.11 %", "none: 1 run", "n = 1/1")
+    assert found.finding.statement == (
         "At this scale: “dropout shortcut” fails: 1 run at 71.11 %, which says nothing about other seeds."
     )
     made_up.plan("paper", SEEDS)
     errors(made_up, "dropout", (71, 72, 73, 90, DIVERGED))
     _, found = verdicts(made_up, fails("dropout"))
-    assert found.statement == "“dropout shortcut” fails: 5 runs at 71.00 % to diverged."
-    assert found.interval == "71.00 % to diverged (93.75 %)"
+    assert found.finding.statement == "“dropout shortcut” fails: 5 runs at 71.00 % to diverged."
+    assert found.finding.interval == "71.00 % to diverged (93.75 %)"
 
 
 def test_every_configuration_of_a_row_has_to_fail(made_up: MadeUp) -> None:
@@ -243,15 +256,16 @@ def test_every_configuration_of_a_row_has_to_fail(made_up: MadeUp) -> None:
     for index in range(5):
         made_up.run(row, 40.0 + index, index=index)
     found = verdict(made_up, fails(row))
-    assert (found.outcome, found.seeds) == ("inconclusive", "n = 0/1")
+    assert (found.finding.outcome, found.seeds) == ("inconclusive", "n = 0/1")
     assert (
-        "5 of 6 configurations fail and 0 do not (40.00–44.00 %, one run each); 1 without a result" in found.statement
+        "5 of 6 configurations fail and 0 do not (40.00–44.00 %, one run each); 1 without a result"
+        in found.finding.statement
     )
     made_up.run(row, 45.0, index=5)
-    assert verdict(made_up, fails(row)).outcome == "reproduced"
+    assert verdict(made_up, fails(row)).finding.outcome == "reproduced"
     made_up.run(row, 5.0, index=5)
     found = verdict(made_up, fails(row))
-    assert (found.outcome, found.effect) == ("contradicted", "5 of 6 fail (5.00–44.00 %)")
+    assert (found.finding.outcome, found.finding.effect) == ("contradicted", "5 of 6 fail (5.00–44.00 %)")
 
 
 def test_the_cells_against_a_claim_are_named(made_up: MadeUp) -> None:
@@ -259,8 +273,8 @@ def test_the_cells_against_a_claim_are_named(made_up: MadeUp) -> None:
     made_up.run("original", 4.0)
     made_up.run("conv1x1", 33.0)
     found = verdict(made_up, fails("original", "conv1x1", never=True))
-    assert found.outcome == "contradicted"
-    assert found.statement.endswith("; against the claim: “1×1 conv shortcut”.")
+    assert found.finding.outcome == "contradicted"
+    assert found.finding.statement.endswith("; against the claim: “1×1 conv shortcut”.")
 
 
 def test_cells_that_are_one_run_at_a_scale_count_each(declare: Declare) -> None:
@@ -268,7 +282,7 @@ def test_cells_that_are_one_run_at_a_scale_count_each(declare: Declare) -> None:
     made_up.plan("small")
     made_up.run("original/r110", 33.0, scale="small")
     found = verdict(made_up, fails("original/r110", "bn/r110", experiment="declared"))
-    assert (found.outcome, found.effect) == ("reproduced", "2 of 2 fail (33.00 %)")
+    assert (found.finding.outcome, found.finding.effect) == ("reproduced", "2 of 2 fail (33.00 %)")
 
 
 def test_lower_than_several_needs_each(made_up: MadeUp) -> None:
@@ -276,12 +290,15 @@ def test_lower_than_several_needs_each(made_up: MadeUp) -> None:
     errors(made_up, "original", LOW)
     errors(made_up, "conv1x1", HIGH)
     several = lower("original", "conv1x1", "dropout")
-    assert verdict(made_up, several).outcome == "inconclusive"  # dropout is not there yet
+    assert verdict(made_up, several).finding.outcome == "inconclusive"  # dropout is not there yet
     errors(made_up, "dropout", [90] * 5)
     found = verdict(made_up, several)
-    assert (found.outcome, found.effect) == ("reproduced", "+5.60 points, as claimed")  # the nearest of them
+    assert (found.finding.outcome, found.finding.effect) == (
+        "reproduced",
+        "+5.60 points, as claimed",
+    )  # the nearest of them
     errors(made_up, "dropout", [1] * 5)
-    assert verdict(made_up, several).outcome == "contradicted"
+    assert verdict(made_up, several).finding.outcome == "contradicted"
 
 
 def test_one_of_many_comparisons_has_to_be_surer_to_contradict(made_up: MadeUp) -> None:
@@ -292,10 +309,10 @@ def test_one_of_many_comparisons_has_to_be_surer_to_contradict(made_up: MadeUp) 
     for index in range(6):
         errors(made_up, row, HIGH if index else (6.0, 6.1, 6.2, 6.3, 6.5), index=index)
     errors(made_up, "conv1x1", (6.0, 6.1, 6.2, 6.3, 6.5))
-    assert verdict(made_up, BEATS).outcome == "contradicted"
+    assert verdict(made_up, BEATS).finding.outcome == "contradicted"
     found = verdict(made_up, lower("original", row))
-    assert found.outcome == "inconclusive"
-    assert "(one of 6 configurations)" in found.statement
+    assert found.finding.outcome == "inconclusive"
+    assert "(one of 6 configurations)" in found.finding.statement
 
 
 @pytest.mark.parametrize(
@@ -317,7 +334,7 @@ def test_within_a_tolerance(made_up: MadeUp, values: tuple[float, ...], points: 
     errors(made_up, "original", LOW)
     errors(made_up, "shortcut_only_gating_-6", values)
     near = claim("shortcuts", kind="within", cell="shortcut_only_gating_-6", of="original", points=points)
-    assert verdict(made_up, near).outcome == outcome
+    assert verdict(made_up, near).finding.outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -335,9 +352,9 @@ def test_a_printed_number(made_up: MadeUp, values: tuple[float, ...], outcome: s
     made_up.plan("paper", SEEDS)
     errors(made_up, "original", values)
     found = verdict(made_up, claim("shortcuts", kind="as_printed", cell="original", points=0.5))
-    assert found.outcome == outcome
-    assert "0.5 points around the printed 6.61 %" in found.statement
-    assert ("(93.75 %)" in found.interval) == (len(values) == 5)
+    assert found.finding.outcome == outcome
+    assert "0.5 points around the printed 6.61 %" in found.finding.statement
+    assert ("(93.75 %)" in found.finding.interval) == (len(values) == 5)
 
 
 @pytest.mark.parametrize("scale", ["quick", "small"])
@@ -348,11 +365,11 @@ def test_a_scaled_down_run_says_nothing_of_printed_numbers(made_up: MadeUp, scal
     assert len(printed) == 7
     claims = [found for found in load_claims() if found.experiment == "shortcuts"]
     for found in verdicts(made_up, *claims):
-        assert found.statement.startswith("At this scale: ")
+        assert found.finding.statement.startswith("At this scale: ")
         if found.claim.relation.kind == "as_printed":
-            assert (found.outcome, found.effect, found.interval) == ("not run", "–", "–")
-            assert not any(number in found.statement for number in printed)
-        assert "printed" not in found.statement
+            assert (found.finding.outcome, found.finding.effect, found.finding.interval) == ("not run", "–", "–")
+            assert not any(number in found.finding.statement for number in printed)
+        assert "printed" not in found.finding.statement
 
 
 def gap(*pairs: tuple[str, str]) -> Claim:
@@ -378,9 +395,9 @@ def test_a_gap_that_grows_with_depth(declare: Declare, gaps: tuple[float, ...], 
         errors(made_up, f"d{depth}/resnet", (8.0, 8.1, 8.3, 8.2, 7.9))
         errors(made_up, f"d{depth}/plain", [8 + points + noise for noise in (0.0, 0.15, 0.1, 0.05, 0.2)])
     found = verdict(made_up, PLAIN_TO_RESIDUAL)
-    assert found.outcome == outcome
-    assert "With 20, 32 and 56 layers the gap is" in found.statement
-    assert ("not at every step" in found.statement) == (gaps[1] == 7)
+    assert found.finding.outcome == outcome
+    assert "With 20, 32 and 56 layers the gap is" in found.finding.statement
+    assert ("not at every step" in found.finding.statement) == (gaps[1] == 7)
 
 
 def test_the_gap_of_a_diverged_network_is_the_largest(declare: Declare) -> None:
@@ -390,7 +407,10 @@ def test_the_gap_of_a_diverged_network_is_the_largest(declare: Declare) -> None:
         errors(made_up, f"d{depth}/resnet", (6.0,) * 5)
         errors(made_up, f"d{depth}/plain", plain)
     found = verdict(made_up, PLAIN_TO_RESIDUAL)
-    assert (found.outcome, found.effect) == ("reproduced", "+0.60, +3.20 and diverged points, as claimed")
+    assert (found.finding.outcome, found.finding.effect) == (
+        "reproduced",
+        "+0.60, +3.20 and diverged points, as claimed",
+    )
 
 
 def test_a_gap_needs_both_and_depths_that_grow(declare: Declare) -> None:
@@ -398,12 +418,13 @@ def test_a_gap_needs_both_and_depths_that_grow(declare: Declare) -> None:
     made_up.plan("paper", SEEDS)
     errors(made_up, "d20/plain", LOW)
     errors(made_up, "d20/resnet", (None, None, None, None, None))
-    assert "no run of “depth = 20, ResNet test” has a result" in verdict(made_up, PLAIN_TO_RESIDUAL).statement
-    made_up.run("d20/resnet", 6.0, scale="paper", seed=9, every=10_000)
+    assert "no run of “depth = 20, ResNet test” has a result" in verdict(made_up, PLAIN_TO_RESIDUAL).finding.statement
+    for cell in ("d20/resnet", "d56/plain", "d56/resnet"):
+        errors(made_up, cell, LOW)
     backwards = gap(("d56/plain", "d56/resnet"), ("d20/plain", "d20/resnet"))
     found = verdict(made_up, backwards)
-    assert found.outcome == "not run"
-    assert "have 56 and 20 layers, so their depth does not grow" in found.statement
+    assert found.finding.outcome == "not run"
+    assert "have 56 and 20 layers, so their depth does not grow" in found.finding.statement
 
 
 def test_training_loss_at_the_end(made_up: MadeUp) -> None:
@@ -412,24 +433,28 @@ def test_training_loss_at_the_end(made_up: MadeUp) -> None:
         made_up.run("original", 6.6, seed, scale="paper", every=1_000, loss=lambda i: 9.0 if i < 57_600 else 0.002)
         slow = lambda i, s=seed: 1e-6 if i < 57_600 else 0.1 + 0.01 * s  # noqa: E731
         made_up.run("conv1x1", 12.2, seed, scale="paper", every=1_000, loss=slow)
-    found = verdict(made_up, claim("shortcuts", kind="higher_in_training", higher="conv1x1", lower="original"))
-    assert (found.outcome, found.effect) == ("reproduced", "×60, as claimed")
-    assert found.statement.startswith("Training loss of “1×1 conv shortcut”: 0.12, “original”: 0.002; as claimed")
-    opposite = claim("shortcuts", kind="higher_in_training", higher="original", lower="conv1x1")
-    assert verdict(made_up, opposite).outcome == "contradicted"
+    found = verdict(
+        made_up, claim("shortcuts", kind="lower_than", quantity="train_loss", higher=["conv1x1"], lower="original")
+    )
+    assert (found.finding.outcome, found.finding.effect) == ("reproduced", "×60, as claimed")
+    assert found.finding.statement.startswith(
+        "Training loss of “1×1 conv shortcut”: 0.12, “original”: 0.002; as claimed"
+    )
+    opposite = claim("shortcuts", kind="lower_than", quantity="train_loss", higher=["original"], lower="conv1x1")
+    assert verdict(made_up, opposite).finding.outcome == "contradicted"
     errors(made_up, "dropout", [DIVERGED] * 5)
-    diverged = claim("shortcuts", kind="higher_in_training", higher="dropout", lower="conv1x1")
-    assert verdict(made_up, diverged).effect == "diverged against 0.12, as claimed"
+    diverged = claim("shortcuts", kind="lower_than", quantity="train_loss", higher=["dropout"], lower="conv1x1")
+    assert verdict(made_up, diverged).finding.effect == "diverged against 0.12, as claimed"
 
 
 def test_training_error_at_the_end(made_up: MadeUp) -> None:
     made_up.plan("paper", SEEDS)
     errors(made_up, "original", HIGH, train_error=0.1)
     errors(made_up, "conv1x1", LOW, train_error=3.0)
-    relation = {"kind": "higher_in_training", "higher": "conv1x1", "lower": "original", "quantity": "train_error"}
+    relation = {"kind": "lower_than", "higher": ["conv1x1"], "lower": "original", "quantity": "train_error"}
     found = verdict(made_up, claim("shortcuts", **relation))
-    assert (found.outcome, found.effect) == ("reproduced", "+2.90 points, as claimed")
-    assert found.statement.startswith("Training error of “1×1")
+    assert (found.finding.outcome, found.finding.effect) == ("reproduced", "+2.90 points, as claimed")
+    assert found.finding.statement.startswith("Training error of “1×1")
 
 
 def test_responses_have_no_percent_and_diverged_runs_have_none(declare: Declare) -> None:
@@ -440,12 +465,12 @@ def test_responses_have_no_percent_and_diverged_runs_have_none(declare: Declare)
         made_up.run("resnet20/mean", seed=seed, scale="paper", every=10_000, metrics={"response_mean": 1.5})
     weaker = lower("resnet20/mean", "plain20/mean", experiment="declared")
     found = verdict(made_up, weaker)
-    assert (found.outcome, found.effect) == ("reproduced", "+0.52, as claimed")
-    assert ": 2.02, “ResNet-20, mean”: 1.50;" in found.statement
+    assert (found.finding.outcome, found.finding.effect) == ("reproduced", "+0.52, as claimed")
+    assert ": 2.02, “ResNet-20, mean”: 1.50;" in found.finding.statement
     for seed in SEEDS:
         made_up.run("plain20/mean", seed=seed, scale="paper", every=10_000, outcome="diverged")
     found = verdict(made_up, weaker)
-    assert (found.outcome, found.flags) == ("not run", ("diverged: 5 of 10 runs",))
+    assert (found.finding.outcome, found.flags) == ("not run", ("diverged: 5 of 10 runs",))
 
 
 def test_cells_that_are_not_run_or_are_one_run_at_a_scale(declare: Declare) -> None:
@@ -454,20 +479,20 @@ def test_cells_that_are_not_run_or_are_one_run_at_a_scale(declare: Declare) -> N
     made_up.plan("small")
     made_up.run("pre/r110", 5.0, scale="small")
     found = verdict(made_up, lower("pre/r164", "pre/r110", experiment="declared"))
-    assert found.outcome == "not run"
-    assert "are the same runs" in found.statement
+    assert found.finding.outcome == "not run"
+    assert "are the same runs" in found.finding.statement
     made_up = declare(declared.PLACEMENTS, replacements={"network.depth=164": None})
     made_up.plan("small")
     found = verdict(made_up, lower("pre/r164", "pre/r110", experiment="declared"))
-    assert (found.outcome, found.seeds) == ("not run", "n = 1/1")
-    assert "“full pre-activation, ResNet-164” is not run" in found.statement
+    assert (found.finding.outcome, found.seeds) == ("not run", "n = 1/1")
+    assert "“full pre-activation, ResNet-164” is not run" in found.finding.statement
 
 
 def test_an_experiment_without_a_sweep(made_up: MadeUp) -> None:
     made_up.plan()
     found = verdict(made_up, fails("plain20/mean", experiment="depth"))
-    assert (found.sweep, found.scale, found.outcome, found.seeds) == ("", "", "not run", "–")
-    assert found.statement == "Not judged because depth has no sweep yet: run make sweep-depth."
+    assert (found.sweep, found.scale, found.finding.outcome, found.seeds) == ("", "", "not run", "–")
+    assert found.finding.statement == "Not judged because depth has no sweep yet: run make sweep-depth."
 
 
 TABLE_1 = {
@@ -506,7 +531,7 @@ def table_1(made_up: MadeUp, error: dict[str, float]) -> dict[str, Verdict]:
 
 def test_results_that_agree_with_table_1(made_up: MadeUp) -> None:
     found = table_1(made_up, TABLE_1)
-    assert {verdict.outcome for verdict in found.values()} == {"reproduced"}, found
+    assert {verdict.finding.outcome for verdict in found.values()} == {"reproduced"}, found
     assert {verdict.flags for verdict in found.values()} == {()}
 
 
@@ -515,7 +540,7 @@ def test_results_that_contradict_table_1(made_up: MadeUp) -> None:
     upside_down |= {"constant_scaling_0_1": 10.0, "exclusive_gating_0_to_-5": 10.0, "dropout": 10.0}
     upside_down |= {"constant_scaling_0.5_1": 10.0, "shortcut_only_gating_-6": 95.0}
     found = table_1(made_up, upside_down)
-    upheld = {name for name, verdict in found.items() if verdict.outcome != "contradicted"}
+    upheld = {name for name, verdict in found.items() if verdict.finding.outcome != "contradicted"}
     # 95 is above 93.39: gating with its bias is still worse than identity.
     assert upheld == {"identity_beats_shortcut_only_gating_6"}
 

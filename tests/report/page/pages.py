@@ -32,6 +32,11 @@ class Judged:
     cells: tuple[tuple[str, str], ...] = ()
     claim: Claimed = Claimed()
 
+    @property
+    def finding(self) -> "Judged":
+        """The outcome with its numbers: the fields above."""
+        return self
+
 
 def page_of(results: Path, damaged: Sequence[str] = (), verdicts: Sequence[Judged] = ()) -> str:
     """Return the page of a results folder with these verdicts."""

@@ -8,8 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from resnet_ablations.report.claims.wording import ERROR, RESPONSE, UNITS, Unit
 from resnet_ablations.report.curves import train_points
 from resnet_ablations.report.frame import ReportData, Run, Sweep, is_error
+from resnet_ablations.report.tables.summary import listed
 
 END_OF_TRAINING = 0.9
 """The share of the iterations from which on a curve is averaged to the training loss at the end."""
@@ -26,12 +28,11 @@ class NotJudged(Exception):
 class Sample:
     """The results of one configuration by seed: infinite where diverged, no entry without a result."""
 
-    cell: str
-    """The cell's label in quotation marks."""
     label: str
-    """The cell's label, with how many configurations it has where these are several."""
+    """The cell's label in quotation marks, with how many configurations it has where these are several."""
     configuration: str
     by_seed: Mapping[int, float]
+    unit: Unit
 
     @property
     def numbers(self) -> list[float]:
@@ -57,37 +58,31 @@ class Evidence:
         plan = self.sweep.plan
         return [] if plan.name == f"{plan.experiment}-{plan.scale}" else plan.overrides or [plan.name]
 
-    def is_error(self, name: str) -> bool:
-        """Return whether a cell shows an error."""
-        return is_error(self.sweep.cell(name)["metric"].iloc[0])
-
-    def samples(self, name: str, quantity: Quantity = "value") -> list[Sample]:
-        """Return a sample of each configuration of a cell; raise `NotJudged` where it has none at this scale."""
-        rows = self.sweep.cell(name).to_dict("records")
-        cell = f"“{rows[0]['label']}”"
-        results: dict[str, dict[int, float]] = {}
-        for run in rows:
-            of_configuration = results.setdefault(run["configuration"], {})
-            if not math.isnan(number := self._number(run, quantity)):
-                of_configuration[int(run["seed"])] = number
-        if "" in results:
-            raise NotJudged(f"{cell} is not run")
-        label = cell if len(results) == 1 else f"{cell} (one of {len(results)} configurations)"
-        return [Sample(cell, label, one, by_seed) for one, by_seed in results.items()]
+    def samples(self, *names: str, quantity: Quantity = "value") -> list[Sample]:
+        """Return a sample of each configuration of the cells; raise `NotJudged` where none has a result."""
+        found = []
+        for name in names:
+            rows = self.sweep.cell(name)
+            label = f"“{rows['label'].iloc[0]}”"
+            if (rows["configuration"] == "").any():
+                raise NotJudged(f"{label} is not run")
+            if several := rows["configuration"].nunique() - 1:
+                label += f" (one of {several + 1} configurations)"
+            unit = UNITS.get(quantity) or (ERROR if is_error(rows["metric"].iloc[0]) else RESPONSE)
+            for configuration, of_one in rows.groupby("configuration", sort=False):
+                numbers = {int(run["seed"]): self._number(run, quantity) for run in of_one.to_dict("records")}
+                known = {seed: number for seed, number in numbers.items() if not math.isnan(number)}
+                found.append(Sample(label, str(configuration), known, unit))
+        if any(sample.by_seed for sample in found):
+            return found
+        raise NotJudged(f"no run of {listed(list(dict.fromkeys(one.label for one in found)))} has a result")
 
     def sample(self, name: str, quantity: Quantity = "value") -> Sample:
         """Return the sample of a cell's sole configuration; raise `NotJudged` where it has several, or no result."""
-        samples = self.samples(name, quantity)
-        if len(samples) > 1:
-            raise NotJudged(f"{samples[0].cell} has {len(samples)} configurations")
-        if not samples[0].by_seed:
-            raise NotJudged(f"no run of {samples[0].cell} has a result")
-        return samples[0]
-
-    def depth(self, name: str) -> int:
-        """Return the depth of a cell's networks; raise `NotJudged` where it is not run."""
-        configuration = self.samples(name)[0].configuration
-        return int(self.sweep.plan.configurations[configuration].config["network"]["depth"])
+        first, *others = self.samples(name, quantity=quantity)
+        if others:
+            raise NotJudged(f"{first.label.partition(' (')[0]} has {1 + len(others)} configurations")
+        return first
 
     def _number(self, run: Run, quantity: Quantity) -> float:
         """Return a run's number, infinite where it diverged, NaN where it has none."""

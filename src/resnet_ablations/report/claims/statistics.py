@@ -15,67 +15,66 @@ from scipy import stats  # type: ignore[import-untyped]
 
 LEVEL = 0.05
 """A difference counts if chance alone shows one as large, of either sign, in not more than this share of cases."""
-CONFIDENCE = 1 - 2 * 0.5**5
-"""93.75 %: what the range of five runs covers, the most that the papers' five seeds can say of a median."""
+CONFIDENCE = 0.9375
+"""What the range of five runs covers, the most that the papers' five seeds can say of a median."""
 MOST = 200_000
 """Permutations that are counted exactly, up to ten runs against ten; of more, so many are drawn at random."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """From `low` to `high`; `coverage` is the share of repetitions in which such an interval holds the truth."""
+    """From `low` to `high`; `coverage` is the share of repetitions in which such an interval holds the truth.
+
+    A coverage of 0 means that there are too few values for any interval.
+    """
 
     low: float
     high: float
     coverage: float
 
 
-def median_interval(values: Sequence[float]) -> Interval | None:
-    """The interval of the median between two order statistics; None for a single value, or none.
+def median_interval(values: Sequence[float]) -> Interval:
+    """Return the interval of the median between two order statistics; a single value is its own, with a coverage of 0.
 
-    The shortest [k-th smallest, k-th largest] that covers 93.75 % or more; below five values, which cannot, the range.
-    Its exact coverage is 1 − 2·P(B < k) with B ~ binomial(n, ½), whatever the distribution.
+    It is the shortest [k-th smallest, k-th largest] that covers 93.75 % or more; below five values, which cannot, the
+    range. Its exact coverage is 1 − 2·P(B < k) with B ~ binomial(n, ½), whatever the distribution.
     """
     n, ordered = len(values), sorted(values)
-    if n < 2:
-        return None
-    coverages = {k: float(1 - 2 * stats.binom.cdf(k - 1, n, 0.5)) for k in range(1, n // 2 + 1)}
-    # Rounding must not turn the exact 93.75 % of five values into less.
-    k = max((k for k, coverage in coverages.items() if coverage >= CONFIDENCE - 1e-9), default=1)
+    coverages = {k: round(1 - 2 * float(stats.binom.cdf(k - 1, n, 0.5)), 12) for k in range(1, max(n // 2, 1) + 1)}
+    k = max((k for k, coverage in coverages.items() if coverage >= CONFIDENCE), default=1)
     return Interval(ordered[k - 1], ordered[-k], coverages[k])
 
 
 def can_differ(m: int, n: int, level: float = LEVEL) -> bool:
-    """Whether `m` runs against `n` can come to a p-value of `level` at all: 4 against 4 can, 3 against 3 cannot."""
+    """Return whether `m` runs against `n` can reach a p-value of `level`: 4 against 4 can, 3 against 3 cannot."""
     return min(m, n) > 1 and 2 / math.comb(m + n, m) <= level
 
 
-def p_of_difference(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Two-sided p-value of the exact permutation test for a difference in mean rank (Wilcoxon's, with midranks).
+def p_of_difference(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the two-sided p-value of the exact permutation test for a difference in mean rank (Wilcoxon's, midranks).
 
-    None where a side has a single value, or none: nothing is known of its spread.
+    It is 1 where a side has a single value, or none: nothing is known of its spread.
     """
     if min(len(first), len(second)) < 2:
-        return None
+        return 1.0
     ranks = stats.rankdata([*first, *second])
     return float(_rank_sums(ranks[: len(first)], ranks[len(first) :]).pvalue)
 
 
-def shift_interval(first: Sequence[float], second: Sequence[float]) -> Interval | None:
-    """The interval of first − second that goes with `p_of_difference`: the shifts that this test does not reject.
+def shift_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
+    """Return the interval of first − second that goes with `p_of_difference`: the shifts that the test does not reject.
 
-    Between two of the ordered differences of each value of the first and each of the second, with a coverage of 95 % or
-    more; where there are too few for that, the range of the differences. The coverage is exact for distributions that
-    differ in a shift alone. None where a side has a single value. Two infinite values do not differ.
+    It lies between two of the ordered differences of each value of the first and each of the second and covers 95 % or
+    more; where there are too few for that, it is the range of the differences. The coverage is exact for distributions
+    that differ in a shift alone. It is 0 where a side has a single value. Two infinite values do not differ.
     """
-    m, n = len(first), len(second)
-    if min(m, n) < 2:
-        return None
     with np.errstate(invalid="ignore"):
         differences = np.subtract.outer(np.asarray(first, dtype=float), np.asarray(second, dtype=float)).ravel()
     differences = np.sort(np.where(np.isnan(differences), 0, differences))
-    below = _chances_of_u(m, n)
-    k = max((k for k in range(m * n // 2) if 2 * below[k] <= LEVEL), default=0)
+    if min(len(first), len(second)) < 2:
+        return Interval(float(differences[0]), float(differences[-1]), 0)
+    below = _chances_of_u(len(first), len(second))
+    k = max((k for k in range(differences.size // 2) if 2 * below[k] <= LEVEL), default=0)
     return Interval(float(differences[k]), float(differences[-1 - k]), 1 - 2 * below[k])
 
 

@@ -16,19 +16,19 @@ ROWS_A_PAGE = 12
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """Return one line for each verdict under one number for each claim; notes name the sweeps that stop early."""
-    numbers = {claim: str(number) for number, claim in enumerate(dict.fromkeys(v.claim.id for v in verdicts), start=1)}
     shown = [verdict for verdict in verdicts if verdict.scale != "early"]
     early = sorted({verdict.sweep for verdict in verdicts if verdict.scale == "early"})
+    numbers = {claim: number for number, claim in enumerate(dict.fromkeys(v.claim.id for v in verdicts), start=1)}
     flagged: dict[str, list[str]] = {}
     lines, before = [], ""
     for verdict in shown:
-        claim, number = verdict.claim, numbers[verdict.claim.id]
+        claim, found, number = verdict.claim, verdict.finding, str(numbers[verdict.claim.id])
         for flag in verdict.flags:
             flagged.setdefault(flag, []).append(number)
         names = (number, f"{claim.sentence} ({claim.where})") if claim.id != before else ("", "")
-        outcome = verdict.outcome + f" {MARK}" * bool(verdict.flags)
+        outcome = found.outcome + f" {MARK}" * bool(verdict.flags)
         seeds = verdict.seeds.removeprefix("n = ")
-        lines.append((*names, verdict.scale or "–", outcome, verdict.effect, verdict.interval, seeds))
+        lines.append((*names, verdict.scale or "–", outcome, found.effect, found.interval, seeds))
         before = claim.id
     notes = [f"{MARK} {flag}: {'claim' if len(of) == 1 else 'claims'} {', '.join(of)}." for flag, of in flagged.items()]
     if early:
@@ -70,13 +70,12 @@ def pages(table: Table) -> list[Table]:
 
 def tidy(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Return one row for each verdict."""
-    found = ("sweep", "scale", "outcome", "effect", "interval", "seeds", "statement")
     return pd.DataFrame(
         {
             **{"claim": one.claim.id, "sentence": one.claim.sentence, "where": one.claim.where},
-            "experiment": one.claim.experiment,
-            **{name: getattr(one, name) for name in found},
-            "flags": "; ".join(one.flags),
+            **{"experiment": one.claim.experiment, "sweep": one.sweep, "scale": one.scale},
+            **{name: getattr(one.finding, name) for name in ("outcome", "effect", "interval")},
+            **{"seeds": one.seeds, "statement": one.finding.statement, "flags": "; ".join(one.flags)},
         }
         for one in verdicts
     )

@@ -1,14 +1,14 @@
 """The verdict on each claim from each sweep: reproduced, contradicted, inconclusive or not run."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from resnet_ablations.report.claims.claim_file import Claim
 from resnet_ablations.report.claims.evidence import Evidence, NotJudged
-from resnet_ablations.report.claims.findings import Finding, finding
-from resnet_ablations.report.claims.relations import Outcome, runs
+from resnet_ablations.report.claims.relations import Finding
+from resnet_ablations.report.claims.wording import runs
 from resnet_ablations.report.frame import CellId, ReportData, Sweep
 from resnet_ablations.report.tables.captions import distinct
 from resnet_ablations.report.tables.notes import commits
@@ -20,20 +20,14 @@ SETTINGS = {"data": ("data", "_target_"), "iterations": ("schedule", "iterations
 
 @dataclass(frozen=True)
 class Verdict:
-    """A sweep's verdict on a claim; `sweep` and `scale` are empty where the claim's experiment has no sweep."""
+    """A sweep's finding on a claim; `sweep` and `scale` are empty where the claim's experiment has no sweep."""
 
     claim: Claim
-    sweep: str
-    scale: str
-    outcome: Outcome
-    effect: str
-    """The difference, with its unit."""
-    interval: str
-    """The interval, with its coverage."""
-    seeds: str
+    finding: Finding
+    sweep: str = ""
+    scale: str = ""
+    seeds: str = "–"
     """`n = 3/5`: seeds with a result and planned ones, of the configuration that has the fewest results."""
-    statement: str
-    """One sentence."""
     flags: tuple[str, ...] = ()
     """Warnings about the runs: mixed, dirty, missing or diverged ones."""
     cells: tuple[CellId, ...] = ()
@@ -45,40 +39,42 @@ def judge(sweeps: Sequence[Sweep], data: ReportData, claims: Sequence[Claim]) ->
     verdicts = []
     for claim in claims:
         own = [sweep for sweep in sweeps if sweep.plan.experiment == claim.experiment]
-        statement = f"Not judged because {claim.experiment} has no sweep yet: run make sweep-{claim.experiment}."
-        without = Verdict(claim, "", "", "not run", "–", "–", "–", statement)
-        verdicts += [_verdict(claim, Evidence(sweep, data)) for sweep in own] or [without]
+        reason = f"Not judged because {claim.experiment} has no sweep yet: run make sweep-{claim.experiment}."
+        verdicts += [_verdict(claim, Evidence(one, data)) for one in own] or [
+            Verdict(claim, Finding("not run", reason))
+        ]
     return verdicts
 
 
 def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
     plan = evidence.sweep.plan
-    try:
-        if plan.scale == "early":
-            raise NotJudged("the claim is about the end of training, and these runs stop long before")
-        found = finding(claim, evidence)
-    except NotJudged as reason:
-        found = Finding("not run", f"not judged because {reason}")
-    beginning = "" if plan.scale == "paper" else "At this scale: "
-    if plan.scale == "paper" and evidence.overridden:
-        beginning = f"With {listed(evidence.overridden, len(evidence.overridden))}: "
-    sentence = found.sentence if beginning else found.sentence[0].upper() + found.sentence[1:]
     cells = pd.concat([evidence.sweep.cell(name) for name in claim.relation.cells])
     planned = cells[cells["configuration"] != ""].drop_duplicates(["configuration", "seed"])
     has_result = planned["value"].notna() | (planned["outcome"] == "diverged")
     counts = has_result.groupby(planned["configuration"]).sum()
     return Verdict(
         claim,
+        _finding(claim, evidence),
         plan.name,
         plan.scale,
-        found.outcome,
-        found.effect,
-        found.interval,
         f"n = {counts.min()}/{len(plan.seeds)}" if len(counts) else "–",
-        f"{beginning}{sentence}.",
         tuple(_flags(planned, evidence)),
         tuple(dict.fromkeys(zip(cells["row"], cells["column"], strict=True))),
     )
+
+
+def _finding(claim: Claim, evidence: Evidence) -> Finding:
+    """Return the finding with its whole sentence, which says where it holds."""
+    scale, settings = evidence.sweep.plan.scale, evidence.overridden
+    try:
+        if scale == "early":
+            raise NotJudged("the claim is about the end of training, and these runs stop long before")
+        found = claim.relation.find(evidence)
+    except NotJudged as reason:
+        found = Finding("not run", f"not judged because {reason}")
+    where = "At this scale: " if scale != "paper" else f"With {listed(settings, len(settings))}: " if settings else ""
+    statement = found.statement if where else found.statement[0].upper() + found.statement[1:]
+    return replace(found, statement=f"{where}{statement}.")
 
 
 def _flags(planned: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
