@@ -8,22 +8,15 @@ from commands import Starter
 from sweeps import FOUR, HOW, Sweeps, another_file_system
 
 
-@pytest.fixture(scope="session")
-def starter() -> Iterator[Starter]:
-    """The function that starts all commands."""
-    with Starter() as starting:
-        yield starting
-
-
 @pytest.fixture
 def sweeps_in(starter: Starter, tmp_path: Path) -> Iterator[Callable[..., Sweeps]]:
     """Makes sweeps over the results in a folder of that name; what is still under way is ended."""
     made: list[Sweeps] = []
 
-    def make(name: str = "a", *, fresh: bool = False) -> Sweeps:
+    def make(name: str = "a", *, fresh: bool = False, spares: int = 1) -> Sweeps:
         place = tmp_path / name
         place.mkdir()
-        made.append(Sweeps(starter, place, another_file_system(tmp_path), fresh))
+        made.append(Sweeps(starter, place, another_file_system(tmp_path), fresh, spares))
         return made[-1]
 
     yield make

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from commands import HERE, ROOT, Command, Starter
+from commands import ROOT, Command, Starter
 from observing import numbers
 
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
+
+INJECTED = Path(__file__).parent / "injected"
 
 # Two shortcuts, one of which draws masks, and two seeds; half a second each, checkpoints and rows as often as can be.
 FOUR = (
@@ -42,6 +44,8 @@ class Sweeps:
     temporary: Path
     fresh: bool = False
     """True if commands start in a new Python, as a user starts them, not in one that has imported everything."""
+    spares: int = 1
+    """The number of fork servers that each command has in advance: more than one if they are killed."""
     results: Path = field(init=False)
     started: list[Command] = field(default_factory=list)
 
@@ -62,10 +66,11 @@ class Sweeps:
             environment={
                 "RESNET_ABLATIONS_RESULTS": str(self.results),
                 "TMPDIR": str(self.temporary),
-                "PYTHONPATH": f"{ROOT / 'src'}:{HERE / 'injected'}",
+                "PYTHONPATH": f"{ROOT / 'src'}:{INJECTED}",
                 "INJECTED": json.dumps(injected),
             },
             fresh=self.fresh,
+            spares=self.spares,
         )
         self.started.append(command)
         return command

@@ -100,7 +100,7 @@ def test_after_kills_at_random_moments_nothing_is_different(
     killed: dict[str, int] = {}
     lost = commands = rounds = 0
     while sum(killed.values()) < kills:
-        sweeps = sweeps_in(f"round{rounds}", fresh=fresh)
+        sweeps = sweeps_in(f"round{rounds}", fresh=fresh, spares=3)
         killer = Killer(sweeps, draw)
         killer.sweep()
         assert sweeps.outcome() == undisturbed

@@ -51,12 +51,12 @@ def folders(results: Path) -> list[RunFolder]:
 
 
 @pytest.fixture
-def sync(python: Python, results: Path) -> Sync:
+def sync(warm_python: Python, results: Path) -> Sync:
     """Return the command, for a user with WANDB_MODE=offline."""
 
     def given(*runs: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = ("-m", "resnet_ablations.wandb_sync", "--results", str(results), *runs)
-        return python(*command, cwd=results.parent, **{"WANDB_MODE": "offline"} | environment)
+        return warm_python(*command, cwd=results.parent, **{"WANDB_MODE": "offline"} | environment)
 
     return given
 
@@ -163,15 +163,15 @@ wandb_sync.main()
 
 
 def test_a_rejected_upload_is_reported_as_not_sent(
-    python: Python, server: FakeWandb, results: Path, folders: list[RunFolder]
+    warm_python: Python, server: FakeWandb, results: Path, folders: list[RunFolder]
 ) -> None:
     """wandb reports success although the server has rejected the points."""
     server.disturbed = lambda path: 403 if path.endswith("file_stream") else None
-    ended = python("-c", IMPATIENT, cwd=results.parent)
+    ended = warm_python("-c", IMPATIENT, cwd=results.parent)
     assert ended.returncode == 2
     assert ended.stdout.count("not sent\n") == 2
     told = "sent, but the server lacks a part; run the same command again"
     assert ended.stderr == "".join(f"error: {folder.key}: {told}\n" for folder in folders[:2])
     server.disturbed = lambda path: None
-    assert python("-c", IMPATIENT, cwd=results.parent).returncode == 0
+    assert warm_python("-c", IMPATIENT, cwd=results.parent).returncode == 0
     assert [server.runs[folder.key].points for folder in folders[:2]] == [points(folder) for folder in folders[:2]]

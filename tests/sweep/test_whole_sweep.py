@@ -88,9 +88,9 @@ def test_the_table_is_printed_when_the_sweep_ends(swept: tuple[Path, str]) -> No
     assert all(printed in table for printed in ("6.61", "12.35", "8.70", "9.81", "12.86", "6.91", "12.22", "fail"))
 
 
-def test_the_report_alone_shows_every_row(swept: tuple[Path, str], python: Python) -> None:
+def test_the_report_alone_shows_every_row(swept: tuple[Path, str], warm_python: Python) -> None:
     folder, _ = swept
-    ended = python("-m", "resnet_ablations.report", "mine", cwd=folder)
+    ended = warm_python("-m", "resnet_ablations.report", "mine", cwd=folder)
     assert ended.returncode == 0, ended.stderr
     assert all(row in ended.stdout for row in ROWS)
     tables = (folder / "mine" / "report").glob("shortcuts-*.csv")
@@ -101,7 +101,7 @@ def test_the_report_alone_shows_every_row(swept: tuple[Path, str], python: Pytho
     assert all(f"{error:.2f}" in markdown.read_text() for error in errors)
 
 
-def test_the_second_time_nothing_is_trained(swept: tuple[Path, str], python: Python) -> None:
+def test_the_second_time_nothing_is_trained(swept: tuple[Path, str], warm_python: Python) -> None:
     """A run whose folder was deleted is trained again, with the same curve."""
     folder, _ = swept
     results = folder / "mine" / "runs"
@@ -109,7 +109,7 @@ def test_the_second_time_nothing_is_trained(swept: tuple[Path, str], python: Pyt
     before = {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")}
     curve = (gone / "curve.csv").read_bytes()
     shutil.rmtree(gone)
-    ended = python(*TRAIN, *TABLE_1, cwd=folder)
+    ended = warm_python(*TRAIN, *TABLE_1, cwd=folder)
     assert ended.returncode == 0, ended.stderr
     assert "16 runs, 15 finished, 1 to train" in ended.stdout
     after = {path: path.stat().st_mtime_ns for path in results.glob("*/result.json")}

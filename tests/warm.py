@@ -1,11 +1,12 @@
-"""A Python that has imported torch, and forks to become the commands of the tests: seconds saved on each.
+"""A Python that has imported everything and forks to become the commands of the tests, which saves seconds on each.
 
-Of each line on stdin, a request, it makes a process, and answers with a line. The process leads a session of its own
-and is what `python ARGUMENTS` would be; the fork server of its sweep is forked too, where Python would start anew. With
-`fresh` it is started as a user would.
+For each request, a line on stdin, it makes a process, and answers with a line. The process leads its own session and
+does what `python ARGUMENTS` does. The fork server of its sweep is forked too, where Python would start anew. With
+`fresh` it is started as a user starts it.
 """
 
 import fcntl
+import io
 import json
 import multiprocessing.util
 import os
@@ -19,9 +20,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-SPARES = 3
-"""The number of fork servers that a command may need, one after the other, if they are killed."""
-INJECTED = Path(__file__).with_name("injected") / "sitecustomize.py"
+ROOT = Path(__file__).parents[1]
+INJECTED = ROOT / "tests" / "faults" / "injected" / "sitecustomize.py"
 
 
 def serve() -> None:
@@ -34,7 +34,9 @@ def serve() -> None:
     import resnet_ablations.training.run  # noqa: F401
 
     torch.set_num_threads(1)
-    del sys.modules["resnet_ablations.train"]  # which will be run
+    _fill_caches()
+    del sys.modules["resnet_ablations.train"]  # it is run, not imported
+    kept = max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 1  # files of fonts, which stay open
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -42,35 +44,69 @@ def serve() -> None:
             pid, status = os.waitpid(request["ended"], os.WNOHANG)
             answer = os.waitstatus_to_exitcode(status) if pid else None
         elif (answer := os.fork()) == 0:
-            become(**request)
+            become(kept, **request)
             return
         print(json.dumps(answer), flush=True)
 
 
-def become(arguments: list[str], cwd: str, environment: dict[str, str], output: str, fresh: bool) -> None:
-    """Be `python ARGUMENTS` in a folder, its output going to a file or a terminal."""
+def _fill_caches() -> None:
+    """Compose configurations and draw a figure once: the caches of Hydra's groups and of fonts last in the forks."""
+    from matplotlib.figure import Figure
+
+    from resnet_ablations.overrides import compose
+
+    for shortcut in sorted((ROOT / "conf" / "shortcut").glob("*.yaml")):
+        compose([f"shortcut={shortcut.stem}", "trainer=cpu"])
+    figure = Figure()
+    figure.gca().semilogy([1, 10])
+    for form in ("svg", "pdf"):
+        figure.savefig(io.BytesIO(), format=form)
+
+
+def become(
+    kept: int,
+    arguments: list[str],
+    cwd: str,
+    environment: dict[str, str],
+    output: str,
+    errors: str | None,
+    fresh: bool,
+    spares: int,
+) -> None:
+    """Be `python ARGUMENTS` in a folder; stdout and stderr go to a file or a terminal, or stderr to another file.
+
+    Files from number `kept` on are closed. `spares` is the number of fork servers that are forked in advance: a command
+    needs several if they are killed.
+    """
     os.setsid()
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    said = os.open(output, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    if terminal := os.isatty(said):
-        fcntl.ioctl(said, termios.TIOCSCTTY, 0)
-    heard = said if terminal else os.open(os.devnull, os.O_RDONLY)
-    for descriptor, number in ((heard, 0), (said, 1), (said, 2)):
+    printed = os.open(output, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    if terminal := os.isatty(printed):
+        fcntl.ioctl(printed, termios.TIOCSCTTY, 0)
+    stdin = printed if terminal else os.open(os.devnull, os.O_RDONLY)
+    stderr = os.open(errors, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644) if errors else printed
+    for descriptor, number in ((stdin, 0), (printed, 1), (stderr, 2)):
         os.dup2(descriptor, number)
     if fresh:
         os.execv(sys.executable, [sys.executable, *arguments])
-    os.closerange(3, 256)
+    os.closerange(kept, 256)
     tempfile.tempdir = None  # torch has asked for it already
-    spares = [Spare() for _ in range(SPARES)]
+    standing_by = [Spare(kept) for _ in range(spares)]
     sys.stdout = open(1, "w", buffering=1 if terminal else -1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-    multiprocessing.util.spawnv_passfds = partial(start, spares)
-    runpy.run_path(str(INJECTED))
-    assert arguments[0] == "-m"
-    sys.argv = arguments[1:]
-    runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    multiprocessing.util.spawnv_passfds = partial(start, standing_by)
+    if "INJECTED" in environment:
+        runpy.run_path(str(INJECTED))
+    option, code, *rest = arguments
+    sys.argv = [option, *rest]
+    if option == "-c":
+        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        assert option == "-m"
+        sys.modules.pop(code, None)
+        runpy.run_module(code, run_name="__main__", alter_sys=True)
 
 
 class Spare:
@@ -79,12 +115,12 @@ class Spare:
     It ends with this process if it is not needed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int) -> None:
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
             self._socket.close()
-            _stand_by(other)
+            _stand_by(other, kept)
             sys.exit()
         other.close()
 
@@ -109,7 +145,7 @@ def start(spares: list[Spare], path: str, arguments: Sequence[str | bytes], desc
 start_anew = multiprocessing.util.spawnv_passfds
 
 
-def _stand_by(asked: socket.socket) -> None:
+def _stand_by(asked: socket.socket, kept: int) -> None:
     """Wait for a request, then run its code with its files, environment and signals."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -119,14 +155,15 @@ def _stand_by(asked: socket.socket) -> None:
     request = json.loads(message)
     moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 256) for descriptor in descriptors]
     asked.detach()
-    os.closerange(3, 256)
+    os.closerange(kept, 256)
     for descriptor, number in zip(moved, request["numbers"], strict=True):
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.environ.clear()
     os.environ.update(request["environment"])
     del sys.modules["resnet_ablations.training.fork_server"]  # which reads the environment
-    runpy.run_path(str(INJECTED))
+    if "INJECTED" in os.environ:
+        runpy.run_path(str(INJECTED))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked"])

@@ -12,8 +12,7 @@ from typing import Any, Self
 
 from observing import wait_until
 
-ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 
 
 class Starter:
@@ -21,7 +20,7 @@ class Starter:
 
     def __enter__(self) -> Self:
         self._server = subprocess.Popen(
-            [sys.executable, str(HERE / "warm.py")],
+            [sys.executable, str(Path(__file__).with_name("warm.py"))],
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -46,14 +45,28 @@ class Command:
     """`python ARGUMENTS`, under way or ended."""
 
     def __init__(
-        self, starter: Starter, *arguments: str, cwd: Path, output: Path, environment: Mapping[str, str], fresh: bool
+        self,
+        starter: Starter,
+        *arguments: str,
+        cwd: Path,
+        output: Path,
+        errors: Path | None = None,
+        environment: Mapping[str, str],
+        fresh: bool = False,
+        spares: int = 1,
     ) -> None:
         whole = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **environment}
         self._starter, self._output = starter, output
         self._begin = output.stat().st_size if output.is_file() else 0
         self._code: int | None = None
         self.pid: int = starter.ask(
-            arguments=arguments, cwd=str(cwd), environment=whole, output=str(output), fresh=fresh
+            arguments=arguments,
+            cwd=str(cwd),
+            environment=whole,
+            output=str(output),
+            errors=None if errors is None else str(errors),
+            fresh=fresh,
+            spares=spares,
         )
 
     @property
