@@ -6,7 +6,7 @@ does what `python ARGUMENTS` does. The fork server of its sweep is forked too, w
 """
 
 import fcntl
-import io
+import gc
 import json
 import multiprocessing.util
 import os
@@ -32,11 +32,14 @@ def serve() -> None:
     import resnet_ablations.report.build
     import resnet_ablations.train
     import resnet_ablations.training.run  # noqa: F401
+    from resnet_ablations.overrides import compose
 
     torch.set_num_threads(1)
-    _fill_caches()
+    compose([])  # fill Hydra's cache of groups
+    for shortcut in sorted((ROOT / "conf" / "shortcut").glob("*.yaml")):
+        compose([f"shortcut={shortcut.stem}", "trainer=cpu"])
     del sys.modules["resnet_ablations.train"]  # it is run, not imported
-    kept = max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 1  # files of fonts, which stay open
+    gc.freeze()  # collections in the forks would copy all memory
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -44,27 +47,12 @@ def serve() -> None:
             pid, status = os.waitpid(request["ended"], os.WNOHANG)
             answer = os.waitstatus_to_exitcode(status) if pid else None
         elif (answer := os.fork()) == 0:
-            become(kept, **request)
+            become(**request)
             return
         print(json.dumps(answer), flush=True)
 
 
-def _fill_caches() -> None:
-    """Compose configurations and draw a figure once: the caches of Hydra's groups and of fonts last in the forks."""
-    from matplotlib.figure import Figure
-
-    from resnet_ablations.overrides import compose
-
-    for shortcut in sorted((ROOT / "conf" / "shortcut").glob("*.yaml")):
-        compose([f"shortcut={shortcut.stem}", "trainer=cpu"])
-    figure = Figure()
-    figure.gca().semilogy([1, 10])
-    for form in ("svg", "pdf"):
-        figure.savefig(io.BytesIO(), format=form)
-
-
 def become(
-    kept: int,
     arguments: list[str],
     cwd: str,
     environment: dict[str, str],
@@ -75,8 +63,7 @@ def become(
 ) -> None:
     """Be `python ARGUMENTS` in a folder; stdout and stderr go to a file or a terminal, or stderr to another file.
 
-    Files from number `kept` on are closed. `spares` is the number of fork servers that are forked in advance: a command
-    needs several if they are killed.
+    `spares` is the number of fork servers that are forked in advance; a command needs several if they are killed.
     """
     os.setsid()
     os.chdir(cwd)
@@ -91,9 +78,11 @@ def become(
         os.dup2(descriptor, number)
     if fresh:
         os.execv(sys.executable, [sys.executable, *arguments])
-    os.closerange(kept, 256)
+    os.closerange(3, 256)
     tempfile.tempdir = None  # torch has asked for it already
-    standing_by = [Spare(kept) for _ in range(spares)]
+    standing_by: list[Spare] = []
+    for _ in range(spares):
+        standing_by.append(Spare(standing_by))
     sys.stdout = open(1, "w", buffering=1 if terminal else -1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     multiprocessing.util.spawnv_passfds = partial(start, standing_by)
@@ -115,12 +104,14 @@ class Spare:
     It ends with this process if it is not needed.
     """
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self, siblings: "Sequence[Spare]") -> None:
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
             self._socket.close()
-            _stand_by(other, kept)
+            for sibling in siblings:
+                sibling._socket.detach()  # or its end would close a file that has this number by then
+            _stand_by(other)
             sys.exit()
         other.close()
 
@@ -145,7 +136,7 @@ def start(spares: list[Spare], path: str, arguments: Sequence[str | bytes], desc
 start_anew = multiprocessing.util.spawnv_passfds
 
 
-def _stand_by(asked: socket.socket, kept: int) -> None:
+def _stand_by(asked: socket.socket) -> None:
     """Wait for a request, then run its code with its files, environment and signals."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -155,7 +146,7 @@ def _stand_by(asked: socket.socket, kept: int) -> None:
     request = json.loads(message)
     moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 256) for descriptor in descriptors]
     asked.detach()
-    os.closerange(kept, 256)
+    os.closerange(3, 256)
     for descriptor, number in zip(moved, request["numbers"], strict=True):
         os.dup2(descriptor, number)
         os.close(descriptor)
