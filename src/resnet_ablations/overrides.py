@@ -216,16 +216,18 @@ def check_options(overrides: Sequence[str]) -> dict[str, Any]:
         if mistakes := [mistake for override in parsed if (mistake := _wrong_option(override))]:
             raise UserError(*mistakes)
         groups = [override.input_line or "" for override in parsed]
-        launcher = hydra_compose("train", groups, return_hydra_config=True).hydra.launcher
+        composed = hydra_compose("train", groups, return_hydra_config=True)
+        launcher = composed.hydra.launcher
         allowed = [str(key) for key in launcher if not str(key).startswith("_")]
         launcher_settings = [line for line in overrides if line.startswith("hydra.launcher.")]
         names = {line: line.partition("=")[0].split(".")[2] for line in launcher_settings}
         if wrong := [line for line, name in names.items() if name not in allowed]:
             raise UserError(*(f"{line}: this launcher has no such setting; {_allowed(allowed)}" for line in wrong))
-        try:
-            composed = hydra_compose("train", [*groups, *launcher_settings], return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(_first_line(error)) from None
+        if launcher_settings:
+            try:
+                composed = hydra_compose("train", [*groups, *launcher_settings], return_hydra_config=True)
+            except (HydraException, OmegaConfBaseException) as error:
+                raise UserError(_first_line(error)) from None
     settings: Any = OmegaConf.to_container(composed.hydra.launcher)
     return cast(dict[str, Any], settings)
 

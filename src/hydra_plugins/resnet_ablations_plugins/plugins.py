@@ -42,15 +42,13 @@ class RunLauncher(Launcher):
     """A launcher of this package: the outcome of a run is in its folder, not in the value that Hydra gets."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.hydra_context = hydra_context
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train the runs."""
-        from resnet_ablations.overrides import checked
+        from resnet_ablations.overrides import compose  # not Hydra's loader, which takes a tenth of a second for each
 
-        loader = self.hydra_context.config_loader
-        self.train([checked(loader.load_sweep_config(self.config, list(overrides))) for overrides in job_overrides])
+        self.train([compose(overrides) for overrides in job_overrides])
         return [JobReturn(overrides=overrides, status=JobStatus.COMPLETED) for overrides in job_overrides]
 
     def train(self, runs: "Sequence[RunConfig]") -> None:
