@@ -49,6 +49,7 @@ def test_help_shows_an_example_and_starts_nothing(
     told, _ = capsys.readouterr()
     assert told.startswith(f"usage: resnet-ablations {command} ")
     assert f"resnet-ablations {command}" in told[told.index("example") :]
+    assert "_cifar" not in told, "files that are no options"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -232,6 +232,12 @@ def check_options(overrides: Sequence[str]) -> dict[str, Any]:
     return cast(dict[str, Any], settings)
 
 
+def group_options() -> dict[str, list[str]]:
+    """Return the options of each group in conf/, except Hydra's own groups."""
+    groups = _config_loader().get_group_options("", ObjectType.GROUP)
+    return {group: _options(group) for group in groups if group != "hydra" and _options(group)}
+
+
 def _allowed(names: Sequence[str]) -> str:
     return f"allowed: {', '.join(names)}" if names else "it has none"
 

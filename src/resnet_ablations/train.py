@@ -12,12 +12,27 @@ from omegaconf import DictConfig
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked, compose
+from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked, compose, group_options
 from resnet_ablations.results.atomic_write import reporting_full_disk
 from resnet_ablations.results.locks import RunLocked
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep.planning import Plan, plan
 from resnet_ablations.training.stopping import Interrupted
+
+USAGE = """usage: resnet-ablations train [GROUP=OPTION …] [KEY=VALUE …]
+
+Train one run, or go on with one from its checkpoint; with -m, a sweep.
+
+groups:
+{groups}
+
+settings, with their values:
+  resnet-ablations train --cfg job
+
+examples:
+  resnet-ablations train network=resnet110 shortcut=dropout seed=1
+  resnet-ablations train frozen=results/runs/KEY/config.yaml
+"""
 
 
 @hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
@@ -80,7 +95,11 @@ def _report(planned: Plan) -> None:
 def main() -> None:
     """Train a run or a sweep. Check the whole command line first, since Hydra reports one mistake at a time."""
     arguments = get_args_parser().parse_args()
-    shows_only = arguments.help or arguments.hydra_help or arguments.cfg or arguments.info
+    if arguments.help:
+        groups = "\n".join(f"  {group}: {', '.join(options)}" for group, options in group_options().items())
+        print(USAGE.format(groups=groups), end="")
+        return
+    shows_only = arguments.hydra_help or arguments.cfg or arguments.info
     with exit_on_user_error():
         if arguments.multirun and not shows_only:
             _sweep(arguments.overrides)
