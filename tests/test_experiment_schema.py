@@ -114,7 +114,7 @@ def test_what_a_row_cannot_do_without(broken: Any, name: str) -> None:
 def test_every_metric_can_be_shown_and_every_kind_of_figure() -> None:
     columns = [{"id": metric, "metric": metric} for metric in METRICS]
     cells = {metric: {"metric": other} for metric, other in zip(METRICS, reversed(METRICS), strict=True)}
-    kinds = ["loss_and_error", "errors", "responses"]
+    kinds = ["loss_and_error", "errors", "test_error", "responses"]
     figures = [figure("original/test_error", id=kind, kind=kind) for kind in kinds]
     experiment = Experiment(
         name="all", **VALID | {"columns": columns, "rows": [row(cells=cells)], "figures": figures, "baseline": None}

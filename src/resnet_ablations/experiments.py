@@ -102,14 +102,14 @@ class Panel(_Strict):
     """A panel of a figure: the cells whose curves it shows, `ROW/COLUMN` or `ROW`, the baseline first.
 
     `kind` is the form: `loss_and_error` as in v2 (training loss dashed on a log axis, test error solid), `errors` as in
-    v1's Fig. 4 and 6 (training error dashed, test error bold), `responses` as in v1's Fig. 7 (standard deviation of
-    each layer's response, in the order of the layers, or, if `sorted`, the largest first).
+    v1's Fig. 4 and 6 (training error dashed, test error bold), `test_error` alone, `responses` as in v1's Fig. 7
+    (standard deviation of each layer's response, in the order of the layers, or, if `sorted`, the largest first).
     """
 
     id: str
     title: str
     cells: Annotated[list[str], Field(min_length=1)]
-    kind: Literal["loss_and_error", "errors", "responses"] = "loss_and_error"
+    kind: Literal["loss_and_error", "errors", "test_error", "responses"] = "loss_and_error"
     sorted: bool = False
 
     @property

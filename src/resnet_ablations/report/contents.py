@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-import matplotlib.style
 import pandas as pd
 
-from resnet_ablations.report.figures.chart import STYLE, Chart
+from resnet_ablations.report.figures.chart import Chart, paper_style
 from resnet_ablations.report.figures.finals import costs, strip
-from resnet_ablations.report.figures.panels import paper_figures
+from resnet_ablations.report.figures.panels import curve_figures
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.tables.comparison import comparison
 from resnet_ablations.report.tables.faithfulness import faithfulness, faithfulness_table
@@ -46,8 +45,7 @@ def sweep_report(sweep: Sweep, data: ReportData) -> SweepReport:
 
 
 def figures_of(sweep: Sweep, data: ReportData) -> tuple[Chart, ...]:
-    """Return the papers' figures, the strip of final errors and the costs: those that the sweep's runs allow."""
-    # After a reset: a reader's own matplotlibrc must not change the figures. A label's $ is no formula.
-    with matplotlib.style.context([STYLE, {"text.parse_math": False}], after_reset=True):
-        made = [*paper_figures(sweep, data), strip(sweep), costs(sweep)]
+    """Return the curves, the strip of final errors and the costs: those that the sweep's runs allow."""
+    with paper_style():
+        made = [*curve_figures(sweep, data), strip(sweep), costs(sweep)]
     return tuple(figure for figure in made if figure is not None)

@@ -124,7 +124,7 @@ def test_a_run_has_what_can_be_known_of_it(made_up: MadeUp) -> None:
     assert facts["test error"] == "4.25 %"
     assert facts["maximum over layers of the standard deviation of responses"] == "2.5"
     assert facts["commit"] == "c0ffee0123456789, with uncommitted changes"
-    assert "shortcut: _target_: resnet_ablations.network.shortcuts.ShortcutOnlyGating" in text
+    assert "_target_: resnet_ablations.network.shortcuts.ShortcutOnlyGating" in text
     files = [to for to in links(body) if to.endswith(("log.txt", "curve.csv", "config.yaml", "result.json"))]
     assert files[0] == f"../runs/{run.key}/log.txt"
     assert len(files) == 4
@@ -135,14 +135,22 @@ def test_a_run_has_what_can_be_known_of_it(made_up: MadeUp) -> None:
     assert "diverged" in text_of(summary.find("summary"))
 
 
-def test_a_run_has_its_curve_in_numbers(made_up: MadeUp) -> None:
+def test_a_run_has_its_curve_drawn_and_in_numbers(made_up: MadeUp) -> None:
     made_up.plan()
     run = made_up.run("original", 4.25, error_at=lambda iteration: 50.0, loss=lambda iteration: 2 - iteration / 1_000)
     body = by_id(parsed(page_of(made_up.path)))[run_anchor(run.key)]
     rows = [[text_of(cell) for cell in row] for row in next(body.iter("tbody")).iter("tr")]
-    assert 4 <= len(rows) <= 10
+    assert len(rows) == 5
     assert rows[0] == ["100", "1.95", "50.00 %", ""]
     assert rows[-1] == ["1,800", "0.25", "50.00 %", "4.25 %"]
+    (plot,) = with_class(body, "plot")
+    assert [text_of(text) for text in plot.iter(f"{SVG}text")] == ["1,800", "50 %"]
+    training, test = (path for path in plot.iter(f"{SVG}path") if path.get("stroke") == "var(--c0)")
+    assert training.get("stroke-dasharray")
+    assert not test.get("stroke-dasharray")
+    # Each number is a step from the point before: their sum is the last point, 4.25 of 50 % over the axis.
+    steps = [float(step) for step in re.findall(r"-?[\d.]+", test.get("d", ""))]
+    assert (sum(steps[::2]), sum(steps[1::2])) == (pytest.approx(169.2, abs=0.2), pytest.approx(50.0, abs=0.2))
 
 
 def test_every_figure_has_its_numbers_and_its_runs(full: MadeUp) -> None:
@@ -196,7 +204,7 @@ figures: [{{id: fig1, title: {json.dumps(SCRIPT)}, cells: [ours]}}]
     assert len(list(root.iter("script"))) == 1
     assert list(root.iter("img")) == []
     assert [name for element in root.iter() for name in element.attrib if name.startswith("on")] == []
-    for shown in (SCRIPT, IMAGE, FORMULA, f"label: '{SCRIPT}'", f"network.label={SCRIPT}"):
+    for shown in (SCRIPT, IMAGE, FORMULA, f"label: {SCRIPT}", f"network.label={SCRIPT}"):
         assert shown in text_of(root)
     assert f"#{run_anchor(IMAGE + '-s0')}" in links(root)
     assert [to for to in links(root) if to.startswith("#") and unquote(to[1:]) not in by_id(root)] == []

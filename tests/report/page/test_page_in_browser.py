@@ -125,8 +125,10 @@ def test_a_mark_says_its_run_and_leads_to_it(page: Page) -> None:
 def test_a_curve_leads_to_its_run(page: Page) -> None:
     mark = page.locator(f"{FIGURE} .plot a:has(use)", has_text="original: test error").first
     key = str(mark.get_attribute("href")).removeprefix("#run:")
-    mark.locator("use").click()
-    page.locator(f"[id='run:{key}']").wait_for(state="visible")
+    mark.locator("use").first.click()
+    body = page.locator(f"[id='run:{key}']")
+    body.wait_for(state="visible")
+    assert body.locator(".plot path").first.bounding_box()["width"] > 100, "the run's own curve"
 
 
 def test_the_first_tab_skips_to_the_results(page: Page) -> None:

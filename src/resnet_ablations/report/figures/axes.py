@@ -12,14 +12,20 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 ERRORS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 """Ticks of final errors in %."""
 FINER_ERRORS = (0.0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
-"""Ticks where less than four of `ERRORS` are in sight."""
+"""Ticks for a range with fewer than four of `ERRORS`."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
-"""One a line of a panel or a column of a table: they tell lines apart without colour."""
+"""The markers of a panel's lines: they tell lines apart without colour."""
 Side = Literal["x", "y"]
 
 
+def show_grid(axes: Axes, side: Side | Literal["both"]) -> None:
+    """Draw a line at each tick instead of the tick."""
+    axes.grid(True, axis=side, clip_on=False)
+    axes.tick_params(side, length=0)
+
+
 def log_ticks(axes: Axes, side: Side) -> None:
-    """Set a logarithmic scale with ticks at round numbers: the more, the fewer powers of ten are in sight."""
+    """Set a logarithmic scale with ticks at round numbers; a short range has more ticks for each power of ten."""
     axes.set(**{f"{side}scale": "log"})
     low, high = getattr(axes, f"get_{side}lim")()
     decades = math.log10(high / low)
@@ -32,7 +38,7 @@ def log_ticks(axes: Axes, side: Side) -> None:
 
 
 def final_errors(axes: Axes, side: Side, errors: Sequence[float]) -> None:
-    """Set an axis of errors in % that ends at ticks: logarithmic above 1, linear below, down to 0."""
+    """Set an axis of errors (%) that begins and ends at a tick; its scale is linear below 1 and logarithmic above."""
     low = max(tick for tick in ERRORS if tick <= min(errors))
     high = max(min((tick for tick in ERRORS if tick >= max(errors)), default=ERRORS[-1]), low + 1)
     ticks = [tick for tick in ERRORS if low <= tick <= high]
@@ -64,7 +70,7 @@ def draw_marks(
 def side_by_side(
     axes: Axes, x: Sequence[float], y: Sequence[float], size: float, side: Side, most: int = 10
 ) -> tuple[list[float], list[float]]:
-    """Return the places of marks of `size` points, moved along one side where two would lie on each other.
+    """Return the places of marks of `size` points; marks that would overlap are moved along one side.
 
     The limits of the axes must be set. A mark moves by `most` sizes at most; beyond that, marks may overlap.
     """
@@ -83,7 +89,7 @@ def side_by_side(
     return [point[0] for point in points], [point[1] for point in points]
 
 
-def staggered(points: int, index: int, lines: int, marks: int = 6) -> list[int]:
-    """Return the points of a line that have marks: others than those of the panel's other lines."""
+def staggered(points: int, index: int, lines: int, marks: int = 4) -> list[int]:
+    """Return the numbers of a line's points that have marks; other lines of the panel have marks at other points."""
     every = -(-points // marks) or 1
     return list(itertools.islice(range(index * every // max(lines, 1), points, every), marks))

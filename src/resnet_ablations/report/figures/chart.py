@@ -4,10 +4,13 @@ import io
 import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 from xml.etree.ElementTree import Element
 
+import matplotlib.style
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -15,7 +18,6 @@ from matplotlib.gridspec import GridSpec
 
 from resnet_ablations.report.figures import svg
 
-STYLE = Path(__file__).with_name("paper.mplstyle")
 WIDTH = 3.45
 """Inches of a panel: one column of a printed page."""
 LETTERS = 19
@@ -24,9 +26,15 @@ LINE = 0.13
 """Inches of a line of the note."""
 
 
+def paper_style() -> AbstractContextManager[None]:
+    """Return a context in which figures are drawn and written, whatever the reader's own matplotlibrc says."""
+    style: list[Any] = [Path(__file__).with_name("paper.mplstyle"), {"text.parse_math": False}]  # a label's $ is text
+    return matplotlib.style.context(style, after_reset=True)
+
+
 @dataclass(frozen=True)
 class NumbersRow:
-    """The numbers behind one line or mark of a figure; `to` is the address of its runs in the page, `id` its own."""
+    """The numbers behind one line or mark; `to` is the address of its runs in the page, `id` the row's own id."""
 
     label: str
     to: str
@@ -47,31 +55,40 @@ class Chart:
     headings: tuple[str, ...]
     rows: tuple[NumbersRow, ...]
     figure: Figure = field(repr=False)
+    drawn: Element = field(repr=False)
     pdf: bytes = field(repr=False)
-    svg: Element = field(repr=False)
 
     @property
     def files(self) -> dict[str, bytes]:
         """The figure's files by suffix."""
-        return {"pdf": self.pdf, "svg": svg.file_text(self.svg).encode()}
+        return {"pdf": self.pdf, "svg": svg.file_text(self.drawn).encode()}
 
-    def panels(self, prefix: str) -> Iterator[Markup]:
-        """Yield each panel as an SVG of the page, with ids that begin with `prefix`."""
-        points, top = 72 / self.figure.dpi, self.figure.bbox.height
-        boxes = [panel.bbox for panel in self.figure.subfigs]
-        sides = [(box.x0, top - box.y1, box.width, box.height) for box in boxes]
-        return svg.panels_for_page(self.svg, prefix, [[side * points for side in four] for four in sides])
+    def panels(self, shared: dict[str, Element]) -> Iterator[Markup]:
+        """Yield each panel as an SVG of the page; `shared` collects what the page has once for all figures."""
+        return page_panels(self.figure, self.drawn, shared)
 
 
 def chart(
     name: str, shows: str, note: str, figure: Figure, headings: Iterable[str], rows: Iterable[NumbersRow]
 ) -> Chart:
-    """Write a figure in both forms; dates, which would differ from build to build, are left out."""
-    pdf, vector = io.BytesIO(), io.BytesIO()
-    figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
-    figure.savefig(vector, format="svg", metadata={"Date": None})
-    drawn = svg.cleaned(vector.getvalue())
-    return Chart(name, shows, note, tuple(headings), tuple(rows), figure, pdf.getvalue(), drawn)
+    """Write a figure in both formats, while `paper_style` holds."""
+    drawn = svg.cleaned(written(figure, "svg"))
+    return Chart(name, shows, note, tuple(headings), tuple(rows), figure, drawn, written(figure, "pdf"))
+
+
+def written(figure: Figure, suffix: Literal["pdf", "svg"]) -> bytes:
+    """Return the figure's file, without a date: the same figure has the same bytes."""
+    file = io.BytesIO()
+    figure.savefig(file, format=suffix, metadata={"CreationDate" if suffix == "pdf" else "Date": None})
+    return file.getvalue()
+
+
+def page_panels(figure: Figure, drawn: Element, shared: dict[str, Element]) -> Iterator[Markup]:
+    """Yield the panels of a figure, whose SVG is `drawn`, each as an SVG of the page."""
+    points, top = 72 / figure.dpi, figure.bbox.height
+    boxes = [panel.bbox for panel in figure.subfigs]
+    sides = [[points * side for side in (box.x0, top - box.y1, box.width, box.height)] for box in boxes]
+    return svg.panels_for_page(drawn, sides, shared)
 
 
 def add_axes(place: SubFigure, left: float, bottom: float, right: float, height: float) -> Axes:
@@ -80,16 +97,16 @@ def add_axes(place: SubFigure, left: float, bottom: float, right: float, height:
     return place.add_axes((left / width, bottom / inches, 1 - (left + right) / width, height / inches))
 
 
-def panel_figure(heights: Sequence[float], note: str) -> tuple[Figure, list[SubFigure]]:
+def panel_figure(heights: Sequence[float], note: str, width: float = WIDTH) -> tuple[Figure, list[SubFigure]]:
     """Return a figure of panels in two columns over a note; the page takes the panels apart.
 
-    `heights` in inches; panels side by side are as high as the higher one.
+    `heights` and `width` of the panels in inches; panels side by side are as high as the higher one.
     """
     columns = min(2, len(heights))
-    lines = textwrap.wrap(note, int(columns * WIDTH * LETTERS))
+    lines = textwrap.wrap(note, int(columns * width * LETTERS))
     rows = [max(heights[start : start + columns]) for start in range(0, len(heights), columns)]
     rows.append(LINE * len(lines) + 0.08)
-    figure = Figure(figsize=(columns * WIDTH, math.fsum(rows)))
+    figure = Figure(figsize=(columns * width, math.fsum(rows)))
     grid = GridSpec(len(rows), columns, figure, height_ratios=rows)
     panels = [figure.add_subfigure(grid[divmod(number, columns)]) for number in range(len(heights))]
     for number, panel in enumerate(panels):

@@ -10,15 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from resnet_ablations.experiments import Panel
-from resnet_ablations.report.anchors import runs_link
-from resnet_ablations.report.figures.axes import MARKERS, Side, draw_marks, log_ticks, staggered
+from resnet_ablations.experiments import Experiment, Panel
+from resnet_ablations.report.curves import figure_points
+from resnet_ablations.report.figures.axes import MARKERS, draw_marks, log_ticks, show_grid, staggered
 from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, chart, panel_figure
-from resnet_ablations.report.figures.lines import Line, lines_of
 from resnet_ablations.report.figures.svg import COLOURS, link
 from resnet_ablations.report.frame import ReportData, Sweep
+from resnet_ablations.report.labels import column_label
 
 PAPER_LOSS, PAPER_ERROR = (0.002, 2.0), (0.0, 20.0)
 """The axes of v2's figures."""
@@ -30,9 +30,10 @@ PLOT = 1.55
 
 @dataclass(frozen=True)
 class Quantity:
-    """The quantity of a curve, and its line style."""
+    """A quantity of a panel: its name, the label of its axis, and its line style."""
 
     name: str
+    axis: Literal["training loss", "test error (%)", "error (%)", "standard deviation"]
     stroke: Literal["-", "--"] = "-"
     width: float = 1.4
     unit: str = " %"
@@ -41,101 +42,141 @@ class Quantity:
 
 KINDS: dict[str, dict[str, Quantity]] = {
     "loss_and_error": {
-        "train_loss": Quantity("training loss", "--", 1.1, unit=""),
-        "test_error": Quantity("test error", on_right=True),
+        "train_loss": Quantity("training loss", "training loss", "--", 1.1, unit=""),
+        "test_error": Quantity("test error", "test error (%)", on_right=True),
     },
-    "errors": {"train_error": Quantity("training error", "--", 0.9), "test_error": Quantity("test error", width=1.7)},
-    "responses": {"response": Quantity("standard deviation of each layer’s response", width=1.2, unit="")},
+    "errors": {
+        "train_error": Quantity("training error", "error (%)", "--", 0.9),
+        "test_error": Quantity("test error", "error (%)", width=1.7),
+    },
+    "test_error": {"test_error": Quantity("test error", "error (%)")},
+    "responses": {
+        "response": Quantity("standard deviation of each layer’s response", "standard deviation", width=1.2, unit="")
+    },
 }
 """The quantities of each kind of panel."""
 
 
-def paper_figures(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
-    """Yield the figures that the experiment declares; panels with one number are one figure."""
-    for name in dict.fromkeys(panel.whole for panel in sweep.experiment.figures):
-        panels = [panel for panel in sweep.experiment.figures if panel.whole == name]
-        yield _figure(name, sweep, panels, [lines_of(panel, sweep, data) for panel in panels])
+def curve_figures(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
+    """Yield the figures that the experiment declares, or its default figure."""
+    figures: dict[str, list[Panel]] = {}
+    for panel in sweep.experiment.figures:
+        figures.setdefault(panel.whole, []).append(panel)
+    for name, panels in (figures or {"curves": default_panels(sweep.experiment)}).items():
+        if panels:
+            yield _figure(name, sweep, panels, data)
 
 
-def _figure(name: str, sweep: Sweep, panels: list[Panel], lines: list[list[Line]]) -> Chart:
+def default_panels(experiment: Experiment) -> list[Panel]:
+    """Return panels that show the curves of all rows of our own with a test error, a few rows to a panel."""
+    panels = []
+    for column in experiment.columns:
+        cells = [
+            f"{row.id}/{place.id}"
+            for row, place, cell in experiment.cells()
+            if place is column and row.configurations and (cell.metric or column.metric) == "test_error"
+        ]
+        for start in range(0, len(cells), len(STYLES)):
+            some = cells[start : start + len(STYLES)]
+            heading = f"{column_label(column)}, " * (len(experiment.columns) > 1)
+            title = f"{heading}rows {start + 1} to {start + len(some)}"
+            panels.append(
+                Panel(id=f"curves{len(panels)}", title=title[0].upper() + title[1:], kind="test_error", cells=some)
+            )
+    return panels
+
+
+def _figure(name: str, sweep: Sweep, panels: Sequence[Panel], data: ReportData) -> Chart:
     kind, quantities = panels[0].kind, KINDS[panels[0].kind]
-    every = [line for of_panel in lines for line in of_panel]
-    columns = [2 if len(some) > 2 and max(len(line.legend) for line in some) <= 22 else 1 for some in lines]
-    head = 0.28 + 0.125 * max(math.ceil(len(some) / number) for some, number in zip(lines, columns, strict=True))
-    note = _note(quantities, every, len(sweep.plan.seeds))
+    lines = figure_points(panels, quantities, sweep, data)
+    points = lines.dropna(subset="quantity").astype({"ours": bool})
+    legends = [some["legend"].to_list() for _, some in lines.drop_duplicates(["panel", "line"]).groupby("panel")]
+    columns = [2 if len(some) > 2 and max(map(len, some)) <= 22 else 1 for some in legends]
+    head = 0.28 + 0.125 * max(math.ceil(len(some) / number) for some, number in zip(legends, columns, strict=True))
+    note = _note(quantities, points, len(sweep.plan.seeds))
     figure, places = panel_figure([head + PLOT + 0.42] * len(panels), note)
-    drawn = []
-    for number, (place, panel, of_panel) in enumerate(zip(places, panels, lines, strict=True)):
-        axes = _axes(place, quantities)
+    last = max([1.0, *points["x"] + (kind == "responses"), *lines["end"] * (kind != "responses")])
+    for number, (place, panel) in enumerate(zip(places, panels, strict=True)):
         letter = f"({chr(ord('a') + number)}) " if len(panels) > 1 else ""
-        _name_lines(place, f"{letter}{panel.title}", of_panel, columns[number])
-        for index, line in enumerate(of_panel):
-            for quantity, shape in quantities.items():
-                _draw(axes[shape.on_right], line, quantity, shape, index, len(of_panel))
-        if not any(line.ours or line.paper for line in of_panel):
+        _name_lines(place, f"{letter}{panel.title}", legends[number], columns[number])
+        axes = _axes(place, quantities)
+        axes[False].set(
+            xlim=(0, last),
+            xlabel=("layer index" if kind == "responses" else "iteration") + " (sorted by magnitude)" * panel.sorted,
+        )
+        axes[False].xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axes[False].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        for shape in quantities.values():
+            same = [quantity for quantity, other in quantities.items() if other.axis == shape.axis]
+            ends = _ends(shape.axis, points[points["quantity"].isin(same)], as_printed=sweep.plan.scale == "paper")
+            _set_axis(axes[shape.on_right], shape.axis, ends)
+        here = points[points["panel"] == number]
+        for (line, quantity, ours), some in here.groupby(["line", "quantity", "ours"], sort=False):
+            shape, style = quantities[quantity], STYLES[line % len(STYLES)]
+            if ours:
+                _draw_ours(axes[shape.on_right], some, shape, style, staggered(len(some), line, len(legends[number])))
+            else:
+                _draw_papers(axes[shape.on_right], some, shape, style[0])
+        if here.empty:
             axes[False].text(0.5, 0.5, "no run yet", ha="center", va="center", transform=axes[False].transAxes)
-        what = "layer index" if kind == "responses" else "iteration"
-        axes[False].set_xlabel(what + " (sorted by magnitude)" * panel.sorted)
-        drawn.append(axes)
-    _set_limits(kind, drawn, every, as_printed=sweep.plan.scale == "paper")
     shows = " and ".join(quantity.name for quantity in quantities.values())
-    return chart(name, shows, note, figure, *_numbers(panels, lines, quantities))
+    return chart(name, shows, note, figure, *_numbers(panels, points, quantities))
 
 
 def _axes(place: SubFigure, quantities: dict[str, Quantity]) -> dict[bool, Axes]:
-    """Return the left axes (False) and, for a quantity that has one, the right axes (True)."""
+    """Return the axes on the left (False) and on the right (True); they are the same if no quantity is on the right."""
     two = any(quantity.on_right for quantity in quantities.values())
     left = add_axes(place, 0.52, 0.4, 0.48 if two else 0.15, PLOT)
-    if not two:
-        left.yaxis.grid(True)
-        return {False: left}
-    right = left.twinx()
-    right.yaxis.grid(True)
-    left.set_zorder(right.get_zorder() + 1)  # the loss lies over the error's grid
+    right = left.twinx() if two else left
+    show_grid(right, "y")
+    left.set_zorder(right.get_zorder() + two)  # the loss lies over the error's grid
     return {False: left, True: right}
 
 
-def _name_lines(place: SubFigure, title: str, lines: Sequence[Line], columns: int) -> None:
+def _name_lines(place: SubFigure, title: str, legends: Sequence[str], columns: int) -> None:
     """Write the title and the legend over the axes, where no curve can run through them."""
     height = place.bbox.height / 100
     place.text(0.03, 1 - 0.05 / height, title, va="top", size=8, weight="bold")
     handles = [
-        Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=1.6, label=line.legend)
-        for line, (colour, marker) in zip(lines, cycle(STYLES), strict=False)
+        Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=1.6, label=legend)
+        for legend, (colour, marker) in zip(legends, cycle(STYLES), strict=False)
     ]
     place.legend(handles=handles, ncols=columns, loc="upper left", bbox_to_anchor=(0.02, 1 - 0.2 / height))
 
 
-def _draw(axes: Axes, line: Line, quantity: str, shape: Quantity, index: int, lines: int) -> None:
-    (colour, marker), style = STYLES[index % len(STYLES)], shape.stroke
-    name = f"{line.label}: {shape.name}"
-    if (paper := line.paper.get(quantity)) is not None:
-        url = link("", f"the paper’s {name}")
-        axes.plot(paper.index, paper, color=colour, alpha=0.55, linewidth=0.7, linestyle=style, url=url)
-    if (ours := line.ours.get(quantity)) is None:
-        return
-    if (ours["low"] < ours["high"]).any():
-        axes.fill_between(ours.index, ours["low"], ours["high"], color=colour, alpha=0.22, linewidth=0)
-    to, runs = runs_link(line.rows)
-    runs = f"median of {runs}" if runs.endswith(" runs") else runs
-    url = link(to, f"{name}, {runs}")
-    axes.plot(ours.index, ours["median"], color=colour, linewidth=shape.width, linestyle=style, url=url)
-    points = ours["median"].replace([math.inf], math.nan).dropna()
-    points = points.iloc[staggered(len(points), index, lines)]
-    at = "layer" if quantity == "response" else "iteration"
-    urls = [link(to, f"{name} {value:.4g}{shape.unit} at {at} {x:,.0f}, {runs}") for x, value in points.items()]
-    draw_marks(axes, points.index.to_list(), points.to_list(), urls, marker=marker, color=colour)
+def _draw_papers(axes: Axes, points: pd.DataFrame, shape: Quantity, colour: str) -> None:
+    url = link("", f"the paper’s {points['label'].iloc[0]}: {shape.name}")
+    look = {"color": colour, "alpha": 0.55, "linewidth": 0.7, "linestyle": shape.stroke}
+    axes.plot(points["x"], points["median"], url=url, **look)
 
 
-def _note(quantities: dict[str, Quantity], lines: Sequence[Line], seeds: int) -> str:
+def _draw_ours(
+    axes: Axes, points: pd.DataFrame, shape: Quantity, style: tuple[str, str], marked: Sequence[int]
+) -> None:
+    """Draw a line, the band of its seeds, and marks at the points `marked`."""
+    colour, marker = style
+    label, to, runs = points.iloc[0][["label", "to", "runs"]]
+    name = f"{label}: {shape.name}"
+    if (points["low"] < points["high"]).any():
+        axes.fill_between(points["x"], points["low"], points["high"], color=colour, alpha=0.22, linewidth=0)
+    url = link(to, name + f", median of {runs}" * runs.endswith(" runs"))
+    axes.plot(points["x"], points["median"], color=colour, linewidth=shape.width, linestyle=shape.stroke, url=url)
+    marks = points.iloc[marked]
+    place = "layer" if shape.axis == "standard deviation" else "iteration"
+    values = list(zip(marks["x"], marks["median"], strict=True))
+    urls = [link(to, f"{name} {value:.4g}{shape.unit} at {place} {x:,.0f}") for x, value in values]
+    draw_marks(axes, marks["x"].to_list(), marks["median"].to_list(), urls, marker=marker, color=colour)
+
+
+def _note(quantities: dict[str, Quantity], points: pd.DataFrame, seeds: int) -> str:
     """Return the meaning of the lines in words."""
     shapes = list(quantities.values())
-    parts = [shapes[0].name]
+    parts = ["one line a row of the table"]
     if len(shapes) > 1:
         two = any(shape.on_right for shape in shapes)
         axis = {shape: f" ({'right' if shape.on_right else 'left'} axis)" * two for shape in shapes}
         parts = [f"{'solid' if shape.stroke == '-' else 'dashed'}: {shape.name}{axis[shape]}" for shape in shapes]
-    if any(line.paper.keys() & quantities.keys() for line in lines):
+    if not points["ours"].all():
         parts.append("thin and pale: the paper’s")
     if seeds > 1:
         parts.append("line: median of the seeds; band: lowest to highest")
@@ -143,78 +184,46 @@ def _note(quantities: dict[str, Quantity], lines: Sequence[Line], seeds: int) ->
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _set_limits(kind: str, panels: list[dict[bool, Axes]], lines: Sequence[Line], *, as_printed: bool) -> None:
-    """Give all panels the same axes: the paper's at its own scale, otherwise those that fit everything drawn."""
-    left, right = [axes[False] for axes in panels], [axes[True] for axes in panels if True in axes]
-    if kind == "responses":
-        _limit(left, "x", 0, 1 + _highest(left, "x", 1))
-        _limit(left, "y", 0, 1.05 * _highest(left, "y", 1), "standard deviation")
-        return
-    ends = [float(line.rows["iterations"].max()) for line in lines if line.rows["iterations"].notna().any()]
-    _limit(left, "x", 0, max([_highest(left, "x", 1), *ends]))
-    for axes in left:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    if kind == "errors":
-        low, high = 0.0, _next_ten(_highest(left, "y", 100))
-        paper = [curve for line in lines for curve in line.paper.values()]
-        if as_printed and paper:
-            printed = pd.concat(paper)
-            # A digitised curve may run a little over the edge.
-            low, high = 10 * math.floor((printed.min() + 1) / 10), 10 * math.ceil((printed.max() - 1) / 10)
-        _limit(left, "y", low, high, "error (%)")
-        return
-    errors = PAPER_ERROR if as_printed else (0.0, _next_ten(_highest(right, "y", 100)))
-    _limit(right, "y", *errors, "test error (%)")
-    ours = [line.ours["train_loss"][end] for line in lines if line.ours for end in ("low", "high")]
-    drawn = [*ours, *(line.paper["train_loss"] for line in lines if "train_loss" in line.paper)]
-    losses = [value for values in drawn for value in values if 0 < value < math.inf]
-    low, high = PAPER_LOSS if as_printed or not losses else (min(losses) / 1.15, max(losses) * 1.15)
-    for axes in left:
-        axes.set(ylabel="training loss", ylim=(low, high))
+def _ends(axis: str, points: pd.DataFrame, *, as_printed: bool) -> tuple[float, float]:
+    """Return the ends of an upright axis: the paper's at its own scale, otherwise those that fit all points."""
+    values = [value for value in (*points["low"], *points["high"]) if 0 < value < math.inf]
+    if axis == "standard deviation":
+        return 0, 1.05 * max(values, default=1)
+    if axis == "training loss":
+        return PAPER_LOSS if as_printed or not values else (min(values) / 1.15, max(values) * 1.15)
+    if as_printed and axis == "test error (%)":
+        return PAPER_ERROR
+    paper = points.loc[~points["ours"], "median"]
+    if as_printed and len(paper):  # a digitised curve may run a little over the edge
+        return 10 * math.floor((paper.min() + 1) / 10), 10 * math.ceil((paper.max() - 1) / 10)
+    return 0, min(100, 10 * math.ceil(max(values, default=100) * 1.02 / 10))
+
+
+def _set_axis(axes: Axes, label: str, ends: tuple[float, float]) -> None:
+    axes.set(ylabel=label, ylim=ends)
+    if label == "training loss":
         log_ticks(axes, "y")
-
-
-def _limit(panels: Sequence[Axes], side: Side, low: float, high: float, label: str = "") -> None:
-    for axes in panels:
-        axes.set(**{f"{side}lim": (low, high)} | ({f"{side}label": label} if label else {}))
-        getattr(axes, f"{side}axis").set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-
-
-def _highest(panels: Sequence[Axes], side: Side, default: float) -> float:
-    """Return the end of everything that is drawn; `default` where nothing is."""
-    ends = [float(getattr(axes.dataLim, f"{side}1")) for axes in panels]
-    return max(filter(math.isfinite, ends), default=default)
-
-
-def _next_ten(error: float) -> float:
-    return min(100, 10 * math.ceil(error * 1.02 / 10))
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
 
 
 def _numbers(
-    panels: Sequence[Panel], lines: Sequence[Sequence[Line]], quantities: dict[str, Quantity]
+    panels: Sequence[Panel], points: pd.DataFrame, quantities: dict[str, Quantity]
 ) -> tuple[list[str], list[NumbersRow]]:
     """Return the curves at five places: the last point drawn up to each, the range of the seeds in parentheses."""
-    found: list[tuple[str, str, Quantity, pd.DataFrame]] = []
-    for panel, line in ((panel, line) for panel, some in zip(panels, lines, strict=True) for line in some):
-        label = f"{panel.title}: {line.label}"
-        for quantity, shape in quantities.items():
-            if quantity in line.ours:
-                found.append((label, runs_link(line.rows)[0], shape, line.ours[quantity]))
-            if (paper := line.paper.get(quantity)) is not None:
-                same = pd.DataFrame(dict.fromkeys(("low", "median", "high"), paper))
-                found.append((f"{label}, the paper’s", "", shape, same))
-    last = max((float(table.index.max()) for *_, table in found), default=0)
-    places = [math.ceil(last * part / 5) for part in range(1, 6)]
-    rows = [
-        NumbersRow(label, to, (shape.name, *(_at(table, place, shape.unit) for place in places)))
-        for label, to, shape, table in found
-    ]
+    places = [math.ceil(max(points["x"], default=0) * part / 5) for part in range(1, 6)]
+    rows = []
+    for (panel, _, quantity, ours), curve in points.groupby(["panel", "line", "quantity", "ours"], sort=False):
+        label, to = curve.iloc[0][["label", "to"]]
+        name, shape = f"{panels[panel].title}: {label}", quantities[quantity]
+        texts = (_at(curve[curve["x"] <= place], shape.unit) for place in places)
+        rows.append(NumbersRow(name if ours else f"{name}, the paper’s", to if ours else "", (shape.name, *texts)))
     return ["curve", "shows", *(f"at {place:,}" for place in places)], rows
 
 
-def _at(table: pd.DataFrame, place: float, unit: str) -> str:
-    before = table.loc[:place].dropna()
+def _at(before: pd.DataFrame, unit: str) -> str:
+    """Return the median at the last of the points, and the range of the seeds."""
     if before.empty:
         return ""
-    low, median, high = (f"{before[name].iloc[-1]:.3g}" for name in ("low", "median", "high"))
+    low, median, high = (f"{value:.3g}" for value in before.iloc[-1][["low", "median", "high"]])
     return f"{median}{unit}" if low == high else f"{median}{unit} ({low}–{high})"

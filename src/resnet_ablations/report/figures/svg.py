@@ -1,7 +1,7 @@
-"""matplotlib's SVG made fit for a file and for the page: links with titles, short coordinates, colours by name."""
+"""matplotlib's SVG made fit for a file and for the page: links with titles, short numbers, no style sheet."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -10,87 +10,137 @@ from markupsafe import Markup
 
 NAMESPACE = "http://www.w3.org/2000/svg"
 GEOMETRY = ("d", "x", "y", "width", "height", "transform", "viewBox")
-INHERITED = {"stroke-linejoin": "round", "stroke-linecap": "butt", "font-family": "DejaVu Sans, Verdana, sans-serif"}
-"""The style of a whole figure, which matplotlib writes as a style sheet."""
-DEFAULTS = {"text-anchor": "start", "stroke-linecap": "square", "font-family": "", "target": ""}
-"""Attributes that are left out where they have this value; those of an empty text always."""
+INHERITED = {
+    "stroke-linejoin": "round",
+    "stroke-linecap": "butt",
+    "font-family": "DejaVu Sans, Verdana, sans-serif",
+    "font-size": "7px",
+}
+"""The style of a whole figure; an element has an attribute only where it differs."""
+LEFT_OUT = {**INHERITED, "text-anchor": "start", "stroke-linecap": "square"}
+"""Attributes that are left out if they have this value."""
+NEVER = ("target", "font-family")
+"""Attributes that are always left out."""
+PAINT = ("fill", "stroke", "stroke-width", "stroke-dasharray")
+"""Attributes that a link has for its marks."""
 PAGE_WIDTH = 1.7
-"""Pixels of the page for a point of the figure."""
-NAMED = {"#000000": "var(--text)", "#ffffff": "var(--page)", "#e0e0e0": "var(--rule)"}
-"""The colours of the page, which differ in the dark; those of lines are in `COLOURS`."""
+"""Pixels on the page for a point of the figure."""
 COLOURS = ("#003f7d", "#e08214", "#35978f", "#b2479a", "#7a5230", "#5aa9e6")
-"""One a line of a panel: colour-blind readers tell them apart, and the first two by lightness alone."""
+"""The colours of a panel's lines: colour-blind readers tell them apart, and the first two by lightness alone."""
 GREY = "#5f5f5f"
-"""The papers' numbers."""
+"""The colour of the papers' numbers."""
+PAGE_COLOURS = {colour: f"var(--c{number})" for number, colour in enumerate(COLOURS)} | {
+    GREY: "var(--quiet)",
+    "#000000": "var(--text)",
+    "#ffffff": "var(--page)",
+    "#e0e0e0": "var(--rule)",
+}
+"""The same colours on the page, where a style sheet changes them in the dark."""
 
 
 def link(to: str, title: str) -> str:
-    """Return the URL of an artist: the address in the page and the title, which `cleaned` takes apart again."""
+    """Return the URL to give to an artist: its address in the page, a space and its title; `cleaned` splits it."""
     return f"{to} {title}"
 
 
 def cleaned(svg: bytes) -> Element:
-    """Return the figure without style sheets, which the page forbids, and with the title of each link as an element.
+    """Return the figure: `defs` first, then what is drawn.
 
-    An artist's URL is the address of its runs, a space, and a title. What cannot be seen is left out.
+    Style sheets, which the page forbids, become attributes. The URL of an artist becomes a link with a title. What
+    cannot be seen is left out.
     """
-    root = ElementTree.fromstring(svg)
-    used = set(re.findall(r"#([\w-]+)", svg.decode()))
-    box = {name: root.attrib[name] for name in ("width", "height", "viewBox")}
-    _clean(root, used)
-    root.attrib = INHERITED | box
-    defined = {f"#{element.get('id')}": element.attrib for element in root.iter("path")}
+    old = ElementTree.fromstring(svg)
+    definitions = Element("defs")
+    root = Element("svg", INHERITED | {name: old.attrib[name] for name in ("width", "height", "viewBox")})
+    root.append(definitions)
+    root.extend(element for child in old for element in _cleaned(child, definitions))
+    shapes = {f"#{shape.get('id')}": shape.attrib for shape in definitions}
     for mark in root.iter("use"):
-        shape = defined[mark.attrib["href"]]
+        shape = shapes[mark.attrib["href"]]
         mark.attrib = {name: value for name, value in mark.attrib.items() if shape.get(name) != value}
+    for marks in root.iter("a"):
+        for name in PAINT:
+            if len(values := {mark.get(name) for mark in marks}) == 1 and (value := values.pop()):
+                marks.set(name, value)
+                for mark in marks:
+                    del mark.attrib[name]
     return root
 
 
-def _clean(element: Element, used: set[str]) -> None:
-    element.tag = element.tag.rpartition("}")[2]
-    attributes = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
-    for style in filter(None, (part.strip() for part in attributes.pop("style", "").split(";"))):
-        name, _, value = style.partition(": ")
-        if name == "font":  # `bold 7.5px 'DejaVu Sans'`
-            attributes["font-size"] = re.search(r"[\d.]+(?=px)", value)[0]  # type: ignore[index]
-            attributes |= {"font-weight": "bold"} if value.startswith("bold") else {}
-        else:
-            attributes[name] = value
-    attributes |= {name: _rounded(attributes[name]) for name in GEOMETRY if name in attributes}
-    attributes = {name: value for name, value in attributes.items() if DEFAULTS.get(name) not in ("", value)}
-    if attributes.get("transform", "").startswith("rotate(-0 "):
-        del attributes["transform"]
-    if attributes.get("id") not in used and not attributes.get("id", "").startswith("panel-"):
-        attributes.pop("id", None)
-    element.attrib = attributes
+def _cleaned(old: Element, definitions: Element) -> Iterator[Element]:
+    """Yield what is left of an element; add what it defines to `definitions`."""
+    new = Element(old.tag.rpartition("}")[2], _attributes(old))
+    children = [child for inner in old for child in _cleaned(inner, definitions)]
+    for child in sorted(children, key=lambda child: child.tag == "text"):  # text lies over everything else
+        if not (len(new) and _joined(new[-1], child)):
+            new.append(child)
+    if new.tag == "defs":
+        known = {shape.get("id") for shape in definitions}
+        definitions.extend(shape for shape in new if shape.get("id") not in known)
+    elif new.tag == "text":
+        new.text = old.text
+        yield new
+    elif new.tag == "a":
+        new.attrib["href"], _, title = new.attrib["href"].partition(" ")
+        for mark in new:
+            ElementTree.SubElement(mark, "title").text = title
+        yield from [new] if new.attrib["href"] else new
+    elif new.tag == "g" and not new.attrib:
+        yield from new
+    elif new.tag in ("use", "clipPath", "rect") or len(new) or _is_seen(new):
+        yield new
+
+
+def _joined(before: Element, element: Element) -> bool:
+    """Join two links to the same address, or two lines with the same look; return whether they were joined."""
+    one, other = ({name: value for name, value in each.items() if name != "d"} for each in (before, element))
+    if before.tag != element.tag or one != other:
+        return False
     if element.tag == "a":
-        attributes["href"], _, title = attributes["href"].partition(" ")
-        ElementTree.SubElement(element, "title").text = title
-        if not attributes["href"]:
-            element.tag = "g"
-            del attributes["href"]
-    if element.tag not in ("text", "title"):
-        element.text = None
-    children: list[Element] = []
-    for child in element:
-        _clean(child, used)
-        child.tail = None
-        if child.tag == "g" and not child.attrib and not any(inner.tag == "title" for inner in child):
-            children.extend(child)
-        elif child.tag not in ("metadata", "style", "g", "defs", "path") or _is_seen(child):
-            children.append(child)
-    element[:] = children
+        before.extend(element)
+    elif element.tag == "path" and element.get("fill") == "none" and "id" not in one:
+        before.attrib["d"] += element.attrib["d"]
+    else:
+        return False
+    return True
 
 
-def _is_seen(element: Element) -> bool:
-    if element.tag == "path":
-        return "id" in element.attrib or element.get("fill") != "none" or "stroke" in element.attrib
-    return element.tag in ("g", "defs") and len(element) > 0
+def _is_seen(path: Element) -> bool:
+    return path.tag == "path" and ("id" in path.attrib or path.get("fill") != "none" or "stroke" in path.attrib)
+
+
+def _attributes(old: Element) -> dict[str, str]:
+    """Return an element's attributes and its style, without those that change nothing."""
+    found = {name.rpartition("}")[2]: value for name, value in old.items()}
+    style = dict(re.findall(r"([\w-]+): ([^;]+)", found.pop("style", "")))
+    if font := re.match(r"(bold )?([\d.]+px)", style.pop("font", "")):
+        style |= {"font-size": font[2]} | ({"font-weight": "bold"} if font[1] else {})
+    found |= style | {name: _rounded(found[name]) for name in GEOMETRY if name in found}
+    if old.tag.endswith("}g") and not found.get("id", "").startswith("panel-"):
+        found.pop("id", None)
+    if found.get("transform", "").startswith("rotate(-0 "):
+        del found["transform"]
+    return {name: value for name, value in found.items() if name not in NEVER and LEFT_OUT.get(name) != value}
+
+
+def _short(number: float) -> str:
+    """Return a number with one decimal, or two below 10."""
+    return f"{round(number, 2 if abs(number) < 10 else 1):.8g}"
 
 
 def _rounded(numbers: str) -> str:
-    numbers = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), numbers)
-    return re.sub(r"\s*([A-Za-z])\s*", r"\1", " ".join(numbers.split())) if "M" in numbers else numbers
+    """Return short numbers; a path of straight lines goes from point to point, in tenths."""
+    if not re.fullmatch(r"[MLz\d.\s-]*M[MLz\d.\s-]*", numbers):
+        numbers = re.sub(r"-?\d+\.\d+", lambda number: _short(float(number[0])), numbers)
+        return re.sub(r"\s*([A-Za-z])\s*", r"\1", " ".join(numbers.split())) if "M" in numbers else numbers
+    path, here = "", (0, 0)
+    for command, *place in re.findall(r"([MLz])(?:\s+(\S+)\s+(\S+))?", numbers):
+        before = here if command == "L" else (0, 0)
+        here = (round(10 * float(place[0] or 0)), round(10 * float(place[1] or 0)))
+        x, y = (f"{(end - begin) / 10:.8g}" for end, begin in zip(here, before, strict=True))
+        path += "z" if command == "z" else f"{command.replace('L', 'l')}{x} {y}"
+    lines = re.sub(r"(l[^Mlz]+)((?:l[^Mlz]+)+)", lambda found: found[1] + found[2].replace("l", " "), path)
+    return lines.replace(" -", "-")
 
 
 def file_text(root: Element) -> str:
@@ -99,28 +149,38 @@ def file_text(root: Element) -> str:
     return text.replace("<svg ", f'<svg xmlns="{NAMESPACE}" ', 1) + "\n"
 
 
-def panels_for_page(root: Element, prefix: str, boxes: list[list[float]]) -> Iterator[Markup]:
-    """Yield each panel as an SVG of the page: x, y, width and height of `boxes` in points; ids begin with `prefix`.
+def panels_for_page(root: Element, boxes: Sequence[Sequence[float]], shared: dict[str, Element]) -> Iterator[Markup]:
+    """Yield each panel as an SVG of the page: x, y, width and height of `boxes` in points.
 
-    Assistive technology reads the table of numbers in its place, and the Tab key passes over its links.
+    What the panels define is added to `shared`, which the page has once for all figures. Assistive technology reads the
+    table of numbers instead of the SVG, and the Tab key passes over its links.
     """
     root = deepcopy(root)
-    panels = [element for element in root.iter("g") if element.get("id", "").startswith("panel-")]
-    names = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+    names: dict[str, str] = {}
     for element in root.iter():
-        own = {name: _colour(value) for name, value in element.attrib.items()}
-        for name in () if element.tag == "a" else own.keys() & {"id", "href", "clip-path"}:
-            own[name] = re.sub(r"(?<=#)[\w-]+|^[\w-]+$", lambda found: f"{prefix}{names.index(found[0])}", own[name])
-        element.attrib = own | ({"tabindex": "-1"} if element.tag == "a" else {})
-    definitions = [child for child in root if child.tag == "defs"]
-    for number, (panel, box) in enumerate(zip(panels, boxes, strict=True)):
-        shape = {"width": f"{box[2] * PAGE_WIDTH:.0f}", "viewBox": " ".join(f"{side:.4g}" for side in box)}
-        drawn = Element("svg", {"class": "plot", "aria-hidden": "true"} | shape)
-        drawn.extend([*(definitions if number == 0 else ()), *panel])
-        yield Markup(ElementTree.tostring(drawn, encoding="unicode"))  # ElementTree escapes all texts
+        element.attrib = {name: PAGE_COLOURS.get(value, value) for name, value in element.attrib.items()}
+    for shape in root[0]:
+        name = shape.attrib.pop("id")
+        kept = shared.setdefault(ElementTree.tostring(shape, encoding="unicode"), shape)
+        names[name] = kept.attrib.setdefault("id", f"d{len(shared)}")
+    panels = [element for element in root if element.get("id", "").startswith("panel-")]
+    for panel, box in zip(panels, boxes, strict=True):
+        for element in panel.iter():
+            if element.tag == "a":
+                element.set("tabindex", "-1")
+            for name in element.attrib.keys() & ({"clip-path"} if element.tag == "a" else {"clip-path", "href"}):
+                element.set(name, re.sub(r"(?<=#)[\w-]+", lambda found: names[found[0]], element.attrib[name]))
+        size = {"width": f"{box[2] * PAGE_WIDTH:.0f}", "viewBox": " ".join(map(_short, box))}
+        drawn = Element("svg", {"class": "plot", "aria-hidden": "true"} | size)
+        drawn.extend(panel)
+        yield _markup(drawn)
 
 
-def _colour(value: str) -> str:
-    if value in COLOURS:
-        return f"var(--c{COLOURS.index(value)})"
-    return "var(--quiet)" if value == GREY else NAMED.get(value, value)
+def definitions(shared: dict[str, Element]) -> Markup:
+    """Return what the figures of the page share: the shapes of marks, and the frames that cut off lines."""
+    return Markup("").join(map(_markup, shared.values()))
+
+
+def _markup(element: Element) -> Markup:
+    """Return an element as text; ElementTree escapes all texts of others."""
+    return Markup(ElementTree.tostring(element, encoding="unicode").replace(" />", "/>"))

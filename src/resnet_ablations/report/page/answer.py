@@ -14,7 +14,8 @@ SIGNS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "≈", "not
 def answer(sweep: Sweep, agrees: Sequence[bool], outcomes: Sequence[str]) -> str:
     """Return the lead of a table in short sentences.
 
-    `agrees` has a truth for each cell that is compared with its baseline, `outcomes` those of the claims.
+    `agrees` says for each compared cell whether it differs from its baseline as in the paper; `outcomes` are those of
+    the claims.
     """
     runs = sweep.runs
     finished = runs[runs["outcome"] == "finished"]

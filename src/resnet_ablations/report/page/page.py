@@ -1,4 +1,4 @@
-"""The page: everything that the report says, in one file that needs nothing else."""
+"""The page: the whole report in one file that needs no other file."""
 
 import base64
 import hashlib
@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
+from xml.etree.ElementTree import Element
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,6 +16,7 @@ from resnet_ablations.report.anchors import anchor, run_anchor, runs_link
 from resnet_ablations.report.claims.verdicts import Verdict
 from resnet_ablations.report.contents import SweepReport
 from resnet_ablations.report.figures.chart import NumbersRow
+from resnet_ablations.report.figures.svg import definitions
 from resnet_ablations.report.frame import ReportData, Sweep, is_error
 from resnet_ablations.report.page.answer import SIGNS, answer
 from resnet_ablations.report.page.runs import runs_of_page
@@ -29,7 +31,7 @@ MEANING = {
     "quick": "small networks on embedded images, minutes on a laptop",
     "early": "the paper’s own setting, stopped early",
 }
-"""The scales, those that say most about the paper first."""
+"""The meaning of each scale, in the order of the page."""
 
 
 def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Verdict], damaged: Sequence[str]) -> str:
@@ -42,9 +44,10 @@ def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Ve
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    functions = (anchor, answer, bases, files, groups, seed_runs)
+    functions = (anchor, answer, bases, definitions, files, groups, seed_runs)
     environment.globals |= {function.__name__: function for function in functions} | {"signs": SIGNS}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    shared: dict[str, Element] = {}
     scales = {report.sweep.plan.scale for report in reports}
     text = environment.get_template("page.html").render(
         style=Markup(style),
@@ -54,8 +57,9 @@ def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Ve
         experiments={report.sweep.plan.experiment: report.sweep.experiment.title for report in reports},
         scales={scale: meaning for scale, meaning in MEANING.items() if scale in scales},
         verdicts=[verdict for verdict in verdicts if verdict.scale != "early"],
-        runs=runs_of_page(reports, data),
+        runs=runs_of_page(reports, data, shared),
         damaged=damaged,
+        shared=shared,
     )
     # HTML closes these elements without their end tags, which are a twentieth of the page.
     return re.sub(r"</(?:t[dhr]|d[dt]|li)>\n*", "", text)
@@ -80,23 +84,21 @@ def files(report: SweepReport) -> dict[str, str]:
     return {what: quote(file) for what, file in names.items()}
 
 
-def groups(table: Table, sweep: Sweep) -> list[list[list[tuple[str, str, str, bool]]]]:
+def groups(table: Table, sweep: Sweep) -> list[list[list[tuple[str, str, bool]]]]:
     """Return the rows of a table in groups that share the text of the first column.
 
-    An entry is a text, the address and the name of its runs, and whether it is the best of its column.
+    An entry is a text, the address of its run, or of the list of its runs, and whether it is the best of its column.
     """
-    found: list[list[list[tuple[str, str, str, bool]]]] = []
+    found: list[list[list[tuple[str, str, bool]]]] = []
     for number, texts in enumerate(table.rows):
-        if texts[0] or not found:
-            found.append([])
         cells = table.cells[number] if table.cells else (None,) * len(texts)
-        # A number leads to its run, or to the list of them if there are several.
-        leading = [
-            runs_link(sweep.cell("/".join(cell))) if cell and any(map(str.isdigit, text)) else ("", "")
+        to = [
+            runs_link(sweep.cell("/".join(cell)))[0] if cell and any(map(str.isdigit, text)) else ""
             for text, cell in zip(texts, cells, strict=True)
         ]
         best = [(number, place) in table.best for place in range(len(texts))]
-        found[-1].append([(text, *link, bold) for text, link, bold in zip(texts, leading, best, strict=True)])
+        found += [[]] if texts[0] or not found else []
+        found[-1].append(list(zip(texts, to, best, strict=True)))
     return found
 
 
@@ -107,7 +109,7 @@ def bases(verdict: Verdict, sweep: Sweep | None) -> dict[str, list[tuple[str, st
 
 
 def seed_runs(sweep: Sweep) -> list[NumbersRow]:
-    """Return the runs of each cell; the id of the first is the cell's."""
+    """Return a row for each run of each cell; the first row of a cell has the cell's id."""
     return [
         NumbersRow(first["label"], to, (text, key), "" if number else anchor("cell", sweep.plan.name, *cell))
         for cell, first in sweep.first_rows.items()

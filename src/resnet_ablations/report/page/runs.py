@@ -3,30 +3,38 @@
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.anchors import anchor, run_anchor
 from resnet_ablations.report.contents import SweepReport
+from resnet_ablations.report.curves import thinned
 from resnet_ablations.report.figures.chart import NumbersRow
+from resnet_ablations.report.figures.run_curves import run_curves
 from resnet_ablations.report.frame import ReportData
 from resnet_ablations.results.run_folder import Result, RunFolder
 
-CURVE_ROWS = 10
-"""Logged steps of a run's curve on the page; its file has all."""
+CURVE_ROWS = 5
+"""Logged steps of a run's curve in numbers; its figure and its file have more."""
 
 
-def runs_of_page(reports: Sequence[SweepReport], data: ReportData) -> list[dict[str, Any]]:
-    """Return every run that fills a cell, by key; `uses` are its cells, as the address of the sweep and a name."""
-    uses: dict[str, dict[tuple[str, str], None]] = {}
+def runs_of_page(reports: Sequence[SweepReport], data: ReportData, shared: dict[str, Element]) -> list[dict[str, Any]]:
+    """Return every run that fills a cell, by key; `uses` are its cells, by the address and the title of their table.
+
+    What the figures of the curves share with the other figures of the page is added to `shared`.
+    """
+    uses: dict[str, dict[tuple[str, str], list[str]]] = {}
     for report in reports:
         cells = report.sweep.cells[report.sweep.cells["key"] != ""]
+        sweep = anchor("sweep", report.sweep.plan.name), report.comparison.title
         for key, label in zip(cells["key"], cells["label"], strict=True):
-            use = anchor("sweep", report.sweep.plan.name), f"{report.comparison.title}: {label}"
-            uses.setdefault(key, {})[use] = None
+            uses.setdefault(key, {}).setdefault(sweep, []).append(label)
     folders = [RunFolder(data.path, key) for key in sorted(uses)]
+    curves = run_curves({key: data.curves[key] for key in uses if key in data.curves}, shared)
     return [
         {
             "anchor": run_anchor(folder.key),
@@ -34,8 +42,9 @@ def runs_of_page(reports: Sequence[SweepReport], data: ReportData) -> list[dict[
             "numbers": _numbers(result),
             "provenance": _provenance(result.provenance),
             "environment": _environment(result.provenance),
-            "config": folder.config.read_text(encoding="utf-8"),
+            "config": yaml.safe_dump(folder.configuration(), sort_keys=False, default_flow_style=None, width=1_000),
             "files": _files(folder),
+            "figure": curves.get(folder.key, ""),
             "curve": _curve(data.curves.get(folder.key, pd.DataFrame())),
             "uses": uses[folder.key],
         }
@@ -71,13 +80,12 @@ def _files(folder: RunFolder) -> dict[str, str]:
 
 
 def _curve(curve: pd.DataFrame) -> list[NumbersRow]:
-    """Return some logged steps, the last one too; those with a test error where there are enough."""
+    """Return a few logged steps with the last one; only steps with a test error if there are enough of them."""
     if curve.empty:
         return []
     evaluated = curve.dropna(subset="test_error")
     curve = evaluated if len(evaluated) >= CURVE_ROWS else curve
-    shown = curve.iloc[np.unique(np.linspace(0, len(curve) - 1, min(CURVE_ROWS, len(curve))).round().astype(int))]
-    columns = shown[["iteration", "train_loss", "train_error", "test_error"]]
+    columns = curve.iloc[thinned(len(curve), CURVE_ROWS)][["iteration", "train_loss", "train_error", "test_error"]]
     return [
         NumbersRow(f"{int(step):,}", "", (f"{loss:.4g}", _percent(train), _percent(test)))
         for step, loss, train, test in columns.itertuples(index=False)
