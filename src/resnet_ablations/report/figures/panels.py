@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from resnet_ablations.experiments import Experiment, Panel
-from resnet_ablations.report.curves import figure_points
 from resnet_ablations.report.figures.axes import MARKERS, draw_marks, log_ticks, show_grid, staggered
 from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, chart, panel_figure
+from resnet_ablations.report.figures.lines import figure_points
 from resnet_ablations.report.figures.svg import COLOURS, link
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.labels import column_label
