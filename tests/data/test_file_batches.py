@@ -17,12 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 from resnet_ablations.data import file_batches
-from resnet_ablations.data.batches import AUGMENTATION, WHOLE, Share, counter_generator
+from resnet_ablations.data.batches import WHOLE, Share
 from resnet_ablations.data.file_batches import COLOUR_AXES, DEVIATION, MEAN, FileBatches, colour_shift
 from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.data.images import ImageFiles
 from resnet_ablations.data.views import scale
 from resnet_ablations.errors import UserError
+from resnet_ablations.streams import Purpose, Stream
 
 ITERATIONS = 6
 
@@ -165,7 +166,7 @@ def test_an_epoch_has_each_image_once(photos: Path) -> None:
 
 
 def test_the_global_random_numbers_are_left_alone(photos: Path) -> None:
-    """Dropout masks come from them, and must not depend on the start of the workers."""
+    """A program that uses this package may draw from them too."""
     before = torch.get_rng_state()
     batches = make(photos, workers=1)
     batches.train(0)
@@ -259,8 +260,8 @@ def test_held_out_files_are_tested_on_and_not_trained_on(photos: Path) -> None:
 def test_the_shift_of_colours() -> None:
     """N(0, 0.1²) times the eigenvalue along each axis; the axes are orthonormal to the printed digits."""
     np.testing.assert_allclose(COLOUR_AXES.T @ COLOUR_AXES, np.eye(3), atol=2e-4)
-    generator = np.random.default_rng(0)
-    shifts = np.array([colour_shift(generator) for _ in range(20_000)])
+    stream = Stream(0, Purpose.AUGMENTATION)
+    shifts = np.array([colour_shift(stream) for _ in range(20_000)])
     np.testing.assert_allclose((shifts @ COLOUR_AXES).std(axis=0), [0.02175, 0.00188, 0.00045], rtol=0.03)
     np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=4e-4)
 
@@ -269,10 +270,10 @@ def test_colours_are_shifted_in_training_alone_and_change_nothing_else(photos: P
     plain, shifted = make(photos, colour="none"), make(photos, colour="pca")
     differences = (shifted.train(0)[0] - plain.train(0)[0]) * torch.tensor(DEVIATION)[:, None, None]
     for difference, (place, index) in zip(differences, shifted._asked(0, 1), strict=True):
-        generator = counter_generator(0, AUGMENTATION, place)
+        stream = Stream(0, Purpose.AUGMENTATION, place)
         with Image.open(photos / str(shifted.files.train[index])) as image:
-            scale(image.size, 16, generator)
-        expected = torch.from_numpy(colour_shift(generator))[:, None, None].expand(3, 16, 16)
+            scale(image.size, 16, stream)
+        expected = torch.from_numpy(colour_shift(stream))[:, None, None].expand(3, 16, 16)
         torch.testing.assert_close(difference, expected, atol=1e-5, rtol=0)
     assert equal(next(plain.test()), next(shifted.test()))
     plain.close()

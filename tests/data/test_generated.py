@@ -12,6 +12,7 @@ from PIL import Image
 from resnet_ablations.data import generated, imagenet
 from resnet_ablations.data.generated import CLASSES, HUES, Generated, draw
 from resnet_ablations.errors import UserError
+from resnet_ablations.streams import Purpose, Stream
 
 
 def source(root: Path) -> Generated:
@@ -52,7 +53,7 @@ def test_known_before_it_is_drawn(tmp_path: Path) -> None:
     folder.check()
     assert (folder.shape, folder.classes) == ((64, 64, 3), 10)
     assert (folder.training_images(), folder.test_images()) == (30, 10)
-    assert folder.fingerprint() == "drawing-1"
+    assert folder.fingerprint() == "drawing-2"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -112,9 +113,9 @@ def test_kinds_and_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("label", range(10))
 def test_an_image_shows_the_hue_of_its_class(label: int) -> None:
-    generator = np.random.default_rng(label)
+    stream = Stream(0, Purpose.DRAWING, label)
     for _ in range(5):
-        pixels = np.asarray(draw(label, generator).reduce(3)).reshape(-1, 3) / 255
+        pixels = np.asarray(draw(label, stream).reduce(3)).reshape(-1, 3) / 255
         hues = [h for h, s, v in (colorsys.rgb_to_hsv(*pixel) for pixel in pixels) if s > 0.5 and v > 0.4]
         away = np.abs((np.array(hues) - label / len(HUES) + 0.5) % 1 - 0.5)
         assert len(hues) > 20

@@ -9,6 +9,7 @@ from torchvision.transforms import functional as reference  # type: ignore[impor
 
 from resnet_ablations.data import views
 from resnet_ablations.data.views import View, central, cut, scale, scale_aspect_ratio, scaled, ten
+from resnet_ablations.streams import Purpose, Stream
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -19,11 +20,11 @@ def picture(width: int, height: int) -> Image.Image:
 
 
 def drawn(
-    view: Callable[[tuple[int, int], int, np.random.Generator], View], size: tuple[int, int], crop: int, count: int
+    view: Callable[[tuple[int, int], int, Stream], View], size: tuple[int, int], crop: int, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the boxes (count × 4) of so many draws, and which of them are mirrored."""
-    generator = np.random.default_rng(1)
-    seen = [view(size, crop, generator) for _ in range(count)]
+    stream = Stream(1, Purpose.AUGMENTATION)
+    seen = [view(size, crop, stream) for _ in range(count)]
     return np.array([view.box for view in seen]), np.array([view.mirrored for view in seen])
 
 
@@ -69,11 +70,11 @@ def test_ten_views_against_torchvision(size: tuple[int, int]) -> None:
 
 def test_a_view_is_a_window_of_the_resized_image() -> None:
     """The crop is right at every position, also mirrored."""
-    generator = np.random.default_rng(0)
+    stream = Stream(0, Purpose.AUGMENTATION)
     for size in SIZES:
         image = picture(*size)
         for _ in range(8):
-            view = scale(size, 32, generator)
+            view = scale(size, 32, stream)
             side = int(size[0] > size[1])
             whole = resized(image, round(32 * min(size) / (view.box[side + 2] - view.box[side])))
             left, upper = round(view.box[0] * whole.width / size[0]), round(view.box[1] * whole.height / size[1])
@@ -137,15 +138,15 @@ def test_where_no_window_fits_the_centre_is_taken() -> None:
 
 
 def test_a_window_that_does_not_fit_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    once = scale_aspect_ratio((300, 200), 32, np.random.default_rng(4))
+    once = scale_aspect_ratio((300, 200), 32, Stream(4, Purpose.AUGMENTATION))
     monkeypatch.setattr(views, "ATTEMPTS", 1)
     central_ones = sum(
-        scale_aspect_ratio((300, 200), 32, np.random.default_rng(seed)).box == (50.0, 0.0, 250.0, 200.0)
+        scale_aspect_ratio((300, 200), 32, Stream(seed, Purpose.AUGMENTATION)).box == (50.0, 0.0, 250.0, 200.0)
         for seed in range(300)
     )
     monkeypatch.setattr(views, "ATTEMPTS", 10)
     assert 20 < central_ones < 200
-    assert once == scale_aspect_ratio((300, 200), 32, np.random.default_rng(4))
+    assert once == scale_aspect_ratio((300, 200), 32, Stream(4, Purpose.AUGMENTATION))
     boxes, _ = drawn(scale_aspect_ratio, (300, 200), 32, 300)
     assert (boxes == [50.0, 0.0, 250.0, 200.0]).all(axis=1).sum() < 3
 
@@ -153,8 +154,8 @@ def test_a_window_that_does_not_fit_is_drawn_again(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2), (5000, 7)])
 @pytest.mark.parametrize("view", [scale, scale_aspect_ratio])
 def test_images_of_any_size_can_be_cut(
-    view: Callable[[tuple[int, int], int, np.random.Generator], View], size: tuple[int, int]
+    view: Callable[[tuple[int, int], int, Stream], View], size: tuple[int, int]
 ) -> None:
-    image, generator = picture(*size), np.random.default_rng(0)
-    for chosen in [view(size, 16, generator) for _ in range(20)] + ten(size, 18, 16) + [central(size, 23, 23)]:
+    image, stream = picture(*size), Stream(0, Purpose.AUGMENTATION)
+    for chosen in [view(size, 16, stream) for _ in range(20)] + ten(size, 18, 16) + [central(size, 23, 23)]:
         assert cut(image, chosen, 16).shape == (16, 16, 3)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from made import combined, shaken, small
+from made import SHORTCUTS, combined, shaken, small
 from torch import Tensor, nn
 
 from resnet_ablations.build import build_network, network_for
@@ -94,7 +94,6 @@ def test_no_convolution_has_a_bias_but_a_gates(config: Config) -> None:
 @pytest.mark.parametrize("init", ["fan_in", "fan_out"])
 def test_he_initialisation(config: Config, init: str) -> None:
     """N(0, √(2/fan)) within five standard errors; convolutions that widen distinguish fan-in from fan-out."""
-    torch.manual_seed(0)
     choices = ("network.dimension_change=projection", "shortcut=exclusive_gating", "shortcut.batch_norm=true")
     seen = set()
     for conv in convolutions(build_network(config("network.depth=20", f"network.init={init}", *choices))):
@@ -108,10 +107,22 @@ def test_he_initialisation(config: Config, init: str) -> None:
 
 
 def test_he_initialisation_is_normal_not_uniform(config: Config) -> None:
-    torch.manual_seed(0)
     network = build_network(config("network.depth=20"))
     weights = torch.cat([conv.weight.flatten() / conv.weight.std() for conv in convolutions(network)])
     assert (weights.abs() > 2).float().mean().item() == pytest.approx(0.0455, abs=0.002)
+
+
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+def test_initial_weights_are_those_of_the_seed_whatever_torchs_random_state(config: Config, shortcut: str) -> None:
+    weights = []
+    for state, seed in ((0, 0), (1, 0), (0, 1)):
+        torch.manual_seed(state)
+        run = config(f"shortcut={shortcut}", f"seed={seed}", "network.dimension_change=projection")
+        weights.append(build_network(run).state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+    for name in ("stem.0.weight", "units.2.branch.3.weight", "classifier.weight"):
+        assert not torch.equal(weights[0][name], weights[2][name]), name
 
 
 def test_gamma_is_1_and_beta_0(config: Config) -> None:

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import Result, RunFolder
-from resnet_ablations.training.run import initialised_network, train_run
+from resnet_ablations.training.run import train_run
 
 SMALL = ("network.depth=4", "network.units=[1]", "network.widths=[8]", "network.stem.width=8", "bn_batch=16")
 """A network of one unit, which compiles in seconds, and two micro-batches per step."""
@@ -47,7 +48,7 @@ def trained(run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> Trained:
     shutil.rmtree(run.folder.path)
     return Trained(
         losses=[*curve["train_loss"], curve["test_loss"].iloc[-1]],
-        before=initialised_network(run).state_dict(),
+        before=build_network(run).state_dict(),
         weights=torch.load(io.BytesIO(contents[-1]), weights_only=True)["network"],
         result=result,
     )

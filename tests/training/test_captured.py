@@ -74,7 +74,7 @@ def no_seeds() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for name in ("manual_seed", "seed", "get_rng_state", "set_rng_state"):
             patched.setattr(torch, name, refused)
-        patched.setattr(module, "counter_generator", refused)
+        patched.setattr(module, "Stream", refused)
         yield
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Share
 from resnet_ablations.experiments import METRICS
@@ -19,7 +20,7 @@ Protocols = dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]
 
 def train(config: RunConfig, protocols: Protocols | None = None, *, top5: bool = False) -> tuple[nn.Module, Result]:
     """Train a run whose data set has these further tests; return also its network, in evaluation mode."""
-    network, load = training.initialised_network(config), training.load_batches
+    network, load = build_network(config), training.load_batches
 
     def loading(config: RunConfig, share: Share) -> object:
         batches = load(config, share)
@@ -27,7 +28,7 @@ def train(config: RunConfig, protocols: Protocols | None = None, *, top5: bool =
         return batches
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "initialised_network", lambda _: network)
+        patch.setattr(training, "build_network", lambda _: network)
         patch.setattr(training, "load_batches", loading)
         result = training.train_run(config)
     return network.eval(), result

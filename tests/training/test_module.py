@@ -22,9 +22,9 @@ Config = Callable[..., RunConfig]
 
 def train(config: RunConfig) -> tuple[nn.Module, Result]:
     """Train a run, and return also its network."""
-    network = training.initialised_network(config)
+    network = build_network(config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "initialised_network", lambda _: network)
+        patch.setattr(training, "build_network", lambda _: network)
         return network, training.train_run(config)
 
 
@@ -34,7 +34,7 @@ def curve(config: RunConfig) -> list[dict[str, str]]:
 
 def loop(config: RunConfig, rates: list[float]) -> nn.Module:
     """The recipe as a plain loop: gradients of the micro-batches averaged, decay on everything, Caffe's momentum."""
-    network, batches = training.initialised_network(config), training.load_batches(config)
+    network, batches = build_network(config), training.load_batches(config)
     schedule, micro_batches = config.schedule, config.schedule.batch_size // config.bn_batch
     v = [torch.zeros_like(p) for p in network.parameters()]
     for iteration, rate in enumerate(rates):
@@ -61,7 +61,7 @@ def test_training_is_the_recipe_written_as_a_loop(config: Config, bn_batch: int)
     network, _ = train(run)
     network.to(memory_format=torch.contiguous_format)
     torch.testing.assert_close(network.state_dict(), expected.state_dict(), rtol=1e-3, atol=1e-4)
-    start = training.initialised_network(run)
+    start = build_network(run)
     for (name, ours), theirs in zip(network.named_parameters(), start.parameters(), strict=True):
         assert (ours - theirs).abs().max() > 1e-3, f"{name} was not trained enough for this test"
 
@@ -91,7 +91,7 @@ def test_the_logged_training_loss_and_error(config: Config, bn_batch: int) -> No
         f"bn_batch={bn_batch}",
     )
     training.train_run(run)
-    network, batches = training.initialised_network(run), training.load_batches(run)
+    network, batches = build_network(run), training.load_batches(run)
     losses, errors = [], []
     for iteration in range(7):
         images, labels = batches.train(iteration)
@@ -213,7 +213,7 @@ def test_only_parameters_with_weight_decay_shrink(
         "schedule.warmup_learning_rate=1",
         "schedule.weight_decay=0.5",
     )
-    start = dict(training.initialised_network(run).named_parameters())
+    start = dict(build_network(run).named_parameters())
     network, _ = train(run)
     acted_on = names(network, split_by_decay(network, decayed)[0])
     assert acted_on < set(start)

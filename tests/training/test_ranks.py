@@ -20,6 +20,7 @@ from observing import numbers, wait_until
 from other_ranks import falls, train_as
 from torch import Tensor, nn
 
+from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import WHOLE, Share
@@ -79,7 +80,7 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
         seen = Seen()
         batches = training.load_batches(config, ranks.share)
         hand_out, first = batches.train, ranks.share.rank * config.micro_batches // ranks.count
-        network = training.initialised_network(config)
+        network = build_network(config)
         here = (0, 0)
 
         def watched(iteration: int, micro_batch: int = 0, micro_batches: int = 1) -> tuple[Tensor, Tensor]:
@@ -249,7 +250,7 @@ def evaluated(frozen: dict[str, Any], stop: StopRequest) -> list[tuple[float, fl
     config = validate(frozen)
     with process_group(config.trainer.ranks, gpu=False) as ranks, quiet_lightning():
         batches = batches_of(ten_thousand(), ranks.share)
-        network = training.initialised_network(config)
+        network = build_network(config)
         module = TrainingModule(network, config, batches, lambda row: None, lambda iteration: None, None, ranks)
         module.statistics = RunningStatistics(network, ranks, config.micro_batches)
         module.trainer = lightning_trainer(config, 1, ranks)
@@ -264,7 +265,7 @@ def batches_of(images: Images, share: Share = WHOLE) -> ArrayBatches:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_an_evaluation_by_several_ranks_is_that_by_one(config: Config, count: int) -> None:
     run = config(*FOUR_MICRO_BATCHES, "schedule.batch_size=48", f"trainer.devices={count}")
-    network = training.initialised_network(run).eval()
+    network = build_network(run).eval()
     with torch.no_grad():
         logits = torch.cat([network(batch) for batch, _ in batches_of(ten_thousand()).test()])
     labels = torch.from_numpy(ten_thousand().test_labels)

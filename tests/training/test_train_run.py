@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from resnet_ablations.build import meta_network
+from resnet_ablations.build import build_network, meta_network
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
 from resnet_ablations.network import resnet
@@ -24,7 +24,7 @@ from resnet_ablations.results.provenance import provenance
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training import run as training_run
 from resnet_ablations.training.module import TrainingModule
-from resnet_ablations.training.run import initialised_network, load_batches, train_run
+from resnet_ablations.training.run import load_batches, train_run
 from resnet_ablations.training.step import Step
 from resnet_ablations.training.stopping import Interrupted
 
@@ -63,7 +63,7 @@ def test_a_finished_run(config: Config) -> None:
     assert left.result() == result
     assert (result.key, result.configuration, result.seed) == (run.key, run.configuration, 3)
     assert (result.outcome, result.iterations) == ("finished", 6)
-    assert result.parameters == parameter_count(initialised_network(run))
+    assert result.parameters == parameter_count(build_network(run))
     assert result.multiply_adds == cost(meta_network(run), (2, 1, 8, 8)).multiply_adds
     assert 0 < result.seconds < time.time() - before + 1
     assert result.images_per_second > 0
@@ -113,7 +113,7 @@ def test_recomputed_activations_give_the_same_run_byte_for_byte(
 
 def test_another_seed_gives_other_weights_batches_and_masks(config: Config) -> None:
     runs = [config(*DROPOUT, f"seed={seed}") for seed in (0, 1)]
-    networks = [initialised_network(run) for run in runs]
+    networks = [build_network(run) for run in runs]
     assert not torch.equal(*(next(network.parameters()) for network in networks))
     assert not torch.equal(*(load_batches(run).train(0)[1] for run in runs))
     for run in runs:

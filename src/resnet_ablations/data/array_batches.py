@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_ablations.data.batches import AUGMENTATION, WHOLE, Batches, Share, batch_indices, counter_generator
+from resnet_ablations.data.batches import WHOLE, Batches, Share, batch_indices
 from resnet_ablations.data.images import Images
+from resnet_ablations.streams import Purpose, Stream
 
 
 @final
@@ -80,9 +81,9 @@ class ArrayBatches(Batches):
 
     def _shifts(self, iteration: int) -> np.ndarray:
         """Return a 3 × batch array: the crop's first row and column in the padded image, and 1 if it is mirrored."""
-        generator = counter_generator(self.seed, AUGMENTATION, iteration)
-        offsets = generator.integers(0, 2 * self.pad + 1, size=(2, self.batch_size))
-        mirrored = generator.integers(0, 2, size=(1, self.batch_size)) * self.flip
+        stream = Stream(self.seed, Purpose.AUGMENTATION, iteration)
+        offsets = stream.integers(0, 2 * self.pad + 1, (2, self.batch_size))
+        mirrored = stream.integers(0, 2, (1, self.batch_size)) * self.flip
         return np.concatenate([offsets, mirrored])
 
     def _normalised(self, images: Tensor) -> Tensor:

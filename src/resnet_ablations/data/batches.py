@@ -10,19 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ORDER, AUGMENTATION, DROPOUT = 0, 1, 2
-"""The streams of a run's random numbers."""
-
-
-def counter_generator(seed: int, stream: int, counter: int) -> np.random.Generator:
-    """Return a generator whose numbers depend only on the arguments (Philox, a counter-based generator)."""
-    return np.random.Generator(np.random.Philox(key=np.array([seed, stream << 48 | counter], dtype=np.uint64)))
+from resnet_ablations.streams import Purpose, Stream
 
 
 @lru_cache(maxsize=4)
 def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
     """Return the order of `size` images in one epoch: a permutation of 0 … size-1."""
-    return counter_generator(seed, ORDER, epoch).permutation(size)
+    return Stream(seed, Purpose.ORDER, epoch).order(size)
 
 
 def batch_indices(seed: int, iteration: int, batch_size: int, size: int) -> np.ndarray:

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_ablations.data.batches import AUGMENTATION, WHOLE, Batches, Share, batch_indices, counter_generator
+from resnet_ablations.data.batches import WHOLE, Batches, Share, batch_indices
 from resnet_ablations.data.decoding import decode_rgb
 from resnet_ablations.data.images import ColourAugmentation, CropAugmentation, ImageFiles
 from resnet_ablations.data.views import DRAWN, Size, View, central, cut, scaled, ten
 from resnet_ablations.errors import UserError
+from resnet_ablations.streams import Purpose, Stream
 
 MEAN: Final = (0.485, 0.456, 0.406)
 DEVIATION: Final = (0.229, 0.224, 0.225)
@@ -132,7 +133,7 @@ class FileBatches(Batches):
             collate_fn=_collated,
             pin_memory=self._device.type == "cuda",
             worker_init_fn=_quiet,
-            generator=torch.Generator(),  # the loader would otherwise draw from the global one, which dropout uses
+            generator=torch.Generator(),  # the loader would otherwise draw from the global one
         )
         return iter(loader)
 
@@ -145,12 +146,12 @@ class FileBatches(Batches):
         return images.permute(0, 1, 4, 2, 3), labels
 
 
-def colour_shift(generator: np.random.Generator) -> npt.NDArray[np.float32]:
+def colour_shift(stream: Stream) -> npt.NDArray[np.float32]:
     """Return the random shift of an image's red, green and blue (0 … 1): AlexNet's augmentation, v1, section 3.4.
 
     The shift along each principal component of ImageNet's colours is its eigenvalue times a draw from N(0, 0.1²).
     """
-    shift: npt.NDArray[np.float64] = COLOUR_AXES @ (COLOUR_VARIANCES * generator.normal(0, 0.1, 3))
+    shift: npt.NDArray[np.float64] = COLOUR_AXES @ (COLOUR_VARIANCES * stream.normal(0, 0.1, 3))
     return shift.astype(np.float32)
 
 
@@ -160,9 +161,9 @@ NO_SHIFT: Final = np.zeros(3, np.float32)
 def _drawn(
     seed: int, augmentation: CropAugmentation, colour: ColourAugmentation, crop: int, size: Size, place: int
 ) -> tuple[list[View], npt.NDArray[np.float32]]:
-    generator = counter_generator(seed, AUGMENTATION, place)
-    view = DRAWN[augmentation](size, crop, generator)
-    return [view], colour_shift(generator) if colour == "pca" else NO_SHIFT
+    stream = Stream(seed, Purpose.AUGMENTATION, place)
+    view = DRAWN[augmentation](size, crop, stream)
+    return [view], colour_shift(stream) if colour == "pca" else NO_SHIFT
 
 
 def _centre(shorter: int, crop: int, size: Size, place: int) -> tuple[list[View], npt.NDArray[np.float32]]:

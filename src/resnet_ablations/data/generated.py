@@ -16,8 +16,9 @@ from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.data.images import ColourAugmentation, CropAugmentation, ImageFiles
 from resnet_ablations.data.sources import Folder, Source
 from resnet_ablations.errors import UserError
+from resnet_ablations.streams import Purpose, Stream
 
-DRAWING: Final = 1
+DRAWING: Final = 2
 """The version of the drawing; a new version does not use images of an older one."""
 
 IMAGES_PER_CLASS: Final = {"train": 64, "val": 10}
@@ -115,51 +116,51 @@ def _places() -> Iterator[Place]:
 
 
 def _draw_all(folder: Path) -> None:
-    for place in _places():
-        generator = np.random.default_rng([DRAWING, list(IMAGES_PER_CLASS).index(place.split), *place[1:]])
-        image = draw(place.label, generator)
+    for counter, place in enumerate(_places()):
+        stream = Stream(DRAWING, Purpose.DRAWING, counter)
+        image = draw(place.label, stream)
         if place.number % 16 == 5:
             image = image.convert("L")
         elif place.number % 16 == 11:
             image = image.convert("CMYK")
         path = place.below(folder)
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path, "JPEG", quality=int(generator.integers(70, 96)))
+        image.save(path, "JPEG", quality=int(stream.integers(70, 96)))
 
 
-def draw(label: int, generator: np.random.Generator) -> Image.Image:
+def draw(label: int, stream: Stream) -> Image.Image:
     """Return a random RGB image of the class `label`."""
-    width, height = (int(side) for side in generator.integers(70, 161, 2))
-    image = _ground(width, height, generator)
-    for _ in range(generator.integers(5, 9)):
-        size = int(min(width, height) * generator.uniform(0.35, 0.7))
+    width, height = (int(side) for side in stream.integers(70, 161, 2))
+    image = _ground(width, height, stream)
+    for _ in range(int(stream.integers(5, 9))):
+        size = int(min(width, height) * stream.uniform(0.35, 0.7))
         mask = Image.new("L", (size, size))
         _figure(ImageDraw.Draw(mask), FIGURES[label % len(FIGURES)], size)
-        mask = mask.rotate(generator.uniform(-20, 20), Image.Resampling.BILINEAR)
-        paint = _paint(label, size, generator)
-        left, upper = (int(generator.integers(-size // 4, side - 3 * size // 4)) for side in (width, height))
+        mask = mask.rotate(stream.uniform(-20, 20), Image.Resampling.BILINEAR)
+        paint = _paint(label, size, stream)
+        left, upper = (int(stream.integers(-size // 4, side - 3 * size // 4)) for side in (width, height))
         image.paste(paint, (left, upper), mask)
-    pixels = np.asarray(image) + generator.normal(0, generator.uniform(2, 12), (height, width, 3))
+    pixels = np.asarray(image) + stream.normal(0, stream.uniform(2, 12), (height, width, 3))
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def _ground(width: int, height: int, generator: np.random.Generator) -> Image.Image:
+def _ground(width: int, height: int, stream: Stream) -> Image.Image:
     """Return a background: a dull colour with soft spots."""
-    colour = _rgb(generator.uniform(), generator.uniform(0, 0.1), generator.uniform(0.3, 0.8))
-    spots = generator.normal(0, 20, (6, 6, 1)) + np.array(colour)
+    colour = _rgb(stream.uniform(), stream.uniform(0, 0.1), stream.uniform(0.3, 0.8))
+    spots = stream.normal(0, 20, (6, 6, 1)) + np.array(colour)
     small = Image.fromarray(spots.clip(0, 255).astype(np.uint8))
     return small.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def _paint(label: int, size: int, generator: np.random.Generator) -> Image.Image:
+def _paint(label: int, size: int, stream: Stream) -> Image.Image:
     """Return a square in a shade of the class's hue, with dark stripes for the second half of the classes."""
-    hue = (label + generator.uniform(-0.25, 0.25)) / len(HUES)
-    colour = _rgb(hue, generator.uniform(0.5, 1), generator.uniform(0.5, 1))
+    hue = (label + stream.uniform(-0.25, 0.25)) / len(HUES)
+    colour = _rgb(hue, stream.uniform(0.5, 1), stream.uniform(0.5, 1))
     pixels: npt.NDArray[np.float64] = np.full((size, size, 3), colour)
     if label >= len(FIGURES):
-        across, angle = np.arange(size), generator.uniform(0, math.pi)
+        across, angle = np.arange(size), stream.uniform(0, math.pi)
         along = np.cos(angle) * across[:, None] + np.sin(angle) * across[None, :]
-        stripes = (along / generator.uniform(5, 9) + generator.uniform()) % 1 < 0.5
+        stripes = (along / stream.uniform(5, 9) + stream.uniform()) % 1 < 0.5
         pixels[stripes] *= 0.35
     return Image.fromarray(pixels.astype(np.uint8))
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from resnet_ablations.data.images import CropAugmentation
+from resnet_ablations.streams import Stream
 
 Size = tuple[int, int]
 
@@ -40,35 +41,35 @@ def scaled(crop: int, shorter: int) -> int:
     return round(shorter * crop / 224)
 
 
-def scale(size: Size, crop: int, generator: np.random.Generator) -> View:
+def scale(size: Size, crop: int, stream: Stream) -> View:
     """Return a random crop × crop window of the image, its shorter side resized to 256 … 480 (for a crop of 224)."""
-    shorter = int(generator.integers(scaled(crop, 256), scaled(crop, 480), endpoint=True))
+    shorter = int(stream.integers(scaled(crop, 256), scaled(crop, 480) + 1))
     width, height = _resized(size, shorter)
-    left = int(generator.integers(0, width - crop, endpoint=True))
-    upper = int(generator.integers(0, height - crop, endpoint=True))
-    return View(_box(size, shorter, left, upper, crop), _coin(generator))
+    left = int(stream.integers(0, width - crop + 1))
+    upper = int(stream.integers(0, height - crop + 1))
+    return View(_box(size, shorter, left, upper, crop), _coin(stream))
 
 
-def scale_aspect_ratio(size: Size, crop: int, generator: np.random.Generator) -> View:
+def scale_aspect_ratio(size: Size, crop: int, stream: Stream) -> View:
     """Return a random window with 8 to 100 % of the image's area and an aspect ratio of 3/4 to 4/3.
 
     If `ATTEMPTS` windows do not fit, return the central window of the image with its shorter side resized to the crop.
     """
     width, height = size
     for _ in range(ATTEMPTS):
-        area = generator.uniform(0.08, 1) * width * height
-        aspect_ratio = generator.uniform(3 / 4, 4 / 3)
+        area = stream.uniform(0.08, 1) * width * height
+        aspect_ratio = stream.uniform(3 / 4, 4 / 3)
         across, down = round(math.sqrt(area * aspect_ratio)), round(math.sqrt(area / aspect_ratio))
-        if _coin(generator):
+        if _coin(stream):
             across, down = down, across
         if 0 < across <= width and 0 < down <= height:
-            left = int(generator.integers(0, width - across, endpoint=True))
-            upper = int(generator.integers(0, height - down, endpoint=True))
-            return View((left, upper, left + across, upper + down), _coin(generator))
-    return central(size, crop, crop)._replace(mirrored=_coin(generator))
+            left = int(stream.integers(0, width - across + 1))
+            upper = int(stream.integers(0, height - down + 1))
+            return View((left, upper, left + across, upper + down), _coin(stream))
+    return central(size, crop, crop)._replace(mirrored=_coin(stream))
 
 
-DRAWN: Final[Mapping[CropAugmentation, Callable[[Size, int, np.random.Generator], View]]] = {
+DRAWN: Final[Mapping[CropAugmentation, Callable[[Size, int, Stream], View]]] = {
     "scale": scale,
     "scale_aspect_ratio": scale_aspect_ratio,
 }
@@ -104,5 +105,5 @@ def _box(size: Size, shorter: int, left: int, upper: int, crop: int) -> tuple[fl
     )
 
 
-def _coin(generator: np.random.Generator) -> bool:
-    return bool(generator.integers(2))
+def _coin(stream: Stream) -> bool:
+    return bool(stream.integers(0, 2))

@@ -35,8 +35,6 @@ class ResNet(nn.Module):
       their input; the other units then add x, mapped by `dimension_change`.
     - `shared_preactivation`: the units whose shortcut reads the pre-activated x. "projections": the units that change
       dimensions by a projection; "dimension_changes": all units that change dimensions.
-    - Initialisation: He's for every convolution, by fan-in or fan-out (`init`); no bias in convolutions; γ = 1, β = 0;
-      torch's default for the classifier, with a zero bias.
     - `recompute` saves memory and changes no number.
     """
 
@@ -52,7 +50,6 @@ class ResNet(nn.Module):
         dimension_change: DimensionChange,
         shared_preactivation: Literal["projections", "dimension_changes"],
         varied_units: Literal["all", "same_shape"],
-        init: Literal["fan_in", "fan_out"],
         channels: int,
         classes: int,
         recompute: bool = False,
@@ -91,22 +88,11 @@ class ResNet(nn.Module):
         self.units = nn.Sequential(*layers)
         self.end = nn.Sequential(*activations(placement.end, in_channels))
         self.classifier = nn.Linear(in_channels, classes)
-        if not self.classifier.weight.is_meta:  # on the meta device torch would take long to draw no values
-            self._initialise(init)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.stem(images)
         x = recomputed(self.units, x) if self.recompute else self.units(x)
         return self.classifier(self.end(x).mean(dim=(2, 3)))
-
-    def _initialise(self, init: Literal["fan_in", "fan_out"]) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode=init, nonlinearity="relu")
-        for module in self.modules():
-            if isinstance(module, Shortcut):
-                module.initialise()
-        nn.init.zeros_(self.classifier.bias)
 
 
 def equal_stages(depth: int, layers: int, stages: int) -> list[int]:

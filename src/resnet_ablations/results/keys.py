@@ -3,10 +3,16 @@
 import hashlib
 import json
 import re
-from typing import Any
+from typing import Any, Final
 
 ELSEWHERE = frozenset({"trainer", "paths", "logger"})
 """The groups that are not part of the key: devices, paths and loggers."""
+
+NUMBERS: Final = 2
+"""The version of the rules that are no settings, such as `streams`: a change that moves the numbers of all runs adds 1.
+
+Keys of version 1, whose random numbers came from NumPy's `Generator` and from torch, do not contain the version.
+"""
 
 LOCATIONS = frozenset({"root", "cache"})
 """The settings of `data` that are not part of the key: where the images are stored."""
@@ -30,10 +36,10 @@ def configuration_name(scientific: dict[str, Any]) -> str:
 
     A part without a label, such as the original placement, is left out: `resnet56-dropout-digits-1a2b3c4d`.
 
-    The hash covers the names and values of all settings; a class is represented by its name. Settings that are null
-    are left out, so a setting can be added later without changing a key, if null means "as before".
+    The hash covers `NUMBERS` and the names and values of all settings; a class is represented by its name. Settings
+    that are null are left out, so a setting can be added later without changing a key, if null means "as before".
     """
-    content = _canonical({name: value for name, value in scientific.items() if name != "seed"})
+    content = {"numbers": NUMBERS} | _canonical({name: value for name, value in scientific.items() if name != "seed"})
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
     parts = labels_of(scientific)

@@ -14,7 +14,7 @@ from typing import Any
 
 from resnet_ablations.paths import IS_CLONE, PACKAGE
 
-CODE = ("network", "data", "training", "probe", "build.py", "config.py", "settings.py")
+CODE = ("network", "data", "training", "probe", "build.py", "config.py", "settings.py", "streams.py")
 """The parts of the package that can change a run's numbers."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "pillow")
 DIFF_CHARACTERS = 64 * 1024

@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.data.batches import DROPOUT, Batches, counter_generator
+from resnet_ablations.data.batches import Batches
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.probe.responses import Response, recorded_responses, summary
 from resnet_ablations.results.curve import CurveRow
+from resnet_ablations.streams import Purpose, Stream
 from resnet_ablations.training.captured import CapturedStep, CudaGraphs
 from resnet_ablations.training.checkpoint import Checkpoint
 from resnet_ablations.training.compute import in_memory_format, micro_batches_per_pass, training_pass
@@ -164,9 +165,9 @@ class TrainingModule(pl.LightningModule):
         gpu = self.device.type == "cuda"
         generator = torch.cuda.default_generators[self.device.index] if gpu else torch.default_generator
         first = (self.ranks.share.rank * self.passes + number) * self.per_pass
-        random = counter_generator(self.seed, DROPOUT, self.iteration * self.micro_batches + first)
+        stream = Stream(self.seed, Purpose.MASKS, self.iteration * self.micro_batches + first)
         # torch's CPU generator takes 32 bits of a seed.
-        generator.manual_seed(int(random.integers(2**32)))
+        generator.manual_seed(int(stream.integers(0, 2**32)))
         before = generator.get_state() if self.draws is None else None
         yield
         if before is not None:

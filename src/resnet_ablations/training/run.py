@@ -8,7 +8,6 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import torch
-from torch import nn
 
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig, validate
@@ -194,7 +193,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
     began = time.monotonic()
     threads = threads_of(config)
     torch.set_num_threads(threads)
-    network = initialised_network(config)
+    network = build_network(config)
     start = ranks.broadcast(lambda: load_checkpoint(folder))
     done = 0 if start is None else start.iteration
     began -= 0.0 if start is None else start.elapsed
@@ -278,12 +277,6 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
 def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float) -> bool:
     every = trainer.checkpoint_iterations
     return seconds >= 60 * trainer.checkpoint_minutes or (every is not None and iteration % every == 0)
-
-
-def initialised_network(config: RunConfig) -> nn.Module:
-    """Return the network of a run with the initial weights of its seed."""
-    torch.manual_seed(config.seed)
-    return build_network(config)
 
 
 def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
