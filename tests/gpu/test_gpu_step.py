@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from watching import QUIET, launches_of, train_watched, train_without_waiting
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.network.masks import Mask, numbers_of_masks
 
 Config = Callable[..., RunConfig]
 
@@ -30,6 +31,16 @@ def test_an_iteration_launches_a_bounded_number_of_kernels(
     launches = launches_of(monkeypatch, config, "network.depth=20", f"precision={precision}")
     print(f"ResNet-20, {precision}: {launches:.0f} launches an iteration")
     assert 0 < launches <= 700
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.3])
+def test_masks_are_those_of_a_cpu(rate: float) -> None:
+    seen = []
+    for device in ("cpu", "cuda"):
+        mask = Mask(rate)
+        numbers_of_masks([mask], 4, torch.device(device)).copy_(torch.arange(4) * 0x0123456789ABCDEF)
+        seen.append(mask(torch.empty(4, 16, 12, 12, device=device)).cpu())
+    assert torch.equal(*seen)
 
 
 def error_of_products() -> tuple[float, float]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.network.masks import Mask, numbers_of_masks
 from resnet_ablations.results.run_folder import Result
 from resnet_ablations.settings import CompileMode
 from resnet_ablations.training import compute, module
@@ -43,6 +44,17 @@ def compiled_code(tmp_path_factory: pytest.TempPathFactory) -> None:
 def float32(config: Config, monkeypatch: pytest.MonkeyPatch) -> Trained:
     """The run without compilation."""
     return trained(config(*RUN), monkeypatch)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.3])
+def test_a_compiled_mask_equals_the_eager_mask(rate: float) -> None:
+    """Also with the next numbers, which are written to the same memory."""
+    mask, images = Mask(rate), torch.randn(4, 16, 12, 12)
+    numbers = numbers_of_masks([mask], 4, torch.device("cpu"))
+    compiled = torch.compile(lambda images: images * mask(images), fullgraph=True, dynamic=False)
+    for _ in range(2):
+        numbers.random_()
+        assert torch.equal(compiled(images), images * mask(images))
 
 
 def test_a_compiled_run_equals_the_eager_run(config: Config, monkeypatch: pytest.MonkeyPatch, float32: Trained) -> None:

@@ -26,6 +26,7 @@ from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import WHOLE, Share
 from resnet_ablations.data.images import Images
 from resnet_ablations.errors import UserError
+from resnet_ablations.network.masks import Mask
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.results.locks import RunLock
@@ -67,6 +68,8 @@ class Seen:
     """Iteration and micro-batch → digest of its images and labels."""
     means: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
     """Iteration and micro-batch → the mean that the first batch normalisation subtracted."""
+    masks: dict[tuple[int, int], str] = field(default_factory=dict)
+    """Iteration and micro-batch → digest of the dropout masks of all units."""
     rows: list[CurveRow] = field(default_factory=list)
     state: dict[str, np.ndarray] = field(default_factory=dict)
     """Weights and running statistics after three steps."""
@@ -99,6 +102,13 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
 
         layer.register_forward_hook(averaged)
 
+        def masked(module: nn.Module, inputs: tuple[Tensor], mask: Tensor) -> None:
+            so_far = seen.masks.get(here, "")
+            seen.masks[here] = sha256(so_far.encode() + mask.contiguous().numpy().tobytes()).hexdigest()
+
+        for mask in (module for module in network.modules() if isinstance(module, Mask)):
+            mask.register_forward_hook(masked)
+
         def after_iteration(iteration: int) -> None:
             if iteration == 3:
                 with module.statistics.summed_over_ranks():
@@ -117,6 +127,7 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
         for other in everything:
             seen.batches |= other.batches
             seen.means |= other.means
+            seen.masks |= other.masks
             for name, value in other.state.items():
                 np.testing.assert_array_equal(value, seen.state[name], name)  # inside, every rank has the whole
         assert len(seen.batches) == count  # none was seen by two
@@ -134,6 +145,8 @@ def test_two_and_four_ranks_train_what_one_device_does(config: Config) -> None:
         shared = in_ranks(config(*FOUR_MICRO_BATCHES, f"trainer.devices={devices}"))
 
         assert shared.batches == alone.batches
+        assert shared.masks == alone.masks
+        assert len(shared.masks) == len(set(shared.masks.values())) == 4 * 30
         for iteration, micro_batch in product(range(3), range(4)):
             mean, expected = shared.means[iteration, micro_batch], alone.means[iteration, micro_batch]
             np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6)

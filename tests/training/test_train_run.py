@@ -5,19 +5,22 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from torch import Tensor
 
 from resnet_ablations.build import build_network, meta_network
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
-from resnet_ablations.network import resnet
+from resnet_ablations.network import resnet, shortcuts
 from resnet_ablations.network.cost import cost
+from resnet_ablations.network.masks import Mask
 from resnet_ablations.network.recomputation import recomputed
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.provenance import provenance
@@ -25,7 +28,6 @@ from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training import run as training_run
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import load_batches, train_run
-from resnet_ablations.training.step import Step
 from resnet_ablations.training.stopping import Interrupted
 
 Config = Callable[..., RunConfig]
@@ -123,41 +125,70 @@ def test_another_seed_gives_other_weights_batches_and_masks(config: Config) -> N
 
 
 @pytest.fixture
-def drawing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
-    """Train a run, and return the next random number after each micro-batch, which identifies the stream."""
-    add_gradients = Step.add_gradients
+def masks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Tensor]]:
+    """Trains a run, and returns the masks of each iteration: units × images × elements, padded to equal lengths."""
+    forward = Mask.forward
 
-    def draws(run: RunConfig, *, disturbed: bool = False) -> list[float]:
-        seen = []
+    def trained(run: RunConfig, *, disturbed: bool = False) -> list[Tensor]:
+        seen: list[Tensor] = []
 
-        def spying(self: Step, number: int, images: Tensor, labels: Tensor) -> None:
-            add_gradients(self, number, images, labels)
-            seen.append(torch.rand(1).item())
+        def spying(self: Mask, images: Tensor) -> Tensor:
             torch.rand(100 * disturbed)
+            mask = forward(self, images)
+            seen.append(F.pad(mask.flatten(1).int(), (0, 1024 - mask[0].numel())))
+            return mask
 
-        monkeypatch.setattr(Step, "add_gradients", spying)
+        monkeypatch.setattr(Mask, "forward", spying)
         train_run(run)
-        return seen
+        passes = [torch.stack(seen[first : first + 3]) for first in range(0, len(seen), 3)]
+        count = len(passes) // run.schedule.iterations
+        return [torch.cat(passes[first : first + count], dim=1) for first in range(0, len(passes), count)]
 
-    return draws
+    return trained
 
 
-@pytest.mark.parametrize("bn_batch", [32, 16])
-def test_the_masks_of_dropout_differ_between_micro_batches_and_seeds(
-    config: Config, drawing: Callable[..., list[float]], bn_batch: int
+def test_masks_differ_between_images_units_iterations_and_seeds(
+    config: Config, masks: Callable[..., list[Tensor]]
 ) -> None:
-    """Every valid seed trains: torch's CPU generator, for example, uses only the lower half of a seed."""
-    seeds = (0, 1, 2**31)
-    draws = [drawing(config("shortcut=dropout", f"bn_batch={bn_batch}", f"seed={seed}")) for seed in seeds]
-    everything = [number for of_a_seed in draws for number in of_a_seed]
-    assert len(set(everything)) == len(everything) == 3 * 6 * 32 // bn_batch
+    """For every valid seed."""
+    everything = [mask for seed in (0, 1, 2**31) for mask in masks(config("shortcut=dropout", f"seed={seed}"))]
+    of_images = {tuple(image.tolist()) for iteration in everything for unit in iteration for image in unit}
+    assert len(of_images) == 3 * 6 * 3 * 32
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        ("bn_batch=8",),
+        ("bn_batch=8", "trainer.micro_batches_per_pass=2"),
+        ("bn_batch=16", "trainer.channels_last=false"),
+        ("trainer.threads=2",),
+    ],
+)
+def test_masks_do_not_depend_on_passes_memory_order_or_threads(
+    config: Config, masks: Callable[..., list[Tensor]], tmp_path: Path, setting: tuple[str, ...]
+) -> None:
+    whole = masks(config("shortcut=dropout"))
+    split = masks(config("shortcut=dropout", f"paths.results={tmp_path}/split", *setting))
+    assert all(map(torch.equal, split, whole))
+
+
+def test_one_number_for_all_images_of_an_iteration(
+    config: Config, masks: Callable[..., list[Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also over several passes."""
+    monkeypatch.setattr(shortcuts, "Mask", partial(Mask, one_for_all=True))
+    seen = masks(config("shortcut=dropout", "bn_batch=8"))
+    assert all((mask == mask[:, :1]).all() for mask in seen)
+    assert len({tuple(unit[0].tolist()) for mask in seen for unit in mask}) == 6 * 3
 
 
 def test_the_masks_of_a_step_do_not_depend_on_what_was_drawn_before(
-    config: Config, drawing: Callable[..., list[float]], tmp_path: Path
+    config: Config, masks: Callable[..., list[Tensor]], tmp_path: Path
 ) -> None:
-    quiet = drawing(config("shortcut=dropout"))
-    assert drawing(config("shortcut=dropout", f"paths.results={tmp_path}/again"), disturbed=True) == quiet
+    quiet = masks(config("shortcut=dropout"))
+    again = masks(config("shortcut=dropout", f"paths.results={tmp_path}/again"), disturbed=True)
+    assert all(map(torch.equal, again, quiet))
 
 
 def test_a_shorter_run_is_the_beginning_of_a_longer_one(config: Config) -> None:

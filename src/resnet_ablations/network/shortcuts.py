@@ -22,6 +22,7 @@ from annotated_types import Gt, Lt
 from torch import Tensor, nn
 
 from resnet_ablations.network.dimensions import UnitShape
+from resnet_ablations.network.masks import Mask
 
 
 class Shortcut(nn.Module, ABC):
@@ -200,10 +201,13 @@ class Dropout(Shortcut):
     def __init__(self, unit: UnitShape, *, rate: Annotated[float, Gt(0), Lt(1)], inverted: bool) -> None:
         super().__init__()
         self.match = unit.match()
-        self.dropout = nn.Dropout(rate)
-        self.scale = 1.0 if inverted else 1 - rate
+        self.kept = Mask(rate)
+        self.keep_rate = 1 - rate
+        self.inverted = inverted
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        # torch draws a mask in memory order; channels last gives the same mask for every memory format of x.
-        kept = self.dropout(self.match(x).contiguous(memory_format=torch.channels_last))
-        return self.scale * kept + residual
+        x = self.match(x)
+        if self.training:
+            x = x * self.kept(x)
+            return (x / self.keep_rate if self.inverted else x) + residual
+        return (x if self.inverted else self.keep_rate * x) + residual

@@ -54,8 +54,8 @@ class CapturedStep:
     """A `Step` and its optimizer's update, recorded after `WARM_UP` iterations and replayed from then on.
 
     The replay runs the kernels of the eager step on the same memory, so every number is the same to the last bit. The
-    update is recorded again at each learning rate, since a kernel's arguments are part of a graph. Random seeds are
-    set between the passes, outside the graphs, and act on the replay.
+    update is recorded again at each learning rate, since a kernel's arguments are part of a graph. The numbers of
+    dropout masks are copied between the passes, outside the graphs, into the memory that a replay reads.
     """
 
     def __init__(self, step: Step, optimizer: torch.optim.Optimizer, recorder: Recorder) -> None:

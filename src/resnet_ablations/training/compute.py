@@ -91,8 +91,6 @@ def training_pass(network: nn.Module, mode: CompileMode | None) -> Callable[[Ten
 
     threads = torch.get_num_threads()
     options = torch._inductor.list_mode_options(mode) | {
-        # The compiler's own random numbers would give other dropout masks than eager mode.
-        "fallback_random": True,
         # The threads of the run; with one thread, the compiler works in this process.
         "cpp.threads": threads,
         "compile_threads": threads,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
+from resnet_ablations.network.masks import masks_of, numbers_of_masks
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.probe.responses import Response, recorded_responses, summary
 from resnet_ablations.results.curve import CurveRow
@@ -56,9 +58,7 @@ class TrainingModule(pl.LightningModule):
         self.ranks = ranks
         self.schedule = config.schedule
         self.seed = config.seed
-        self.micro_batches = config.micro_batches
-        self.draws: bool | None = None
-        """True if the network draws random numbers in training; None before the first pass."""
+        self.micro_batches, self.bn_batch = config.micro_batches, config.bn_batch
         self.batches = batches
         self.record = record
         self.after_iteration = after_iteration
@@ -96,6 +96,8 @@ class TrainingModule(pl.LightningModule):
         self.passes = own // self.per_pass
         if self.per_pass > 1:
             group_batch_norm(self.network, self.per_pass)
+        self.masks = masks_of(self.network)
+        self.mask_numbers = numbers_of_masks(self.masks, self.per_pass * self.bn_batch, self.device)
         self.statistics = RunningStatistics(self.network, self.ranks, self.micro_batches)
         if self.start is not None:
             self._restore_terms(self.start.others)
@@ -152,26 +154,22 @@ class TrainingModule(pl.LightningModule):
         self.statistics.decay_for_earlier_ranks()
         for number in range(self.passes):
             images, labels = self.batches.train(iteration, number, self.passes)
-            with self._seeded(number):
-                self.step.add_gradients(number, images, labels)
+            self._draw_masks(number)
+            self.step.add_gradients(number, images, labels)
         self.optimizers().step()  # type: ignore[union-attr]
 
-    @contextmanager
-    def _seeded(self, number: int) -> Iterator[None]:
-        """Seed a pass's random numbers, such as dropout masks, from the run's seed, the iteration and the pass."""
-        if self.draws is False:
-            yield
+    def _draw_masks(self, number: int) -> None:
+        """Set the masks of a pass: functions of seed, iteration, unit and the image's place in the whole batch."""
+        if not self.masks:
             return
-        gpu = self.device.type == "cuda"
-        generator = torch.cuda.default_generators[self.device.index] if gpu else torch.default_generator
-        first = (self.ranks.share.rank * self.passes + number) * self.per_pass
-        stream = Stream(self.seed, Purpose.MASKS, self.iteration * self.micro_batches + first)
-        # torch's CPU generator takes 32 bits of a seed.
-        generator.manual_seed(int(stream.integers(0, 2**32)))
-        before = generator.get_state() if self.draws is None else None
-        yield
-        if before is not None:
-            self.draws = not torch.equal(generator.get_state(), before)
+        batch = self.schedule.batch_size
+        words = Stream(self.seed, Purpose.MASKS, self.iteration).words((len(self.masks), batch)).view(np.int64)
+        own = words[:, self.ranks.share.places(number, self.passes, batch)].copy()
+        shared = [mask.one_for_all for mask in self.masks]
+        own[shared] = words[shared, :1]
+        # A copy from pinned memory runs in the background, after the kernels that read the numbers before.
+        numbers = torch.from_numpy(own)
+        self.mask_numbers.copy_(numbers.pin_memory() if self.mask_numbers.is_cuda else numbers, non_blocking=True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.ranks.count > 1:
