@@ -8,7 +8,7 @@ import pytest
 from resnet_ablations import publish as publishing
 from resnet_ablations.console import standard_console
 from resnet_ablations.report import frame
-from resnet_ablations.report.build import build
+from resnet_ablations.report.write_report import write_report
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path("results/reference")
@@ -26,7 +26,7 @@ def anew(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(frame, "PUBLISHED", folder / REFERENCE)
-        assert build(REFERENCE, None, standard_console()) == []
+        assert write_report(REFERENCE, None, standard_console()) == []
         publishing.show([REFERENCE / "report" / f"{name}.md" for name in publishing.SHOWN], publishing.README)
     return folder
 

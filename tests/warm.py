@@ -29,7 +29,7 @@ def serve() -> None:
     import sklearn.datasets  # noqa: F401
     import torch
 
-    import resnet_ablations.report.build
+    import resnet_ablations.report.write_report
     import resnet_ablations.train
     import resnet_ablations.training.run  # noqa: F401
     from resnet_ablations.overrides import compose

@@ -8,7 +8,7 @@ from pathlib import Path
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.paths import default_results
-from resnet_ablations.report.build import build
+from resnet_ablations.report.write_report import write_report
 from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.keys import is_location, without_locations
 from resnet_ablations.results.run_folder import RunFolder
@@ -43,7 +43,7 @@ def publish(results: Path, reference: Path) -> None:
         copied = sum(_copy_run(results, reference, key) for key in plan.run_keys)
         save_sweep(reference, _without_locations(plan))
         print(f"{plan.name}: {copied} runs published")
-    build(reference, None, standard_console())
+    write_report(reference, None, standard_console())
 
 
 def show(tables: Sequence[Path], readme: Path) -> None:

@@ -84,12 +84,12 @@ def _sweep(overrides: list[str]) -> None:
 
 
 def _report(planned: Plan) -> None:
-    from resnet_ablations.report.build import build  # pandas and matplotlib
+    from resnet_ablations.report.write_report import write_report  # pandas and matplotlib
 
     results = Path(planned.jobs[0].config.paths.results)
     if planned.record is not None:
         with reporting_full_disk(results):
-            build(results, planned.record.name, standard_console())
+            write_report(results, planned.record.name, standard_console())
 
 
 def main() -> None:

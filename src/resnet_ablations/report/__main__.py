@@ -7,7 +7,7 @@ from pathlib import Path
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import exit_on_user_error
 from resnet_ablations.paths import default_results
-from resnet_ablations.report.build import build
+from resnet_ablations.report.write_report import write_report
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sweep", metavar="NAME", help="only this one of RESULTS/sweeps, as in shortcuts-quick")
     options = parser.parse_args(arguments)
     with exit_on_user_error():
-        damaged = build(options.results, options.sweep, standard_console())
+        damaged = write_report(options.results, options.sweep, standard_console())
     for message in damaged:
         print(f"error: {message}", file=sys.stderr)
     return 1 if damaged else 0

@@ -1,4 +1,4 @@
-"""The report on one sweep as data: made once, written in every format."""
+"""The report on one sweep: its tables and figures, made once, and its files in every format."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from resnet_ablations.report.figures.chart import Chart, paper_style
 from resnet_ablations.report.figures.finals import costs, strip
 from resnet_ablations.report.figures.panels import curve_figures
 from resnet_ablations.report.frame import ReportData, Sweep
+from resnet_ablations.report.tables import formats
 from resnet_ablations.report.tables.comparison import comparison
 from resnet_ablations.report.tables.faithfulness import faithfulness, faithfulness_table
 from resnet_ablations.report.tables.summary import orderings, run_table, summary
@@ -31,6 +32,19 @@ class SweepReport:
         """Return the comparison and, where there is one, the faithfulness."""
         return [self.comparison] if self.faithfulness is None else [self.comparison, self.faithfulness]
 
+    @property
+    def files(self) -> dict[str, str | bytes]:
+        """Return the contents of the files by name, the Markdown first."""
+        name, title = self.sweep.plan.name, self.sweep.experiment.title
+        text = [f"## {self.comparison.title}\n", formats.markdown(self.comparison)]
+        text += [f"![{title}: {chart.shows}]({name}-{chart.name}.svg)\n" for chart in self.figures]
+        for table in self.tables[1:]:
+            text += [f"### {table.title}\n", formats.markdown(table)]
+        found: dict[str, str | bytes] = {f"{name}.md": "\n".join(text), f"{name}.tex": formats.latex(self.comparison)}
+        found |= {f"{stem}.csv": formats.csv(frame) for stem, frame in self.tidy.items()}
+        charts = ((chart.name, suffix, content) for chart in self.figures for suffix, content in chart.files.items())
+        return found | {f"{name}-{chart}.{suffix}": content for chart, suffix, content in charts}
+
 
 def sweep_report(sweep: Sweep, data: ReportData) -> SweepReport:
     """Return the report on one sweep of a results folder, without verdicts."""
@@ -40,7 +54,7 @@ def sweep_report(sweep: Sweep, data: ReportData) -> SweepReport:
     if len(found):
         table = faithfulness_table(sweep, found)
         tidy[table.name] = found.drop(columns="label")
-    agrees = tuple(order.agrees for order in orderings(sweep))
+    agrees = tuple(orderings(sweep)["agrees"])
     return SweepReport(sweep, comparison(sweep, data.path), table, tidy, figures_of(sweep, data), agrees)
 
 

@@ -14,7 +14,7 @@ from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_experiment
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.labels import cell_label, column_label, row_label
-from resnet_ablations.results.frames import load_curves, load_responses, load_results
+from resnet_ablations.results.frames import flat_settings, load_curves, load_responses, load_results
 from resnet_ablations.results.sweeps import SweepPlan
 
 PUBLISHED = ROOT / "results" / "reference"
@@ -65,6 +65,12 @@ class Sweep:
         """The first row of each cell; all rows of a cell share its names and the paper's number."""
         first = self.cells.drop_duplicates(["row", "column"])
         return {(cell["row"], cell["column"]): cell for cell in first.to_dict("records")}
+
+    @cached_property
+    def settings(self) -> pd.DataFrame:
+        """The settings of each configuration under dotted names; a class is its name in snake_case."""
+        of = {name: flat_settings(planned.config) for name, planned in self.plan.configurations.items()}
+        return pd.DataFrame(list(of.values()), index=list(of), dtype="object")
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -180,8 +186,8 @@ def _load_plans(results: Path) -> tuple[list[tuple[SweepPlan, Experiment]], list
 
 def _planned(plan: SweepPlan, experiment: Experiment) -> pd.DataFrame:
     """Return the frame's rows of one sweep without results, in the order of the paper's table."""
-    lines: list[dict[str, Any]] = []
     metrics = {(row.id, column.id): cell.metric or column.metric for row, column, cell in experiment.cells()}
+    cells: list[dict[str, Any]] = []
     for row, column, cell in experiment.cells():
         place = row.id, column.id
         first = {"first_row": (experiment.rows[0].id, column.id), "first_column": (row.id, experiment.columns[0].id)}
@@ -206,12 +212,14 @@ def _planned(plan: SweepPlan, experiment: Experiment) -> pd.DataFrame:
             "remark": row.remark,
             "reference_n": 0,
         }
-        lines += [] if names else [described | {"configuration": "", "overrides": "", "seed": None}]
-        for name in names or ():
-            planned = plan.configurations[name]
-            own = {"configuration": name, "overrides": " ".join(planned.overrides), "iterations": planned.iterations}
-            lines += [described | own | {"seed": seed} for seed in plan.seeds]
-    return pd.DataFrame(lines).astype({"seed": "Int64"})
+        cells += [described | {"configuration": name} for name in names or [""]]
+    runs = [
+        {"configuration": name, "overrides": " ".join(one.overrides), "iterations": one.iterations, "seed": seed}
+        for name, one in plan.configurations.items()
+        for seed in plan.seeds
+    ]
+    not_run = {"configuration": "", "overrides": "", "iterations": None, "seed": None}
+    return pd.DataFrame(cells).merge(pd.DataFrame([*runs, not_run]).astype({"seed": "Int64"}), how="left")
 
 
 def _filled(planned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -139,7 +139,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
     config = RunFolder(folder.parents[1], folder.name).configuration()
     provenance = {name: result.provenance.get(name) for name in ("commit", "dirty")}
     machine = _machine(result.provenance.get("machine"))
-    return {**result.metrics, **_flat(config), **values, **provenance, "machine": machine, "path": str(folder)}
+    return {**result.metrics, **flat_settings(config), **values, **provenance, "machine": machine, "path": str(folder)}
 
 
 def _machine(machine: Any) -> str | None:
@@ -150,12 +150,12 @@ def _machine(machine: Any) -> str | None:
     return f"{machine.get('cpu')}, {machine.get('cores')} cores" if on_cpu else str(machine["device"])
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the settings by dotted names; a group's `_target_` becomes its class's name, under the group's name."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= flat_settings(value, f"{prefix}{name}.")
         elif name == "_target_":
             flat[prefix.removesuffix(".")] = class_label(str(value))
         else:

@@ -9,14 +9,15 @@ from made_up import Declare, MadeUp
 from rich.console import Console
 
 from resnet_ablations.report.tables.formats import latex, markdown, terminal
-from resnet_ablations.report.tables.table import Table, TableColumn
+from resnet_ablations.report.tables.table import ShownCell, Table, TableColumn
 from resnet_ablations.results.sweeps import SweepPlan
 
 
 def best(made_up: MadeUp, plan: SweepPlan) -> set[tuple[str, str]]:
     made, ids = table(made_up, plan), [row.id for row in made_up.experiment.rows]
-    assert ("Bold: " in made.caption) is bool(made.best)
-    return {(ids[row], made.columns[column].heading) for row, column in made.best}
+    found = {(ids[row], made.columns[place].heading) for (row, place), cell in made.cells.items() if cell.is_best}
+    assert ("Bold: " in made.caption) is bool(found)
+    return found
 
 
 def test_the_lowest_error_and_what_is_printed_like_it(made_up: MadeUp) -> None:
@@ -73,9 +74,8 @@ def test_bold_in_every_format() -> None:
         TableColumn("aside", is_aside=True),
         TableColumn("more"),
     )
-    made = Table(
-        "n", "t", "c", columns, (("a", "1_0", "x", "b*"), ("d", "2", "y", "e")), best=frozenset({(0, 1), (0, 3)})
-    )
+    cells = {(0, 1): ShownCell(("a", "c"), is_best=True), (0, 3): ShownCell(("a", "d"), is_best=True)}
+    made = Table("n", "t", "c", columns, (("a", "1_0", "x", "b*"), ("d", "2", "y", "e")), cells=cells)
     assert r"| a | **1\_0** | x | **b\*** |" in markdown(made)
     assert r"a & \textbf{1\_0} & \textbf{b{*}} \tabularnewline" in latex(made)
     out = io.StringIO()

@@ -13,7 +13,7 @@ from resnet_ablations.report.frame import PUBLISHED, read_report_data
 from resnet_ablations.report.tables.comparison import comparison
 from resnet_ablations.report.tables.faithfulness import faithfulness, faithfulness_table
 from resnet_ablations.report.tables.formats import latex
-from resnet_ablations.report.tables.table import Table, TableColumn
+from resnet_ablations.report.tables.table import ShownCell, Table, TableColumn
 
 ENGINE = next(filter(shutil.which, ("pdflatex", "lualatex", "xelatex")), None)
 
@@ -67,7 +67,7 @@ def test_a_table_of_nasty_names_compiles(made_up: MadeUp, tmp_path: Path) -> Non
         tuple((name, name) for name in names),
         (names[1],),
         "make x ARGS='a\n\\undefined'",
-        best=frozenset({(0, 0), (4, 1)}),
+        cells={place: ShownCell(("a", "b"), is_best=True) for place in ((0, 0), (4, 1))},
     )
     log = compile_([latex(nasty)], tmp_path)
     assert "(/etc/passwd" not in log

@@ -1,11 +1,12 @@
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_tables import lines, sweep, table
 from made_up import MadeUp
 
-from resnet_ablations.report.tables.summary import Ordering, orderings, summary
+from resnet_ablations.report.tables.summary import agrees, orderings, summary
 
 
 def test_a_whole_sweep_of_one_seed(made_up: MadeUp) -> None:
@@ -173,7 +174,7 @@ def test_tidy_has_a_line_a_configuration(made_up: MadeUp) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "paper", "agrees"),
+    ("ours", "paper", "expected"),
     [
         (30.0, 13.39, True),
         (0.9, 5.74, False),  # the paper's difference is clear, ours is not
@@ -187,16 +188,17 @@ def test_tidy_has_a_line_a_configuration(made_up: MadeUp) -> None:
         (5.0, 0.0, True),
     ],
 )
-def test_ordering(ours: float, paper: float, agrees: bool) -> None:
-    assert Ordering("row", "column", ours, paper).agrees is agrees
+def test_ordering(ours: float, paper: float, expected: bool) -> None:
+    assert agrees(pd.Series([ours]), pd.Series([paper])).tolist() == [expected]
 
 
 def test_ordering_takes_the_configuration_that_is_least_as_in_the_paper(made_up: MadeUp) -> None:
     plan = made_up.plan()
     made_up.all_runs({"original": 4.0, "exclusive_gating_0_to_-5": 3.0})
-    found = {order.row: order for order in orderings(sweep(made_up, plan))}
-    assert found["exclusive_gating_0_to_-5"] == Ordering("exclusive_gating_0_to_-5", "error", -1.0, 13.39, True, 6)
-    assert "original" not in found
+    found = orderings(sweep(made_up, plan))
+    gating = found.loc[("exclusive_gating_0_to_-5", "error"), ["ours", "paper", "is_bound", "configurations", "agrees"]]
+    assert gating.tolist() == [-1.0, 13.39, True, 6, False]
+    assert "original" not in found.index.get_level_values("row")
 
 
 def test_statistics_by_hand(made_up: MadeUp) -> None:

@@ -14,8 +14,8 @@ from resnet_ablations.report.tables.captions import distinct
 from resnet_ablations.report.tables.notes import commits
 from resnet_ablations.report.tables.summary import listed
 
-SETTINGS = {"data": ("data", "_target_"), "iterations": ("schedule", "iterations"), "precision": ("precision",)}
-"""The settings that a verdict's configurations should share."""
+SETTINGS = {"data": "data", "iterations": "schedule.iterations", "precision": "precision"}
+"""The settings that a verdict's configurations should share, by the name in the flag."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,10 @@ def _flags(planned: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
         yield f"diverged: {diverged.sum()} of {runs(len(planned))}"
     if longer := int(used["from_longer_run"].sum()):
         yield f"mixed scales: {longer} of {runs(len(used))} read from longer runs of the paper scale"
-    configurations = [evidence.sweep.plan.configurations[name] for name in dict.fromkeys(planned["configuration"])]
-    for what, keys in SETTINGS.items():
-        if len(values := distinct(configurations, *keys)) > 1:
-            names = [str(value).rpartition(".")[2] for value in values]
-            yield f"mixed settings: {what} {listed(names, len(names))}"
+    settings = evidence.sweep.settings.loc[planned["configuration"].unique()]
+    for what, name in SETTINGS.items():
+        if len(values := [str(value) for value in distinct(settings, name)]) > 1:
+            yield f"mixed settings: {what} {listed(values, len(values))}"
     if evidence.overridden:
         yield f"not the experiment’s own setting: {' '.join(evidence.overridden)}"
     if len(versions := commits(used)) > 1:

@@ -91,14 +91,16 @@ def groups(table: Table, sweep: Sweep) -> list[list[list[tuple[str, str, bool]]]
     """
     found: list[list[list[tuple[str, str, bool]]]] = []
     for number, texts in enumerate(table.rows):
-        cells = table.cells[number] if table.cells else (None,) * len(texts)
-        to = [
-            runs_link(sweep.cell("/".join(cell)))[0] if cell and any(map(str.isdigit, text)) else ""
-            for text, cell in zip(texts, cells, strict=True)
-        ]
-        best = [(number, place) in table.best for place in range(len(texts))]
+        shown = [(text, table.cells.get((number, place))) for place, text in enumerate(texts)]
         found += [[]] if texts[0] or not found else []
-        found[-1].append(list(zip(texts, to, best, strict=True)))
+        found[-1].append(
+            [
+                (text, runs_link(sweep.cell("/".join(one.cell)))[0], one.is_best)
+                if one and any(map(str.isdigit, text))
+                else (text, "", False)
+                for text, one in shown
+            ]
+        )
     return found
 
 

@@ -1,6 +1,6 @@
 """The caption of a table: what it shows, in which setting, and what may be compared with what."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -8,9 +8,6 @@ import pandas as pd
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.frame import FAIL, Sweep
 from resnet_ablations.report.labels import baseline_label
-from resnet_ablations.report.tables.summary import best_cells
-from resnet_ablations.results.keys import class_label
-from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
 
 DATA_NAMES = {
     "cifar10": "CIFAR-10",
@@ -25,58 +22,77 @@ MOST_NAMED = 4
 """Up to so many settings of one kind are named; more are counted."""
 
 
-def caption(sweep: Sweep, summarised: pd.DataFrame) -> str:
-    """Return the caption of a sweep's table."""
-    fail = f"; fail = test error above {FAIL:g} %" if _prints_fail(sweep) else ""
+def caption(sweep: Sweep, has_best: bool) -> str:
+    """Return the caption of a sweep's table; `has_best`: it shows our lowest errors in bold."""
+    cells, scale, settings = sweep.cells, sweep.plan.scale, sweep.settings
+    metrics = list(dict.fromkeys(cells["metric"]))
+    shown = f"Shown: {'; '.join(METRICS[metric] for metric in metrics)}. The numbers are"
+    numbers = "Errors are" if metrics == ["test_error"] else shown
+    seeds = ": median (mean ± sample standard deviation) of the finished seeds" * (len(sweep.plan.seeds) > 1)
+    fail = f"; fail = test error above {FAIL:g} %" * prints_fail(sweep)
+    generated = settings["data"] == "generated"
+    held_out = settings.reindex(columns=["data.held_out"])["data.held_out"].fillna(0)
+    has_paper = bool((cells["printed"].notna() | cells["digitised"].notna()).any())
+    is_early, is_smaller = has_paper and scale == "early", has_paper and scale not in ("early", "paper")
+    has_baseline = bool((cells["baseline"] != "").any())
+    baseline = f"“{baseline_label(sweep.experiment)}” of this table"
+    at_the_end = "the paper’s errors are those at the end of training"
     sentences = [
-        sweep.experiment.caption,
-        f"Ours: {setting(sweep.plan)}.",
-        *_images(sweep.plan),
-        f"{_numbers(sweep)}; n = finished/planned runs{fail}. Paper: {sweep.experiment.source}.",
+        (True, sweep.experiment.caption),
+        (True, f"Ours: {setting(sweep)}."),
+        (generated.any(), f"The images{_share(generated)} are generated, they are not ImageNet’s."),
+        *(
+            (True, f"Inputs are {crop} × {crop} instead of 224 × 224; a crop of {larger:.0f} stands for one of 320.")
+            for crop, larger in ((crop, 320 / 224 * crop) for crop in distinct(settings, "data.crop") if crop != 224)
+        ),
+        (
+            held_out.any(),
+            f"The test error{_share(held_out > 0)} is measured on {counts(list(held_out[held_out > 0].unique()))} "
+            "held-out training images, not on the test set.",
+        ),
+        (True, f"{numbers} those of the final iteration{seeds}; n = finished/planned runs{fail}."),
+        (True, f"Paper: {sweep.experiment.source}."),
+        (is_early, f"These runs stop after {counts(iterations(sweep))} iterations; {at_the_end}."),
+        (is_early and has_baseline, f"Compare with {baseline}."),
+        (is_smaller and has_baseline, f"At this scale compare with {baseline}, not with the paper’s numbers."),
+        (is_smaller and not has_baseline, "At this scale no number is comparable with the paper’s numbers."),
+        (has_best, "Bold: our lowest error in a column, among cells with one configuration and all seeds."),
     ]
-    if (sweep.cells["printed"].notna() | sweep.cells["digitised"].notna()).any():
-        sentences += _comparable(sweep)
-    if best_cells(sweep, summarised, uses_fail(sweep)):
-        sentences.append("Bold: our lowest error in a column, among cells with one configuration and all seeds.")
-    return " ".join(sentences)
+    return " ".join(sentence for applies, sentence in sentences if applies)
 
 
-def uses_fail(sweep: Sweep) -> bool:
-    """Return whether our own errors above 20 % are called "fail": at the paper's scale, where the paper does so."""
-    return sweep.plan.scale == "paper" and _prints_fail(sweep)
+def prints_fail(sweep: Sweep) -> bool:
+    """Return whether the paper's table says "fail" somewhere."""
+    return bool((sweep.cells["printed"] == "fail").any())
 
 
-def distinct(configurations: Iterable[PlannedConfiguration], *keys: str) -> list[Any]:
-    """Return the different values of the setting `KEYS[0].KEYS[1]…`."""
-    values: list[Any] = []
-    for configuration in configurations:
-        value: Any = configuration.config
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None and value not in values:
-            values.append(value)
-    return values
-
-
-def setting(plan: SweepPlan) -> str:
+def setting(sweep: Sweep) -> str:
     """Return `ResNet-56 on digits, 1,800 iterations of 32, 32-true; scale quick, seed 0`."""
-    planned = plan.configurations.values()
-    batches, bn_batches = distinct(planned, "schedule", "batch_size"), distinct(planned, "bn_batch")
-    over = f" (BN over {_either(bn_batches, 'batches')})" if bn_batches and bn_batches != batches else ""
-    data = [_data_name(source) for source in distinct(planned, "data")]
-    parts = [
-        f"{_networks(plan) or 'network unknown'} on {_either(data, 'data sets') or 'unknown data'}",
-        f"{counts(iterations(plan))} iterations of {_either(batches, 'sizes') or 'unknown batch'}{over}",
-        _either(distinct(planned, "precision"), "precisions"),
+    plan, settings = sweep.plan, sweep.settings
+    batches, bn_batches = distinct(settings, "schedule.batch_size"), distinct(settings, "bn_batch")
+    over = f" (BN over {_either(bn_batches, 'batches')})" * (bn_batches != batches)
+    data = [
+        f"a folder of images (fingerprint {print_})" if name == "image_folder" else DATA_NAMES.get(name, name)
+        for name, print_ in settings.reindex(columns=["data", "data.fingerprint"]).itertuples(index=False)
     ]
-    seeds = ("seed " if len(plan.seeds) == 1 else "seeds ") + ", ".join(map(str, plan.seeds))
-    overrides = f", with {' '.join(plan.overrides)}" if plan.overrides else ""
-    return f"{', '.join(filter(None, parts))}; scale {plan.scale}, {seeds}{overrides}"
+    parts = [
+        f"{_networks(settings)} on {_either(data, 'data sets')}",
+        f"{counts(iterations(sweep))} iterations of {_either(batches, 'sizes')}{over}",
+        _either(distinct(settings, "precision"), "precisions"),
+    ]
+    seeds = f"seed{'s' * (len(plan.seeds) > 1)} {', '.join(map(str, plan.seeds))}"
+    overrides = f", with {' '.join(plan.overrides)}" * bool(plan.overrides)
+    return f"{', '.join(parts)}; scale {plan.scale}, {seeds}{overrides}"
 
 
-def iterations(plan: SweepPlan) -> list[int]:
+def distinct(settings: pd.DataFrame, name: str) -> list[Any]:
+    """Return the different values of a setting, without missing ones."""
+    return list(settings[name].dropna().unique()) if name in settings else []
+
+
+def iterations(sweep: Sweep) -> list[int]:
     """Return the different iterations at which the plan's configurations end, in order."""
-    return sorted({planned.iterations for planned in plan.configurations.values()})
+    return sorted(distinct(sweep.settings, "schedule.iterations"))
 
 
 def counts(numbers: Sequence[int]) -> str:
@@ -85,28 +101,12 @@ def counts(numbers: Sequence[int]) -> str:
     return "/".join(texts) if len(texts) <= MOST_NAMED else f"{texts[0]}–{texts[-1]}"
 
 
-def _prints_fail(sweep: Sweep) -> bool:
-    return bool((sweep.cells["printed"] == "fail").any())
-
-
-def _comparable(sweep: Sweep) -> list[str]:
-    """Return what our numbers may be compared with, away from the paper's setting."""
-    has_baseline = bool((sweep.cells["baseline"] != "").any())
-    baseline = f"“{baseline_label(sweep.experiment)}” of this table" if has_baseline else ""
-    if sweep.plan.scale == "paper":
-        return []
-    if sweep.plan.scale == "early":
-        end = f"These runs stop after {counts(iterations(sweep.plan))} iterations"
-        instead = f" Compare with {baseline}." if baseline else ""
-        return [f"{end}; the paper’s errors are those at the end of training.{instead}"]
-    if not baseline:
-        return ["At this scale no number is comparable with the paper’s numbers."]
-    return [f"At this scale compare with {baseline}, not with the paper’s numbers."]
-
-
-def _networks(plan: SweepPlan) -> str:
-    networks = distinct(plan.configurations.values(), "network")
-    kinds = dict.fromkeys((network["depth"], tuple(network.get("kernels") or (3, 3))) for network in networks)
+def _networks(settings: pd.DataFrame) -> str:
+    """Return `ResNet-56`, with the kind of its units where networks of the same depth differ in it."""
+    columns = settings.reindex(columns=["network.depth", "network.kernels"]).itertuples(index=False)
+    kinds = dict.fromkeys(
+        (depth, tuple(kernels) if isinstance(kernels, list) else (3, 3)) for depth, kernels in columns
+    )
     depths = [depth for depth, _ in kinds]
     names = [
         f"ResNet-{depth}" + f" ({BRANCHES.get(kernels, '-'.join(map(str, kernels)))})" * (depths.count(depth) > 1)
@@ -115,54 +115,11 @@ def _networks(plan: SweepPlan) -> str:
     return _either(names, "networks")
 
 
-def _data_name(source: dict[str, Any]) -> str:
-    label = class_label(str(source.get("_target_")))
-    if label == "image_folder":
-        return f"a folder of images (fingerprint {source.get('fingerprint')})"
-    return DATA_NAMES.get(label, label)
-
-
-def _either(values: Sequence[object], what: str) -> str:
+def _either(values: Iterable[object], what: str) -> str:
     texts = list(dict.fromkeys(map(str, values)))
     return "/".join(texts) if len(texts) <= MOST_NAMED else f"{len(texts)} {what}"
 
 
-def _images(plan: SweepPlan) -> list[str]:
-    """Return what is special about the images that the networks were trained and tested on."""
-    sentences = []
-    planned = plan.configurations.values()
-    generated = _share(plan, lambda data: class_label(str(data.get("_target_"))) == "generated")
-    if generated is not None:
-        sentences.append(f"The images{generated} are generated, they are not ImageNet’s.")
-    for crop in distinct(planned, "data", "crop"):
-        if crop != 224:
-            larger = round(320 / 224 * crop)
-            sentences.append(
-                f"Inputs are {crop} × {crop} instead of 224 × 224; a crop of {larger} stands for one of 320."
-            )
-    held_out = _share(plan, lambda data: bool(data.get("held_out")))
-    if held_out is not None:
-        sizes = [size for size in distinct(planned, "data", "held_out") if size]
-        sentences.append(
-            f"The test error{held_out} is measured on {counts(sizes)} held-out training images, not on the test set."
-        )
-    return sentences
-
-
-def _share(plan: SweepPlan, applies: Callable[[dict[str, Any]], bool]) -> str | None:
-    """Return None where it applies to no configuration, "" where to all, otherwise ` of 1 of 2 configurations`."""
-    of = len(plan.configurations)
-    count = sum(applies(planned.config["data"]) for planned in plan.configurations.values())
-    if not count:
-        return None
-    return "" if count == of else f" of {count} of {of} configurations"
-
-
-def _numbers(sweep: Sweep) -> str:
-    """Return which numbers of a run the table shows, and which statistics over seeds."""
-    metrics = list(dict.fromkeys(sweep.cells["metric"]))
-    seeds = ": median (mean ± sample standard deviation) of the finished seeds" if len(sweep.plan.seeds) > 1 else ""
-    if metrics == ["test_error"]:
-        return f"Errors are those of the final iteration{seeds}"
-    shown = "; ".join(METRICS[metric] for metric in metrics)
-    return f"Shown: {shown}. The numbers are those of the final iteration{seeds}"
+def _share(applies: pd.Series) -> str:
+    """Return "" where it applies to all configurations, otherwise ` of 1 of 2 configurations`."""
+    return "" if applies.all() else f" of {applies.sum()} of {len(applies)} configurations"

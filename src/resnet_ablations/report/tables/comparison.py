@@ -1,8 +1,8 @@
 """The paper's table with our numbers beside it."""
 
-import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +10,10 @@ import pandas as pd
 from resnet_ablations.experiments import Column
 from resnet_ablations.report.frame import FAIL, CellId, Run, Sweep
 from resnet_ablations.report.labels import baseline_label, column_label
-from resnet_ablations.report.tables import captions, notes
+from resnet_ablations.report.tables.captions import caption, prints_fail
+from resnet_ablations.report.tables.notes import missing_command, notes
 from resnet_ablations.report.tables.summary import best_cells, orderings, signed, summary
-from resnet_ablations.report.tables.table import MARK, Table, TableColumn
+from resnet_ablations.report.tables.table import MARK, ShownCell, Table, TableColumn
 
 
 @dataclass(frozen=True)
@@ -28,67 +29,69 @@ class Filled:
 
 def comparison(sweep: Sweep, results: Path) -> Table:
     """Return the experiment's table in the paper's order: the paper's numbers, the published medians, and ours."""
-    experiment, found = sweep.experiment, summary(sweep)
-    columns = []
-    for index, name in enumerate(experiment.headings):
-        columns.append(Filled(TableColumn(name), {row.id: row.labels[index] for row in experiment.rows}))
-    for before, row in itertools.pairwise(experiment.rows):
-        if row.labels[0] == before.labels[0]:  # as in the paper, a case is named in the first of its rows
-            columns[0].texts[row.id] = ""
-    columns += [column for of_paper in experiment.columns for column in _numbers(of_paper, sweep, found)]
-    columns.append(Filled(TableColumn("n", right=True), {row.id: _n(found, row.id) for row in experiment.rows}))
-    if any(row.remark for row in experiment.rows):
-        columns.append(Filled(TableColumn("remark"), {row.id: row.remark for row in experiment.rows}))
+    experiment, rows, found = sweep.experiment, sweep.experiment.rows, summary(sweep)
+    uses_fail = sweep.plan.scale == "paper" and prints_fail(sweep)
+    best = best_cells(sweep, found, uses_fail)
+    columns = [
+        Filled(TableColumn(name), {row.id: row.labels[place] for row in rows})
+        for place, name in enumerate(experiment.headings)
+    ]
+    # As in the paper, a case is named in the first of its rows.
+    columns[0].texts.update({row.id: "" for before, row in pairwise(rows) if row.labels[0] == before.labels[0]})
+    for column in experiment.columns:
+        columns += _numbers(column, sweep, found, uses_fail, best)
+    columns.append(Filled(TableColumn("n", right=True), {row.id: _n(found, row.id) for row in rows}))
+    if any(row.remark for row in rows):
+        columns.append(Filled(TableColumn("remark"), {row.id: row.remark for row in rows}))
     return Table(
         name=sweep.plan.name,
         title=f"{experiment.title}, scale {sweep.plan.scale}",
-        caption=captions.caption(sweep, found),
+        caption=caption(sweep, bool(best)),
         columns=tuple(one.column for one in columns),
-        rows=tuple(tuple(one.texts.get(row.id, "") for one in columns) for row in experiment.rows),
-        notes=notes.notes(sweep),
-        command=notes.missing_command(sweep, results),
-        cells=tuple(
-            tuple((row.id, one.runs_of) if one.runs_of in row.cells else None for one in columns)
-            for row in experiment.rows
-        ),
-        best=frozenset(
-            (number, place)
-            for number, row in enumerate(experiment.rows)
+        rows=tuple(tuple(one.texts.get(row.id, "") for one in columns) for row in rows),
+        notes=notes(sweep),
+        command=missing_command(sweep, results),
+        cells={
+            (number, place): ShownCell((row.id, one.runs_of), (row.id, one.runs_of) in one.best)
+            for number, row in enumerate(rows)
             for place, one in enumerate(columns)
-            if (row.id, one.runs_of) in one.best
-        ),
+            if one.runs_of in row.cells
+        },
     )
 
 
-def _numbers(column: Column, sweep: Sweep, found: pd.DataFrame) -> list[Filled]:
+def _numbers(
+    column: Column, sweep: Sweep, found: pd.DataFrame, uses_fail: bool, best: Collection[CellId]
+) -> list[Filled]:
     """Return one column of the paper as ours: paper, reference, ours, and differences if it is the only one."""
-    experiment = sweep.experiment
-    is_sole = len(experiment.columns) == 1
+    is_sole = len(sweep.experiment.columns) == 1
     heading = "" if is_sole else f"{column_label(column)} "
-    found = found[found["column"] == column.id]
-    uses_fail = captions.uses_fail(sweep)
-    marks = {order.row: f" {MARK}" for order in orderings(sweep) if order.column == column.id and not order.agrees}
-    first_rows = {row: cell for (row, one), cell in sweep.first_rows.items() if one == column.id}
-    shows_difference = is_sole and any(cell["baseline"] for cell in first_rows.values())
-    digits = _digits(first_rows.values())
+    firsts = {row: cell for (row, one), cell in sweep.first_rows.items() if one == column.id}
+    has_paper = any(cell["printed"] is not None or not pd.isna(cell["digitised"]) for cell in firsts.values())
+    shows_difference = is_sole and any(cell["baseline"] for cell in firsts.values())
+    digits = _digits(firsts.values())
+    marked = orderings(sweep).query("not agrees").index
     paper, reference, ours, differences = {}, {}, {}, {}
-    for row, first in first_rows.items():
-        cell, mark = found[found["row"] == row], marks.get(row, "")
+    for row, first in firsts.items():
+        place = row, column.id
+        cell = found[(found["row"] == row) & (found["column"] == column.id)]
+        mark = f" {MARK}" * (place in marked)
         says_fail = uses_fail and first["metric"] == "test_error"
         paper[row] = _paper(first, digits)
-        reference[row] = _published(cell, sweep.published, (row, column.id), says_fail)
+        reference[row] = _published(cell, sweep.published, place, says_fail)
         ours[row] = _ours(cell, first["outcome"], says_fail) + mark * (not shows_difference)
         differences[row] = _vs(cell) + mark
-    made = []
-    if any(cell["printed"] is not None or not pd.isna(cell["digitised"]) for cell in first_rows.values()):
-        made.append(Filled(TableColumn(f"{heading}paper", right=True), paper))
-    if not sweep.published.empty:
-        made.append(Filled(TableColumn(f"{heading}reference", right=True, is_aside=not is_sole), reference))
-    made.append(Filled(TableColumn(f"{heading}ours"), ours, column.id, best_cells(sweep, found, uses_fail)))
-    if shows_difference:
-        versus = TableColumn(f"vs {baseline_label(experiment)}", right=True)
-        made.append(Filled(versus, differences, column.id))
-    return made
+    versus = TableColumn(f"vs {baseline_label(sweep.experiment)}", right=True)
+    parts = [
+        (has_paper, Filled(TableColumn(f"{heading}paper", right=True), paper)),
+        (
+            not sweep.published.empty,
+            Filled(TableColumn(f"{heading}reference", right=True, is_aside=not is_sole), reference),
+        ),
+        (True, Filled(TableColumn(f"{heading}ours"), ours, column.id, best)),
+        (shows_difference, Filled(versus, differences, column.id)),
+    ]
+    return [filled for is_shown, filled in parts if is_shown]
 
 
 def _digits(cells: Iterable[Run]) -> int:
@@ -115,15 +118,15 @@ def _n(found: pd.DataFrame, row: str) -> str:
 
 def _published(cell: pd.DataFrame, published: pd.DataFrame, place: CellId, says_fail: bool) -> str:
     """Return the published median, or the lowest and the highest of several configurations."""
-    if "reference_median" not in cell:
+    if published.empty:
         return ""
-    medians = sorted(cell["reference_median"].dropna())
-    if not medians:
-        rows = published[(published["row"] == place[0]) & (published["column"] == place[1])]
-        return "diverged" if (rows["outcome"] == "diverged").any() else "–"
-    if says_fail and medians[0] > FAIL:
-        return f"fail ({_span(medians, '.1f')})"
-    return _span(medians, ".2f")
+    medians = cell["reference_median"].dropna()
+    if medians.empty:
+        outcomes = published.loc[(published["row"] == place[0]) & (published["column"] == place[1]), "outcome"]
+        return "diverged" if (outcomes == "diverged").any() else "–"
+    if says_fail and medians.min() > FAIL:
+        return f"fail ({_span(medians, '{:.1f}'.format)})"
+    return _span(medians, "{:.2f}".format)
 
 
 def _ours(cell: pd.DataFrame, outcome: str, says_fail: bool) -> str:
@@ -131,40 +134,37 @@ def _ours(cell: pd.DataFrame, outcome: str, says_fail: bool) -> str:
     if cell.empty:
         return "not planned" if outcome == "not planned" else "–"
     n, diverged, missing = (int(cell[name].sum()) for name in ("n", "diverged", "missing"))
-    parts = []
-    if n:
-        parts.append(_range(cell, says_fail) if len(cell) > 1 else _statistics(cell.to_dict("records")[0], says_fail))
-    if diverged:
-        parts.append(f"{diverged} diverged")
-    if missing and not n:
-        parts.append(f"{missing} missing" if diverged else "missing")
-    return ", ".join(parts)
+    parts = [
+        (n, _medians(cell, says_fail)),
+        (diverged, f"{diverged} diverged"),
+        (missing and not n, f"{missing} missing" if diverged else "missing"),
+    ]
+    return ", ".join(text for is_shown, text in parts if is_shown)
 
 
-def _statistics(cell: Run, says_fail: bool) -> str:
-    if says_fail and cell["median"] > FAIL:
-        return f"fail ({cell['median']:.1f})"
-    if pd.isna(cell["std"]):
-        return f"{cell['median']:.2f}"
-    return f"{cell['median']:.2f} ({cell['mean']:.2f} ± {cell['std']:.2f})"
-
-
-def _range(cell: pd.DataFrame, says_fail: bool) -> str:
-    medians, configurations = sorted(cell["median"].dropna()), len(cell)
-    fails = sum(median > FAIL for median in medians)
-    if says_fail and fails == configurations:
-        return f"fail ({_span(medians, '.1f')}; {fails} of {configurations} configurations)"
+def _medians(cell: pd.DataFrame, says_fail: bool) -> str:
+    """Return the median with mean and standard deviation, or the range over several configurations."""
+    medians, configurations = cell["median"].dropna(), len(cell)
+    fails = int((medians > FAIL).sum())
+    all_fail = says_fail and fails == configurations
+    span = _span(medians, ("{:.1f}" if all_fail else "{:.2f}").format)
+    if configurations == 1:
+        (mean,), (std,) = cell["mean"], cell["std"]
+        return f"fail ({span})" if all_fail else span + f" ({mean:.2f} ± {std:.2f})" * (not pd.isna(std))
     counts = f"{len(medians)} of {configurations} configurations"
+    if all_fail:
+        return f"fail ({span}; {counts})"
     if says_fail:
-        counts = f"{fails} of {len(medians)} fail" + ("" if len(medians) == configurations else f"; {counts}")
-    return f"{_span(medians, '.2f')} ({counts})"
+        counts = f"{fails} of {len(medians)} fail" + f"; {counts}" * (len(medians) < configurations)
+    return f"{span} ({counts})"
 
 
 def _vs(cell: pd.DataFrame) -> str:
     """Return the difference from the baseline's median, in percentage points."""
-    points = sorted(cell["vs_baseline"].dropna())
-    return " to ".join(map(signed, [points[0], points[-1]][: len(points)])) if points else "–"
+    return _span(cell["vs_baseline"].dropna(), signed, " to ") or "–"
 
 
-def _span(values: list[float], form: str) -> str:
-    return "–".join(f"{value:{form}}" for value in [values[0], values[-1]][: len(values)])
+def _span(values: pd.Series, write: Callable[[float], str], between: str = "–") -> str:
+    """Return the lowest and the highest value, a single value alone, or "" without any."""
+    ends = sorted(values)
+    return between.join(map(write, [*ends[:1], *ends[1:][-1:]]))

@@ -1,6 +1,7 @@
 """Faithfulness: our training loss over the paper's digitised one, at the same iterations of the same setting."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,33 +25,33 @@ def faithfulness(sweep: Sweep, data: ReportData) -> pd.DataFrame:
     `ours` is the median over the finished seeds, `ratio` ours over the paper's. Where the paper's curve is cut off at
     the end of its axis, the ratios are upper bounds.
     """
-    lines = []
+    lines: list[dict[str, Any]] = []
+    checkpoints, window = CHECKPOINTS.get(sweep.plan.scale, ()), WINDOWS.get(sweep.plan.scale, 0)
     cells = sweep.cells[(sweep.cells["configuration"] != "") & (sweep.cells["curve"] != "")]
-    for _, cell in cells.groupby(["row", "column"], sort=False) if sweep.plan.scale in CHECKPOINTS else ():
-        paper = paper_loss(cell["curve"].iloc[0])
-        if paper is None:
+    for _, cell in cells.groupby(["row", "column"], sort=False):
+        if (paper := paper_loss(cell["curve"].iloc[0])) is None:
             continue
         finished = cell.loc[cell["outcome"] == "finished", "key"]
         ours = [train_points(data.curves[key], "train_loss") for key in finished if key in data.curves]
-        end, window = int(cell["iterations"].max()), WINDOWS[sweep.plan.scale]
-        for iteration in CHECKPOINTS[sweep.plan.scale]:
+        end = cell["iterations"].max()
+        for iteration in checkpoints:
             # Both curves over the same span: where ours ends at a checkpoint, the paper's later half would be lower.
-            low, high = iteration - window, min(iteration + window, end)
-            losses = pd.Series([geometric_mean(curve.loc[low:high]) for curve in ours], dtype=float).dropna()
-            loss = geometric_mean(paper.loc[low:high].clip(upper=CUT_OFF))
-            is_cut_off = bool((paper.loc[low:high] > CUT_OFF).any())
-            ratios = losses / loss
+            span = slice(iteration - window, min(iteration + window, end))
+            losses = pd.Series([geometric_mean(curve.loc[span]) for curve in ours], dtype=float).dropna()
+            loss = geometric_mean(paper.loc[span].clip(upper=CUT_OFF))
+            is_cut_off = bool((paper.loc[span] > CUT_OFF).any())
+            lowest, highest = losses.min() / loss, losses.max() / loss
             lines.append(
                 {
-                    **{name: cell[name].iloc[0] for name in ("experiment", "scale", "sweep", "row", "column", "label")},
+                    **cell.iloc[0][["experiment", "scale", "sweep", "row", "column", "label"]],
                     "iteration": iteration,
                     "window": window,
                     "ours": losses.median(),
                     "paper": loss,
                     "ratio": losses.median() / loss,
-                    "lowest_ratio": ratios.min(),
-                    "highest_ratio": ratios.max(),
-                    "course": course(ratios.min(), ratios.max(), is_cut_off),
+                    "lowest_ratio": lowest,
+                    "highest_ratio": highest,
+                    "course": course(lowest, highest, is_cut_off),
                     "paper_is_cut_off": is_cut_off,
                     "n": len(losses),
                 }
@@ -96,31 +97,26 @@ def faithfulness_table(sweep: Sweep, found: pd.DataFrame) -> Table:
     texts = texts.mask(texts.apply(lambda column: column.str.contains("nan")), "–")
     lines: list[tuple[str, ...]] = []
     for _, cell in found.groupby(["row", "column"], sort=False):
-        label = cell["label"].iloc[0]
-        for name, of_line in texts.loc[cell.index].items():
-            if name == "seeds" and cell["n"].max() <= 1:
-                continue
-            in_all = (course_in_all(cell["course"]) or "–") if name == "course" else ""
-            lines.append((label, str(name), *of_line, in_all))
-            label = ""
-    ends = " or ".join(f"{end:,}" for end in iterations(sweep.plan))
-    cut_off = bool((found["paper_is_cut_off"] | found["paper"].isna()).any())
+        names = [name for name in texts if name != "seeds" or cell["n"].max() > 1]
+        in_all = [""] * (len(names) - 1) + [course_in_all(cell["course"]) or "–"]
+        labels = [cell["label"].iloc[0], *[""] * (len(names) - 1)]
+        lines += zip(labels, names, *texts.loc[cell.index, names].to_numpy(), in_all, strict=True)
+    scale, experiment = sweep.plan.scale, sweep.experiment
+    ends = " or ".join(f"{end:,}" for end in iterations(sweep))
+    cut_off = bool((is_cut_off | found["paper"].isna()).any())
     return Table(
         name=f"{sweep.plan.name}-faithfulness",
-        title=f"Faithfulness: {sweep.experiment.title}, scale {sweep.plan.scale}",
+        title=f"Faithfulness: {experiment.title}, scale {scale}",
         caption=(
             "Our training loss and the paper’s at an iteration: the geometric mean of the points within "
-            f"±{WINDOWS[sweep.plan.scale]} iterations (never past iteration {ends}); ours is the median over the "
-            "finished seeds. The paper’s loss is digitised from its figure (±5 %), so a ratio within 0.95–1.05 cannot "
-            "be told from 1. Ours leads where each seed’s ratio is below 0.95, lags where each is above 1.05, and "
-            "follows otherwise. In all, it follows unless it leads or lags at some checkpoint; it is mixed where it "
-            "does both."
+            f"±{WINDOWS[scale]} iterations (never past iteration {ends}); ours is the median over the finished seeds. "
+            "The paper’s loss is digitised from its figure (±5 %), so a ratio within 0.95–1.05 cannot be told from 1. "
+            "Ours leads where each seed’s ratio is below 0.95, lags where each is above 1.05, and follows otherwise. "
+            "In all, it follows unless it leads or lags at some checkpoint; it is mixed where it does both."
         ),
         columns=(
-            TableColumn("row"),
-            TableColumn("training loss"),
-            *(TableColumn(f"{iteration:,}", right=True) for iteration in CHECKPOINTS[sweep.plan.scale]),
-            TableColumn("in all", right=True),
+            *map(TableColumn, ("row", "training loss")),
+            *(TableColumn(heading, right=True) for heading in (*map("{:,}".format, CHECKPOINTS[scale]), "in all")),
         ),
         rows=tuple(lines),
         notes=("The paper’s curves are cut off at 2, the end of its axis (≥, or no value).",) * cut_off,

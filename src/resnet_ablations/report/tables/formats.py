@@ -112,7 +112,7 @@ def terminal(table: Table, console: Console) -> None:
         grid.add_column(Text(column.heading), justify=justify, max_width=width_of, overflow="fold")
     for number, texts in enumerate(table.rows):
         cells = [_broken(text, width_of) for text, width_of in zip(texts, widths, strict=True)]
-        grid.add_row(*(Text(text, "bold" if (number, place) in table.best else "") for place, text in enumerate(cells)))
+        grid.add_row(*(Text(text, "bold" if table.is_best(number, place) else "") for place, text in enumerate(cells)))
     for printed in ("", grid, "", *map(Text, (*table.notes, *left_out))):
         console.print(printed, width=width)
     if table.command:
@@ -124,7 +124,7 @@ def terminal(table: Table, console: Console) -> None:
 def _escaped(table: Table, escape: Callable[[str], str], bold: str) -> list[list[str]]:
     """Return the rows with each text escaped, and the best ones in bold."""
     return [
-        [bold.format(escape(text)) if (row, place) in table.best else escape(text) for place, text in enumerate(texts)]
+        [bold.format(escape(text)) if table.is_best(row, place) else escape(text) for place, text in enumerate(texts)]
         for row, texts in enumerate(table.rows)
     ]
 
@@ -138,8 +138,7 @@ def _narrow(table: Table) -> tuple[Table, list[str]]:
         table,
         columns=tuple(table.columns[place] for place in kept),
         rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
-        best=frozenset((row, kept.index(place)) for row, place in table.best if place in kept),
-        cells=(),
+        cells={(row, kept.index(place)): cell for (row, place), cell in table.cells.items() if place in kept},
     )
     headings = "; ".join(column.heading for column in table.columns if column.is_aside)
     return narrow, [f"Left out here for lack of width, shown in {table.name}.md and {table.name}.csv: {headings}."]

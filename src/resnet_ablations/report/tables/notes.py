@@ -16,7 +16,23 @@ from resnet_ablations.results.keys import run_key
 
 def notes(sweep: Sweep) -> tuple[str, ...]:
     """Return the notes of a sweep's table."""
-    return (*_orderings(sweep), *_scale(sweep), *_provenance(sweep), *_reference(sweep.published))
+    cells, runs = sweep.cells, sweep.runs[sweep.runs["key"] != ""]
+    known = set(cells["row"] + "/" + cells["column"])
+    planned = {f"{row}/{column}" for row, of in sweep.plan.cells.items() for column, names in of.items() if names}
+    unknown, replaced, absent = sorted(planned - known), _replacements(sweep), _not_at_this_scale(sweep)
+    ends = [f"{end:,}" for end in sorted(set(runs.loc[runs["from_longer_run"], "iterations"]))]
+    longer, dirty, versions = runs["from_longer_run"].sum(), _dirty(runs).sum(), commits(runs)
+    facts = [
+        (replaced, f"At this scale {'; '.join(replaced)}."),
+        (absent, f"Not run at this scale: {'; '.join(absent)}."),
+        (unknown, f"Cells of this sweep that the experiment no longer has: {', '.join(unknown)}."),
+        *((True, sentence) for sentence in _without_metric(cells)),
+        (ends, f"{longer} of {len(runs)} runs are longer runs of the paper scale, read at iteration {listed(ends)}."),
+        (versions[1:], f"These runs come from {len(versions)} versions of the code: commits {', '.join(versions)}."),
+        (dirty, f"{dirty} of {len(runs)} runs come from code with uncommitted changes."),
+    ]
+    stated = (sentence for applies, sentence in facts if applies)
+    return (*_orderings(sweep), *stated, *_reference(sweep.published))
 
 
 def missing_command(sweep: Sweep, results: Path) -> str | None:
@@ -41,16 +57,13 @@ def commits(runs: pd.DataFrame) -> list[str]:
 
 def _orderings(sweep: Sweep) -> Iterator[str]:
     """Yield a line for each cell that does not stand to its baseline as in the paper; no verdict on numbers."""
-    labels = sweep.cells.drop_duplicates(["row", "column"]).set_index(["row", "column"])["label"]
-    for order in orderings(sweep):
-        if order.agrees:
-            continue
-        which = f" (the least like the paper of {order.configurations} configurations)" * (order.configurations > 1)
-        only = "only " if order.ours * order.paper > 0 else ""
-        bound = "at least " if order.paper_is_bound else ""
+    for cell in orderings(sweep).query("not agrees").to_dict("records"):
+        which = f" (the least like the paper of {cell['configurations']} configurations)" * (cell["configurations"] > 1)
+        only = "only " * (cell["ours"] * cell["paper"] > 0)
+        bound = "at least " * cell["is_bound"]
         yield (
-            f"{MARK} not as in the paper: {labels[order.row, order.column]}{which} is {only}{_distance(order.ours)} "
-            f"{baseline_label(sweep.experiment)}; in the paper it is {bound}{_distance(order.paper)}."
+            f"{MARK} not as in the paper: {cell['label']}{which} is {only}{_distance(cell['ours'])} "
+            f"{baseline_label(sweep.experiment)}; in the paper it is {bound}{_distance(cell['paper'])}."
         )
 
 
@@ -60,48 +73,34 @@ def _distance(points: float) -> str:
     return f"{abs(points):.2f} points {'above' if points > 0 else 'below'}"
 
 
-def _scale(sweep: Sweep) -> Iterator[str]:
-    """Yield what replaces the paper's setting at this scale, and which cells are not run."""
-    changes: dict[tuple[bool, str], list[str]] = {}
+def _replacements(sweep: Sweep) -> list[str]:
+    """Return what is added to the paper's setting at this scale, and what replaces it."""
+    replaced: dict[str, list[str]] = {}
+    added: dict[str, list[str]] = {}
     for original, others in sweep.plan.replacements.items():
-        if others:
-            is_added = original in others
-            new = " and ".join(line for line in others if line != original) if is_added else " with ".join(others)
-            changes.setdefault((is_added, f"{new} {'is added to' if is_added else 'replaces'}"), []).append(original)
-    parts = [f"{what} {listed(changes[is_added, what])}" for is_added, what in sorted(changes, key=lambda one: one[0])]
-    if parts:
-        yield f"At this scale {'; '.join(parts)}."
-    absent: list[str] = []
+        if original in (others or ()):
+            new = " and ".join(line for line in others or () if line != original)
+            added.setdefault(f"{new} is added to", []).append(original)
+        elif others:
+            replaced.setdefault(f"{' with '.join(others)} replaces", []).append(original)
+    return [f"{what} {listed(originals)}" for what, originals in (*replaced.items(), *added.items())]
+
+
+def _not_at_this_scale(sweep: Sweep) -> list[str]:
+    """Return the names of the rows that are not run at this scale, and of cells of rows that are run in part."""
     cells = sweep.cells.drop_duplicates(["row", "column"])
-    for _, of_row in cells.groupby("row", sort=False):
-        without = of_row[of_row["outcome"] == "not at this scale"]
-        absent += [of_row["row_label"].iloc[0]] if len(without) == len(of_row) else list(without["label"])
-    if absent:
-        yield f"Not run at this scale: {'; '.join(absent)}."
+    absent = cells["outcome"] == "not at this scale"
+    names = cells["row_label"].where(absent.groupby(cells["row"]).transform("all"), cells["label"])
+    return list(names[absent].unique())
 
 
-def _provenance(sweep: Sweep) -> Iterator[str]:
-    """Yield where the numbers come from, if it is not simply one version of the code and this sweep's own runs."""
-    known = {f"{row.id}/{column.id}" for row, column, _ in sweep.experiment.cells()}
-    planned = {
-        f"{row}/{column}" for row, columns in sweep.plan.cells.items() for column, names in columns.items() if names
-    }
-    if unknown := sorted(planned - known):
-        yield f"Cells of this sweep that the experiment no longer has: {', '.join(unknown)}."
-    cells, runs = sweep.cells, sweep.runs[sweep.runs["key"] != ""]
+def _without_metric(cells: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each metric that finished runs lack."""
     lacking = cells[(cells["outcome"] == "finished") & cells["value"].isna()]
     for metric, of_metric in lacking.groupby("metric", sort=False):
         keys = {run_key(name, seed) for name, seed in zip(of_metric["configuration"], of_metric["seed"], strict=True)}
         have = f"{len(keys)} finished {'run has' if len(keys) == 1 else 'runs have'} no {metric}"
         yield f"{have} ({METRICS[str(metric)]}): delete {listed(sorted(keys))} to train again."
-    longer = runs[runs["from_longer_run"]]
-    if len(longer):
-        ends = listed([f"{end:,}" for end in sorted(set(longer["iterations"]))])
-        yield f"{len(longer)} of {len(runs)} runs are longer runs of the paper scale, read at iteration {ends}."
-    if len(versions := commits(runs)) > 1:
-        yield f"These runs come from {len(versions)} versions of the code: commits {', '.join(versions)}."
-    if dirty := int((runs["dirty"] == True).sum()):  # noqa: E712
-        yield f"{dirty} of {len(runs)} runs come from code with uncommitted changes."
 
 
 def _reference(published: pd.DataFrame) -> Iterator[str]:
@@ -111,11 +110,16 @@ def _reference(published: pd.DataFrame) -> Iterator[str]:
     runs = published[published["key"] != ""].drop_duplicates(["configuration", "seed"])
     machines = sorted({machine if isinstance(machine, str) else "unknown" for machine in runs["machine"]})
     versions = commits(runs)
-    dirty = " with uncommitted changes" if (runs["dirty"] == True).any() else ""  # noqa: E712
     yield (
         f"reference: the median of the published runs of the same configurations and seeds, {len(runs)} runs from "
-        f"{'commit' if len(versions) == 1 else 'commits'} {listed(versions)}{dirty} on {listed(machines)}."
+        f"commit{'s' * (len(versions) > 1)} {listed(versions)}{' with uncommitted changes' * bool(_dirty(runs).any())} "
+        f"on {listed(machines)}."
     )
+
+
+def _dirty(runs: pd.DataFrame) -> pd.Series:
+    """Return whether the code of each run had uncommitted changes; False where that is unknown."""
+    return runs["dirty"].fillna(False).astype(bool)
 
 
 def _quoted(arguments: str) -> str:

@@ -1,17 +1,18 @@
 """Statistics over seeds: what the runs of each cell and configuration come to, beside the paper's number."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from resnet_ablations.experiments import METRICS
-from resnet_ablations.report.frame import FAIL, CellId, Run, Sweep, is_error
+from resnet_ablations.report.frame import FAIL, CellId, Sweep, is_error
 
 CLEAR = 1.0
 """A difference in percentage points; where the paper's rows differ by this or more, ours must, too, to agree."""
-TEST_IMAGES = ("_target_", "held_out", "fingerprint", "crop")
-"""The settings of `data` that decide which images an error is measured on."""
+TEST_IMAGES = ("data", "data.held_out", "data.fingerprint", "data.crop")
+"""The settings that decide which images an error is measured on."""
+OF_CELL = ("metric", "overrides", "iterations", "printed", "digitised", "baseline", "reference", "reference_n")
 
 
 def summary(sweep: Sweep) -> pd.DataFrame:
@@ -21,17 +22,16 @@ def summary(sweep: Sweep) -> pd.DataFrame:
     the training time of all runs. Where there are published runs, `reference_median` and `reference_n` are theirs.
     """
     planned = sweep.cells[sweep.cells["configuration"] != ""]
-    has_value = planned["value"].notna()
+    has_value, diverged = planned["value"].notna(), planned["outcome"] == "diverged"
     counted = planned.assign(
         seeds=planned["seed"].astype(str).where(has_value, ""),
-        diverged=planned["outcome"] == "diverged",
-        missing=~has_value & (planned["outcome"] != "diverged"),
+        diverged=diverged,
+        missing=~has_value & ~diverged,
         train_error=planned["train_error"].where(has_value),
     )
-    of_cell = ("metric", "overrides", "iterations", "printed", "digitised", "baseline", "reference", "reference_n")
     keys = ["experiment", "scale", "sweep", "row", "column", "configuration"]
     found = counted.groupby(keys, sort=False, as_index=False).agg(
-        **{name: (name, lambda of: of.iloc[0]) for name in of_cell},
+        **{name: (name, "first") for name in OF_CELL},
         median=("value", "median"),
         mean=("value", "mean"),
         std=("value", "std"),
@@ -62,56 +62,31 @@ def run_table(sweep: Sweep) -> pd.DataFrame:
     return sweep.runs.loc[sweep.runs["key"] != "", columns]
 
 
-@dataclass(frozen=True)
-class Ordering:
-    """A cell against its baseline, ours and the paper's: differences in percentage points, positive is worse."""
-
-    row: str
-    column: str
-    ours: float
-    paper: float
-    paper_is_bound: bool = False
-    """The paper prints "fail", so its difference is at least this."""
-    configurations: int = 1
-
-    @property
-    def agrees(self) -> bool:
-        """Both differences have the same sign, and ours is clear where the paper's is."""
-        if self.paper == 0:
-            return True
-        ours = self.ours if self.paper > 0 else -self.ours
-        return ours > 0 and ours >= (CLEAR if abs(self.paper) >= CLEAR else 0)
-
-
-def orderings(sweep: Sweep) -> list[Ordering]:
+def orderings(sweep: Sweep) -> pd.DataFrame:
     """Return the cells with an error of ours and of the paper's, both for the cell and for its baseline.
 
-    A cell with several configurations is represented by the one that is least as in the paper.
+    `ours` and `paper` are the differences from the baseline in percentage points, positive is worse. Where the paper
+    prints "fail", its difference is at least `paper` (`is_bound`). A cell with several `configurations` is represented
+    by the one that is least as in the paper.
     """
-    medians = summary(sweep).dropna(subset="median").groupby(["row", "column"])["median"].agg(["min", "max", "count"])
-    ours_of = {place: (low, high, n) for place, low, high, n in medians.itertuples(name=None)}
-    found = []
-    for place, cell in sweep.first_rows.items():
-        base_place = tuple(cell["baseline"].split("/"))
-        if not is_error(cell["metric"]) or not {place, base_place} <= set(ours_of):
-            continue
-        base = sweep.first_rows[base_place]
-        number, base_number = paper_error(cell), paper_error(base)
-        if number is None or base_number is None or base["printed"] == "fail":
-            continue
-        paper = round(number - base_number, 6)
-        lowest, highest, configurations = ours_of[place]
-        ours = round((lowest if paper > 0 else highest) - ours_of[base_place][0], 6)
-        found.append(Ordering(*place, ours, paper, cell["printed"] == "fail", configurations))
-    return found
+    cells = sweep.cells.drop_duplicates(["row", "column"])
+    cells = cells[cells["metric"].map(is_error).astype(bool)].assign(is_bound=cells["printed"] == "fail")
+    cells["error"] = cells["printed"].mask(cells["is_bound"], FAIL).astype("float64").fillna(cells["digitised"])
+    medians = summary(sweep).groupby(["row", "column"])["median"].agg(low="min", high="max", configurations="count")
+    cells = cells[["row", "column", "label", "baseline", "error", "is_bound"]].join(medians, ["row", "column"]).dropna()
+    cells.index = cells["row"] + "/" + cells["column"]
+    base = cells.loc[~cells["is_bound"], ["error", "low"]].add_suffix("_of_baseline")
+    found = cells.join(base, "baseline").dropna()
+    found["paper"] = (found["error"] - found["error_of_baseline"]).round(6)
+    least = found["low"].where(found["paper"] > 0, found["high"])
+    found["ours"] = (least - found["low_of_baseline"]).round(6)
+    return found.assign(agrees=agrees(found["ours"], found["paper"])).set_index(["row", "column"])
 
 
-def paper_error(cell: Run) -> float | None:
-    """Return the paper's number, printed or digitised; for "fail" the least that it means."""
-    if cell["printed"] == "fail":
-        return FAIL
-    number = cell["digitised"] if cell["printed"] is None else cell["printed"]
-    return None if pd.isna(number) else float(number)
+def agrees(ours: pd.Series, paper: pd.Series) -> pd.Series:
+    """Return whether two differences have the same sign, and ours is clear where the paper's is."""
+    along = ours * np.sign(paper)
+    return (paper == 0) | ((along > 0) & (along >= CLEAR * (paper.abs() >= CLEAR)))
 
 
 def best_cells(sweep: Sweep, summarised: pd.DataFrame, uses_fail: bool) -> set[CellId]:
@@ -122,19 +97,19 @@ def best_cells(sweep: Sweep, summarised: pd.DataFrame, uses_fail: bool) -> set[C
     """
     cells = summarised.drop_duplicates(["row", "column"], keep=False)
     cells = cells[cells["metric"].map(is_error).astype(bool) & (cells["n"] == cells["planned"])]
-    data = [sweep.plan.configurations[name].config["data"] for name in cells["configuration"]]
-    images = pd.Series([str([of_one.get(name) for name in TEST_IMAGES]) for of_one in data], cells.index, dtype="str")
+    settings = sweep.settings.reindex(columns=list(TEST_IMAGES)).astype("str")
+    images = [cells["configuration"].map(settings[name]) for name in TEST_IMAGES]
     errors = cells["median"].map(lambda median: round(median, 2))
-    comparable = errors.groupby([cells["column"], cells["metric"], images])
-    lowest = comparable.transform("min")
-    is_best = (errors == lowest) & (comparable.transform("size") > 1) & ~(uses_fail & (lowest > FAIL))
+    comparable = errors.groupby([cells["column"], cells["metric"], *images], dropna=False)
+    is_best = (errors == comparable.transform("min")) & (comparable.transform("size") > 1)
+    is_best &= ~(uses_fail & (errors > FAIL))
     return set(zip(cells.loc[is_best, "row"], cells.loc[is_best, "column"], strict=True))
 
 
 def listed(texts: Sequence[str], most: int = 3) -> str:
     """Return `a`, `a and b`, `a, b and c` or `a, b, c and 4 more`."""
     shown = list(texts) if len(texts) <= most else [*texts[:most], f"{len(texts) - most} more"]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def signed(points: float) -> str:

@@ -1,6 +1,7 @@
-"""A table as data: texts of cells, caption and notes, in no format yet."""
+"""A table as data: texts in rows and columns, caption and notes, in no format yet."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from resnet_ablations.report.frame import CellId
 
@@ -19,6 +20,15 @@ class TableColumn:
 
 
 @dataclass(frozen=True)
+class ShownCell:
+    """The cell of an experiment whose runs a text is made of."""
+
+    cell: CellId
+    is_best: bool = False
+    """True for the lowest error of a column."""
+
+
+@dataclass(frozen=True)
 class Table:
     """Texts in rows and columns with all that belongs to them; `name` is the stem of the files."""
 
@@ -30,7 +40,10 @@ class Table:
     notes: tuple[str, ...] = ()
     command: str | None = None
     """The command that trains the missing runs, if there are any."""
-    cells: tuple[tuple[CellId | None, ...], ...] = ()
-    """The cell behind each text, whose runs the text is made of; empty where no text has one."""
-    best: frozenset[tuple[int, int]] = frozenset()
-    """The texts that are the best of their column, by row and column from 0."""
+    cells: Mapping[tuple[int, int], ShownCell] = field(default_factory=dict)
+    """The cells behind texts, by the text's row and column from 0."""
+
+    def is_best(self, row: int, column: int) -> bool:
+        """Return whether a text is the lowest error of its column."""
+        cell = self.cells.get((row, column))
+        return cell is not None and cell.is_best

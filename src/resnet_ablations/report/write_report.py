@@ -1,0 +1,77 @@
+"""The report on a results folder: printed, and written to `RESULTS/report`."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from resnet_ablations.errors import UserError
+from resnet_ablations.experiments import SCALES
+from resnet_ablations.report.claims.claim_file import load_claims
+from resnet_ablations.report.claims.verdict_table import pages, tidy, verdict_table
+from resnet_ablations.report.claims.verdicts import Verdict, judge
+from resnet_ablations.report.contents import sweep_report
+from resnet_ablations.report.frame import read_report_data
+from resnet_ablations.report.page.page import page
+from resnet_ablations.report.tables import formats
+from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
+from resnet_ablations.results.locks import results_lock
+
+OWN_FILES = re.compile(
+    rf"claims\.(md|tex|csv)|[\w-]+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
+    r"(\.(md|tex|csv)|-(runs|faithfulness)\.csv|-(strip|cost|curves|fig\d+)\.(pdf|svg|png))"
+)
+"""The names of the report's files, present and former, without the page."""
+
+
+def write_report(results: Path, sweep: str | None, console: Console) -> list[str]:
+    """Write and print the report on every sweep, or on one; return one message for each damaged file.
+
+    The verdicts on the papers' claims and the page are about all sweeps, and are made with all of them. Raise
+    `UserError` where no sweep was begun, or none of that name.
+    """
+    data = read_report_data(results)
+    reports = [sweep_report(one, data) for one in data.sweeps if sweep in (None, one.plan.name)]
+    if sweep is not None and not reports:
+        names = ", ".join(one.plan.name for one in data.sweeps) or "none"
+        raise UserError(f"--sweep={sweep}: no such sweep in {results}/sweeps; there: {names}")
+    damaged = list(data.damaged)
+    tables = [table for report in reports for table in report.tables]
+    files = {name: content for report in reports for name, content in report.files.items()}
+    if sweep is None:
+        verdicts: list[Verdict] = []
+        try:
+            verdicts = judge(data.sweeps, data, load_claims())
+        except UserError as error:
+            damaged += error.messages
+        if verdicts:
+            tables.append(verdict_table(verdicts))
+            files |= _claims(verdicts)
+        files["index.html"] = page(reports, data, verdicts, damaged)
+    for table in tables:
+        formats.terminal(table, console)
+    place = results / "report"
+    place.mkdir(exist_ok=True)
+    with results_lock(results):
+        remove_temporary_files(place)
+        for name, content in files.items():
+            write_atomically(place / name, content)
+        if sweep is None and not damaged:  # only then are the files complete, and others those of sweeps that are gone
+            for path in place.iterdir():
+                if OWN_FILES.fullmatch(path.name) and path.name not in files:
+                    path.unlink()
+    for name in files:
+        console.print(Text(f"wrote {place / name}"), soft_wrap=True)
+    return damaged
+
+
+def _claims(verdicts: Sequence[Verdict]) -> dict[str, str | bytes]:
+    """Return the files of the verdicts."""
+    table = verdict_table(verdicts)
+    return {
+        f"{table.name}.md": f"## {table.title}\n\n{formats.markdown(table)}",
+        f"{table.name}.tex": "\n".join(map(formats.latex, pages(table))),
+        f"{table.name}.csv": formats.csv(tidy(verdicts)),
+    }
