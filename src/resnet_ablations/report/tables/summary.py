@@ -12,7 +12,6 @@ CLEAR = 1.0
 """A difference in percentage points; where the paper's rows differ by this or more, ours must, too, to agree."""
 TEST_IMAGES = ("data", "data.held_out", "data.fingerprint", "data.crop")
 """The settings that decide which images an error is measured on."""
-OF_CELL = ("metric", "overrides", "iterations", "printed", "digitised", "baseline", "reference", "reference_n")
 
 
 def summary(sweep: Sweep) -> pd.DataFrame:
@@ -29,12 +28,15 @@ def summary(sweep: Sweep) -> pd.DataFrame:
         missing=~has_value & ~diverged,
         train_error=planned["train_error"].where(has_value),
     )
-    keys = ["experiment", "scale", "sweep", "row", "column", "configuration"]
+    keys = ["experiment", "scale", "sweep", "row", "column", "metric", "configuration", "overrides"]
     found = counted.groupby(keys, sort=False, as_index=False).agg(
-        **{name: (name, "first") for name in OF_CELL},
+        iterations=("iterations", "first"),
+        printed=("printed", "first"),
+        digitised=("digitised", "first"),
         median=("value", "median"),
         mean=("value", "mean"),
         std=("value", "std"),
+        vs_baseline=("baseline", "first"),
         n=("value", "count"),
         planned=("seed", "size"),
         seeds=("seeds", lambda of: " ".join(filter(None, of))),
@@ -42,13 +44,12 @@ def summary(sweep: Sweep) -> pd.DataFrame:
         missing=("missing", "sum"),
         train_error=("train_error", "median"),
         seconds=("seconds", "sum"),
+        reference_median=("reference", "first"),
+        reference_n=("reference_n", "first"),
     )
     lowest = found.groupby(found["row"] + "/" + found["column"])["median"].min()
-    found["vs_baseline"] = found["median"] - found["baseline"].map(lowest)
-    columns = ["experiment", "scale", "sweep", "row", "column", "metric", "configuration", "overrides", "iterations"]
-    columns += ["printed", "digitised", "median", "mean", "std", "vs_baseline", "n", "planned", "seeds", "diverged"]
-    columns += ["missing", "train_error", "seconds", *["reference", "reference_n"] * (not sweep.published.empty)]
-    return found[columns].rename(columns={"reference": "reference_median"})
+    found["vs_baseline"] = found["median"] - found["vs_baseline"].map(lowest)
+    return found.drop(columns=["reference_median", "reference_n"] if sweep.published.empty else [])
 
 
 def run_table(sweep: Sweep) -> pd.DataFrame:
