@@ -41,7 +41,10 @@ def same(config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapt
     return trained
 
 
-LATE = "wandb did not receive the complete run within logger.wait_seconds=1; `make wandb-sync` uploads it later"
+LATE = (
+    "wandb did not receive the complete run within logger.wait_seconds=1; "
+    "`resnet-ablations wandb-sync` uploads it later"
+)
 
 
 def status(code: int) -> Disturbed:
@@ -77,7 +80,7 @@ def test_a_mirror_that_is_killed_leaves_nothing_of_wandbs_behind(same: Same, ser
         its.extend(map(int, Path(f"/proc/{mirror}/task/{mirror}/children").read_text().split()))
         os.kill(mirror, signal.SIGKILL)
 
-    assert "was killed by signal 9; `make wandb-sync` uploads the run later" in same(in_the_middle=kill_it)
+    assert "was killed by signal 9; `resnet-ablations wandb-sync` uploads the run later" in same(in_the_middle=kill_it)
     assert its
     wait_until(lambda: not any(is_alive(pid) for pid in its))
 

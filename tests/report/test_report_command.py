@@ -60,7 +60,7 @@ def test_every_plan_or_only_one(made_up: MadeUp, capsys: pytest.CaptureFixture[s
     assert set(contents(made_up.path)) == FILES | early | PAGE | CLAIMS
     out = capsys.readouterr().out
     assert "Faithfulness" in out
-    assert "make sweep-shortcuts SCALE=early SEEDS=0" in out
+    assert "resnet-ablations sweep shortcuts scale=early seed=0" in out
 
 
 def test_the_claims_stand_at_the_end(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +92,7 @@ def test_no_sweep_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit) as exit_:
         main([str(tmp_path / "results")])
     assert exit_.value.code == 2
-    assert "no sweep yet: run make sweep-shortcuts" in capsys.readouterr().err
+    assert "no sweep yet; start one with: resnet-ablations sweep shortcuts" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
 
 
@@ -118,7 +118,7 @@ def test_damage_is_named_after_the_rest_is_made(made_up: MadeUp, capsys: pytest.
     assert "shortcuts-small.json: damaged plan, left out" in captured.err
     assert "Traceback" not in captured.err
     assert "missing" in captured.out
-    assert "make sweep-shortcuts SCALE=quick SEEDS=0" in captured.out
+    assert "resnet-ablations sweep shortcuts scale=quick seed=0" in captured.out
 
 
 def test_a_plan_of_an_experiment_that_is_gone(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,7 @@ class WandbLogger(Logger):
             self._mirror.wait()
             raise WandbFailed(
                 f"wandb did not receive the complete run within logger.wait_seconds={self.wait_seconds:g}; "
-                "`make wandb-sync` uploads it later"
+                "`resnet-ablations wandb-sync` uploads it later"
             ) from None
         if self._mirror.returncode != 0:
             raise WandbFailed(self._why())
@@ -96,12 +96,12 @@ class WandbLogger(Logger):
         assert self._folder is not None
         assert self._mirror is not None
         if (code := self._mirror.returncode) < 0:
-            return f"the mirror process was killed by signal {-code}; `make wandb-sync` uploads the run later"
+            return f"the mirror was killed by signal {-code}; `resnet-ablations wandb-sync` uploads the run later"
         lines = (self._folder.path / "wandb" / "mirror.log").read_text(encoding="utf-8", errors="replace").split("\n")
         last = next(
             (line for line in reversed(lines) if line.strip()), "the mirror process ended without an error message"
         )
-        return f"wandb: {last}; `make wandb-sync` uploads the run later"
+        return f"wandb: {last}; `resnet-ablations wandb-sync` uploads the run later"
 
 
 def _environment() -> dict[str, str]:

@@ -123,7 +123,7 @@ def read_report_data(results: Path) -> ReportData:
     """Read a results folder; raise `UserError` where no sweep was begun."""
     data = _read(results)
     if not data.sweeps and not data.damaged:
-        raise UserError(f"{results}/sweeps: no sweep yet: run make sweep-shortcuts")
+        raise UserError(f"{results}/sweeps: no sweep yet; start one with: resnet-ablations sweep shortcuts")
     return data
 
 

@@ -180,7 +180,7 @@ def test_the_early_scale_has_no_verdict_on_the_end_and_longer_runs_are_flagged(m
         made_up.run(cell, 41.0, seed=1, scale="early")
     found = verdict(made_up, fails("original", "conv1x1"))
     assert (found.finding.outcome, found.finding.effect) == ("not run", "–")
-    assert found.flags == ("mixed scales: 2 of 4 runs read from longer runs of the paper scale",)
+    assert found.flags == ("mixed scales: 2 of 4 runs read at iteration 2,000 of longer runs of the paper scale",)
     assert found.finding.statement.startswith(
         "At this scale: not judged because the claim is about the end of training"
     )
@@ -492,7 +492,10 @@ def test_an_experiment_without_a_sweep(made_up: MadeUp) -> None:
     made_up.plan()
     found = verdict(made_up, fails("plain20/mean", experiment="depth"))
     assert (found.sweep, found.scale, found.finding.outcome, found.seeds) == ("", "", "not run", "–")
-    assert found.finding.statement == "Not judged because depth has no sweep yet: run make sweep-depth."
+    assert (
+        found.finding.statement
+        == "Not judged because depth has no sweep yet; start one with: resnet-ablations sweep depth"
+    )
 
 
 TABLE_1 = {

@@ -151,7 +151,7 @@ def test_a_finished_run_without_the_metric_is_missing(declare: Declare) -> None:
         "1 finished run has no crop320_top5_error (top-5 test error (%), one crop of 320): "
         f"delete {old.key} to train again.",
     )
-    assert made.command == "make sweep-declared SCALE=quick SEEDS=0,1"
+    assert made.command == "resnet-ablations sweep declared scale=quick seed=0,1"
 
 
 def test_a_longer_run_serves_its_errors_and_no_other_metric(declare: Declare) -> None:
@@ -171,7 +171,7 @@ def test_each_configuration_ends_at_its_own_iteration(declare: Declare) -> None:
     made_up.run("b0", 6.0, scale="paper", error_at=lambda iteration: iteration / 100)
     made_up.run("b6", 5.0, scale="paper", error_at=lambda iteration: iteration / 100, stop=64_000)
     assert summary(sweep(made_up, plan))["median"].tolist() == [20.0, 10.0]
-    assert "read at iteration 1,000 and 2,000." in table(made_up, plan).notes[0]
+    assert "read at iteration 1,000 and 2,000 of longer runs" in table(made_up, plan).notes[0]
     assert "1,000/2,000 iterations of 128" in table(made_up, plan).caption
 
 

@@ -19,7 +19,7 @@ NASTY = Table(
         ("[1] <x> `y`", "−0.50 †", "1×1, 50%_\\ $#{}~^"),
     ),
     notes=("† note_1",),
-    command='make sweep-shortcuts SEEDS=0 ARGS="a=$$b"',
+    command="resnet-ablations sweep shortcuts 'a=$b'",
 )
 
 
@@ -29,7 +29,7 @@ def test_markdown_is_escaped() -> None:
     assert r"| \[1\] \<x\> \`y\` | −0.50 † |" in text
     assert "| --- | ---: | --- |" in text
     assert "† note\\_1" in text
-    assert '```sh\nmake sweep-shortcuts SEEDS=0 ARGS="a=$$b"\n```' in text
+    assert "```sh\nresnet-ablations sweep shortcuts 'a=$b'\n```" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {4}
 
@@ -81,7 +81,7 @@ def test_the_terminal_gets_plain_text_of_limited_width() -> None:
     assert max(map(len, text.splitlines())) <= WIDTH
     assert "a|b *c*" in text
     assert "[1] <x>" in text
-    assert '  make sweep-shortcuts SEEDS=0 ARGS="a=$$b"' in text
+    assert "  resnet-ablations sweep shortcuts 'a=$b'" in text
 
 
 def test_a_narrow_terminal_cuts_no_number_off() -> None:

@@ -127,8 +127,8 @@ def test_versions_of_the_code_are_said_when_they_differ(made_up: MadeUp) -> None
     made_up.run("conv1x1", 30.0, commit="beefbeefbeefbeef")
     made_up.run("dropout", 30.0, commit=None, dirty=True)
     assert table(made_up, plan).notes == (
-        "These runs come from 3 versions of the code: commits beefbeefbe, c0ffee0123, unknown.",
-        "1 of 3 runs come from code with uncommitted changes.",
+        "Mixed code versions: commits beefbeefbe, c0ffee0123 and unknown.",
+        "Uncommitted changes: 1 of 3 runs.",
     )
 
 
@@ -137,24 +137,25 @@ def test_served_cells_are_said(made_up: MadeUp) -> None:
     made_up.run("original", 6.6, scale="paper", error_at=lambda iteration: 40.0)
     made = table(made_up, plan)
     assert lines(made_up, plan)["original"]["ours"] == "40.00"
-    assert made.notes == ("1 of 1 runs are longer runs of the paper scale, read at iteration 2,000.",)
+    assert made.notes == ("Mixed scales: 1 of 1 run read at iteration 2,000 of longer runs of the paper scale.",)
 
 
 @pytest.mark.parametrize(
     ("overrides", "results", "rest"),
     [
         ((), "results", ""),
-        (("data=image_folder", "data.root=/d"), "results", ' ARGS="data=image_folder data.root=/d"'),
-        (("data.root=/my data",), "results", " ARGS=\"'data.root=/my data'\""),
-        (("data.root=$HOME/d",), "results", " ARGS=''\"'\"'data.root=$$HOME/d'\"'\"''"),
-        ((), "my results", " RESULTS='my results'"),
+        (("data=image_folder", "data.root=/d"), "results", " data=image_folder data.root=/d"),
+        (("data.root=/my data",), "results", " 'data.root=/my data'"),
+        (("data.root=$HOME/d",), "results", " 'data.root=$HOME/d'"),
+        ((), "my results", ""),
     ],
 )
 def test_the_command_that_fills_the_gaps(made_up: MadeUp, overrides: tuple[str, ...], results: str, rest: str) -> None:
     plan = made_up.plan("small", seeds=(0, 1, 2), overrides=overrides)
     made_up.all_runs({}, seeds=(0,), scale="small")
     command = table(made_up, plan, Path(results)).command
-    assert command == f"make sweep-shortcuts SCALE=small SEEDS=1,2{rest}"
+    folder = "" if results == "results" else f"RESNET_ABLATIONS_RESULTS='{results}' "
+    assert command == f"{folder}resnet-ablations sweep shortcuts scale=small seed=1,2{rest}"
 
 
 def test_tidy_has_a_line_a_configuration(made_up: MadeUp) -> None:

@@ -11,7 +11,7 @@ from resnet_ablations.report.claims.relations import Finding
 from resnet_ablations.report.claims.wording import runs
 from resnet_ablations.report.frame import CellId, ReportData, Sweep
 from resnet_ablations.report.tables.captions import distinct
-from resnet_ablations.report.tables.notes import commits
+from resnet_ablations.report.tables.notes import provenance
 from resnet_ablations.report.tables.summary import listed
 
 SETTINGS = {"data": "data", "iterations": "schedule.iterations", "precision": "precision"}
@@ -38,11 +38,11 @@ def judge(sweeps: Sequence[Sweep], data: ReportData, claims: Sequence[Claim]) ->
     """Return a verdict on each claim from each sweep of its experiment, in the order of the claims."""
     verdicts = []
     for claim in claims:
-        own = [sweep for sweep in sweeps if sweep.plan.experiment == claim.experiment]
-        reason = f"Not judged because {claim.experiment} has no sweep yet: run make sweep-{claim.experiment}."
-        verdicts += [_verdict(claim, Evidence(one, data)) for one in own] or [
-            Verdict(claim, Finding("not run", reason))
-        ]
+        name = claim.experiment
+        own = [sweep for sweep in sweeps if sweep.plan.experiment == name]
+        without = f"Not judged because {name} has no sweep yet; start one with: resnet-ablations sweep {name}"
+        judged = [_verdict(claim, Evidence(one, data)) for one in own]
+        verdicts += judged or [Verdict(claim, Finding("not run", without))]
     return verdicts
 
 
@@ -85,15 +85,10 @@ def _flags(planned: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
         yield f"missing seeds: {missing} of {runs(len(planned))}"
     if diverged.any():
         yield f"diverged: {diverged.sum()} of {runs(len(planned))}"
-    if longer := int(used["from_longer_run"].sum()):
-        yield f"mixed scales: {longer} of {runs(len(used))} read from longer runs of the paper scale"
     settings = evidence.sweep.settings.loc[planned["configuration"].unique()]
     for what, name in SETTINGS.items():
         if len(values := [str(value) for value in distinct(settings, name)]) > 1:
             yield f"mixed settings: {what} {listed(values, len(values))}"
     if evidence.overridden:
         yield f"not the experiment’s own setting: {' '.join(evidence.overridden)}"
-    if len(versions := commits(used)) > 1:
-        yield f"mixed code versions: commits {listed(versions, len(versions))}"
-    if dirty := int((used["dirty"] == True).sum()):  # noqa: E712
-        yield f"uncommitted changes: {dirty} of {runs(len(used))}"
+    yield from provenance(used)

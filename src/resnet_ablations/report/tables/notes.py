@@ -20,39 +20,40 @@ def notes(sweep: Sweep) -> tuple[str, ...]:
     known = set(cells["row"] + "/" + cells["column"])
     planned = {f"{row}/{column}" for row, of in sweep.plan.cells.items() for column, names in of.items() if names}
     unknown, replaced, absent = sorted(planned - known), _replacements(sweep), _not_at_this_scale(sweep)
-    ends = [f"{end:,}" for end in sorted(set(runs.loc[runs["from_longer_run"], "iterations"]))]
-    longer, dirty, versions = runs["from_longer_run"].sum(), _dirty(runs).sum(), commits(runs)
     facts = [
         (replaced, f"At this scale {'; '.join(replaced)}."),
         (absent, f"Not run at this scale: {'; '.join(absent)}."),
         (unknown, f"Cells of this sweep that the experiment no longer has: {', '.join(unknown)}."),
         *((True, sentence) for sentence in _without_metric(cells)),
-        (ends, f"{longer} of {len(runs)} runs are longer runs of the paper scale, read at iteration {listed(ends)}."),
-        (versions[1:], f"These runs come from {len(versions)} versions of the code: commits {', '.join(versions)}."),
-        (dirty, f"{dirty} of {len(runs)} runs come from code with uncommitted changes."),
+        *((True, f"{sentence[0].upper()}{sentence[1:]}.") for sentence in provenance(runs)),
     ]
     stated = (sentence for applies, sentence in facts if applies)
     return (*_orderings(sweep), *stated, *_reference(sweep.published))
 
 
+def provenance(runs: pd.DataFrame) -> list[str]:
+    """Return what a reader has to know of the origin of runs: longer runs, several versions of the code, changes."""
+    ends = [f"{end:,}" for end in sorted(set(runs.loc[runs["from_longer_run"], "iterations"]))]
+    longer, dirty, versions = runs["from_longer_run"].sum(), _dirty(runs).sum(), _commits(runs)
+    of = f"of {len(runs)} run{'s' * (len(runs) != 1)}"
+    facts = [
+        (longer, f"mixed scales: {longer} {of} read at iteration {listed(ends)} of longer runs of the paper scale"),
+        (versions[1:], f"mixed code versions: commits {listed(versions, len(versions))}"),
+        (dirty, f"uncommitted changes: {dirty} {of}"),
+    ]
+    return [sentence for applies, sentence in facts if applies]
+
+
 def missing_command(sweep: Sweep, results: Path) -> str | None:
     """Return the command that trains the missing runs and leaves the finished ones."""
-    cells = sweep.cells
+    cells, plan = sweep.cells, sweep.plan
     missing = cells[(cells["configuration"] != "") & cells["value"].isna() & (cells["outcome"] != "diverged")]
     if missing.empty:
         return None
     seeds = ",".join(map(str, sorted(set(missing["seed"]))))
-    words = [f"make sweep-{sweep.plan.experiment}", f"SCALE={sweep.plan.scale}", f"SEEDS={seeds}"]
-    if sweep.plan.overrides:
-        words.append(f"ARGS={_quoted(shlex.join(sweep.plan.overrides))}")
-    if results != Path("results"):
-        words.append(f"RESULTS={shlex.quote(str(results))}")
-    return " ".join(words)
-
-
-def commits(runs: pd.DataFrame) -> list[str]:
-    """Return the versions of the code that runs come from."""
-    return sorted({commit[:10] if isinstance(commit, str) else "unknown" for commit in runs["commit"]})
+    folder = f"RESNET_ABLATIONS_RESULTS={shlex.quote(str(results))} " * (results != Path("results"))
+    settings = shlex.join([f"scale={plan.scale}", f"seed={seeds}", *plan.overrides])
+    return f"{folder}resnet-ablations sweep {plan.experiment} {settings}"
 
 
 def _orderings(sweep: Sweep) -> Iterator[str]:
@@ -109,7 +110,7 @@ def _reference(published: pd.DataFrame) -> Iterator[str]:
         return
     runs = published[published["key"] != ""].drop_duplicates(["configuration", "seed"])
     machines = sorted({machine if isinstance(machine, str) else "unknown" for machine in runs["machine"]})
-    versions = commits(runs)
+    versions = _commits(runs)
     yield (
         f"reference: the median of the published runs of the same configurations and seeds, {len(runs)} runs from "
         f"commit{'s' * (len(versions) > 1)} {listed(versions)}{' with uncommitted changes' * bool(_dirty(runs).any())} "
@@ -117,12 +118,11 @@ def _reference(published: pd.DataFrame) -> Iterator[str]:
     )
 
 
+def _commits(runs: pd.DataFrame) -> list[str]:
+    """Return the versions of the code that runs come from."""
+    return sorted({commit[:10] if isinstance(commit, str) else "unknown" for commit in runs["commit"]})
+
+
 def _dirty(runs: pd.DataFrame) -> pd.Series:
     """Return whether the code of each run had uncommitted changes; False where that is unknown."""
     return runs["dirty"].fillna(False).astype(bool)
-
-
-def _quoted(arguments: str) -> str:
-    """Return the arguments in double quotes where that suffices; `$` is doubled because make reads it first."""
-    arguments = arguments.replace("$", "$$")
-    return shlex.quote(arguments) if set(arguments) & set('"$`\\!') else f'"{arguments}"'
