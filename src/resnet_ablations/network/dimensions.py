@@ -11,7 +11,7 @@ DimensionChange = Literal["zero_pad", "zero_pad_both_sides", "average_pool", "pr
 
 @dataclass(frozen=True)
 class UnitShape:
-    """The shapes of a residual unit's input and output, and the shortcut's way to change dimensions.
+    """The shapes of a residual unit's input and output, its way to change dimensions, and its place in the network.
 
     Input: N × in_channels × H × W. Output: N × out_channels × H/stride × W/stride.
     """
@@ -22,6 +22,10 @@ class UnitShape:
     dimension_change: DimensionChange
     normalised: bool
     """True if batch normalisation follows a projection."""
+    index: int = 0
+    """The unit's number, counted from 0."""
+    count: int = 1
+    """The number of units in the network."""
 
     @property
     def changes(self) -> bool:
@@ -61,8 +65,8 @@ class OptionA(nn.Module):
 class Projection(nn.Sequential):
     """v1's option B, eq. 2: a strided 1×1 convolution, and batch normalisation if F ends in batch normalisation.
 
-    F of a pre-activation unit ends in a convolution, so its projection has no batch normalisation, as in the released
-    code.
+    F of a pre-activation unit ends in a convolution, so its projection has no batch normalisation, as in the code
+    published with v2 (KaimingHe/resnet-1k-layers).
     """
 
     def __init__(self, unit: UnitShape) -> None:

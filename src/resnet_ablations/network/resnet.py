@@ -72,6 +72,8 @@ class ResNet(nn.Module):
                     stride=2 if stage > 0 and position == 0 else 1,
                     dimension_change=dimension_change,
                     normalised="bn" in placement.last,
+                    index=len(layers),
+                    count=sum(units),
                 )
                 varied = varied_units == "all" or not shape.changes
                 layers.append(
