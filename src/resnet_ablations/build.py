@@ -33,7 +33,7 @@ def network_for(config: RunConfig, *, channels: int, classes: int) -> nn.Module:
         shortcut=config.shortcut.build,
         dimension_change=settings.dimension_change,
         shared_preactivation=settings.shared_preactivation,
-        varied_units=settings.varied_units,
+        varied_units=config.shortcut.varied_units,
         channels=channels,
         classes=classes,
         recompute=config.trainer.recompute,
@@ -46,7 +46,7 @@ def network_for(config: RunConfig, *, channels: int, classes: int) -> nn.Module:
 def _initialise(network: ResNet, fan: Literal["fan_in", "fan_out"], stream: Stream) -> None:
     """Draw the weights, layer by layer: He's normal ones in convolutions, torch's uniform ones in the classifier.
 
-    Other start values are γ = 1, β = 0, a zero bias in the classifier, and what a shortcut sets itself.
+    Other start values are γ = 1, and 0 in `zero_bn`; β = 0; a zero bias in the classifier; what a shortcut sets itself.
     """
     with torch.no_grad():
         for module in network.modules():

@@ -23,6 +23,7 @@ from resnet_ablations.settings import (
     Positive,
     ScheduleSettings,
     Settings,
+    ShortcutSettings,
     TrainerSettings,
 )
 
@@ -36,7 +37,7 @@ class RunConfig(Settings):
     """The configuration of one run, resolved and checked."""
 
     network: NetworkSettings
-    shortcut: ComponentSettings
+    shortcut: ShortcutSettings
     activation: LabelledPlacement
     data: DataSettings
     schedule: ScheduleSettings
@@ -128,7 +129,7 @@ def validate(tree: dict[str, Any]) -> RunConfig:
     tree = {"logger": NO_LOGGER} | tree
     schemas: dict[str, Any] = {}
     for group, interface, base in (
-        ("shortcut", Shortcut, ComponentSettings),
+        ("shortcut", Shortcut, ShortcutSettings),
         ("data", Source, DataSettings),
         ("logger", Logger, ComponentSettings),
     ):

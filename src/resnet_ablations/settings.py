@@ -56,7 +56,6 @@ class NetworkSettings(Settings):
     dimension_change: DimensionChange
     bottleneck_stride: Literal["conv1x1", "conv3x3"] | None = None
     shared_preactivation: Literal["projections", "dimension_changes"]
-    varied_units: Literal["all", "same_shape"]
     init: Literal["fan_in", "fan_out"]
 
     @model_validator(mode="after")
@@ -107,6 +106,15 @@ class ComponentSettings(Settings):
         """Return an object of the class, made from the positional arguments and these settings."""
         component = resolve(self.target)
         return component(*args, **{name: getattr(self, name) for name in parameters_of(component)})
+
+
+class ShortcutSettings(ComponentSettings):
+    """conf/shortcut: a `resnet_ablations.network.shortcuts.Shortcut` and the units that have it.
+
+    `same_shape` are the units that keep the shape of their input; the others then add x, mapped by `dimension_change`.
+    """
+
+    varied_units: Literal["all", "same_shape"] = "all"
 
 
 class Augmentation(Settings):

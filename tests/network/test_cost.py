@@ -40,10 +40,11 @@ def on_meta(config: RunConfig, classes: int = 1000) -> nn.Module:
         (0, ["shortcut=constant_scaling"]),
         (0, ["shortcut=dropout"]),
         (0, [PREACTIVATION]),
-        (GATES, ["shortcut=exclusive_gating"]),
-        (GATES, ["shortcut=shortcut_only_gating"]),
-        # The gates of the units 16→32 and 32→64 go: 1×1 weights and one bias a channel.
-        (GATES - (16 * 32 + 32) - (32 * 64 + 64), ["shortcut=exclusive_gating", "network.varied_units=same_shape"]),
+        (GATES, ["shortcut=exclusive_gating", "shortcut.varied_units=all"]),
+        (GATES, ["shortcut=shortcut_only_gating", "shortcut.varied_units=all"]),
+        # The units 16→32 and 32→64 have no gate: 1×1 weights and one bias a channel.
+        (GATES - (16 * 32 + 32) - (32 * 64 + 64), ["shortcut=exclusive_gating"]),
+        (GATES - (16 * 32 + 32) - (32 * 64 + 64), ["shortcut=shortcut_only_gating"]),
         (94_208, ["shortcut=conv1x1", "shortcut.batch_norm=false"]),
         (98_240, ["shortcut=conv1x1", "shortcut.batch_norm=true"]),
     ],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from made import SHORTCUTS, combined, shaken, small
+from made import SHORTCUTS, combined, composed, shaken, small
 from torch import Tensor, nn
 
 from resnet_ablations.build import build_network, network_for
@@ -23,6 +23,14 @@ def of_settings(config: RunConfig, **settings: object) -> nn.Module:
     changed = config.model_copy(update={"network": config.network.model_copy(update=settings)})
     torch.manual_seed(0)
     return shaken(network_for(changed, channels=3, classes=10))
+
+
+def in_units(varied: str, shortcut: str) -> nn.Module:
+    """Return a ResNet with two units a stage, and with the shortcut in these units."""
+    config = small(combined("resnet20", shortcut=shortcut), units=2)
+    return of_settings(
+        config.model_copy(update={"shortcut": config.shortcut.model_copy(update={"varied_units": varied})})
+    )
 
 
 def units(network: nn.Module) -> list[ResidualUnit]:
@@ -139,7 +147,7 @@ def test_gamma_is_1_and_beta_0(config: Config) -> None:
 @pytest.mark.parametrize("shortcut", ["exclusive_gating", "shortcut_only_gating"])
 def test_initial_gate_weights_and_biases(config: Config, shortcut: str, weights: str, batch_norm: str) -> None:
     settings = ["shortcut.gate_bias=-3.5", f"shortcut.gate_weights={weights}", f"shortcut.batch_norm={batch_norm}"]
-    network = build_network(config(f"shortcut={shortcut}", *settings))
+    network = build_network(config(f"shortcut={shortcut}", "shortcut.varied_units=all", *settings))
     gates = [module for module in network.modules() if isinstance(module, Gate)]
     assert len(gates) == 3
     for gate in gates:
@@ -177,7 +185,7 @@ def test_option_a_has_no_parameters_not_even_where_dimensions_change(form: str) 
 def test_option_b_projects_where_dimensions_change_and_nowhere_else(
     network: str, projecting: list[int], activation: str, normalised: bool
 ) -> None:
-    """Batch normalisation follows only if F ends in one; the released pre-activation code has none."""
+    """Batch normalisation follows only if F ends in one; KaimingHe/resnet-1k-layers has none."""
     config = small(combined(network, activation), units=2)
     matches = [unit.shortcut.match for unit in units(of_settings(config, dimension_change="projection"))]
     kinds = [nn.Conv2d, nn.BatchNorm2d] if normalised else [nn.Conv2d]
@@ -198,13 +206,20 @@ def test_option_c_projects_everywhere() -> None:
 @pytest.mark.parametrize("varied", ["all", "same_shape"])
 def test_which_units_get_the_shortcut(varied: str) -> None:
     changing = ExclusiveGating if varied == "all" else Identity
-    network = of_settings(small(combined("resnet20", shortcut="exclusive_gating"), units=2), varied_units=varied)
+    network = in_units(varied, "exclusive_gating")
     expected = [ExclusiveGating, ExclusiveGating, *[changing, ExclusiveGating] * 2]
     assert [type(unit.shortcut) for unit in units(network)] == expected
 
 
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+def test_by_default_gates_alone_leave_out_the_units_that_change_dimensions(shortcut: str) -> None:
+    """The two have option A's x and F(x), as in the original network."""
+    expected = "same_shape" if shortcut in ("exclusive_gating", "shortcut_only_gating") else "all"
+    assert composed(f"shortcut={shortcut}").shortcut.varied_units == expected
+
+
 def test_plain_units_of_one_shape_leave_option_a_in_the_others() -> None:
-    network = of_settings(small(combined("resnet20", shortcut="none"), units=2), varied_units="same_shape")
+    network = in_units("same_shape", "none")
     assert [type(unit.shortcut) for unit in units(network)] == [Plain, Plain, *[Identity, Plain] * 2]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from made import SHORTCUTS, composed
+from made import SHORTCUTS, composed, shaken
 from torch import Tensor, nn
 
 from resnet_ablations.build import build_network
@@ -17,7 +17,6 @@ from resnet_ablations.network.shortcuts import (
     Conv1x1,
     Dropout,
     ExclusiveGating,
-    Gate,
     Identity,
     Plain,
     Shortcut,
@@ -33,7 +32,15 @@ SHAPES = [
 ]
 SAME = UnitShape(4, 4, 1, "zero_pad", normalised=True)
 WIDER = UnitShape(4, 8, 2, "zero_pad", normalised=True)
-GATE: dict[str, Any] = {"gate_bias": -1.5, "gate_weights": "he", "decay_gate_bias": True, "batch_norm": False}
+GATE: dict[str, Any] = {
+    "gate_bias": -1.5,
+    "gate_weights": "he",
+    "gate_bias_rate": 1.0,
+    "decay_gate_bias": True,
+    "batch_norm": False,
+    "gate_reads": "x",
+}
+GATED = (ExclusiveGating, ShortcutOnlyGating)
 
 
 def tiny(shortcut: str) -> RunConfig:
@@ -98,9 +105,11 @@ def test_every_shortcut_gives_the_residuals_shape(name: str, shape: UnitShape) -
 
 @pytest.mark.parametrize("name", SHORTCUTS)
 def test_every_shortcut_gives_every_parameter_a_gradient(name: str) -> None:
-    network = build_network(tiny(name))
-    logits = network(torch.randn(16, 1, 8, 8))
-    F.cross_entropy(logits, torch.randint(10, (16,))).backward()
+    """In one of ten passes, since stochastic depth skips units."""
+    network = shaken(build_network(tiny(name)))  # a factor that starts at 0 would stop the gradient of F
+    for _ in range(10):
+        logits = network(torch.randn(16, 1, 8, 8))
+        F.cross_entropy(logits, torch.randint(10, (16,))).backward()
     for parameter_name, parameter in network.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.isfinite().all(), parameter_name
@@ -184,14 +193,49 @@ def test_with_zero_weights_a_gate_is_the_logistic_of_its_bias(shape: UnitShape) 
 @pytest.mark.parametrize("shape", [SAME, WIDER])
 def test_with_batch_norm_the_gates_bias_is_its_beta(shape: UnitShape) -> None:
     x, _ = inputs(shape)
-    gate = Gate(shape, -1.5, "he", True, True)
-    gate.initialise()
+    shortcut = ExclusiveGating(shape, **GATE | {"batch_norm": True})
+    shortcut.initialise()
+    gate = shortcut.gate
     assert isinstance(gate.normalise, nn.BatchNorm2d)
     assert gate.conv.bias is None
     assert gate.bias is gate.normalise.bias
     assert gate.bias.eq(-1.5).all()
     z = normalised(convolution(x, gate.conv), gate.normalise)
     torch.testing.assert_close(gate(x), torch.sigmoid(z), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", GATED)
+@pytest.mark.parametrize("shape", [SAME, WIDER])
+def test_a_gate_can_read_x_after_a_normalisation_of_its_own(shape: UnitShape, kind: type[Any]) -> None:
+    """x itself passes as it is; every factor of x gives the same gate."""
+    x, residual = inputs(shape)
+    shortcut = kind(shape, **GATE | {"gate_reads": "normalised_x"})
+    shortcut.initialise()
+    g = torch.sigmoid(convolution(normalised(x, shortcut.gate.normalise_x), shortcut.gate.conv))
+    expected = (1 - g) * option_a(x, shape) + (g if kind is ExclusiveGating else 1) * residual
+    torch.testing.assert_close(shortcut(x, residual), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(shortcut.gate(100 * x), g, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("kind", GATED)
+def test_a_gates_bias_can_learn_at_another_rate(kind: type[Any], batch_norm: bool) -> None:
+    """Caffe's `lr_mult: 2`: b_g moves twice as far in a step of SGD, and nothing else changes."""
+    x, residual = inputs(SAME)
+    steps: list[dict[str, Tensor]] = []
+    for rate in (1.0, 2.0):
+        torch.manual_seed(1)
+        shortcut = kind(SAME, **GATE | {"gate_bias_rate": rate, "batch_norm": batch_norm})
+        shortcut.initialise()
+        before = {name: parameter.detach().clone() for name, parameter in shortcut.named_parameters()}
+        optimizer = torch.optim.SGD(shortcut.parameters(), lr=0.1)
+        (shortcut(x, residual) * residual).sum().backward()
+        optimizer.step()
+        steps.append({name: parameter.detach() - before[name] for name, parameter in shortcut.named_parameters()})
+    bias = "gate.normalise.bias" if batch_norm else "gate.conv.bias"
+    for name, move in steps[0].items():
+        assert move.abs().max() > 0
+        torch.testing.assert_close(steps[1][name], (2 if name == bias else 1) * move, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])

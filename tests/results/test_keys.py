@@ -27,7 +27,7 @@ SCIENTIFIC = [
     "network.depth=14",
     "network.dimension_change=average_pool",
     "network.dimension_change=projection",
-    "network.shared_preactivation=dimension_changes",
+    "network.shared_preactivation=projections",
     "network.stem.width=8",
     "network.stem.kernel=5",
     "network.stem.stride=2",
@@ -37,7 +37,7 @@ SCIENTIFIC = [
     "network.kernels=[3,5]",
     "network.expansion=2",
     "network.label=other",
-    "network.varied_units=same_shape",
+    "shortcut.varied_units=same_shape",
     "network.init=fan_in",
     "shortcut=conv1x1",
     "shortcut=constant_scaling",
@@ -69,7 +69,7 @@ def test_the_key_of_one_configuration() -> None:
     """A change that alters this name gives every result a new key, so that all runs are trained again:
     a default of conf/, a setting that is added or renamed, the form that is hashed. Change it here only on purpose.
     """
-    assert compose([]).key == "resnet56-identity-digits-2d4d2501-s0"
+    assert compose([]).key == "resnet56-identity-digits-a9d298d5-s0"
 
 
 @pytest.mark.parametrize("override", LOCATIONS)
@@ -104,7 +104,9 @@ def test_a_bottlenecks_stride_is_in_the_key(config: Config) -> None:
     [
         ("exclusive_gating", "shortcut.gate_bias=-5"),
         ("exclusive_gating", "shortcut.gate_weights=zero"),
-        ("exclusive_gating", "shortcut.decay_gate_bias=false"),
+        ("exclusive_gating", "shortcut.gate_bias_rate=2"),
+        ("exclusive_gating", "shortcut.decay_gate_bias=true"),
+        ("exclusive_gating", "shortcut.gate_reads=normalised_x"),
         ("exclusive_gating", "shortcut.batch_norm=true"),
         ("exclusive_gating", "shortcut=shortcut_only_gating"),
         ("conv1x1", "shortcut.batch_norm=false"),

@@ -182,6 +182,7 @@ def test_the_parameters_with_weight_decay(config: Config, decayed: str, decay_ga
     network = build_network(
         config(
             "shortcut=exclusive_gating",
+            "shortcut.varied_units=all",
             f"shortcut.decay_gate_bias={decay_gate_bias}",
             f"shortcut.batch_norm={batch_norm}",
         )

@@ -80,7 +80,9 @@ class ConstantScaling(Shortcut):
 class Gate(nn.Module):
     """g(x) = σ(W_g x + b_g): a 1×1 convolution of the unit's input and a sigmoid.
 
-    N × in_channels × H × W to N × out_channels × H/stride × W/stride. With batch normalisation, its β is b_g.
+    N × in_channels × H × W to N × out_channels × H/stride × W/stride. With `batch_norm`, batch normalisation follows
+    the convolution, and its β is b_g. If `reads` is "normalised_x", the convolution reads x after a batch
+    normalisation of its own.
     """
 
     def __init__(
@@ -88,15 +90,21 @@ class Gate(nn.Module):
         unit: UnitShape,
         gate_bias: float,
         gate_weights: Literal["he", "zero"],
+        gate_bias_rate: float,
         decay_gate_bias: bool,
         batch_norm: bool,
+        reads: Literal["x", "normalised_x"],
     ) -> None:
         super().__init__()
         self.gate_bias = gate_bias
         self.gate_weights = gate_weights
         self.decay_gate_bias = decay_gate_bias
+        self.normalise_x = nn.BatchNorm2d(unit.in_channels) if reads == "normalised_x" else nn.Identity()
         self.conv = nn.Conv2d(unit.in_channels, unit.out_channels, 1, unit.stride, bias=not batch_norm)
         self.normalise = nn.BatchNorm2d(unit.out_channels) if batch_norm else nn.Identity()
+        if gate_bias_rate != 1:
+            # SGD's step is the learning rate times the gradient.
+            self.bias.register_hook(lambda gradient: gate_bias_rate * gradient)  # type: ignore[no-untyped-call]
 
     @property
     def bias(self) -> nn.Parameter:
@@ -118,7 +126,7 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # In bf16 1 − σ(−7) is 1, so the merge needs the gate in float32 even if convolutions compute in bf16.
-        return torch.sigmoid(self.normalise(self.conv(x)).float())
+        return torch.sigmoid(self.normalise(self.conv(self.normalise_x(x))).float())
 
 
 @final
@@ -131,12 +139,14 @@ class ExclusiveGating(Shortcut):
         *,
         gate_bias: float,
         gate_weights: Literal["he", "zero"],
+        gate_bias_rate: Annotated[float, Gt(0)],
         decay_gate_bias: bool,
         batch_norm: bool,
+        gate_reads: Literal["x", "normalised_x"],
     ) -> None:
         super().__init__()
         self.match = unit.match()
-        self.gate = Gate(unit, gate_bias, gate_weights, decay_gate_bias, batch_norm)
+        self.gate = Gate(unit, gate_bias, gate_weights, gate_bias_rate, decay_gate_bias, batch_norm, gate_reads)
 
     def initialise(self) -> None:
         self.gate.initialise()
@@ -159,12 +169,14 @@ class ShortcutOnlyGating(Shortcut):
         *,
         gate_bias: float,
         gate_weights: Literal["he", "zero"],
+        gate_bias_rate: Annotated[float, Gt(0)],
         decay_gate_bias: bool,
         batch_norm: bool,
+        gate_reads: Literal["x", "normalised_x"],
     ) -> None:
         super().__init__()
         self.match = unit.match()
-        self.gate = Gate(unit, gate_bias, gate_weights, decay_gate_bias, batch_norm)
+        self.gate = Gate(unit, gate_bias, gate_weights, gate_bias_rate, decay_gate_bias, batch_norm, gate_reads)
 
     def initialise(self) -> None:
         self.gate.initialise()
