@@ -51,6 +51,7 @@ def test_a_layer_that_never_varies_has_none() -> None:
         (["network=resnet56"], 55),
         (["network=resnet56", "shortcut=conv1x1"], 55),
         (["network=resnet56", "shortcut=exclusive_gating", "shortcut.batch_norm=true"], 55),
+        (["network=resnet56", "shortcut=highway_gating"], 55),
         (["network=resnet110_1layer", "network.depth=20"], 19),
         (["network=resnet164", "network.depth=20"], 7),
         (["network=imagenet_resnet18"], 16),
