@@ -153,7 +153,7 @@ def test_resnet20_with_option_a(form: str, training: bool) -> None:
 
 @modes
 def test_preactivation_bottlenecks(training: bool) -> None:
-    """v2's appendix and released code, with n = 2.
+    """v2's appendix and KaimingHe/resnet-1k-layers, with n = 2.
 
     16→64→128→256; of the three projecting units BN-ReLU comes before the split, the first one's right after conv1;
     their 1×1 shortcut has no BN; the stride is in the first 1×1; at the end BN-ReLU.

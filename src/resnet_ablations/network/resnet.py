@@ -71,7 +71,7 @@ class ResNet(nn.Module):
                     width * branch.expansion,
                     stride=2 if stage > 0 and position == 0 else 1,
                     dimension_change=dimension_change,
-                    normalised="bn" in placement.last,
+                    normalised=placement.ends_normalised,
                     index=len(layers),
                     count=sum(units),
                 )

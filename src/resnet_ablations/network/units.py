@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal, final
+from typing import Annotated, Final, Literal, final
 
 from annotated_types import Ge, Predicate
 from torch import Tensor, nn
@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from resnet_ablations.network.dimensions import UnitShape
 from resnet_ablations.network.shortcuts import Shortcut
 
-Activation = Literal["bn", "relu"]
+Activation = Literal["bn", "relu", "zero_bn"]
+"""A layer of a placement."""
+INITIAL_GAMMA: Final = {"bn": 1.0, "zero_bn": 0.0}
+"""The layers that are batch normalisation, and γ at the start."""
 
 
 def odd(size: int) -> bool:
@@ -25,7 +28,7 @@ KernelSize = Annotated[int, Ge(1), Predicate(odd)]
 
 @dataclass(frozen=True)
 class Placement:
-    """An activation placement (v2, Fig. 4): the positions of batch normalisation and ReLU, as lists of "bn" and "relu".
+    """An activation placement (v2, Fig. 4): the positions of batch normalisation and ReLU, as lists of their names.
 
     In a unit: `first` before the first weight layer, `between` two weight layers, `last` after the last weight layer
     and before the addition, `after_addition`. In the network: `stem` after the first convolution, which replaces the
@@ -38,6 +41,11 @@ class Placement:
     after_addition: list[Activation]
     stem: list[Activation]
     end: list[Activation]
+
+    @property
+    def ends_normalised(self) -> bool:
+        """True if F has batch normalisation after its last weight layer."""
+        return any(name in INITIAL_GAMMA for name in self.last)
 
 
 @dataclass(frozen=True)
@@ -69,9 +77,15 @@ def activations(names: Sequence[Activation], channels: int) -> list[nn.Module]:
     """Return the layers of one list of a placement."""
     # Only ReLU reads BN's output, so ReLU may overwrite it; any other input may also be the shortcut's x.
     return [
-        nn.BatchNorm2d(channels) if name == "bn" else nn.ReLU(inplace=before == "bn")
+        _batch_norm(channels, INITIAL_GAMMA[name]) if name in INITIAL_GAMMA else nn.ReLU(before in INITIAL_GAMMA)
         for before, name in pairwise([None, *names])
     ]
+
+
+def _batch_norm(channels: int, gamma: float) -> nn.BatchNorm2d:
+    layer = nn.BatchNorm2d(channels)
+    nn.init.constant_(layer.weight, gamma)
+    return layer
 
 
 def convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
