@@ -1,10 +1,11 @@
 """The lines of a figure as one data frame of points."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import get_args
 
 import pandas as pd
 
-from resnet_ablations.experiments import Panel, paper_curve, paper_responses
+from resnet_ablations.experiments import Panel, Quantity, paper_curve, paper_responses
 from resnet_ablations.report.anchors import runs_link
 from resnet_ablations.report.curves import by_size, coarser, error_points, over_seeds, paper_loss, train_points
 from resnet_ablations.report.frame import ReportData, Sweep
@@ -35,13 +36,9 @@ def figure_points(panels: Sequence[Panel], quantities: Collection[str], sweep: S
             found = _responses(rows, panel, sweep, data) if responses else _curves(rows, quantities, sweep, data)
             points = [over_seeds(runs).assign(quantity=quantity, ours=ours) for quantity, ours, runs in found if runs]
             to, runs = runs_link(rows)
-            named = {"panel": number, "line": line, "label": label, "legend": label + _state(rows)}
-            part = pd.concat(points) if points else pd.DataFrame(index=[0])
-            parts.append(
-                part.rename_axis("x")
-                .reset_index()
-                .assign(**named, to=to, runs=runs, end=rows["iterations"].fillna(0).max())
-            )
+            part = (pd.concat(points) if points else pd.DataFrame(index=[0])).rename_axis("x").reset_index()
+            part = part.assign(panel=number, line=line, label=label, legend=label + _state(rows), to=to, runs=runs)
+            parts.append(part.assign(end=rows["iterations"].fillna(0).max()))
     return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
 
 
@@ -60,11 +57,12 @@ def _curves(rows: pd.DataFrame, quantities: Collection[str], sweep: Sweep, data:
     runs = [data.curves[key][data.curves[key]["iteration"] <= end] for key, end in ends]
     name = rows["curve"].iloc[0] if sweep.plan.scale in ("early", "paper") else ""
     stop = rows["iterations"].max() if sweep.plan.scale == "early" else None
-    for quantity in quantities:
+    shown: list[Quantity] = [quantity for quantity in get_args(Quantity) if quantity in quantities]
+    for quantity in shown:
         paper = paper_loss(name) if quantity == "train_loss" else paper_curve(name, quantity)
         yield quantity, False, [] if paper is None or not name or paper.loc[:stop].empty else [paper.loc[:stop]]
-        tested = quantity == "test_error"
-        yield quantity, True, [error_points(run) if tested else coarser(train_points(run, quantity)) for run in runs]
+        ours = [error_points(run) if quantity == "test_error" else coarser(train_points(run, quantity)) for run in runs]
+        yield quantity, True, ours
 
 
 def _responses(rows: pd.DataFrame, panel: Panel, sweep: Sweep, data: ReportData) -> Iterator[Curves]:

@@ -69,7 +69,7 @@ def curve_figures(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
 
 def default_panels(experiment: Experiment) -> list[Panel]:
     """Return panels that show the curves of all rows of our own with a test error, a few rows to a panel."""
-    panels = []
+    panels: list[Panel] = []
     for column in experiment.columns:
         cells = [
             f"{row.id}/{place.id}"
@@ -111,7 +111,8 @@ def _figure(name: str, sweep: Sweep, panels: Sequence[Panel], data: ReportData) 
             ends = _ends(shape.axis, points[points["quantity"].isin(same)], as_printed=sweep.plan.scale == "paper")
             _set_axis(axes[shape.on_right], shape.axis, ends)
         here = points[points["panel"] == number]
-        for (line, quantity, ours), some in here.groupby(["line", "quantity", "ours"], sort=False):
+        for _, some in here.groupby(["line", "quantity", "ours"], sort=False):
+            line, quantity, ours = some.iloc[0][["line", "quantity", "ours"]]
             shape, style = quantities[quantity], STYLES[line % len(STYLES)]
             if ours:
                 _draw_ours(axes[shape.on_right], some, shape, style, staggered(len(some), line, len(legends[number])))
@@ -146,13 +147,11 @@ def _name_lines(place: SubFigure, title: str, legends: Sequence[str], columns: i
 
 def _draw_papers(axes: Axes, points: pd.DataFrame, shape: Quantity, colour: str) -> None:
     url = link("", f"the paper’s {points['label'].iloc[0]}: {shape.name}")
-    look = {"color": colour, "alpha": 0.55, "linewidth": 0.7, "linestyle": shape.stroke}
-    axes.plot(points["x"], points["median"], url=url, **look)
+    x, y = points["x"], points["median"]
+    axes.plot(x, y, color=colour, alpha=0.55, linewidth=0.7, linestyle=shape.stroke, url=url)
 
 
-def _draw_ours(
-    axes: Axes, points: pd.DataFrame, shape: Quantity, style: tuple[str, str], marked: Sequence[int]
-) -> None:
+def _draw_ours(axes: Axes, points: pd.DataFrame, shape: Quantity, style: tuple[str, str], marked: list[int]) -> None:
     """Draw a line, the band of its seeds, and marks at the points `marked`."""
     colour, marker = style
     label, to, runs = points.iloc[0][["label", "to", "runs"]]
@@ -213,8 +212,8 @@ def _numbers(
     """Return the curves at five places: the last point drawn up to each, the range of the seeds in parentheses."""
     places = [math.ceil(max(points["x"], default=0) * part / 5) for part in range(1, 6)]
     rows = []
-    for (panel, _, quantity, ours), curve in points.groupby(["panel", "line", "quantity", "ours"], sort=False):
-        label, to = curve.iloc[0][["label", "to"]]
+    for _, curve in points.groupby(["panel", "line", "quantity", "ours"], sort=False):
+        panel, quantity, ours, label, to = curve.iloc[0][["panel", "quantity", "ours", "label", "to"]]
         name, shape = f"{panels[panel].title}: {label}", quantities[quantity]
         texts = (_at(curve[curve["x"] <= place], shape.unit) for place in places)
         rows.append(NumbersRow(name if ours else f"{name}, the paper’s", to if ours else "", (shape.name, *texts)))
