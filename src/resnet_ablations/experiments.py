@@ -14,6 +14,8 @@ from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.paths import ROOT
 
 EXPERIMENTS = ROOT / "experiments"
+OTHERS = "independent.csv"
+"""The file in `experiments/` with what other people measured."""
 CLAIMS = "claims"
 """The file in `experiments/` that is not an experiment: the claims of the papers."""
 SCALES = ("quick", "small", "early", "paper")
@@ -227,6 +229,22 @@ def load_paper(experiment: str) -> pd.DataFrame:
     ]
     index = pd.MultiIndex.from_tuples([(row.id, column.id) for row, column, _ in cells], names=["row", "column"])
     return pd.DataFrame(rows, index).fillna(math.nan).astype({"digitised": "float64"})
+
+
+def load_others(experiment: str) -> pd.DataFrame:
+    """Return what other people measured of an experiment: one row for each value and each cell that it belongs to.
+
+    The columns are `row`, `column`, `network`, `metric` (a key of `METRICS`), `value` and its `spread`, `n` (the number
+    of runs, NA if not stated), `statistic` (which number of a run), `protocol`, `source` and `year`.
+    """
+    columns = ["row", "column", "network", "metric", "value", "spread", "n", "statistic", "protocol", "source", "year"]
+    path = EXPERIMENTS / OTHERS
+    if not path.exists():
+        return pd.DataFrame(columns=columns)
+    values = pd.read_csv(path, dtype={"n": "Int64"})
+    values = values.assign(cells=values["cells"].str.split()).explode("cells", ignore_index=True)
+    values[["experiment", "row", "column"]] = values["cells"].str.split("/", expand=True)
+    return values.loc[values["experiment"] == experiment, columns]
 
 
 Quantity = Literal["train_loss", "train_error", "test_error"]

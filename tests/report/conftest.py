@@ -15,8 +15,9 @@ SCALES = {
 
 
 @pytest.fixture
-def made_up(tmp_path: Path) -> MadeUp:
-    """A results folder to be filled, of experiments/shortcuts.yaml."""
+def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeUp:
+    """A results folder to be filled, of experiments/shortcuts.yaml, without what other people measured."""
+    monkeypatch.setattr(experiments, "OTHERS", "nothing.csv")
     return MadeUp(tmp_path / "results")
 
 

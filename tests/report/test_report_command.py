@@ -183,13 +183,13 @@ def _built_again_is_the_same(made_up: MadeUp) -> None:
     (made_up.path.parent / "matplotlibrc").write_text("axes.facecolor: red\nfont.size: 20\n")
     code = (
         "import sys; from pathlib import Path; from resnet_ablations import experiments;"
-        "experiments.EXPERIMENTS = Path(sys.argv[1]);"
-        "from resnet_ablations.report.__main__ import main; code = main(sys.argv[2:]);"
+        "experiments.EXPERIMENTS = Path(sys.argv[1]); experiments.OTHERS = sys.argv[2];"
+        "from resnet_ablations.report.__main__ import main; code = main(sys.argv[3:]);"
         "heavy = {'torch', 'torchvision', 'pytorch_lightning', 'hydra', 'omegaconf'} & set(sys.modules);"
         "assert not heavy, heavy; sys.exit(code)"
     )
     subprocess.run(
-        [sys.executable, "-c", code, str(experiments.EXPERIMENTS), str(made_up.path)],
+        [sys.executable, "-c", code, str(experiments.EXPERIMENTS), experiments.OTHERS, str(made_up.path)],
         env=os.environ
         | {"PYTHONPATH": str(SOURCES), "PYTHONHASHSEED": "7", "PYTHONIOENCODING": "ascii", "TZ": "Asia/Tokyo"},
         cwd=made_up.path.parent,

@@ -50,6 +50,8 @@ def sweep_report(sweep: Sweep, data: ReportData) -> SweepReport:
     """Return the report on one sweep of a results folder, without verdicts."""
     name = sweep.plan.name
     tidy = {name: summary(sweep), f"{name}-runs": run_table(sweep)}
+    if len(sweep.others):
+        tidy[f"{name}-others"] = sweep.others
     table, found = None, faithfulness(sweep, data)
     if len(found):
         table = faithfulness_table(sweep, found)

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from resnet_ablations.errors import UserError, mistakes_in_file
-from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_experiment
+from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_experiment, load_others
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.labels import cell_label, column_label, row_label
 from resnet_ablations.results.frames import flat_settings, load_curves, load_responses, load_results
@@ -34,7 +34,9 @@ COLUMNS = {
     **dict.fromkeys(("commit", "dirty", "machine", "printed"), "object"),
     "digitised": "float64",
     **dict.fromkeys(("curve", "baseline", "remark"), "str"),
-    **dict.fromkeys(("others", "reference"), "float64"),
+    "others": "float64",
+    "others_n": "Int64",
+    "reference": "float64",
     "reference_n": "Int64",
 }
 Run = dict[Any, Any]
@@ -48,12 +50,14 @@ class Sweep:
     """A sweep's plan, its experiment and its rows of the frame.
 
     `published` has the same rows as `cells` with the results of the published runs; it is empty where there are none.
+    `others` is `load_others` with `is_counted`: the value is of the metric that its cell shows.
     """
 
     plan: SweepPlan
     experiment: Experiment
     cells: pd.DataFrame
     published: pd.DataFrame
+    others: pd.DataFrame
 
     def cell(self, name: str) -> pd.DataFrame:
         """Return the rows of a cell: `ROW/COLUMN`, or `ROW` where there is one column."""
@@ -100,9 +104,9 @@ def load_cells(results: str | Path = "results") -> pd.DataFrame:
 
     `row_label`, `column_label` and `label` (of the cell) are names for readers. `value` is the run's number in the
     cell's `metric`, NaN unless finished; the run's other metrics are columns of their own; errors are in %. `printed`
-    (a number or "fail") and `digitised` are the paper's numbers, `curve` its digitised curve, `others` what other
-    reproductions measured (none yet). `baseline` is the cell, `ROW/COLUMN`, that this one is compared with.
-    `reference` is the median of the `reference_n` published runs of the same configuration and planned seeds.
+    (a number or "fail") and `digitised` are the paper's numbers, `curve` its digitised curve. `others` is the median of
+    the `others_n` values that other people measured. `baseline` is the cell, `ROW/COLUMN`, that this one is compared
+    with. `reference` is the median of the `reference_n` published runs of the same configuration and planned seeds.
 
     `key` names the run that the numbers come from. Where a cell of scale `early` has no run of its own, a longer run
     serves it (`from_longer_run`): its errors are those at `iterations`, while `run_iterations` and `seconds` are the
@@ -143,7 +147,7 @@ def _read(results: Path) -> ReportData:
     damaged += [message for frame in (*frames, *published) for message in frame.attrs["damaged"]]
     sweeps = []
     for plan, experiment in plans:
-        planned = _planned(plan, experiment)
+        planned, others = _with_others(_planned(plan, experiment))
         cells = _filled(planned, _runs(plan, runs, curves))
         reference = cells.head(0)
         if published and len(found := _runs(plan, *published)):
@@ -151,7 +155,7 @@ def _read(results: Path) -> ReportData:
             by_configuration = reference.groupby(["row", "column", "configuration"])["value"]
             cells["reference"] = by_configuration.transform("median")
             cells["reference_n"] = by_configuration.transform("count").astype("Int64")
-        sweeps.append(Sweep(plan, experiment, cells, reference))
+        sweeps.append(Sweep(plan, experiment, cells, reference, others))
     return ReportData(
         results,
         tuple(sweeps),
@@ -220,6 +224,17 @@ def _planned(plan: SweepPlan, experiment: Experiment) -> pd.DataFrame:
     ]
     not_run = {"configuration": "", "overrides": "", "iterations": None, "seed": None}
     return pd.DataFrame(cells).merge(pd.DataFrame([*runs, not_run]).astype({"seed": "Int64"}), how="left")
+
+
+def _with_others(planned: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the planned rows with the median of what other people measured of their cells, and all these values."""
+    place = ["row", "column"]
+    shown = planned[[*place, "metric"]].drop_duplicates(place).rename(columns={"metric": "shown"})
+    others = load_others(planned["experiment"].iloc[0]).merge(shown, on=place)
+    others["is_counted"] = others["metric"] == others.pop("shown")
+    values = others[others["is_counted"]].groupby(place, as_index=False)["value"]
+    counted = values.agg(others="median", others_n="count")
+    return planned.merge(counted, on=place, how="left").fillna({"others_n": 0}), others
 
 
 def _filled(planned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from resnet_ablations.results.locks import results_lock
 
 OWN_FILES = re.compile(
     rf"claims\.(md|tex|csv)|[\w-]+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
-    r"(\.(md|tex|csv)|-(runs|faithfulness)\.csv|-(strip|cost|curves|fig\d+)\.(pdf|svg|png))"
+    r"(\.(md|tex|csv)|-(runs|others|faithfulness)\.csv|-(strip|cost|curves|fig\d+)\.(pdf|svg|png))"
 )
 """The names of the report's files, present and former, without the page."""
 

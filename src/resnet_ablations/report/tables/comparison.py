@@ -11,7 +11,7 @@ from resnet_ablations.experiments import Column
 from resnet_ablations.report.frame import FAIL, CellId, Run, Sweep
 from resnet_ablations.report.labels import baseline_label, column_label
 from resnet_ablations.report.tables.captions import caption, prints_fail
-from resnet_ablations.report.tables.notes import missing_command, notes
+from resnet_ablations.report.tables.notes import missing_command, notes, sources
 from resnet_ablations.report.tables.summary import best_cells, orderings, signed, summary
 from resnet_ablations.report.tables.table import MARK, ShownCell, Table, TableColumn
 
@@ -50,6 +50,7 @@ def comparison(sweep: Sweep, results: Path) -> Table:
         columns=tuple(one.column for one in columns),
         rows=tuple(tuple(one.texts.get(row.id, "") for one in columns) for row in rows),
         notes=notes(sweep),
+        sources=sources(sweep.others),
         command=missing_command(sweep, results),
         cells={
             (number, place): ShownCell((row.id, one.runs_of), (row.id, one.runs_of) in one.best)
@@ -71,19 +72,22 @@ def _numbers(
     shows_difference = is_sole and any(cell["baseline"] for cell in firsts.values())
     digits = _digits(firsts.values())
     marked = orderings(sweep).query("not agrees").index
-    paper, reference, ours, differences = {}, {}, {}, {}
+    counted = sweep.others[sweep.others["is_counted"] & (sweep.others["column"] == column.id)]
+    paper, others, reference, ours, differences = {}, {}, {}, {}, {}
     for row, first in firsts.items():
         place = row, column.id
         cell = found[(found["row"] == row) & (found["column"] == column.id)]
         mark = f" {MARK}" * (place in marked)
         says_fail = uses_fail and first["metric"] == "test_error"
         paper[row] = _paper(first, digits)
+        others[row] = _others(counted.loc[counted["row"] == row, "value"])
         reference[row] = _published(cell, sweep.published, place, says_fail)
         ours[row] = _ours(cell, first["outcome"], says_fail) + mark * (not shows_difference)
         differences[row] = _vs(cell) + mark
     versus = TableColumn(f"vs {baseline_label(sweep.experiment)}", right=True)
     parts = [
         (has_paper, Filled(TableColumn(f"{heading}paper", right=True), paper)),
+        (len(counted), Filled(TableColumn(f"{heading}others", right=True, is_aside=not is_sole), others)),
         (
             not sweep.published.empty,
             Filled(TableColumn(f"{heading}reference", right=True, is_aside=not is_sole), reference),
@@ -107,6 +111,11 @@ def _paper(cell: Run, digits: int) -> str:
     if cell["printed"] is None:
         return "–" if pd.isna(cell["digitised"]) else f"≈ {cell['digitised']:.{digits}f}"
     return str(cell["printed"])
+
+
+def _others(values: pd.Series) -> str:
+    """Return the lowest and the highest value that other people measured, and how many there are."""
+    return f"{_span(values, '{:.2f}'.format)} ({len(values)})" if len(values) else "–"
 
 
 def _n(found: pd.DataFrame, row: str) -> str:

@@ -55,7 +55,7 @@ def markdown(table: Table) -> str:
 
 def latex(table: Table) -> str:
     """Return a `table` with a booktabs `tabular`, to be used with LaTeX's input command as it is."""
-    table, left_out = _narrow(table)
+    table = _narrow(table)
     fitted = list(zip(table.columns, _widths(table), strict=True))
     widths = ["lr"[column.right] if width is None else f"p{{{width / 2:g}em}}" for column, width in fitted]
     flush = [(r"\raggedleft " if column.right else r"\raggedright ") if width else "" for column, width in fitted]
@@ -81,7 +81,7 @@ def latex(table: Table) -> str:
             *map(line, _escaped(table, _latex, r"\textbf{{{}}}")),
             r"\bottomrule",
             r"\end{tabular}}",
-            *(rf"\par\smallskip {_latex(note)}" for note in (*table.notes, *left_out)),
+            *(rf"\par\smallskip {_latex(note)}" for note in table.notes),
             r"\end{table}",
             "",
         ]
@@ -99,7 +99,7 @@ def csv(frame: pd.DataFrame) -> str:
 
 def terminal(table: Table, console: Console) -> None:
     """Print the table, not wider than `WIDTH`."""
-    table, left_out = _narrow(table)
+    table = _narrow(table)
     width = min(WIDTH, console.width)
     console.print(Text(table.title, style="bold"), width=width)
     console.print(Text(table.caption), width=width)
@@ -113,7 +113,7 @@ def terminal(table: Table, console: Console) -> None:
     for number, texts in enumerate(table.rows):
         cells = [_broken(text, width_of) for text, width_of in zip(texts, widths, strict=True)]
         grid.add_row(*(Text(text, "bold" if table.is_best(number, place) else "") for place, text in enumerate(cells)))
-    for printed in ("", grid, "", *map(Text, (*table.notes, *left_out))):
+    for printed in ("", grid, "", *map(Text, table.notes)):
         console.print(printed, width=width)
     if table.command:
         console.print(Text(MISSING), width=width)
@@ -129,19 +129,18 @@ def _escaped(table: Table, escape: Callable[[str], str], bold: str) -> list[list
     ]
 
 
-def _narrow(table: Table) -> tuple[Table, list[str]]:
-    """Return the table without its aside columns, and a note that says where these are, if there are any."""
+def _narrow(table: Table) -> Table:
+    """Return the table without its aside columns, with a note that says where these are."""
     kept = [place for place, column in enumerate(table.columns) if not column.is_aside]
-    if len(kept) == len(table.columns):
-        return table, []
-    narrow = replace(
+    aside = "; ".join(column.heading for column in table.columns if column.is_aside)
+    note = f"Left out here for lack of width, shown in {table.name}.md and {table.name}.csv: {aside}."
+    return replace(
         table,
         columns=tuple(table.columns[place] for place in kept),
         rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
         cells={(row, kept.index(place)): cell for (row, place), cell in table.cells.items() if place in kept},
+        notes=(*table.notes, *[note] * bool(aside)),
     )
-    headings = "; ".join(column.heading for column in table.columns if column.is_aside)
-    return narrow, [f"Left out here for lack of width, shown in {table.name}.md and {table.name}.csv: {headings}."]
 
 
 def _widths(table: Table) -> list[int | None]:

@@ -28,7 +28,19 @@ def notes(sweep: Sweep) -> tuple[str, ...]:
         *((True, f"{sentence[0].upper()}{sentence[1:]}.") for sentence in provenance(runs)),
     ]
     stated = (sentence for applies, sentence in facts if applies)
-    return (*_orderings(sweep), *stated, *_reference(sweep.published))
+    return (*_orderings(sweep), *stated, *_others(sweep), *_reference(sweep.published))
+
+
+def sources(others: pd.DataFrame) -> tuple[str, ...]:
+    """Return what other people measured, a line for each source and recipe."""
+    others = others.drop_duplicates(["network", "value", "source", "protocol"])
+    spreads = others["spread"].map(" ± {:.2f}".format).where(others["spread"].notna(), "")
+    values = others["network"] + " " + others["value"].map("{:.2f}".format) + spreads
+    n = ("n = " + others["n"].astype("str")).where(others["n"].notna(), "n not stated")
+    apart = " Not in the table, which shows another metric: " + others["metric"].map(METRICS) + "."
+    lines = " (" + n + ", " + others["statistic"] + "; " + others["protocol"] + "). Source: " + others["source"] + ", "
+    lines += others["year"].astype("str") + "." + apart.where(~others["is_counted"], "")
+    return tuple(", ".join(of_line) + str(line) for line, of_line in values.groupby(lines, sort=False))
 
 
 def provenance(runs: pd.DataFrame) -> list[str]:
@@ -102,6 +114,16 @@ def _without_metric(cells: pd.DataFrame) -> Iterator[str]:
         keys = {run_key(name, seed) for name, seed in zip(of_metric["configuration"], of_metric["seed"], strict=True)}
         have = f"{len(keys)} finished {'run has' if len(keys) == 1 else 'runs have'} no {metric}"
         yield f"{have} ({METRICS[str(metric)]}): delete {listed(sorted(keys))} to train again."
+
+
+def _others(sweep: Sweep) -> Iterator[str]:
+    """Yield what the column of other people's numbers is."""
+    if sweep.others["is_counted"].any():
+        yield (
+            "others: the lowest and the highest error that other people measured with recipes of their own, and how "
+            f"many values there are; their n, recipes and sources are in {sweep.plan.name}-others.csv. "
+            "No verdict uses them."
+        )
 
 
 def _reference(published: pd.DataFrame) -> Iterator[str]:

@@ -44,12 +44,16 @@ def summary(sweep: Sweep) -> pd.DataFrame:
         missing=("missing", "sum"),
         train_error=("train_error", "median"),
         seconds=("seconds", "sum"),
+        others=("others", "first"),
+        others_n=("others_n", "first"),
         reference_median=("reference", "first"),
         reference_n=("reference_n", "first"),
     )
     lowest = found.groupby(found["row"] + "/" + found["column"])["median"].min()
     found["vs_baseline"] = found["median"] - found["vs_baseline"].map(lowest)
-    return found.drop(columns=["reference_median", "reference_n"] if sweep.published.empty else [])
+    left_out = ["reference_median", "reference_n"] if sweep.published.empty else []
+    left_out += [] if sweep.others["is_counted"].any() else ["others", "others_n"]
+    return found.drop(columns=left_out)
 
 
 def run_table(sweep: Sweep) -> pd.DataFrame:

@@ -38,6 +38,8 @@ class Table:
     columns: tuple[TableColumn, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    """The values of other people with their sources, which the page alone prints."""
     command: str | None = None
     """The command that trains the missing runs, if there are any."""
     cells: Mapping[tuple[int, int], ShownCell] = field(default_factory=dict)
