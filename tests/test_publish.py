@@ -35,7 +35,7 @@ def reported() -> Iterator[list[Path]]:
     """The folders of which a report was made, which is another test's matter."""
     folders: list[Path] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publishing, "build", lambda results, *_: folders.append(results))
+        patch.setattr(publishing, "write_report", lambda results, *_: folders.append(results))
         yield folders
 
 
