@@ -114,7 +114,7 @@ class ShortcutSettings(ComponentSettings):
     `same_shape` are the units that keep the shape of their input; the others then add x, mapped by `dimension_change`.
     """
 
-    varied_units: Literal["all", "same_shape"] = "all"
+    varied_units: Literal["all", "same_shape"]
 
 
 class Augmentation(Settings):
