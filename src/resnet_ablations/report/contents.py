@@ -25,7 +25,7 @@ class SweepReport:
     tidy: dict[str, pd.DataFrame]
     figures: tuple[Chart, ...]
     agrees: tuple[bool, ...]
-    """One truth for each cell that is compared with its baseline: it differs from the baseline as in the paper."""
+    """True for each cell that differs from its baseline as in the paper, False for each that does not."""
 
     @property
     def tables(self) -> list[Table]:

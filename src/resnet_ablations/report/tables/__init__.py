@@ -1,1 +1,1 @@
-"""The tables: the paper's numbers beside ours, and how closely our curves follow the paper's."""
+"""The tables: the paper's numbers beside ours, and the training losses of both at the same iterations."""

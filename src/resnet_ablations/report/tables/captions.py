@@ -1,4 +1,4 @@
-"""The caption of a table: what it shows, in which setting, and what may be compared with what."""
+"""The caption of a table: its subject, the setting of our runs, and the valid comparisons."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,11 +19,11 @@ DATA_NAMES = {
 BRANCHES = {(3, 3): "basic", (1, 3, 1): "bottleneck", (3,): "1 layer"}
 """Names of a unit's branch by its kernel sizes; they tell networks of the same depth apart."""
 MOST_NAMED = 4
-"""Up to so many settings of one kind are named; more are counted."""
+"""The largest number of settings of one kind that a caption names; if there are more, it gives their number."""
 
 
 def caption(sweep: Sweep, has_best: bool) -> str:
-    """Return the caption of a sweep's table; `has_best`: it shows our lowest errors in bold."""
+    """Return the caption of a sweep's table; `has_best` is true if the table shows our lowest errors in bold."""
     cells, scale, settings = sweep.cells, sweep.plan.scale, sweep.settings
     metrics = list(dict.fromkeys(cells["metric"]))
     shown = f"Shown: {'; '.join(METRICS[metric] for metric in metrics)}. The numbers are"

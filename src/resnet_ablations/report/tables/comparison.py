@@ -1,4 +1,4 @@
-"""The paper's table with our numbers beside it."""
+"""The paper's table with other people's numbers, the published ones and ours beside it."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Filled:
 
 
 def comparison(sweep: Sweep, results: Path) -> Table:
-    """Return the experiment's table in the paper's order: the paper's numbers, the published medians, and ours."""
+    """Return the experiment's table, with its rows in the paper's order."""
     experiment, rows, found = sweep.experiment, sweep.experiment.rows, summary(sweep)
     uses_fail = sweep.plan.scale == "paper" and prints_fail(sweep)
     best = best_cells(sweep, found, uses_fail)
@@ -64,7 +64,10 @@ def comparison(sweep: Sweep, results: Path) -> Table:
 def _numbers(
     column: Column, sweep: Sweep, found: pd.DataFrame, uses_fail: bool, best: Collection[CellId]
 ) -> list[Filled]:
-    """Return one column of the paper as ours: paper, reference, ours, and differences if it is the only one."""
+    """Return the columns for one column of the paper's table: paper, others, reference and ours.
+
+    The difference from the baseline is a column of its own if the paper's table has one column only.
+    """
     is_sole = len(sweep.experiment.columns) == 1
     heading = "" if is_sole else f"{column_label(column)} "
     firsts = {row: cell for (row, one), cell in sweep.first_rows.items() if one == column.id}

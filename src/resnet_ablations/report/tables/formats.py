@@ -16,7 +16,7 @@ from resnet_ablations.console import WIDTH
 from resnet_ablations.report.tables.table import Table
 
 PAGE = 84
-"""The letters that all columns together may have, so that a line fits a page and a terminal."""
+"""The largest number of letters in a line of a table that fits a page and a terminal."""
 MANY = 10
 """The number of columns from which a terminal shows a table without gaps."""
 MISSING = "Runs are missing; this command trains them:"
@@ -31,14 +31,14 @@ LATEX = {
     **{" %": r"~\%", "−": "$-$", "b_g": "$b_g$", "–": "--", "—": "---", "…": r"\dots{}"},
     **{'"': "''", "“": "``", "”": "''", "’": "'"},
 }
-"""Characters that mean something to LaTeX, or are not in its input encoding, and what is written for them."""
+"""The LaTeX for characters that are commands in LaTeX or that its input encoding lacks."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""Characters that begin a formula in some spreadsheet; the wide ones do in Chinese and Japanese ones."""
+"""The characters that begin a formula in a spreadsheet; the wide ones in Chinese and Japanese spreadsheets."""
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUPERSCRIPT = re.compile(r"\^\d+|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _LATEX_TOKEN = re.compile("|".join(map(re.escape, sorted(LATEX, key=len, reverse=True))))
 _UNKNOWN_TO_LATEX = re.compile("[^ -~À-ÏÑ-ÖØ-Ýß-ïñ-öø-ýÿ]")
-"""All but ASCII and the Latin letters that pdfLaTeX has without further packages."""
+"""The characters that pdfLaTeX lacks without further packages: all but ASCII and some Latin letters."""
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$])")
 
 

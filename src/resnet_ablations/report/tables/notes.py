@@ -1,4 +1,4 @@
-"""The notes under a table: what is not as in the paper, not run or missing, and the command that trains the rest."""
+"""The notes under a table: differences from the paper, cells without runs, the origin of the numbers."""
 
 import shlex
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def sources(others: pd.DataFrame) -> tuple[str, ...]:
 
 
 def provenance(runs: pd.DataFrame) -> list[str]:
-    """Return what a reader has to know of the origin of runs: longer runs, several versions of the code, changes."""
+    """Return warnings about the origin of runs: longer runs, several versions of the code, uncommitted changes."""
     ends = [f"{end:,}" for end in sorted(set(runs.loc[runs["from_longer_run"], "iterations"]))]
     longer, dirty, versions = runs["from_longer_run"].sum(), _dirty(runs).sum(), _commits(runs)
     of = f"of {len(runs)} run{'s' * (len(runs) != 1)}"
@@ -69,7 +69,7 @@ def missing_command(sweep: Sweep, results: Path) -> str | None:
 
 
 def _orderings(sweep: Sweep) -> Iterator[str]:
-    """Yield a line for each cell that does not stand to its baseline as in the paper; no verdict on numbers."""
+    """Yield a line for each cell whose difference from its baseline is not as in the paper."""
     for cell in orderings(sweep).query("not agrees").to_dict("records"):
         which = f" (the least like the paper of {cell['configurations']} configurations)" * (cell["configurations"] > 1)
         only = "only " * (cell["ours"] * cell["paper"] > 0)
@@ -117,7 +117,7 @@ def _without_metric(cells: pd.DataFrame) -> Iterator[str]:
 
 
 def _others(sweep: Sweep) -> Iterator[str]:
-    """Yield what the column of other people's numbers is."""
+    """Yield the explanation of the column of other people's numbers, if the table has one."""
     if sweep.others["is_counted"].any():
         yield (
             "others: the lowest and the highest error that other people measured with recipes of their own, and how "
@@ -127,7 +127,7 @@ def _others(sweep: Sweep) -> Iterator[str]:
 
 
 def _reference(published: pd.DataFrame) -> Iterator[str]:
-    """Yield what the column of published numbers is, and from which code and machine."""
+    """Yield the explanation of the column of published numbers, with their code versions and machines."""
     if published.empty:
         return
     runs = published[published["key"] != ""].drop_duplicates(["configuration", "seed"])

@@ -1,4 +1,4 @@
-"""Statistics over seeds: what the runs of each cell and configuration come to, beside the paper's number."""
+"""Statistics over the seeds of each cell and configuration, with the paper's number."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.frame import FAIL, CellId, Sweep, is_error
 
 CLEAR = 1.0
-"""A difference in percentage points; where the paper's rows differ by this or more, ours must, too, to agree."""
+"""The size (percentage points) of a clear difference; where the paper's is clear, ours agrees only if it is clear."""
 TEST_IMAGES = ("data", "data.held_out", "data.fingerprint", "data.crop")
 """The settings that decide which images an error is measured on."""
 
