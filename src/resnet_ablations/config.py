@@ -43,6 +43,8 @@ class RunConfig(Settings):
     schedule: ScheduleSettings
     precision: Literal["32-true", "bf16-mixed", "tf32"]
     bn_batch: Positive
+    bn_statistics: Literal["moving", "averaged"] = "moving"
+    """How evaluation gets the statistics of batch normalisation; see `training.running_statistics`."""
     seed: Annotated[int, Ge(0), Le(2**32 - 1)]
     trainer: TrainerSettings
     logger: ComponentSettings
@@ -97,8 +99,12 @@ class RunConfig(Settings):
 
     @property
     def configuration(self) -> str:
-        """The name of the scientific settings without the seed."""
-        return configuration_name(self.scientific)
+        """The name of the scientific settings without the seed.
+
+        Settings that have the default of their schema are left out, so that a setting can be added without new keys.
+        """
+        changed = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return configuration_name(without_locations(changed))
 
     @property
     def key(self) -> str:

@@ -35,7 +35,11 @@ Label = Annotated[str, AfterValidator(_label)]
 
 
 class Settings(BaseModel):
-    """A group of settings; unknown keys and missing keys are errors."""
+    """A group of settings; unknown keys and missing keys are errors.
+
+    A setting with a default here was added later: the default is what runs did before, so that it stays out of their
+    keys, and it never changes. The defaults of new runs are in conf/.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
@@ -161,7 +165,11 @@ class DataSettings(ComponentSettings):
 
 
 class ScheduleSettings(Settings):
-    """conf/schedule: the optimisation, counted in iterations."""
+    """conf/schedule: the optimisation, counted in iterations.
+
+    The warm-up ends after `warmup_iterations`. If `warmup_until_error` is set, it ends earlier: at the first row of the
+    curve with a training error (%) below it.
+    """
 
     iterations: Positive
     batch_size: Positive
@@ -169,7 +177,10 @@ class ScheduleSettings(Settings):
     milestones: list[Positive]
     warmup_iterations: Annotated[int, Ge(0)]
     warmup_learning_rate: Annotated[float, Gt(0)]
+    warmup_until_error: Annotated[float, Gt(0), Le(100)] | None = None
+    decay_factor: Annotated[float, Gt(1)] = 10.0
     momentum: Annotated[float, Ge(0), Le(1)]
+    nesterov: bool = False
     weight_decay: NotNegative
     weight_decay_on: Literal["all", "conv_weights"]
     log_every: Positive
@@ -182,11 +193,21 @@ class ScheduleSettings(Settings):
             raise ValueError("must be in increasing order")
         return milestones
 
-    def learning_rate_at(self, iteration: int) -> float:
-        """Return the learning rate of the update after `iteration` updates: warm-up, then ÷10 at each milestone."""
-        if iteration < self.warmup_iterations:
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("schedule.nesterov=true: schedule.momentum=0.0: must be greater than 0")
+        return self
+
+    def learning_rate_at(self, iteration: int, *, warmed_up: bool = False) -> float:
+        """Return the learning rate of the update after `iteration` updates.
+
+        It is `warmup_learning_rate` in the warm-up, then `learning_rate` divided by `decay_factor` at each milestone.
+        `warmed_up` is true after the training error has fallen below `warmup_until_error`.
+        """
+        if iteration < self.warmup_iterations and not warmed_up:
             return self.warmup_learning_rate
-        return self.learning_rate / 10 ** sum(iteration >= milestone for milestone in self.milestones)
+        return self.learning_rate / self.decay_factor ** sum(iteration >= milestone for milestone in self.milestones)
 
 
 class TrainerSettings(Settings):

@@ -47,17 +47,26 @@ def loop(config: RunConfig, rates: list[float]) -> nn.Module:
             gradients = [g + p.grad / micro_batches for g, p in zip(gradients, network.parameters(), strict=True)]
         with torch.no_grad():
             for index, parameter in enumerate(network.parameters()):
-                gradient = gradients[index] + schedule.weight_decay * parameter
-                v[index] = schedule.momentum * v[index] + rate * gradient
-                parameter -= v[index]
+                step = rate * (gradients[index] + schedule.weight_decay * parameter)
+                v[index] = schedule.momentum * v[index] + step
+                parameter -= schedule.momentum * v[index] + step if schedule.nesterov else v[index]
     return network
 
 
-@pytest.mark.parametrize("bn_batch", [32, 16, 8])
-def test_training_is_the_recipe_written_as_a_loop(config: Config, bn_batch: int) -> None:
+@pytest.mark.parametrize(
+    ("overrides", "last"),
+    [
+        (["bn_batch=32"], 0.01),
+        (["bn_batch=16"], 0.01),
+        (["bn_batch=8"], 0.01),
+        (["schedule.nesterov=true"], 0.01),
+        (["schedule.decay_factor=2"], 0.05),
+    ],
+)
+def test_training_is_the_recipe_written_as_a_loop(config: Config, overrides: list[str], last: float) -> None:
     """Weights, and running statistics, which follow every micro-batch; with a decay that is large enough to matter."""
-    run = config(f"bn_batch={bn_batch}", "schedule.weight_decay=0.02")
-    expected = loop(run, [0.01, 0.01, 0.1, 0.1, 0.01, 0.01])
+    run = config(*overrides, "schedule.weight_decay=0.02")
+    expected = loop(run, [0.01, 0.01, 0.1, 0.1, last, last])
     network, _ = train(run)
     network.to(memory_format=torch.contiguous_format)
     torch.testing.assert_close(network.state_dict(), expected.state_dict(), rtol=1e-3, atol=1e-4)

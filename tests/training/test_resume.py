@@ -37,7 +37,13 @@ def folder(run: RunConfig) -> RunFolder:
     return RunFolder(run.paths.results, run.key)
 
 
-@pytest.mark.parametrize("overrides", [(), ("precision=bf16-mixed",), ("data=generated", "data.crop=16")])
+WARM_UP = ("schedule.warmup_iterations=10", "schedule.warmup_until_error=100")
+"""A warm-up that the first row of the curve ends."""
+
+
+@pytest.mark.parametrize(
+    "overrides", [(), ("precision=bf16-mixed",), ("data=generated", "data.crop=16"), WARM_UP], ids=str
+)
 def test_resumed_equals_uninterrupted(
     config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.training.run import train_run
 
@@ -40,6 +41,42 @@ def test_the_paper_schedule_is_the_papers() -> None:
 
 def test_without_warm_up_the_first_update_has_the_full_rate(config: Callable[..., RunConfig]) -> None:
     assert config("schedule.warmup_iterations=0").schedule.learning_rate_at(0) == 0.1
+
+
+def test_the_rate_is_divided_by_the_decay_factor_at_each_milestone(config: Callable[..., RunConfig]) -> None:
+    schedule = config("schedule.warmup_iterations=0", "schedule.milestones=[4,6]", "schedule.decay_factor=5").schedule
+    assert [schedule.learning_rate_at(t) for t in (3, 4, 6)] == pytest.approx([0.1, 0.02, 0.004], rel=1e-12)
+
+
+def test_nesterovs_momentum_without_momentum_is_a_mistake(config: Callable[..., RunConfig]) -> None:
+    with pytest.raises(UserError, match=r"schedule\.nesterov=true: schedule\.momentum=0\.0: must be greater than 0"):
+        config("schedule.nesterov=true", "schedule.momentum=0")
+
+
+def test_the_warm_up_ends_with_the_first_row_below_the_training_error(config: Callable[..., RunConfig]) -> None:
+    """v1: 0.01 "until the training error is below 80%"; measured at the rows of the curve."""
+    run = [
+        "schedule.iterations=12",
+        "schedule.milestones=[11]",
+        "schedule.log_every=2",
+        "schedule.evaluate_every=12",
+        "schedule.warmup_iterations=10",
+    ]
+
+    def rows(until: float | None) -> list[tuple[float, float]]:
+        train_run(trained := config(*run, f"schedule.warmup_until_error={'null' if until is None else until}"))
+        lines = trained.folder.curve.read_text().splitlines()[1:]
+        return [(float(line.split(",")[1]), float(line.split(",")[3])) for line in lines]
+
+    whole = rows(None)
+    assert [rate for rate, _ in whole] == pytest.approx([0.01] * 5 + [0.01])
+    errors = [error for _, error in whole[:4]]
+    until = sum(sorted(errors)[:2]) / 2
+    first = next(number for number, error in enumerate(errors) if error < until)
+    assert 0 < first < 4, "else this test could not fail"
+    ended = rows(until)
+    assert ended[: first + 1] == whole[: first + 1]
+    assert [rate for rate, _ in ended] == pytest.approx([0.01] * (first + 1) + [0.1] * (4 - first) + [0.01])
 
 
 @pytest.mark.parametrize("bn_batch", [32, 8])

@@ -1,5 +1,6 @@
-"""Caffe's momentum with torch's SGD: v ← m·v + lr·(g + wd·w), w ← w − v."""
+"""Caffe's momentum with torch's SGD: v ← m·v + lr·(g + wd·w), w ← w − v; Nesterov's: w ← w − (m·v + lr·(g + wd·w))."""
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -14,9 +15,9 @@ def gradients(steps: int) -> list[Tensor]:
     return [torch.randn(7, dtype=torch.float64) for _ in range(steps)]
 
 
-def by_torch(rates: list[float], start: Tensor, *, ours: bool) -> list[Tensor]:
+def by_torch(rates: list[float], start: Tensor, *, ours: bool, nesterov: bool = False) -> list[Tensor]:
     weight = torch.nn.Parameter(start.clone())
-    optimizer = torch.optim.SGD([weight], lr=rates[0], momentum=MOMENTUM, weight_decay=DECAY)
+    optimizer = torch.optim.SGD([weight], lr=rates[0], momentum=MOMENTUM, weight_decay=DECAY, nesterov=nesterov)
     path = []
     for rate, gradient in zip(rates, gradients(len(rates)), strict=True):
         weight.grad = gradient.clone()
@@ -29,11 +30,12 @@ def by_torch(rates: list[float], start: Tensor, *, ours: bool) -> list[Tensor]:
     return path
 
 
-def by_hand(rates: list[float], start: Tensor) -> list[Tensor]:
+def by_hand(rates: list[float], start: Tensor, *, nesterov: bool = False) -> list[Tensor]:
     weight, v, path = start.clone(), torch.zeros_like(start), []
     for rate, gradient in zip(rates, gradients(len(rates)), strict=True):
-        v = MOMENTUM * v + rate * (gradient + DECAY * weight)
-        weight = weight - v
+        step = rate * (gradient + DECAY * weight)
+        v = MOMENTUM * v + step
+        weight = weight - (MOMENTUM * v + step if nesterov else v)
         path.append(weight)
     return path
 
@@ -41,8 +43,10 @@ def by_hand(rates: list[float], start: Tensor) -> list[Tensor]:
 START = torch.linspace(-1, 1, 7, dtype=torch.float64)
 
 
-def test_steps_are_caffes_also_where_the_rate_changes() -> None:
-    torch.testing.assert_close(by_torch(RATES, START, ours=True), by_hand(RATES, START), rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_steps_are_caffes_also_where_the_rate_changes(nesterov: bool) -> None:
+    ours, expected = by_torch(RATES, START, ours=True, nesterov=nesterov), by_hand(RATES, START, nesterov=nesterov)
+    torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_torchs_own_update_differs_from_caffes() -> None:
@@ -52,9 +56,16 @@ def test_torchs_own_update_differs_from_caffes() -> None:
     assert (plain[2] - caffe[2]).abs().max() > 1e-3
 
 
-def test_at_a_constant_rate_the_update_equals_torchs() -> None:
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_at_a_constant_rate_the_update_equals_torchs(nesterov: bool) -> None:
     rates = [0.1] * 6
-    torch.testing.assert_close(by_torch(rates, START, ours=True), by_torch(rates, START, ours=False), rtol=0, atol=0)
+    ours, torchs = (by_torch(rates, START, ours=ours, nesterov=nesterov) for ours in (True, False))
+    torch.testing.assert_close(ours, torchs, rtol=0, atol=0)
+
+
+def test_nesterovs_update_is_another_one() -> None:
+    plain, nesterov = (by_torch([0.1] * 2, START, ours=True, nesterov=nesterov) for nesterov in (False, True))
+    assert (plain[0] - nesterov[0]).abs().max() > 1e-3
 
 
 def test_every_group_gets_the_rate_and_keeps_its_decay() -> None:

@@ -1,6 +1,7 @@
 """Checkpoints: the state that a run needs to resume.
 
-Batches, dropout masks and learning rates are functions of the iteration, so a checkpoint does not hold them.
+Batches and dropout masks are functions of the iteration, so a checkpoint does not hold them. The learning rate is a
+function of the iteration and of `warmed_up`.
 """
 
 import hashlib
@@ -40,6 +41,8 @@ class Checkpoint:
     """Seconds of training so far, without evaluation."""
     elapsed: float
     """Seconds since the start of the run, with evaluation."""
+    warmed_up: bool = False
+    """True if a row of the curve had a training error below `schedule.warmup_until_error`."""
     others: list[list[Tensor]] = field(default_factory=list)
     """The other ranks' terms of the running statistics (`RunningStatistics`) and sums, in the order of the ranks."""
 

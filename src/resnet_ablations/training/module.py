@@ -64,6 +64,7 @@ class TrainingModule(pl.LightningModule):
         self.after_iteration = after_iteration
         self.start = start
         self.diverged = False
+        self.warmed_up = False
         self.metrics: dict[str, float] = {}
         self.responses: list[Response] = []
         self.training_seconds = 0.0
@@ -74,6 +75,7 @@ class TrainingModule(pl.LightningModule):
             self.network.load_state_dict(start.network)
             self.sums = start.sums.clone() if ranks.is_first else torch.zeros_like(start.sums)
             self.since_record = start.since_record
+            self.warmed_up = start.warmed_up
             self.training_seconds = start.seconds
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -83,6 +85,7 @@ class TrainingModule(pl.LightningModule):
             [group for group in groups if group["params"]],
             lr=self.schedule.learning_rate_at(0) if self.start is None else self.start.learning_rate,
             momentum=self.schedule.momentum,
+            nesterov=self.schedule.nesterov,
             weight_decay=self.schedule.weight_decay,
             # On a CPU the fused kernel rounds differently from the loop over the parameters.
             fused=True if self.device.type == "cuda" else None,
@@ -138,6 +141,7 @@ class TrainingModule(pl.LightningModule):
             curve=curve,
             seconds=self.training_seconds + time.perf_counter() - self.resumed_at,
             elapsed=elapsed,
+            warmed_up=self.warmed_up,
             others=others,
         )
 
@@ -176,7 +180,11 @@ class TrainingModule(pl.LightningModule):
             gradients = [parameter.grad for parameter in self._parameters_in_order() if parameter.grad is not None]
             self.ranks.all_reduce_sum(*gradients)
             torch._foreach_div_(gradients, self.ranks.count)
-        set_learning_rate(optimizer, self.schedule.learning_rate_at(self.iteration))
+        set_learning_rate(optimizer, self._learning_rate())
+
+    def _learning_rate(self) -> float:
+        """Return the learning rate of the current iteration."""
+        return self.schedule.learning_rate_at(self.iteration, warmed_up=self.warmed_up)
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
         self.statistics.decay_for_later_ranks()
@@ -196,16 +204,17 @@ class TrainingModule(pl.LightningModule):
         self.since_record = 0
         self.training_seconds += time.perf_counter() - self.resumed_at
         test_loss, test_error = self.evaluate() if evaluated and math.isfinite(train_loss) else (None, None)
-        self.record(
-            CurveRow(
-                iteration=iteration,
-                learning_rate=self.schedule.learning_rate_at(iteration - 1),
-                train_loss=train_loss / images,
-                train_error=100 * train_errors / images,
-                test_loss=test_loss,
-                test_error=test_error,
-            )
+        row = CurveRow(
+            iteration=iteration,
+            learning_rate=self._learning_rate(),
+            train_loss=train_loss / images,
+            train_error=100 * train_errors / images,
+            test_loss=test_loss,
+            test_error=test_error,
         )
+        self.record(row)
+        if self.schedule.warmup_until_error is not None:
+            self.warmed_up |= row.train_error < self.schedule.warmup_until_error
         if not math.isfinite(train_loss) or (test_loss is not None and not math.isfinite(test_loss)):
             self.diverged = True
             self.trainer.should_stop = True
