@@ -1,0 +1,93 @@
+"""The training recipes behind the rows of the papers' tables, at the paper's scale."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+from resnet_ablations.data.imagenet import ImageNet
+from resnet_ablations.results.sweeps import SweepPlan
+from resnet_ablations.sweep.planning import plan
+
+Planned = Callable[..., SweepPlan]
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Planned:
+    """The plan of an experiment at a scale, each made once."""
+    data = tmp_path_factory.mktemp("data")
+
+    @cache
+    def made(experiment: str, scale: str) -> SweepPlan:
+        root = [f"data.root={data}"] if experiment.startswith("imagenet") and scale != "quick" else []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ImageNet, "check", lambda self: None)
+            patch.setattr(ImageNet, "fingerprint", lambda self: None)
+            record = plan([f"experiment={experiment}", f"scale={scale}", f"paths.data={data}", *root]).record
+        assert record is not None
+        return record
+
+    return made
+
+
+def settings(record: SweepPlan, row: str, column: str) -> dict[str, Any]:
+    """Return the settings of a cell's sole configuration."""
+    (name,) = record.cells[row][column]
+    return record.configurations[name].config
+
+
+WARM_UP = ("warmup_iterations", "warmup_until_error")
+
+
+def warm_up(record: SweepPlan, row: str, column: str) -> tuple[Any, ...]:
+    return tuple(settings(record, row, column)["schedule"].get(name) for name in WARM_UP)
+
+
+@pytest.mark.parametrize("scale", ["paper", "early"])
+@pytest.mark.parametrize("column", ["plain_test", "resnet_test"])
+def test_v1_warms_up_from_110_layers_on(planned: Planned, scale: str, column: str) -> None:
+    """v1, section 4.2: "in this case" (n = 18) 0.01 "until the training error is below 80%"; v2's 400 stay v2's."""
+    depth = planned("depth", scale)
+    assert {warm_up(depth, f"depth{layers}", column) for layers in (20, 32, 44, 56)} == {(0, None)}
+    assert warm_up(depth, "depth110", column) == (32_000, 80)
+    assert warm_up(depth, "depth1202", "resnet_test") == (32_000, 80)
+    assert warm_up(planned("activations", scale), "original", "resnet110") == (400, None)
+
+
+def test_layer_responses_are_those_of_the_same_runs(planned: Planned) -> None:
+    runs = set(planned("layer_responses", "paper").configurations)
+    assert runs < set(planned("depth", "paper").configurations)
+
+
+@pytest.mark.parametrize("scale", ["quick", "small"])
+def test_smaller_scales_keep_the_warm_up_of_their_schedule(planned: Planned, scale: str) -> None:
+    depth = planned("depth", scale)
+    for layers in (20, 110):
+        assert warm_up(depth, f"depth{layers}", "resnet_test") == ({"quick": 100, "small": 400}[scale], None)
+
+
+@pytest.mark.parametrize("scale", ["quick", "small", "early", "paper"])
+def test_the_warm_up_experiment_differs_in_the_warm_up_alone(planned: Planned, scale: str) -> None:
+    record = planned("warmup", scale)
+    first, longest = {"quick": (100, 900), "small": (400, 1950)}.get(scale, (400, 32_000))
+    for row in ("original", "preactivation"):
+        found = {column: settings(record, row, column) for column in ("fixed", "until_error", "none")}
+        assert [warm_up(record, row, column) for column in found] == [(first, None), (longest, 80), (0, None)]
+        assert len({str(_without_warm_up(config)) for config in found.values()}) == 1
+        assert found["none"]["network"]["depth"] == 110
+    assert record.cells["original"]["fixed"] != record.cells["preactivation"]["fixed"]
+
+
+def test_the_warm_up_experiment_shares_its_runs(planned: Planned) -> None:
+    """v2's runs are those of Table 2, v1's that of Table 6."""
+    warmup = planned("warmup", "paper").cells
+    activations, depth = planned("activations", "paper").cells, planned("depth", "paper").cells
+    assert warmup["original"]["fixed"] == activations["original"]["resnet110"]
+    assert warmup["preactivation"]["fixed"] == activations["full_preactivation"]["resnet110"]
+    assert warmup["original"]["until_error"] == depth["depth110"]["resnet_test"]
+
+
+def _without_warm_up(config: dict[str, Any]) -> dict[str, Any]:
+    schedule = {name: value for name, value in config["schedule"].items() if name not in WARM_UP}
+    return config | {"schedule": schedule}
