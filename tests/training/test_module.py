@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.array_batches import ArrayBatches
+from resnet_ablations.network.masks import masks_of
 from resnet_ablations.network.shortcuts import Gate
 from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.streams import Purpose, Stream
 from resnet_ablations.training import run as training
 from resnet_ablations.training.module import split_by_decay
 
@@ -83,6 +85,56 @@ def test_micro_batches_change_what_batch_norm_sees_and_nothing_else(config: Conf
     )
     steps = {name: value.item() for name, value in halves.named_buffers() if name.endswith("num_batches_tracked")}
     assert set(steps.values()) == {12}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["bn_batch=32"],
+        ["bn_batch=8", "shortcut=dropout"],
+        ["bn_batch=8", "trainer.micro_batches_per_pass=2"],
+        ["bn_batch=16", "trainer.recompute=true"],
+    ],
+)
+def test_averaged_statistics_are_the_mean_over_the_first_micro_batches(config: Config, overrides: list[str]) -> None:
+    """With the final weights; each micro-batch has the same weight. The curve's test error was computed with them."""
+    run = config(*overrides, "bn_statistics=averaged", "schedule.iterations=4", "schedule.milestones=[3]")
+    network, result = train(run)
+    found = {name: value.clone() for name, value in network.named_buffers() if "running" in name}
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)}
+    sums = {name: torch.zeros_like(value) for name, value in found.items()}
+    for layer in layers.values():
+        layer.momentum = 1.0  # the statistics of the last batch
+        vars(layer).pop("groups", None)
+        layer.forward = nn.BatchNorm2d.forward.__get__(layer)
+    batches, count, masks = training.load_batches(run), 32 // run.bn_batch, masks_of(network)
+    network.train()
+    with torch.no_grad():
+        for iteration, micro_batch in product(range(4), range(count)):
+            share = slice(micro_batch * run.bn_batch, (micro_batch + 1) * run.bn_batch)
+            words = Stream(run.seed, Purpose.MASKS, iteration).words((len(masks), 32)).view("int64")
+            for mask, own in zip(masks, words, strict=True):
+                mask.numbers = torch.from_numpy(own[share].copy())
+            network(batches.train(iteration, micro_batch, count)[0])
+            for name, value in network.named_buffers():
+                if "running" in name:
+                    sums[name] += value
+    for name, value in found.items():
+        torch.testing.assert_close(value, sums[name] / (4 * count), rtol=1e-4, atol=1e-5, msg=name)
+        network.get_buffer(name).copy_(value)
+    network.eval()
+    with torch.no_grad():
+        tested = [(network(images).argmax(1) != labels).sum().item() for images, labels in batches.test()]
+    assert result.test_error == pytest.approx(100 * sum(tested) / 360, abs=1e-9)
+
+
+def test_averaged_statistics_do_not_touch_training(config: Config) -> None:
+    moving, averaged = config("shortcut=dropout"), config("shortcut=dropout", "bn_statistics=averaged")
+    training.train_run(moving)
+    training.train_run(averaged)
+    columns = ("iteration", "learning_rate", "train_loss", "train_error")
+    assert [[row[c] for c in columns] for row in curve(averaged)] == [[row[c] for c in columns] for row in curve(moving)]
+    assert curve(averaged)[-1]["test_loss"] != curve(moving)[-1]["test_loss"]
 
 
 FROZEN = ("schedule.learning_rate=1e-12", "schedule.warmup_learning_rate=1e-12")

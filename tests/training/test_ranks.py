@@ -111,7 +111,8 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
 
         def after_iteration(iteration: int) -> None:
             if iteration == 3:
-                with module.statistics.summed_over_ranks():
+                with module.statistics.kept():
+                    module.statistics.sum_over_ranks()
                     seen.state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
 
         module = TrainingModule(network, config, batches, seen.rows.append, after_iteration, None, ranks)
@@ -220,6 +221,20 @@ def test_shares_of_the_running_statistics_add_up_to_those_of_one_device(count: i
         if "running" in name or "num_batches" in name:
             total = torch.stack([network.state_dict()[name] for network in shares]).sum(0)
             torch.testing.assert_close(total, value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_averaged_statistics_are_those_of_one_device(config: Config, devices: int) -> None:
+    """Learning rates this small leave the weights as they are, so that only the statistics can differ."""
+    run = (*FOUR_MICRO_BATCHES, "bn_statistics=averaged", "schedule.learning_rate=1e-12", "schedule.iterations=3")
+    end = ("schedule.milestones=[]", "schedule.warmup_iterations=0")
+    alone, shared = training.train_run(config(*run, *end)), training.train_run(
+        config(*run, *end, f"trainer.devices={devices}", "schedule.evaluate_every=2")
+    )
+    assert alone is not None
+    assert shared is not None
+    assert shared.test_loss == pytest.approx(alone.test_loss, rel=1e-5)
+    assert shared.test_error == alone.test_error
 
 
 def stopped_early(run: RunConfig) -> None:

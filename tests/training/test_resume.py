@@ -42,7 +42,9 @@ WARM_UP = ("schedule.warmup_iterations=10", "schedule.warmup_until_error=100")
 
 
 @pytest.mark.parametrize(
-    "overrides", [(), ("precision=bf16-mixed",), ("data=generated", "data.crop=16"), WARM_UP], ids=str
+    "overrides",
+    [(), ("precision=bf16-mixed",), ("data=generated", "data.crop=16"), WARM_UP, ("bn_statistics=averaged",)],
+    ids=str,
 )
 def test_resumed_equals_uninterrupted(
     config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overrides: tuple[str, ...]

@@ -10,6 +10,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.settings import DataSettings
 from resnet_ablations.sweep.counts import counted, network_of
 from resnet_ablations.sweep.slots import Slots
+from resnet_ablations.training.running_statistics import AVERAGED_ITERATIONS
 from resnet_ablations.training.timing import StepSeconds, step_seconds
 
 GPU_FLOPS = 5e12
@@ -105,7 +106,10 @@ def _seconds_left(run: RunConfig, step: StepSeconds) -> float:
     iterations_left = _iterations_left(run)
     # The last iteration is always tested; the finished network is tested once more for its other metrics.
     evaluations = -(-iterations // every) - (iterations - iterations_left) // every + 1
-    return iterations_left * step.iteration + evaluations * _test_images(run.data) * step.test_image
+    evaluation = _test_images(run.data) * step.test_image
+    if run.bn_statistics == "averaged":  # forward passes, a third of an iteration each
+        evaluation += min(AVERAGED_ITERATIONS, iterations) * step.iteration / 3
+    return iterations_left * step.iteration + evaluations * evaluation
 
 
 @cache

@@ -27,6 +27,10 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(images)
         assert self.num_batches_tracked is not None
+        momenta = [self.momentum or 0.0] * self.groups
+        if self.momentum is None:  # as in torch: the mean of all batches so far
+            seen = int(self.num_batches_tracked)
+            momenta = [1 / (seen + number) for number in range(1, self.groups + 1)]
         self.num_batches_tracked.add_(self.groups)
         normalised = [
             F.batch_norm(
@@ -36,10 +40,10 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
                 self.weight,
                 self.bias,
                 training=True,
-                momentum=self.momentum or 0.0,
+                momentum=momentum,
                 eps=self.eps,
             )
-            for group in images.chunk(self.groups)
+            for momentum, group in zip(momenta, images.chunk(self.groups), strict=True)
         ]
         return torch.cat(normalised)
 

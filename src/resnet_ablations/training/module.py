@@ -24,7 +24,7 @@ from resnet_ablations.training.checkpoint import Checkpoint
 from resnet_ablations.training.compute import in_memory_format, micro_batches_per_pass, training_pass
 from resnet_ablations.training.grouped_batch_norm import group_batch_norm
 from resnet_ablations.training.ranks import ALONE, Ranks
-from resnet_ablations.training.running_statistics import RunningStatistics
+from resnet_ablations.training.running_statistics import AVERAGED_ITERATIONS, RunningStatistics
 from resnet_ablations.training.sgd import set_learning_rate
 from resnet_ablations.training.step import Step, loss_and_errors
 
@@ -35,8 +35,8 @@ class TrainingModule(pl.LightningModule):
     Lightning's batch is only the number of the iteration. The images of an iteration are divided into micro-batches of
     `bn_batch` images. Each micro-batch has its own statistics of batch normalisation, as on the paper's two GPUs. One
     forward and backward pass takes one or more micro-batches (`micro_batches_per_pass`); the gradients of the passes
-    are averaged. Several ranks take equal shares of the micro-batches. The running statistics for evaluation are the
-    same as if one device had seen all micro-batches in order (`RunningStatistics`).
+    are averaged. Several ranks take equal shares of the micro-batches. The statistics for evaluation are the same as if
+    one device had seen all micro-batches in order (`RunningStatistics`).
     """
 
     automatic_optimization = False
@@ -59,6 +59,7 @@ class TrainingModule(pl.LightningModule):
         self.schedule = config.schedule
         self.seed = config.seed
         self.micro_batches, self.bn_batch = config.micro_batches, config.bn_batch
+        self.averaged = config.bn_statistics == "averaged"
         self.batches = batches
         self.record = record
         self.after_iteration = after_iteration
@@ -158,16 +159,16 @@ class TrainingModule(pl.LightningModule):
         self.statistics.decay_for_earlier_ranks()
         for number in range(self.passes):
             images, labels = self.batches.train(iteration, number, self.passes)
-            self._draw_masks(number)
+            self._draw_masks(iteration, number)
             self.step.add_gradients(number, images, labels)
         self.optimizers().step()  # type: ignore[union-attr]
 
-    def _draw_masks(self, number: int) -> None:
+    def _draw_masks(self, iteration: int, number: int) -> None:
         """Set the masks of a pass: functions of seed, iteration, unit and the image's place in the whole batch."""
         if not self.masks:
             return
         batch = self.schedule.batch_size
-        words = Stream(self.seed, Purpose.MASKS, self.iteration).words((len(self.masks), batch)).view(np.int64)
+        words = Stream(self.seed, Purpose.MASKS, iteration).words((len(self.masks), batch)).view(np.int64)
         own = words[:, self.ranks.share.places(number, self.passes, batch)].copy()
         shared = [mask.one_for_all for mask in self.masks]
         own[shared] = words[shared, :1]
@@ -227,7 +228,7 @@ class TrainingModule(pl.LightningModule):
         return (self.iteration + 1) * self.schedule.batch_size / seconds
 
     def evaluate(self) -> tuple[float, float]:
-        """Return cross-entropy and error (%) on the test set, computed with the running statistics of BN."""
+        """Return cross-entropy and error (%) on the test set."""
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         with self._evaluation():
             for images, labels in self.batches.test():
@@ -243,7 +244,9 @@ class TrainingModule(pl.LightningModule):
         """Compute the `metrics` and `responses` of a finished network."""
         if not self.diverged and self.iteration + 1 == self.schedule.iterations:
             self._measure()
-        self.statistics.sum_over_ranks()
+            self._set_statistics()
+        else:
+            self.statistics.sum_over_ranks()
 
     def _measure(self) -> None:
         with self._evaluation():
@@ -270,10 +273,27 @@ class TrainingModule(pl.LightningModule):
 
     @contextmanager
     def _evaluation(self) -> Iterator[None]:
-        self.network.eval()
-        with self.statistics.summed_over_ranks(), torch.no_grad(), self.trainer.precision_plugin.forward_context():
-            yield
-        self.network.train()
+        with self.statistics.kept():
+            self._set_statistics()
+            self.network.eval()
+            with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+                yield
+            self.network.train()
+
+    def _set_statistics(self) -> None:
+        """Give every rank's network the statistics for evaluation."""
+        if not self.averaged:
+            self.statistics.sum_over_ranks()
+            return
+        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+            self.statistics.average(self._pass_first_batches)
+
+    def _pass_first_batches(self) -> None:
+        for iteration in range(min(AVERAGED_ITERATIONS, self.schedule.iterations)):
+            for number in range(self.passes):
+                images, _ = self.batches.train(iteration, number, self.passes)
+                self._draw_masks(iteration, number)
+                self.network(images)
 
 
 def split_by_decay(network: nn.Module, decayed: str) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -1,17 +1,24 @@
-"""Running statistics of batch normalisation if several ranks share the micro-batches of an iteration."""
+"""The statistics with which batch normalisation evaluates: moving averages of training, or averages computed again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Final, cast
 
 import torch
 from torch import Tensor, nn
 
 from resnet_ablations.training.ranks import Ranks
 
+AVERAGED_ITERATIONS: Final = 100
+"""The first iterations of a run, whose batches `bn_statistics=averaged` averages over; fewer if the run has fewer."""
+
 
 class RunningStatistics:
     """The running statistics of one device that sees all micro-batches of an iteration one after the other.
+
+    With `bn_statistics=moving`, evaluation uses these. With `averaged`, it uses `average`: the mean over the
+    micro-batches of the first `AVERAGED_ITERATIONS` iterations, with the current weights. R2's README: "strictly
+    computed using average (not moving average) on a sufficiently large training batch".
 
     A micro-batch with statistics b updates r to (1 − m)·r + m·b, which is linear in r and b. So r is a sum with one
     term per rank: the contribution of the rank's micro-batches, times (1 − m) for every micro-batch that other ranks
@@ -23,7 +30,7 @@ class RunningStatistics:
         own = micro_batches // ranks.count
         self._before = ranks.share.rank * own
         self._after = micro_batches - self._before - own
-        layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+        self._layers = layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
         self._averages = [
             cast(Tensor, average) for layer in layers for average in (layer.running_mean, layer.running_var)
         ]
@@ -53,20 +60,30 @@ class RunningStatistics:
         self._decay(self._after)
 
     @contextmanager
-    def summed_over_ranks(self) -> Iterator[None]:
-        """Give every rank's network the sum over ranks while the context lasts, then its own terms again.
-
-        Use this between iterations.
-        """
+    def kept(self) -> Iterator[None]:
+        """Give the rank's network its own terms again at the end of the context; use this between iterations."""
         own = [term.clone() for term in self.terms]
-        self._ranks.all_reduce_sum(*self.terms)
         yield
-        for term, kept in zip(self.terms, own, strict=True):
-            term.copy_(kept)
+        for term, before in zip(self.terms, own, strict=True):
+            term.copy_(before)
 
     def sum_over_ranks(self) -> None:
-        """Replace the terms by their sum over ranks in every rank's network; call this once, after training."""
+        """Replace the terms by their sum over ranks in every rank's network."""
         self._ranks.all_reduce_sum(*self.terms)
+
+    def average(self, forward_passes: Callable[[], object]) -> None:
+        """Replace the terms by the mean over all micro-batches that the ranks' `forward_passes` take, equally many."""
+        for term in self.terms:
+            term.zero_()
+        momenta = [layer.momentum for layer in self._layers]
+        for layer in self._layers:
+            layer.momentum = None  # torch then takes the mean of all batches so far
+        forward_passes()
+        for layer, momentum in zip(self._layers, momenta, strict=True):
+            layer.momentum = momentum
+        self._ranks.all_reduce_sum(*self.terms)
+        for average in self._averages:
+            average.div_(self._ranks.count)
 
     def _decay(self, micro_batches: int) -> None:
         """Multiply this rank's terms by (1 − m) once for each of `micro_batches` micro-batches of other ranks."""
