@@ -70,6 +70,17 @@ NUMBERS: dict[str, dict[str, dict[str, Any]]] = {
         "googlenet": {"top5": 9.15},
         "prelu_net": {"top1": 24.27, "top5": 7.38},
     },
+    "imagenet_multi_scale": {  # v1, Table 4
+        "resnet34_b": {"top1": 21.84, "top5": 5.71},
+        "resnet34_c": {"top1": 21.53, "top5": 5.60},
+        "resnet50": {"top1": 20.74, "top5": 5.25},
+        "resnet101": {"top1": 19.87, "top5": 4.60},
+        "resnet152": {"top1": 19.38, "top5": 4.49},
+    },
+    "warmup": {  # v2, Table 2, and v1, Table 6
+        "original": {"fixed": 6.61, "until_error": 6.43, "none": None},
+        "preactivation": {"fixed": 6.37, "until_error": None, "none": None},
+    },
     "depth": {  # v1, Table 6 and Fig. 6
         "depth20": {"plain_test": "≈9.69", "plain_train": "≈1.3", "resnet_test": 8.75, "resnet_train": "≈0.68"},
         "depth32": {"plain_test": "≈10.08", "plain_train": "≈1.2", "resnet_test": 7.51, "resnet_train": "≈0.27"},
@@ -127,6 +138,15 @@ CELLS: dict[str, dict[str, tuple[int, list[int], str, str | None, str, str]]] = 
         "resnet34_b/top5": (34, BASIC, "Identity", None, "ImageNet", "projection"),
         "resnet34_c/top1": (34, BASIC, "Conv1x1", None, "ImageNet", "zero_pad"),
         "resnet152/top1": (152, BOTTLENECK, "Identity", None, "ImageNet", "projection"),
+    },
+    "imagenet_multi_scale": {
+        "resnet34_b/top1": (34, BASIC, "Identity", None, "ImageNet", "projection"),
+        "resnet34_c/top5": (34, BASIC, "Conv1x1", None, "ImageNet", "zero_pad"),
+        "resnet50/top1": (50, BOTTLENECK, "Identity", None, "ImageNet", "projection"),
+    },
+    "warmup": {
+        "original/none": (110, BASIC, "Identity", None, "Cifar10", "zero_pad"),
+        "preactivation/until_error": (110, BASIC, "Identity", PRE, "Cifar10", "zero_pad"),
     },
     "imagenet_preactivation": {
         "resnet152_224/top1": (152, BOTTLENECK, "Identity", None, "ImageNet", "projection"),

@@ -41,7 +41,7 @@ WARM_UP = ("warmup_iterations", "warmup_until_error")
 
 
 def warm_up(record: SweepPlan, row: str, column: str) -> tuple[Any, ...]:
-    return tuple(settings(record, row, column)["schedule"].get(name) for name in WARM_UP)
+    return tuple(settings(record, row, column)["schedule"][name] for name in WARM_UP)
 
 
 @pytest.mark.parametrize("scale", ["paper", "early"])
@@ -86,6 +86,42 @@ def test_the_warm_up_experiment_shares_its_runs(planned: Planned) -> None:
     assert warmup["original"]["fixed"] == activations["original"]["resnet110"]
     assert warmup["preactivation"]["fixed"] == activations["full_preactivation"]["resnet110"]
     assert warmup["original"]["until_error"] == depth["depth110"]["resnet_test"]
+
+
+@pytest.mark.parametrize("scale", ["quick", "paper"])
+def test_table_4s_row_with_batches_of_64_is_r1s_recipe(planned: Planned, scale: str) -> None:
+    """R1's README: 200 epochs, ÷10 after epochs 81 and 122, two GPUs with 32 images each; 782 batches an epoch."""
+    record = planned("state_of_the_art", scale)
+    r1, other = (
+        settings(record, row, "cifar10") for row in ("preactivation_resnet1001_64", "preactivation_resnet1001")
+    )
+    schedule = r1["schedule"]
+    shares = [milestone / schedule["iterations"] for milestone in schedule["milestones"]]
+    assert shares == pytest.approx([80 / 200, 121 / 200], abs=1e-3)
+    assert (schedule["warmup_iterations"], schedule["nesterov"]) == (0, True)
+    assert schedule["batch_size"] == {"quick": 16, "paper": 64}[scale]
+    images, others = (s["iterations"] * s["batch_size"] for s in (schedule, other["schedule"]))
+    assert images / others == pytest.approx(200 / (64_000 * 128 / 50_000), rel=0.01)
+    assert (r1["data"]["normalisation"], other["data"]["normalisation"]) == ("per_channel", "per_pixel_mean")
+    assert {**r1, "schedule": 0, "data": 0, "bn_batch": 0} == {**other, "schedule": 0, "data": 0, "bn_batch": 0}
+    if scale == "paper":
+        assert (schedule["iterations"], schedule["milestones"], r1["bn_batch"]) == (156_400, [62_560, 94_622], 32)
+
+
+@pytest.mark.parametrize("scale", ["quick", "paper"])
+def test_table_5s_row_with_aspect_ratios_is_fbs_recipe(planned: Planned, scale: str) -> None:
+    record = planned("imagenet_preactivation", scale)
+    fb, other = (settings(record, f"preactivation_resnet200_320{name}", "top1") for name in ("_aspect", ""))
+    assert fb["network"] == other["network"] | {"bottleneck_stride": "conv3x3"}
+    assert fb["data"] == other["data"] | {"augmentation": "scale_aspect_ratio", "colour": "jitter_and_pca"}
+    assert fb["schedule"] == other["schedule"] | {"nesterov": True}
+    assert (fb["bn_statistics"], other["bn_statistics"]) == ("averaged", "moving")
+
+
+def test_table_4_of_v1_tests_the_networks_of_table_3(planned: Planned) -> None:
+    tested, trained = (planned(f"imagenet_{name}", "paper").cells for name in ("multi_scale", "options"))
+    assert list(tested) == ["resnet34_b", "resnet34_c", "resnet50", "resnet101", "resnet152"]
+    assert all(tested[row]["top1"] == trained[row]["top1"] for row in tested)
 
 
 def _without_warm_up(config: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ METRICS = {
     "crop320_top5_error": "top-5 test error (%), one crop of 320",
     "crops10_error": "test error (%), 10 crops",
     "crops10_top5_error": "top-5 test error (%), 10 crops",
+    "multi_scale_error": "test error (%), whole images at five scales",
+    "multi_scale_top5_error": "top-5 test error (%), whole images at five scales",
     "response_mean": "mean over layers of the standard deviation of responses",
     "response_median": "median over layers of the standard deviation of responses",
     "response_max": "maximum over layers of the standard deviation of responses",

@@ -1,5 +1,6 @@
 """Batches of image files: a pure function of (seed, t) for any number of workers; damaged files."""
 
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -15,10 +16,12 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms import functional as reference  # type: ignore[import-untyped]
 
 from resnet_ablations.data import file_batches
 from resnet_ablations.data.batches import WHOLE, Share
-from resnet_ablations.data.file_batches import COLOUR_AXES, DEVIATION, MEAN, FileBatches, colour_shift
+from resnet_ablations.data.colours import AXES, colour_jitter, colour_shift, jittered
+from resnet_ablations.data.file_batches import DEVIATION, MEAN, FileBatches
 from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.data.images import ImageFiles
 from resnet_ablations.data.views import scale
@@ -119,7 +122,11 @@ def test_shares_are_slices_of_the_whole_and_deal_out_the_test_set(
             (torch.cat([images for images, _ in pieces]), torch.cat([labels for _, labels in pieces])),
             whole.train(step),
         )
-    for tested in (FileBatches.test, lambda batches: batches.protocols()["crops10"]()):
+
+    def tens(batches: FileBatches) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((images, labels) for (images,), labels in batches.protocols()["crops10"]())
+
+    for tested in (FileBatches.test, tens):
         expected = list(tested(whole))
         dealt: list[list[tuple[Tensor, Tensor]]] = [list(tested(share)) for share in shares]
         assert sum(map(len, dealt)) == len(expected)
@@ -218,10 +225,11 @@ def test_further_protocols(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(file_batches, "TEST_CROPS", 50)
     batches = make(photos, workers=1)
     assert batches.top5
-    assert set(batches.protocols()) == {"crop320", "crops10"}
-    (larger,) = batches.protocols()["crop320"]()
+    assert set(batches.protocols()) == {"crop320", "crops10", "multi_scale"}
+    (((larger_images,), larger_labels),) = batches.protocols()["crop320"]()
+    larger = larger_images, larger_labels
     assert larger[0].shape == (12, 1, 3, 23, 23)
-    tens = list(batches.protocols()["crops10"]())
+    tens = [(images, labels) for (images,), labels in batches.protocols()["crops10"]()]
     assert [images.shape for images, _ in tens] == [(5, 10, 3, 16, 16), (5, 10, 3, 16, 16), (2, 10, 3, 16, 16)]
     (whole,) = batches.test()
     for images, labels in (larger, (torch.cat([i for i, _ in tens]), torch.cat([labels for _, labels in tens]))):
@@ -233,9 +241,27 @@ def test_further_protocols(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert not torch.equal(crops[:, 0], crops[:, 1])
 
 
+def test_whole_images_at_five_scales(photos: Path) -> None:
+    """v1, section 3.4: shorter sides 224, 256, 384, 480 and 640, here for a crop of 16; each with its mirror image."""
+    batches = make(photos)
+    tested = list(batches.protocols()["multi_scale"]())
+    paths = sorted((photos / "val").glob("*/*"))
+    assert len(tested) == len(paths) == 12
+    assert torch.cat([labels for _, labels in tested]).tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    for path, (groups, _) in zip(paths, tested, strict=True):
+        with Image.open(path) as image:
+            width, height = image.size
+        shorter = [16, 18, 27, 34, 46]
+        sizes = [(side * height // min(width, height), side * width // min(width, height)) for side in shorter]
+        assert [images.shape for images in groups] == [(1, 2, 3, *size) for size in sizes]
+        for images in groups:
+            assert torch.equal(images[:, 1], images[:, 0].flip(-1))
+            np.testing.assert_allclose(coloured(images[0]), coloured(groups[0][0]), atol=3)
+
+
 def test_form_of_a_batch(photos: Path) -> None:
     batches = make(photos).to(torch.device("cpu"))
-    crops, _ = next(batches.protocols()["crops10"]())
+    (crops,), _ = next(batches.protocols()["crops10"]())
     for images in (batches.train(0)[0], next(batches.test())[0], crops.flatten(0, 1)):
         assert images.shape[1:] == (3, 16, 16)
         assert images.dtype == torch.float32
@@ -259,10 +285,10 @@ def test_held_out_files_are_tested_on_and_not_trained_on(photos: Path) -> None:
 
 def test_the_shift_of_colours() -> None:
     """N(0, 0.1²) times the eigenvalue along each axis; the axes are orthonormal to the printed digits."""
-    np.testing.assert_allclose(COLOUR_AXES.T @ COLOUR_AXES, np.eye(3), atol=2e-4)
+    np.testing.assert_allclose(AXES.T @ AXES, np.eye(3), atol=2e-4)
     stream = Stream(0, Purpose.AUGMENTATION)
     shifts = np.array([colour_shift(stream) for _ in range(20_000)])
-    np.testing.assert_allclose((shifts @ COLOUR_AXES).std(axis=0), [0.02175, 0.00188, 0.00045], rtol=0.03)
+    np.testing.assert_allclose((shifts @ AXES).std(axis=0), [0.02175, 0.00188, 0.00045], rtol=0.03)
     np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=4e-4)
 
 
@@ -278,6 +304,51 @@ def test_colours_are_shifted_in_training_alone_and_change_nothing_else(photos: P
     assert equal(next(plain.test()), next(shifted.test()))
     plain.close()
     shifted.close()
+
+
+def test_the_jitter_of_colours() -> None:
+    """Each of the three changes in every place of the order, with factors from 0.6 to 1.4."""
+    stream = Stream(0, Purpose.AUGMENTATION)
+    jitters = np.array([colour_jitter(stream) for _ in range(5_000)])
+    assert {tuple(order) for order in jitters[:, :, 0].astype(int)} == set(itertools.permutations(range(3)))
+    factors = jitters[:, :, 1]
+    assert 0.6 <= factors.min() < 0.605
+    assert 1.395 < factors.max() <= 1.4
+    np.testing.assert_allclose(np.quantile(factors, [0.25, 0.5, 0.75]), [0.8, 1, 1.2], atol=0.01)
+
+
+def test_a_jitter_is_the_changes_one_after_the_other() -> None:
+    """Against torchvision, whose functions also clamp: with colours for which nothing is clamped."""
+    torch.manual_seed(0)
+    images = 0.4 + 0.2 * torch.rand(6, 1, 5, 7, 3)
+    functions = (reference.adjust_brightness, reference.adjust_contrast, reference.adjust_saturation)
+    orders = list(itertools.permutations(range(3)))
+    factors = 0.6 + 0.8 * torch.rand(6, 3)
+    ours = jittered(images, torch.stack([torch.tensor(orders, dtype=torch.float32), factors], dim=2))
+    for number, order in enumerate(orders):
+        expected = images[number, 0].permute(2, 0, 1)
+        for kind, factor in zip(order, factors[number].tolist(), strict=True):
+            expected = functions[kind](expected, factor)
+        assert 0 < expected.min() < expected.max() < 1
+        # torchvision rounds the weights of a grey value
+        torch.testing.assert_close(ours[number, 0].permute(2, 0, 1), expected, rtol=0, atol=1e-3)
+    assert torch.equal(jittered(images, torch.zeros(6, 0, 2)), images)
+
+
+def test_jitter_is_drawn_in_training_alone_before_the_shift(photos: Path) -> None:
+    plain, changed = make(photos, colour="none"), make(photos, colour="jitter_and_pca", workers=2)
+    ours, mean, deviation = changed.train(0)[0], *(torch.tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
+    for number, (place, index) in enumerate(changed._asked(0, 1)):
+        stream = Stream(0, Purpose.AUGMENTATION, place)
+        with Image.open(photos / str(changed.files.train[index])) as image:
+            scale(image.size, 16, stream)
+        jitter, shift = colour_jitter(stream), colour_shift(stream)
+        image = (plain.train(0)[0][number] * deviation + mean).permute(1, 2, 0)
+        expected = jittered(image[None], torch.from_numpy(jitter)[None])[0] + torch.from_numpy(shift)
+        torch.testing.assert_close(ours[number], (expected.permute(2, 0, 1) - mean) / deviation, atol=1e-4, rtol=0)
+    assert equal(next(plain.test()), next(changed.test()))
+    plain.close()
+    changed.close()
 
 
 # Workers

@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision.transforms import functional as reference  # type: ignore[import-untyped]
 
 from resnet_ablations.data import views
-from resnet_ablations.data.views import View, central, cut, scale, scale_aspect_ratio, scaled, ten
+from resnet_ablations.data.views import View, central, cut, scale, scale_aspect_ratio, scaled, ten, whole
 from resnet_ablations.streams import Purpose, Stream
 
 
@@ -36,9 +36,9 @@ def test_sizes_go_with_the_crop(crop: int, expected: tuple[int, ...]) -> None:
 
 
 def test_the_central_view_by_hand() -> None:
-    assert central((100, 50), 25, 10) == View((40.0, 16.0, 60.0, 36.0))  # of 50×25 the columns 20–30, the rows 8–18
-    assert central((50, 100), 25, 11) == View((14.0, 40.0, 36.0, 62.0))  # of 25×50 the columns 7–18, the rows 20–31
-    assert central((8, 8), 16, 16) == View((0.0, 0.0, 8.0, 8.0))
+    assert central((100, 50), 25, 10) == View((40.0, 16.0, 60.0, 36.0), (10, 10))  # columns 20–30, rows 8–18 of 50×25
+    assert central((50, 100), 25, 11) == View((14.0, 40.0, 36.0, 62.0), (11, 11))  # columns 7–18, rows 20–31 of 25×50
+    assert central((8, 8), 16, 16) == View((0.0, 0.0, 8.0, 8.0), (16, 16))
 
 
 def resized(image: Image.Image, shorter: int) -> Image.Image:
@@ -53,19 +53,28 @@ SIZES = [(91, 60), (60, 91), (75, 75), (33, 200), (201, 32), (20, 21)]
 def test_the_central_view_against_torchvision(size: tuple[int, int], shorter: int, crop: int) -> None:
     image = picture(*size)
     expected = np.asarray(reference.center_crop(resized(image, shorter), crop), int)
-    np.testing.assert_allclose(cut(image, central(size, shorter, crop), crop).astype(int), expected, atol=2)
+    np.testing.assert_allclose(cut(image, central(size, shorter, crop)).astype(int), expected, atol=2)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_ten_views_against_torchvision(size: tuple[int, int]) -> None:
     image, (shorter, crop) = picture(*size), (44, 40)
-    ours = [cut(image, view, crop).astype(int) for view in ten(size, shorter, crop)]
+    ours = [cut(image, view).astype(int) for view in ten(size, shorter, crop)]
     theirs = [np.asarray(view, int) for view in reference.ten_crop(resized(image, shorter), crop)]
     # Torchvision cuts the mirrored image, so left and right change places, and its centre may lie a pixel off.
     for mine, other in zip(range(9), (0, 1, 2, 3, 4, 6, 5, 8, 7), strict=True):
         np.testing.assert_allclose(ours[mine], theirs[other], atol=2, err_msg=f"{mine}")
     np.testing.assert_array_equal(ours[9], ours[4][:, ::-1])
     assert len(ours) == 10
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_whole_image_against_torchvision(size: tuple[int, int]) -> None:
+    image = picture(*size)
+    plain, mirrored = (cut(image, view) for view in whole(size, 44))
+    assert min(plain.shape[:2]) == 44
+    np.testing.assert_allclose(plain.astype(int), np.asarray(resized(image, 44), int), atol=2)
+    np.testing.assert_array_equal(mirrored, plain[:, ::-1])
 
 
 def test_a_view_is_a_window_of_the_resized_image() -> None:
@@ -81,7 +90,7 @@ def test_a_view_is_a_window_of_the_resized_image() -> None:
             expected = whole.crop((left, upper, left + 32, upper + 32))
             if view.mirrored:
                 expected = reference.hflip(expected)
-            np.testing.assert_allclose(cut(image, view, 32).astype(int), np.asarray(expected, int), atol=2)
+            np.testing.assert_allclose(cut(image, view).astype(int), np.asarray(expected, int), atol=2)
 
 
 @pytest.mark.parametrize("size", [(480, 480), (480, 960), (960, 480)])
@@ -157,5 +166,5 @@ def test_images_of_any_size_can_be_cut(
     view: Callable[[tuple[int, int], int, Stream], View], size: tuple[int, int]
 ) -> None:
     image, stream = picture(*size), Stream(0, Purpose.AUGMENTATION)
-    for chosen in [view(size, 16, stream) for _ in range(20)] + ten(size, 18, 16) + [central(size, 23, 23)]:
-        assert cut(image, chosen, 16).shape == (16, 16, 3)
+    for chosen in [view(size, 16, stream) for _ in range(20)] + ten(size, 18, 16) + [central(size, 16, 16)]:
+        assert cut(image, chosen).shape == (16, 16, 3)

@@ -1,7 +1,7 @@
 """Further measurements of a finished network: its layers' responses, top-5 error, several crops per image."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
-from resnet_ablations.data.batches import Share
+from resnet_ablations.data.batches import Crops, Share
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training import run as training
 
 Config = Callable[..., RunConfig]
-Protocols = dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]
+Protocols = dict[str, Callable[[], Crops]]
 
 
 def train(config: RunConfig, protocols: Protocols | None = None, *, top5: bool = False) -> tuple[nn.Module, Result]:
@@ -84,10 +84,16 @@ def test_crops_are_averaged_after_the_softmax(config: Config) -> None:
     images, labels = whole_test_set(run)
     several = torch.stack([images, 9 * images.flip(3), images.roll(3, dims=2)], dim=1)
 
-    def crops(of: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from zip(of.split(100), labels.split(100), strict=True)
+    def crops(*of: Tensor) -> Crops:
+        chunks = [list(group) for group in zip(*(images.split(100) for images in of), strict=True)]
+        yield from zip(chunks, labels.split(100), strict=True)
 
-    ways: Protocols = {"crop320": lambda: crops(images[:, None]), "crops10": lambda: crops(several)}
+    larger = torch.nn.functional.interpolate(images, scale_factor=2)[:, None]
+    ways: Protocols = {
+        "crop320": lambda: crops(images[:, None]),
+        "crops10": lambda: crops(several),
+        "multi_scale": lambda: crops(several, larger),
+    }
     network, result = train(run, ways, top5=True)
     with torch.no_grad():
         scores = sum(network(several[:, crop]).softmax(1) for crop in range(3))
@@ -99,6 +105,10 @@ def test_crops_are_averaged_after_the_softmax(config: Config) -> None:
     assert result.metrics["crops10_top5_error"] == pytest.approx(outside, abs=0.3)
     assert result.metrics["crop320_error"] == pytest.approx(result.test_error, abs=1e-4)
     assert result.metrics["crop320_top5_error"] == result.metrics["top5_error"]
+    with torch.no_grad():
+        scores = scores + network(larger[:, 0]).softmax(1)
+    missed = 100 * (scores.argmax(1) != labels).float().mean().item()
+    assert result.metrics["multi_scale_error"] == pytest.approx(missed, abs=0.3)
     assert set(result.metrics) <= set(METRICS)
 
 

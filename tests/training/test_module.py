@@ -133,7 +133,8 @@ def test_averaged_statistics_do_not_touch_training(config: Config) -> None:
     training.train_run(moving)
     training.train_run(averaged)
     columns = ("iteration", "learning_rate", "train_loss", "train_error")
-    assert [[row[c] for c in columns] for row in curve(averaged)] == [[row[c] for c in columns] for row in curve(moving)]
+    trained = [[[row[c] for c in columns] for row in curve(run)] for run in (averaged, moving)]
+    assert trained[0] == trained[1]
     assert curve(averaged)[-1]["test_loss"] != curve(moving)[-1]["test_loss"]
 
 

@@ -228,8 +228,9 @@ def test_averaged_statistics_are_those_of_one_device(config: Config, devices: in
     """Learning rates this small leave the weights as they are, so that only the statistics can differ."""
     run = (*FOUR_MICRO_BATCHES, "bn_statistics=averaged", "schedule.learning_rate=1e-12", "schedule.iterations=3")
     end = ("schedule.milestones=[]", "schedule.warmup_iterations=0")
-    alone, shared = training.train_run(config(*run, *end)), training.train_run(
-        config(*run, *end, f"trainer.devices={devices}", "schedule.evaluate_every=2")
+    alone, shared = (
+        training.train_run(config(*run, *end)),
+        training.train_run(config(*run, *end, f"trainer.devices={devices}", "schedule.evaluate_every=2")),
     )
     assert alone is not None
     assert shared is not None

@@ -10,7 +10,7 @@ import pytest
 from resnet_ablations.build import build_network
 from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import batch_indices, epoch_order
-from resnet_ablations.data.file_batches import colour_shift
+from resnet_ablations.data.colours import colour_jitter, colour_shift
 from resnet_ablations.data.images import Images
 from resnet_ablations.data.views import View, scale, scale_aspect_ratio
 from resnet_ablations.overrides import compose
@@ -38,7 +38,9 @@ def test_windows_and_colours() -> None:
     view = scale((500, 375), 224, stream())
     assert view.mirrored
     assert view.box == pytest.approx((70.84690553745928, 21.149674620390456, 253.25732899022802, 203.36225596529283))
-    assert scale_aspect_ratio((500, 375), 224, stream()) == View((6, 36, 389, 354), mirrored=True)
+    assert scale_aspect_ratio((500, 375), 224, stream()) == View((6, 36, 389, 354), (224, 224), True)
+    changes = [[2, 1.2221436], [1, 1.2109871], [0, 1.1013256]]
+    assert colour_jitter(stream()).tolist() == [pytest.approx(change, rel=1e-6) for change in changes]
     assert colour_shift(stream()).tolist() == pytest.approx([-0.01800644, -0.01670291, -0.01647646], rel=1e-6)
 
 

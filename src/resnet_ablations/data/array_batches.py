@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnet_ablations.data.batches import WHOLE, Batches, Share, batch_indices
+from resnet_ablations.data.batches import WHOLE, Batches, Crops, Share, batch_indices
 from resnet_ablations.data.images import Images
 from resnet_ablations.streams import Purpose, Stream
 
@@ -62,7 +62,7 @@ class ArrayBatches(Batches):
             images = self._normalised(self.test_images[start : start + size])
             yield images.permute(0, 3, 1, 2), self.test_labels[start : start + size]
 
-    def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:
+    def protocols(self) -> dict[str, Callable[[], Crops]]:
         return {}
 
     def close(self) -> None:

@@ -43,6 +43,9 @@ class Share:
         return slice(number * batch_size // count, (number + 1) * batch_size // count)
 
 
+Crops = Iterator[tuple[list[Tensor], Tensor]]
+"""Test batches with several crops of each image: n × crops × C × H × W for each size of crops, and labels n."""
+
 WHOLE: Final = Share()
 """The share of a run on one device: everything."""
 
@@ -73,11 +76,8 @@ class Batches(ABC):
         """Yield this share of the test set, in order: images n × C × H × W, labels n; each image is in one share."""
 
     @abstractmethod
-    def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:
-        """Return the additional test protocols, by the prefix of their metrics.
-
-        Each protocol is a function that yields images n × crops × C × H × W and labels n.
-        """
+    def protocols(self) -> dict[str, Callable[[], Crops]]:
+        """Return the additional test protocols, by the prefix of their metrics."""
 
     @abstractmethod
     def close(self) -> None:

@@ -2,11 +2,11 @@
 
 import signal
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Self, final
+from typing import Final, NamedTuple, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,31 +14,56 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from resnet_ablations.data.batches import WHOLE, Batches, Share, batch_indices
+from resnet_ablations.data.batches import WHOLE, Batches, Crops, Share, batch_indices
+from resnet_ablations.data.colours import NO_JITTER, NO_SHIFT, colour_jitter, colour_shift, jittered
 from resnet_ablations.data.decoding import decode_rgb
 from resnet_ablations.data.images import ColourAugmentation, CropAugmentation, ImageFiles
-from resnet_ablations.data.views import DRAWN, Size, View, central, cut, scaled, ten
+from resnet_ablations.data.views import DRAWN, Size, View, central, cut, scaled, ten, whole
 from resnet_ablations.errors import UserError
 from resnet_ablations.streams import Purpose, Stream
 
 MEAN: Final = (0.485, 0.456, 0.406)
 DEVIATION: Final = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's training images: red, green, blue, in 0 … 1, from the authors' code."""
-
-COLOUR_AXES: Final = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
-COLOUR_VARIANCES: Final = np.array([0.2175, 0.0188, 0.0045])
-"""Principal components (columns) of ImageNet's colours and their eigenvalues, from the authors' code."""
+"""Mean and standard deviation of ImageNet's training images: red, green, blue, in 0 … 1, from FB."""
 
 TEST_CROPS: Final = 100
 """Crops in one test batch."""
 
+SCALES: Final = (224, 256, 384, 480, 640)
+"""The shorter sides of the images in v1's multi-scale test, for a crop of 224; v1, section 3.4."""
+
 Asked = tuple[int, int]
 """A place in the endless sequence of epochs, and the index of the image at that place."""
-Sample = tuple[npt.NDArray[np.uint8], int, npt.NDArray[np.float32]]
-"""Views crop × crop × 3 of one image, its label, and the shift of its colours."""
-Collated = tuple[Tensor, Tensor, Tensor]
-Recipe = Callable[[Size, int], tuple[list[View], npt.NDArray[np.float32]]]
-"""A function of an image's size and its place in the sequence: its views, and the shift of its colours."""
+
+
+class Recipe(NamedTuple):
+    """The inputs to make of an image: groups of views, each of one size, and the change of the image's colours."""
+
+    views: list[list[View]]
+    shift: npt.NDArray[np.float32] = NO_SHIFT
+    jitter: npt.NDArray[np.float32] = NO_JITTER
+
+
+Recipes = Callable[[Size, int], Recipe]
+"""A function of an image's size and its place in the sequence of epochs."""
+
+
+class Sample(NamedTuple):
+    """The inputs made of one image: views × height × width × 3 for each group, and what the device still does."""
+
+    views: list[npt.NDArray[np.uint8]]
+    label: int
+    shift: npt.NDArray[np.float32]
+    jitter: npt.NDArray[np.float32]
+
+
+class Collated(NamedTuple):
+    """A batch of samples: n × views × height × width × 3 for each group, labels n, shifts n × 3, jitters n × c × 2."""
+
+    views: list[Tensor]
+    labels: Tensor
+    shifts: Tensor
+    jitters: Tensor
 
 
 @final
@@ -73,32 +98,35 @@ class FileBatches(Batches):
         if self._ahead is None or self._next != (place, micro_batches):
             files = self.files
             recipe = partial(_drawn, self.seed, files.augmentation, files.colour, files.crop)
-            images = _Decoded(files.root, files.train, files.train_labels, files.crop, recipe)
+            images = _Decoded(files.root, files.train, files.train_labels, recipe)
             self.close()
             self._ahead = self._stream(images, (self._asked(place, micro_batches) for place in range(place, end)))
         batch = next(self._ahead)
         self._next = (place + 1, micro_batches)
         if place + 1 == end or isinstance(batch, UserError):
             self.close()
-        views, labels = self._ready(batch)
+        (views,), labels = self._ready(batch)
         return views[:, 0], labels
 
     def test(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield central crops of images with a shorter side of 256 (for a crop of 224; else in proportion)."""
         crop = self.files.crop
-        for views, labels in self._tested(crop, 1, partial(_centre, scaled(crop, 256), crop)):
+        for (views,), labels in self._tested(TEST_CROPS, partial(_centre, scaled(crop, 256), crop)):
             yield views[:, 0], labels
 
-    def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:
-        """Return `crop320`, the central 320 × 320 crop, and `crops10`, ten crops: corners, centre, and all mirrored.
+    def protocols(self) -> dict[str, Callable[[], Crops]]:
+        """Return the papers' other tests; sizes are for a crop of 224, else in proportion.
 
-        The shorter side is 320 for `crop320` and 256 for `crops10`, for a crop of 224; else in proportion.
+        - `crop320`: the central 320 × 320 crop of the image with a shorter side of 320.
+        - `crops10`: ten crops of the image with a shorter side of 256: corners, centre, and all mirrored.
+        - `multi_scale`: the whole image and its mirror image, with a shorter side of each of `SCALES`.
         """
         crop = self.files.crop
         larger = scaled(crop, 320)
         return {
-            "crop320": partial(self._tested, larger, 1, partial(_centre, larger, larger)),
-            "crops10": partial(self._tested, crop, 10, partial(_ten, scaled(crop, 256), crop)),
+            "crop320": partial(self._tested, TEST_CROPS, partial(_centre, larger, larger)),
+            "crops10": partial(self._tested, TEST_CROPS // 10, partial(_ten, scaled(crop, 256), crop)),
+            "multi_scale": partial(self._tested, 1, partial(_scales, [scaled(crop, shorter) for shorter in SCALES])),
         }
 
     def close(self) -> None:
@@ -112,14 +140,13 @@ class FileBatches(Batches):
         positions = range(iteration * self.batch_size, (iteration + 1) * self.batch_size)
         return list(zip(positions[share], indices[share].tolist(), strict=True))
 
-    def _tested(self, crop: int, crops: int, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield this share of the test set in order: images n × crops × C × H × W, labels n."""
+    def _tested(self, count: int, recipe: Recipes) -> Crops:
+        """Yield this share of the test set in order, `count` images at a time."""
         files = self.files
-        count = TEST_CROPS // crops
         places = [(place, place) for place in range(len(files.test))]
         starts = range(0, len(places), count)[self.share.rank :: self.share.count]
         chunks = [places[start : start + count] for start in starts]
-        images = _Decoded(files.root, files.test, files.test_labels, crop, recipe)
+        images = _Decoded(files.root, files.test, files.test_labels, recipe)
         for batch in self._stream(images, chunks):
             yield self._ready(batch)
 
@@ -137,41 +164,39 @@ class FileBatches(Batches):
         )
         return iter(loader)
 
-    def _ready(self, batch: Collated | UserError) -> tuple[Tensor, Tensor]:
+    def _ready(self, batch: Collated | UserError) -> tuple[list[Tensor], Tensor]:
         """Return normalised images n × crops × C × H × W and labels n, on the device; raise a worker's `UserError`."""
         if isinstance(batch, UserError):
             raise batch
-        pixels, labels, shifts = (tensor.to(self._device, non_blocking=True) for tensor in batch)
-        images = (pixels.float() / 255 + (shifts - self._mean)[:, None, None, None]) / self._deviation
-        return images.permute(0, 1, 4, 2, 3), labels
-
-
-def colour_shift(stream: Stream) -> npt.NDArray[np.float32]:
-    """Return the random shift of an image's red, green and blue (0 … 1): AlexNet's augmentation, v1, section 3.4.
-
-    The shift along each principal component of ImageNet's colours is its eigenvalue times a draw from N(0, 0.1²).
-    """
-    shift: npt.NDArray[np.float64] = COLOUR_AXES @ (COLOUR_VARIANCES * stream.normal(0, 0.1, 3))
-    return shift.astype(np.float32)
-
-
-NO_SHIFT: Final = np.zeros(3, np.float32)
+        *groups, labels, shifts, jitters = (
+            tensor.to(self._device, non_blocking=True) for tensor in (*batch.views, *batch[1:])
+        )
+        shifts = (shifts - self._mean)[:, None, None, None]
+        return [
+            ((jittered(pixels.float() / 255, jitters) + shifts) / self._deviation).permute(0, 1, 4, 2, 3)
+            for pixels in groups
+        ], labels
 
 
 def _drawn(
     seed: int, augmentation: CropAugmentation, colour: ColourAugmentation, crop: int, size: Size, place: int
-) -> tuple[list[View], npt.NDArray[np.float32]]:
+) -> Recipe:
     stream = Stream(seed, Purpose.AUGMENTATION, place)
     view = DRAWN[augmentation](size, crop, stream)
-    return [view], colour_shift(stream) if colour == "pca" else NO_SHIFT
+    jitter = colour_jitter(stream) if colour == "jitter_and_pca" else NO_JITTER
+    return Recipe([[view]], NO_SHIFT if colour == "none" else colour_shift(stream), jitter)
 
 
-def _centre(shorter: int, crop: int, size: Size, place: int) -> tuple[list[View], npt.NDArray[np.float32]]:
-    return [central(size, shorter, crop)], NO_SHIFT
+def _centre(shorter: int, crop: int, size: Size, place: int) -> Recipe:
+    return Recipe([[central(size, shorter, crop)]])
 
 
-def _ten(shorter: int, crop: int, size: Size, place: int) -> tuple[list[View], npt.NDArray[np.float32]]:
-    return ten(size, shorter, crop), NO_SHIFT
+def _ten(shorter: int, crop: int, size: Size, place: int) -> Recipe:
+    return Recipe([ten(size, shorter, crop)])
+
+
+def _scales(shorter: Sequence[int], size: Size, place: int) -> Recipe:
+    return Recipe([whole(size, side) for side in shorter])
 
 
 @dataclass(frozen=True)
@@ -181,8 +206,7 @@ class _Decoded(Dataset[Sample | UserError]):
     root: Path
     paths: npt.NDArray[np.str_]
     labels: npt.NDArray[np.int64]
-    crop: int
-    recipe: Recipe
+    recipe: Recipes
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -193,19 +217,23 @@ class _Decoded(Dataset[Sample | UserError]):
             image = decode_rgb(self.root / str(self.paths[index]))
         except UserError as error:
             return error
-        views, shift = self.recipe(image.size, place)
-        return np.stack([cut(image, view, self.crop) for view in views]), int(self.labels[index]), shift
+        groups, shift, jitter = self.recipe(image.size, place)
+        views = [np.stack([cut(image, view) for view in group]) for group in groups]
+        return Sample(views, int(self.labels[index]), shift, jitter)
 
 
 def _collated(samples: list[Sample | UserError]) -> Collated | UserError:
-    """Return one batch: uint8 images n × views × crop × crop × 3, labels n, shifts n × 3; or the first error."""
-    whole: list[Sample] = []
+    """Return the samples as one batch, or the first error."""
+    samples_read: list[Sample] = []
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
-        whole.append(sample)
-    views, labels, shifts = zip(*whole, strict=True)
-    return torch.from_numpy(np.stack(views)), torch.tensor(labels), torch.from_numpy(np.stack(shifts))
+        samples_read.append(sample)
+    views, labels, shifts, jitters = zip(*samples_read, strict=True)
+    groups = [torch.from_numpy(np.stack(group)) for group in zip(*views, strict=True)]
+    return Collated(
+        groups, torch.tensor(labels), torch.from_numpy(np.stack(shifts)), torch.from_numpy(np.stack(jitters))
+    )
 
 
 def _quiet(worker: int) -> None:

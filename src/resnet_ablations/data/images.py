@@ -12,8 +12,8 @@ from resnet_ablations.errors import UserError
 CropAugmentation = Literal["scale", "scale_aspect_ratio"]
 """The crop augmentations of v2, Table 5; see `data.views`."""
 
-ColourAugmentation = Literal["pca", "none"]
-"""The colour augmentation of training images; see `data.file_batches.colour_shift`."""
+ColourAugmentation = Literal["pca", "jitter_and_pca", "none"]
+"""The colour augmentation of training images; see `data.colours`."""
 
 
 @dataclass(frozen=True)

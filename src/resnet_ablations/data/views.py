@@ -1,7 +1,7 @@
 """Views: the windows of an image that become network inputs; v1, section 3.4, and v2, Table 5.
 
-Sizes are (width, height). A window has coordinates in the original image's pixels and is resized to crop × crop in one
-step, which equals resizing the whole image and then cropping.
+Sizes are (width, height). A window has coordinates in the original image's pixels and is resized to the input's size in
+one step, which equals resizing the whole image and then cropping.
 """
 
 import math
@@ -22,15 +22,16 @@ ATTEMPTS: Final = 10
 
 
 class View(NamedTuple):
-    """A window of an image (left, upper, right, lower), mirrored horizontally or not."""
+    """A window of an image (left, upper, right, lower), the size of the input, and whether the input is mirrored."""
 
     box: tuple[float, float, float, float]
+    size: Size
     mirrored: bool = False
 
 
-def cut(image: Image.Image, view: View, crop: int) -> npt.NDArray[np.uint8]:
-    """Return the view of an RGB image as crop × crop × 3, resized by antialiased bicubic interpolation."""
-    window = image.resize((crop, crop), Image.Resampling.BICUBIC, box=view.box)
+def cut(image: Image.Image, view: View) -> npt.NDArray[np.uint8]:
+    """Return the view of an RGB image as height × width × 3, resized by antialiased bicubic interpolation."""
+    window = image.resize(view.size, Image.Resampling.BICUBIC, box=view.box)
     if view.mirrored:
         window = window.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return np.asarray(window)
@@ -47,7 +48,7 @@ def scale(size: Size, crop: int, stream: Stream) -> View:
     width, height = _resized(size, shorter)
     left = int(stream.integers(0, width - crop + 1))
     upper = int(stream.integers(0, height - crop + 1))
-    return View(_box(size, shorter, left, upper, crop), _coin(stream))
+    return View(_box(size, shorter, left, upper, crop), (crop, crop), _coin(stream))
 
 
 def scale_aspect_ratio(size: Size, crop: int, stream: Stream) -> View:
@@ -65,7 +66,7 @@ def scale_aspect_ratio(size: Size, crop: int, stream: Stream) -> View:
         if 0 < across <= width and 0 < down <= height:
             left = int(stream.integers(0, width - across + 1))
             upper = int(stream.integers(0, height - down + 1))
-            return View((left, upper, left + across, upper + down), _coin(stream))
+            return View((left, upper, left + across, upper + down), (crop, crop), _coin(stream))
     return central(size, crop, crop)._replace(mirrored=_coin(stream))
 
 
@@ -78,15 +79,23 @@ DRAWN: Final[Mapping[CropAugmentation, Callable[[Size, int, Stream], View]]] = {
 def central(size: Size, shorter: int, crop: int) -> View:
     """Return the central window of the image with its shorter side resized to `shorter`."""
     width, height = _resized(size, shorter)
-    return View(_box(size, shorter, round((width - crop) / 2), round((height - crop) / 2), crop))
+    box = _box(size, shorter, round((width - crop) / 2), round((height - crop) / 2), crop)
+    return View(box, (crop, crop))
 
 
 def ten(size: Size, shorter: int, crop: int) -> list[View]:
     """Return ten views: corners and centre, and all mirrored; the image's shorter side is resized to `shorter`."""
     width, height = _resized(size, shorter)
     corners = [(0, 0), (width - crop, 0), (0, height - crop), (width - crop, height - crop)]
-    views = [View(_box(size, shorter, left, upper, crop)) for left, upper in corners] + [central(size, shorter, crop)]
+    boxes = [_box(size, shorter, left, upper, crop) for left, upper in corners]
+    views = [View(box, (crop, crop)) for box in boxes] + [central(size, shorter, crop)]
     return views + [view._replace(mirrored=True) for view in views]
+
+
+def whole(size: Size, shorter: int) -> list[View]:
+    """Return two views: the whole image with its shorter side resized to `shorter`, and the same mirrored."""
+    view = View((0, 0, *size), _resized(size, shorter))
+    return [view, view._replace(mirrored=True)]
 
 
 def _resized(size: Size, shorter: int) -> Size:

@@ -251,7 +251,7 @@ class TrainingModule(pl.LightningModule):
     def _measure(self) -> None:
         with self._evaluation():
             with recorded_responses(self.network) as self.responses:
-                _, top5_error = self._errors((images[:, None], labels) for images, labels in self.batches.test())
+                _, top5_error = self._errors(([images[:, None]], labels) for images, labels in self.batches.test())
             for response in self.responses:
                 response.totals = response.totals.to(self.device)
                 self.ranks.all_reduce_sum(response.totals)
@@ -259,11 +259,12 @@ class TrainingModule(pl.LightningModule):
             for name, crops in self.batches.protocols().items():
                 self.metrics[f"{name}_error"], self.metrics[f"{name}_top5_error"] = self._errors(crops())
 
-    def _errors(self, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
-        """Return top-1 and top-5 error (%) of N × crops × C × H × W images, by the mean softmax over the crops."""
+    def _errors(self, batches: Iterable[tuple[list[Tensor], Tensor]]) -> tuple[float, float]:
+        """Return top-1 and top-5 error (%) by the mean softmax over all crops of an image."""
         wrong = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for images, labels in batches:
-            scores = self.network(images.flatten(0, 1)).float().softmax(1).unflatten(0, images.shape[:2]).mean(1)
+        for groups, labels in batches:
+            logits = [self.network(crops.flatten(0, 1)).unflatten(0, crops.shape[:2]) for crops in groups]
+            scores = torch.cat(logits, dim=1).float().softmax(2).mean(1)
             hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
             wrong[:2] += torch.stack([(~hits[:, 0]).sum(), (~hits.any(1)).sum()])
             wrong[2] += len(labels)

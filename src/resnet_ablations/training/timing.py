@@ -14,7 +14,7 @@ from torch import Tensor
 
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
-from resnet_ablations.data.batches import Batches
+from resnet_ablations.data.batches import Batches, Crops
 from resnet_ablations.training.compute import CUDA_GRAPHS, micro_batches_per_pass
 from resnet_ablations.training.devices import accelerator_of
 from resnet_ablations.training.ranks import ALONE
@@ -150,7 +150,7 @@ class _RandomImages(Batches):
     def test(self) -> Iterator[tuple[Tensor, Tensor]]:
         yield self.images, self.labels
 
-    def protocols(self) -> dict[str, Callable[[], Iterator[tuple[Tensor, Tensor]]]]:
+    def protocols(self) -> dict[str, Callable[[], Crops]]:
         return {}
 
     def close(self) -> None:
