@@ -11,14 +11,17 @@ from resnet_ablations.report.write_report import write_report
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0, or 1 where something was damaged and left out."""
+    """Return the exit code: 0, or 1 if a damaged file was left out."""
     parser = argparse.ArgumentParser(
         prog="resnet-ablations report",
         description=__doc__,
         epilog="example: resnet-ablations report results --sweep shortcuts-quick",
     )
     parser.add_argument("results", nargs="?", type=Path, default=default_results(), help="the results folder")
-    parser.add_argument("--sweep", metavar="NAME", help="only this one of RESULTS/sweeps, as in shortcuts-quick")
+    one_sweep = (
+        "report only on this sweep in RESULTS/sweeps, for example shortcuts-quick; writes no page and no verdicts"
+    )
+    parser.add_argument("--sweep", metavar="NAME", help=one_sweep)
     options = parser.parse_args(arguments)
     with exit_on_user_error():
         damaged = write_report(options.results, options.sweep, standard_console())

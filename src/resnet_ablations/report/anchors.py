@@ -16,7 +16,7 @@ def run_anchor(key: str) -> str:
 
 
 def runs_link(rows: pd.DataFrame) -> tuple[str, str]:
-    """Return the address and the name of the runs behind rows of one cell of the frame; empty without a run.
+    """Return the address and the name of the runs behind `rows` of one cell; two empty texts if there is no run.
 
     One run has an address of its own; several have the list of their cell's runs.
     """

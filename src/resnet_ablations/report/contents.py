@@ -17,7 +17,7 @@ from resnet_ablations.report.tables.table import Table
 
 @dataclass(frozen=True)
 class SweepReport:
-    """A sweep's tables and figures; `tidy` has its CSV files by stem."""
+    """A sweep's tables and figures; `tidy` holds the data frames of its CSV files, by file stem."""
 
     sweep: Sweep
     comparison: Table

@@ -10,7 +10,7 @@ import pandas as pd
 from resnet_ablations.experiments import paper_curve
 
 CUT_OFF = 2.01
-"""The end of the paper's loss axis: a digitised loss from here on means this or more."""
+"""The upper end of the paper's loss axis; a digitised loss at or above it is only a lower bound."""
 MOST_POINTS = 120
 """The most points of a training curve: with more of them, its noise would fill the gaps between the dashes."""
 
@@ -38,7 +38,7 @@ def paper_loss(curve: str) -> pd.Series | None:
 
 
 def coarser(points: pd.Series, most: int = MOST_POINTS) -> pd.Series:
-    """Return means of neighbouring points, as few to a mean as leave `most` or less."""
+    """Return means over groups of neighbouring points, in the smallest groups that leave at most `most` means."""
     if len(points) <= most:
         return points
     groups = np.arange(len(points)) // -(-len(points) // most)
@@ -46,7 +46,7 @@ def coarser(points: pd.Series, most: int = MOST_POINTS) -> pd.Series:
 
 
 def thinned(length: int, most: int) -> list[int]:
-    """Return the numbers of at most `most` rows of a table at equal distances, with the first and the last."""
+    """Return the positions of at most `most` equally spaced rows, always with the first and the last."""
     return sorted(set(np.linspace(0, length - 1, min(most, length)).round().astype(int).tolist()))
 
 

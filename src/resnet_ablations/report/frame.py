@@ -1,4 +1,4 @@
-"""One data frame of all planned runs, by cell: the only source of tables, figures, claims and page."""
+"""The data frame with one row for each planned run of each cell; tables, figures, claims and page are made from it."""
 
 import math
 import warnings
@@ -72,7 +72,10 @@ class Sweep:
 
     @cached_property
     def settings(self) -> pd.DataFrame:
-        """The settings of each configuration under dotted names; a class is its name in snake_case."""
+        """The settings: one row for each configuration, columns with dotted names such as `schedule.iterations`.
+
+        A class is given as its name in snake_case.
+        """
         of = {name: flat_settings(planned.config) for name, planned in self.plan.configurations.items()}
         return pd.DataFrame(list(of.values()), index=list(of), dtype="object")
 
@@ -250,7 +253,7 @@ def _runs(plan: SweepPlan, results: pd.DataFrame, curves: pd.DataFrame) -> pd.Da
     """Return the run that fills each configuration and seed of the plan, where there is one.
 
     It is the configuration's own run, or the first longer run in `served_by` that can be read at the plan's iteration.
-    Such a run has no metric but its curve's there.
+    A longer run provides only the errors that its curve has at that iteration; its other metrics are NaN.
     """
     sources = [
         (name, planned.iterations, source)

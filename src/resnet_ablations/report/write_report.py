@@ -23,14 +23,14 @@ OWN_FILES = re.compile(
     rf"claims\.(md|tex|csv)|[\w-]+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
     r"(\.(md|tex|csv)|-(runs|others|faithfulness)\.csv|-(strip|cost|curves|fig\d+)\.(pdf|svg|png))"
 )
-"""The names of the report's files, present and former, without the page."""
+"""The pattern of the file names that this version or an earlier one writes, except the page's."""
 
 
 def write_report(results: Path, sweep: str | None, console: Console) -> list[str]:
-    """Write and print the report on every sweep, or on one; return one message for each damaged file.
+    """Write and print the report on all sweeps, or only on `sweep`; return one message for each damaged file.
 
-    The verdicts on the papers' claims and the page are about all sweeps, and are made with all of them. Raise
-    `UserError` where no sweep was begun, or none of that name.
+    Verdicts on the papers' claims and the page are written only in a report on all sweeps. Raise `UserError` if there
+    is no sweep, or none named `sweep`.
     """
     data = read_report_data(results)
     reports = [sweep_report(one, data) for one in data.sweeps if sweep in (None, one.plan.name)]

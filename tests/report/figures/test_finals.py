@@ -13,7 +13,7 @@ from made_up import Declare, MadeUp
 from resnet_ablations.report.figures.chart import Chart
 from resnet_ablations.results.sweeps import SweepPlan
 
-SECONDS, MULTIPLY_ADDS = "seconds of training", "million multiply-adds an image"
+SECONDS, MULTIPLY_ADDS = "seconds of training", "million multiply-adds per image"
 
 
 def strip(made_up: MadeUp, plan: SweepPlan) -> Chart:

@@ -277,7 +277,7 @@ def test_the_page_leads_with_table_1_and_what_it_says(made_up: MadeUp) -> None:
     lead, early = with_class(root, "answer")
     said = text_of(lead)
     assert "scale quick, with one seed per configuration, 3 of 16 runs finished" in said
-    assert "1 of 2 errors compare with “original” as in the paper and 1 does not (†)" in said
+    assert "1 of 2 errors differ from that of “original” as in the paper and 1 does not (†)" in said
     assert "from 3.00 % (“exclusive gating (init b_g = −6)”) to 60.00 % (“dropout shortcut”)" in said
     assert "chance" in said
     assert text_of(early) == "None of the 16 runs is finished."

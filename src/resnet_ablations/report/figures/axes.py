@@ -19,7 +19,7 @@ Side = Literal["x", "y"]
 
 
 def show_grid(axes: Axes, side: Side | Literal["both"]) -> None:
-    """Draw a line at each tick instead of the tick."""
+    """Draw grid lines at the ticks and hide the tick marks."""
     axes.grid(True, axis=side, clip_on=False)
     axes.tick_params(side, length=0)
 
@@ -90,6 +90,6 @@ def side_by_side(
 
 
 def staggered(points: int, index: int, lines: int, marks: int = 4) -> list[int]:
-    """Return the numbers of a line's points that have marks; other lines of the panel have marks at other points."""
+    """Return the positions of a line's points that have marks; they differ between the lines of a panel."""
     every = -(-points // marks) or 1
     return list(itertools.islice(range(index * every // max(lines, 1), points, every), marks))

@@ -19,11 +19,11 @@ from matplotlib.gridspec import GridSpec
 from resnet_ablations.report.figures import svg
 
 WIDTH = 3.45
-"""Inches of a panel: one column of a printed page."""
+"""The width of a panel in inches: one column of a printed page."""
 LETTERS = 19
-"""Letters of a figure's note on an inch."""
+"""Characters per inch of a figure's note."""
 LINE = 0.13
-"""Inches of a line of the note."""
+"""The height of a line of the note in inches."""
 
 
 def paper_style() -> AbstractContextManager[None]:
@@ -49,7 +49,7 @@ class Chart:
     name: str
     """The end of its files' names: `fig3`, `strip`, `cost`."""
     shows: str
-    """The text that stands for the figure."""
+    """The content of the figure: its title on the page and its alternative text in Markdown."""
     note: str
     """The meaning of its lines and marks."""
     headings: tuple[str, ...]
@@ -60,7 +60,7 @@ class Chart:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The figure's files by suffix."""
+        """The content of the figure's files, by suffix (`pdf`, `svg`)."""
         return {"pdf": self.pdf, "svg": svg.file_text(self.drawn).encode()}
 
     def panels(self, shared: dict[str, Element]) -> Iterator[Markup]:
@@ -71,7 +71,7 @@ class Chart:
 def chart(
     name: str, shows: str, note: str, figure: Figure, headings: Iterable[str], rows: Iterable[NumbersRow]
 ) -> Chart:
-    """Write a figure in both formats, while `paper_style` holds."""
+    """Return the chart of a figure, with its SVG and its PDF; call this inside `paper_style`."""
     drawn = svg.cleaned(written(figure, "svg"))
     return Chart(name, shows, note, tuple(headings), tuple(rows), figure, drawn, written(figure, "pdf"))
 

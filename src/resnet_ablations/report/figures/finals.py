@@ -17,21 +17,26 @@ from resnet_ablations.report.frame import FAIL, Sweep, is_error
 LETTERS = 30
 """The most letters on a line of a row's name."""
 LABELS, NAME_LINE = 1.5, 0.112
-"""Inches of the strip: the width of the names, and the height of a name's line."""
+"""The width of the strip's names and the height of a name's line, in inches."""
 HOLDERS = ("o", "s", "D", "h")
 """Markers with room for a number, one for each column of the table."""
 PLOT = 2.35
-"""Inches of the height of a panel of costs."""
+"""The height of a panel of costs in inches."""
 KEY_LINE, KEY_LETTERS = 0.14, 54
 """The height in inches, and the most letters, of a line in the key of costs."""
-AMOUNTS = {"seconds": "seconds of training", "multiply_adds": "million multiply-adds an image"}
+COST_NOTE = (
+    "Each mark shows a configuration: the median error over its seeds; the bar goes from the lowest error to the "
+    "highest. Marks that would overlap are moved sideways."
+)
+AMOUNTS = {"seconds": "seconds of training", "multiply_adds": "million multiply-adds per image"}
 
 
 def strip(sweep: Sweep) -> Chart | None:
-    """Return the figure of all final errors, with a line of marks for each row of the table; None without a run.
+    """Return a figure of each run's final error and the paper's number, in one row of marks for each table row.
 
-    Only a table with one column of printed errors has this figure. At scale `early` it leaves out the paper's numbers,
-    because they are from the end of training.
+    Return None if no run has a result, or unless the table has a single column that shows one error metric and the
+    paper gives at least one number for it (printed or digitised). At scale `early` the figure omits the paper's
+    numbers, because they are measured at the end of training.
     """
     cells = sweep.cells
     metrics = set(cells["metric"])
@@ -75,7 +80,7 @@ def strip(sweep: Sweep) -> Chart | None:
             _draw_runs(axes, number, marks, *(("x", COLOURS[1]) if crosses else ("o", COLOURS[0])))
         to = runs_link(cells[cells["row"] == row["row"]])[0]
         numbers.append(NumbersRow(row["row_label"], to, (text, ", ".join(own["text"]))))
-    headings = ("row", "the paper’s", "ours, by seed and configuration")
+    headings = ("row", "the paper’s", "ours: all runs, lowest error first")
     return chart("strip", "final errors", note, figure, headings, numbers)
 
 
@@ -124,7 +129,7 @@ def costs(sweep: Sweep) -> Chart | None:
         for line, text in enumerate(textwrap.wrap(point["label"], KEY_LETTERS))
     ]
     half = math.ceil(len(key) / len(amounts))
-    note = "Mark: the median of a configuration’s seeds; bar: lowest to highest. Equal marks lie side by side."
+    note = COST_NOTE
     heights = [PLOT + 0.5] * len(amounts) + [KEY_LINE * half + 0.12] * len(amounts)
     figure, places = panel_figure(heights, note)
     for number, name in enumerate(amounts):

@@ -25,7 +25,7 @@ PAPER_LOSS, PAPER_ERROR = (0.002, 2.0), (0.0, 20.0)
 STYLES = list(zip(COLOURS, MARKERS, strict=True))
 """The colour and the marker of each line of a panel."""
 PLOT = 1.55
-"""Inches of the height of a panel's axes."""
+"""The height of a panel's axes in inches."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def curve_figures(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
 
 
 def default_panels(experiment: Experiment) -> list[Panel]:
-    """Return panels that show the curves of all rows of our own with a test error, a few rows to a panel."""
+    """Return panels with the test-error curves of all rows that are run here, at most six rows in a panel."""
     panels: list[Panel] = []
     for column in experiment.columns:
         cells = [
@@ -170,7 +170,7 @@ def _draw_ours(axes: Axes, points: pd.DataFrame, shape: Quantity, style: tuple[s
 def _note(quantities: dict[str, Quantity], points: pd.DataFrame, seeds: int) -> str:
     """Return the meaning of the lines in words."""
     shapes = list(quantities.values())
-    parts = ["one line a row of the table"]
+    parts = ["one line for each row of the table"]
     if len(shapes) > 1:
         two = any(shape.on_right for shape in shapes)
         axis = {shape: f" ({'right' if shape.on_right else 'left'} axis)" * two for shape in shapes}
@@ -209,7 +209,10 @@ def _set_axis(axes: Axes, label: str, ends: tuple[float, float]) -> None:
 def _numbers(
     panels: Sequence[Panel], points: pd.DataFrame, quantities: dict[str, Quantity]
 ) -> tuple[list[str], list[NumbersRow]]:
-    """Return the curves at five places: the last point drawn up to each, the range of the seeds in parentheses."""
+    """Return headings and rows of a table of the curves at five places of the x axis.
+
+    It shows the last point at or before each place, and the range of the seeds in parentheses.
+    """
     places = [math.ceil(max(points["x"], default=0) * part / 5) for part in range(1, 6)]
     rows = []
     for _, curve in points.groupby(["panel", "line", "quantity", "ours"], sort=False):

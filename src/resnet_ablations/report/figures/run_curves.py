@@ -12,7 +12,7 @@ from resnet_ablations.report.figures.axes import show_grid
 from resnet_ablations.report.figures.chart import add_axes, page_panels, panel_figure, paper_style, written
 
 WIDTH, HEIGHT = 2.6, 0.95
-"""Inches of a panel."""
+"""The width and the height of a panel in inches."""
 MOST_POINTS = 60
 """The most points of a line."""
 

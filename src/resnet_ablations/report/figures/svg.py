@@ -22,7 +22,7 @@ LEFT_OUT = {**INHERITED, "text-anchor": "start", "stroke-linecap": "square"}
 NEVER = ("target", "font-family")
 """Attributes that are always left out."""
 PAINT = ("fill", "stroke", "stroke-width", "stroke-dasharray")
-"""Attributes that a link has for its marks."""
+"""Attributes that are moved from the marks to their link if all marks have the same value."""
 PAGE_WIDTH = 1.7
 """Pixels on the page for a point of the figure."""
 COLOURS = ("#003f7d", "#e08214", "#35978f", "#b2479a", "#7a5230", "#5aa9e6")
@@ -68,7 +68,10 @@ def cleaned(svg: bytes) -> Element:
 
 
 def _cleaned(old: Element, definitions: Element) -> Iterator[Element]:
-    """Yield what is left of an element; add what it defines to `definitions`."""
+    """Yield the cleaned element, its children if it is a useless wrapper, or nothing.
+
+    Its definitions are added to `definitions`.
+    """
     new = Element(old.tag.rpartition("}")[2], _attributes(old))
     children = [child for inner in old for child in _cleaned(inner, definitions)]
     for child in sorted(children, key=lambda child: child.tag == "text"):  # text lies over everything else
@@ -129,7 +132,10 @@ def _short(number: float) -> str:
 
 
 def _rounded(numbers: str) -> str:
-    """Return short numbers; a path of straight lines goes from point to point, in tenths."""
+    """Return an attribute's text with rounded numbers.
+
+    A path of straight lines gets relative coordinates with one decimal.
+    """
     if not re.fullmatch(r"[MLz\d.\s-]*M[MLz\d.\s-]*", numbers):
         numbers = re.sub(r"-?\d+\.\d+", lambda number: _short(float(number[0])), numbers)
         return re.sub(r"\s*([A-Za-z])\s*", r"\1", " ".join(numbers.split())) if "M" in numbers else numbers
@@ -182,5 +188,5 @@ def definitions(shared: dict[str, Element]) -> Markup:
 
 
 def _markup(element: Element) -> Markup:
-    """Return an element as text; ElementTree escapes all texts of others."""
+    """Return an element as markup for the page; it is safe, because ElementTree escapes its texts."""
     return Markup(ElementTree.tostring(element, encoding="unicode").replace(" />", "/>"))

@@ -8,7 +8,7 @@ from resnet_ablations.report.frame import Sweep, is_error
 from resnet_ablations.report.labels import baseline_label
 
 SIGNS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "≈", "not run": "–"}
-"""The outcomes of claims in the order in which they are listed, each with its sign."""
+"""The possible outcomes of a claim, in the order of display, each with its symbol."""
 
 
 def answer(sweep: Sweep, agrees: Sequence[bool], outcomes: Sequence[str]) -> str:
@@ -44,7 +44,7 @@ def _orderings(sweep: Sweep, agrees: Sequence[bool]) -> str:
     if not agrees:
         return ""
     same, others = sum(agrees), len(agrees) - sum(agrees)
-    numbers = f"{same} of {len(agrees)} errors compare with “{baseline_label(sweep.experiment)}” as in the paper"
+    numbers = f"{same} of {len(agrees)} errors differ from that of “{baseline_label(sweep.experiment)}” as in the paper"
     return numbers + (f" and {others} {'does' if others == 1 else 'do'} not (†)" if others else "")
 
 

@@ -19,7 +19,7 @@ from resnet_ablations.report.frame import ReportData
 from resnet_ablations.results.run_folder import Result, RunFolder
 
 CURVE_ROWS = 5
-"""Logged steps of a run's curve in numbers; its figure and its file have more."""
+"""The most rows of a run's curve in the page's table; the figure and the CSV file have more."""
 
 
 def runs_of_page(reports: Sequence[SweepReport], data: ReportData, shared: dict[str, Element]) -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ def _numbers(result: Result) -> dict[str, str]:
         **{METRICS.get(name, name): f"{value:.4g}" for name, value in sorted(result.metrics.items())},
         "iterations": f"{result.iterations:,}",
         "parameters": f"{result.parameters:,}",
-        "multiply-adds an image": "" if result.multiply_adds is None else f"{result.multiply_adds:,}",
+        "multiply-adds per image": "" if result.multiply_adds is None else f"{result.multiply_adds:,}",
         "training time": f"{result.seconds:,.0f} s ({result.images_per_second:,.0f} images/s)",
     }
     return {name: text for name, text in numbers.items() if text}

@@ -69,7 +69,7 @@ function reveal() {
   if (run || target.hasAttribute("tabindex")) focused.focus({ preventScroll: true });
 }
 addEventListener("hashchange", reveal);
-/* The same address once more changes no hash. */
+/* A click on a link to the current hash fires no hashchange event, so it is handled here. */
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='#']");
   if (link && link.hash === location.hash) reveal();
