@@ -1,4 +1,4 @@
-"""Shortcuts from outside both papers: a Highway network's gate, and shortcuts that came after v2.
+"""Shortcuts from outside both papers: a Highway network's gate, and shortcuts from other papers.
 
 The interface is that of `resnet_ablations.network.shortcuts`.
 """
