@@ -10,6 +10,7 @@ from resnet_ablations.console import standard_console
 from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import check_options
+from resnet_ablations.report.claims.power import advice
 from resnet_ablations.results.provenance import same_code
 from resnet_ablations.results.states import State
 from resnet_ablations.results.sweeps import SweepPlan
@@ -51,6 +52,9 @@ def main() -> None:
     standard_console(120).print(table)
     missing = [job.config for job in planned.jobs if result_of(job) is None]
     print(f"{len(planned.jobs)} runs, {len(planned.jobs) - len(missing)} finished, {len(missing)} to train")
+    if (record := planned.record) is not None:
+        for line in advice(record.experiment, record.scale, len(record.seeds)):
+            print(line)
     if missing:
         print_cost(missing, runs_per_device)
 

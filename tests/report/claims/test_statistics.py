@@ -5,15 +5,24 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from resnet_ablations.report.claims.rules import higher
+from resnet_ablations.report.claims.claim_file import load_claims
+from resnet_ablations.report.claims.relations import AsPrinted, Bounded, LowerThan, Lowest, Within
+from resnet_ablations.report.claims.rules import PValues, decide, every, from_to, higher, lowest, within
 from resnet_ablations.report.claims.statistics import (
-    CONFIDENCE,
     LEVEL,
-    can_differ,
+    SIGN_LEVEL,
+    Numbers,
+    best_test,
     median_interval,
-    p_of_difference,
+    rank_test,
     shift_interval,
+    sign_test,
 )
+
+
+def p_of_difference(first: Numbers, second: Numbers) -> float:
+    """The two-sided p-value."""
+    return min(*rank_test(first, second), 1)
 
 
 def test_the_range_of_five_covers_the_median_in_93_75_percent() -> None:
@@ -42,9 +51,13 @@ def test_intervals_of_a_median_by_hand(n: int, low: int, high: int, coverage: fl
 
 def test_of_one_run_nothing_is_said() -> None:
     assert median_interval([6.6]).coverage == 0
-    assert p_of_difference([6.6], [1.0, 2.0, 3.0, 4.0, 5.0]) == 1
+    assert rank_test([6.6], [6.6, 7.0]) == (2, 2)
+    surest = higher([2_000.0], [float(i) for i in range(1_000)])
+    assert surest.claim <= LEVEL
+    outcome, which, how, p = decide([surest], surest, LEVEL, 1, ("as claimed", "against the claim"))
+    assert (outcome, which, how) == ("inconclusive", "as claimed", ", but one run decides nothing")
+    assert math.isnan(p)
     assert shift_interval([6.6], [8.7]).coverage == 0
-    assert not can_differ(1, 1_000)
 
 
 def test_a_diverged_run_is_the_highest() -> None:
@@ -84,11 +97,11 @@ def test_p_values_of_others_methods() -> None:
 
 
 def test_how_many_seeds_can_tell_a_difference() -> None:
-    can = {(m, n) for m in range(1, 7) for n in range(m, 7) if can_differ(m, n)}
+    sizes = [(m, n) for m in range(1, 7) for n in range(m, 7)]
+    can = {(m, n) for m, n in sizes if p_of_difference(range(m), range(100, 100 + n)) <= LEVEL}
     assert can == {(3, 5), (3, 6), (4, 4), (4, 5), (4, 6), (5, 5), (5, 6), (6, 6)}
-    for m, n in can | {(3, 4), (2, 6), (3, 3)}:
-        least = p_of_difference(range(m), range(100, 100 + n))
-        assert (least <= LEVEL) == ((m, n) in can)
+    assert p_of_difference(range(4), range(100, 104)) == pytest.approx(2 / math.comb(8, 4))
+    assert p_of_difference(range(12), range(100, 113)) == pytest.approx(2 / math.comb(25, 12))
 
 
 def test_the_interval_of_a_difference_by_hand() -> None:
@@ -130,7 +143,8 @@ def test_without_a_difference_there_is_a_verdict_in_not_more_than_five_percent(n
     outcomes: list[str] = []
     for _ in range(trials):
         values = rng.normal(size=10).round() if noise == "rounded" else getattr(rng, noise)(size=10)
-        outcomes.append(higher(values[:5].tolist(), values[5:].tolist())[0])
+        claim, opposite = higher(values[:5].tolist(), values[5:].tolist())
+        outcomes.append("reproduced" if claim <= LEVEL else "contradicted" if opposite <= LEVEL else "inconclusive")
     wrong = {outcome: outcomes.count(outcome) for outcome in ("reproduced", "contradicted")}
     allowed = stats.binom.ppf(0.999, trials, 4 / 252)
     assert all(count <= allowed for count in wrong.values()), wrong
@@ -149,6 +163,78 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         assert of_shift is not None
         held_median += of_median.low <= math.log(2) <= of_median.high
         held_shift += of_shift.low <= -3 <= of_shift.high
-    for held, coverage in ((held_median, CONFIDENCE), (held_shift, 1 - 8 / 252)):
+    for held, coverage in ((held_median, (1 - SIGN_LEVEL)), (held_shift, 1 - 8 / 252)):
         low, high = stats.binom.ppf([0.001, 0.999], trials, coverage)
         assert low <= held <= high
+
+
+@pytest.mark.parametrize(("against", "n"), [(0, 5), (0, 4), (1, 8), (1, 9), (3, 15)])
+def test_the_sign_test_goes_with_the_interval_of_the_median(against: int, n: int) -> None:
+    values = [1.0] * against + [3.0] * (n - against)
+    assert sign_test(against, n) == pytest.approx(stats.binomtest(against, n).pvalue)
+    assert (sign_test(against, n) <= SIGN_LEVEL) == (
+        median_interval(values).low > 2 and median_interval(values).coverage >= 1 - SIGN_LEVEL
+    )
+
+
+def test_the_best_of_many_is_one_test_at_its_level() -> None:
+    """Eleven configurations without a difference: each is rejected as the best in at most 5 %, whatever the noise."""
+    rng, trials = np.random.default_rng(5), 60
+    rejected = [best_test(rng.standard_cauchy((11, 5)).tolist())[0] <= LEVEL for _ in range(trials)]
+    assert sum(rejected) <= stats.binom.ppf(0.999, trials, LEVEL)
+
+
+def test_the_best_of_many_by_simulation() -> None:
+    """Five runs all above those of one of ten others: the share of complete separations among fresh draws."""
+    draws = np.random.default_rng(6).random((100_000, 11, 5))
+    chance = (draws[:, 1:].max(2).min(1) < draws[:, 0].min(1)).mean()
+    values = [[100.0 + i for i in range(5)], *([200.0 * k + i + 0.5 for i in range(5)] for k in range(10))]
+    assert best_test(values)[0] == pytest.approx(chance, abs=0.006)
+    assert chance < LEVEL
+
+
+def test_the_lowest_of_eleven() -> None:
+    best = [8.5, 8.6, 8.7, 8.8, 8.9]
+    others = [[10.0 + k + i / 10 for i in range(5)] for k in range(10)]
+    claim, opposite = lowest(best, others)
+    assert claim <= LEVEL < opposite
+    claim, opposite = lowest(others[3], [best, *others[:3], *others[4:]])
+    assert opposite <= LEVEL < claim
+    # One other configuration is as good: neither is shown to be the best, and neither is shown not to be.
+    claim, opposite = lowest(best, [[8.55, 8.65, 8.75, 8.85, 8.95], *others[1:]])
+    assert min(claim, opposite) > LEVEL
+
+
+def test_a_difference_within_a_tolerance() -> None:
+    """Two one-sided tests decide just as the interval of the difference does, when no two values are the same."""
+    rng, inside = np.random.default_rng(7), 0
+    for _ in range(60):
+        first, second = list(rng.normal(0.2, 0.2, 5)), list(rng.normal(0, 0.2, 5))
+        interval = shift_interval(first, second)
+        claim, opposite = within(first, second, 0.5)
+        assert (claim <= LEVEL) == (interval.low > -0.5 and interval.high < 0.5)
+        assert (opposite <= LEVEL) == (interval.low > 0.5 or interval.high < -0.5)
+        inside += claim <= LEVEL
+    assert 5 < inside < 55
+
+
+def test_of_k_comparisons_each_has_to_hold_and_any_contradicts_at_a_kth() -> None:
+    assert every([PValues(0.01, 2.0), PValues(0.04, 1.9)]) == (0.04, 3.8)
+    assert every([PValues(0.01, 2.0), PValues(1.99, 0.02), PValues(0.01, 2.0)]) == (1.99, 0.06)
+
+
+@pytest.mark.parametrize("relation", [LowerThan, Lowest, Within, AsPrinted, Bounded])
+def test_the_seeds_that_a_relation_needs(relation: type) -> None:
+    """So many seeds decide the most favourable numbers, one less does not."""
+
+    def tested(n: int) -> float:
+        low = [float(i) for i in range(n)]
+        if relation is LowerThan:
+            return higher([100 + i for i in low], low).claim
+        if relation is Lowest:
+            most = max(len(claim.relation.cells) for claim in load_claims() if isinstance(claim.relation, Lowest))
+            return lowest(low, [[100.0 * k + i for i in low] for k in range(1, most)]).claim
+        return within(low, low, 1_000).claim if relation is Within else from_to(low, -1, 1_000).claim
+
+    needed, level = relation.seeds, relation.level  # type: ignore[attr-defined]
+    assert tested(needed) <= level < tested(needed - 1)

@@ -31,6 +31,7 @@ class Judged:
     flags: tuple[str, ...] = ()
     cells: tuple[tuple[str, str], ...] = ()
     claim: Claimed = Claimed()
+    p_and_q: str = "p = 0.012, q = 0.034"
 
     @property
     def finding(self) -> "Judged":

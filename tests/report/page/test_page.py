@@ -299,7 +299,8 @@ def test_verdicts_are_folded_under_their_table(made_up: MadeUp) -> None:
     assert text_of(folded.find("summary")) == "Claims of the paper: ✓ reproduced 1 ✗ contradicted 1"
     first, second = (text_of(verdict) for verdict in with_class(section, "verdict"))
     assert first.startswith(
-        "✓ reproduced The identity is best (v2, Table 1) At this scale: it is. effect +1.50 points · n = 1/1"
+        "✓ reproduced The identity is best (v2, Table 1) At this scale: it is. effect +1.50 points · p = 0.012, "
+        "q = 0.034 · n = 1/1"
     )
     assert "one seed <b>only</b>" in first
     assert "original: 4.00 %" in first

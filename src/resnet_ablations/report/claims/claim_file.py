@@ -8,8 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from resnet_ablations import experiments
 from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.experiments import CLAIMS, Experiment, load_experiment
-from resnet_ablations.report.claims.relations import AsPrinted, Fails, GapGrows, LowerThan, Within
+from resnet_ablations.report.claims.relations import AsPrinted, Bounded, LowerThan, Lowest, Within
 from resnet_ablations.report.frame import is_error
+
+TOP1 = ("test_error", "crop320_error", "crops10_error")
+"""The metrics that differ in the crops alone, so that a claim may compare them."""
 
 
 class Claim(BaseModel):
@@ -21,7 +24,7 @@ class Claim(BaseModel):
     sentence: str
     where: str
     experiment: str
-    relation: Annotated[LowerThan | Fails | Within | AsPrinted | GapGrows, Field(discriminator="kind")]
+    relation: Annotated[LowerThan | Lowest | Within | AsPrinted | Bounded, Field(discriminator="kind")]
 
 
 class _File(BaseModel):
@@ -54,6 +57,16 @@ def load_claims() -> list[Claim]:
     return claims
 
 
+def deciding_scales(claim: Claim) -> list[str]:
+    """Return the scales of the claim's experiment that can decide it with their declared seeds."""
+    return [
+        name
+        for name, scale in load_experiment(claim.experiment).scales.items()
+        if scale.prefix_of is None and len(scale.seeds) >= claim.relation.seeds
+        if name == "paper" or not claim.relation.is_absolute
+    ]
+
+
 def _mistakes(claim: Claim, experiment: Experiment) -> list[str]:
     relation = claim.relation
     known = {f"{row.id}/{column.id}": (row, column, cell) for row, column, cell in experiment.cells()}
@@ -69,8 +82,8 @@ def _mistakes(claim: Claim, experiment: Experiment) -> list[str]:
         if isinstance(relation, AsPrinted) and not isinstance(cell.printed, float):
             mistakes.append(f"the paper prints no number for {name}")
     metrics = sorted({cell.metric or column.metric for _, column, cell in found.values()})
-    if len(metrics) > 1:
+    if len({"top-1" if metric in TOP1 else metric for metric in metrics}) > 1:
         mistakes.append(f"its cells show different metrics: {', '.join(metrics)}")
-    if relation.is_about_errors and not all(map(is_error, metrics)):
+    if relation.is_absolute and not all(map(is_error, metrics)):
         mistakes.append(f"{relation.kind} is about errors, not about {', '.join(metrics)}")
     return mistakes

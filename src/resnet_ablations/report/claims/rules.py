@@ -1,96 +1,68 @@
 """The rules by which runs decide a claim: functions on arrays of numbers; docs/statistics.md gives the reasons.
 
-A diverged run is an infinite number. Each function that judges returns an outcome and the reason for it in words.
+A diverged run is an infinite number. Each rule returns two p-values: a small first one shows the claim, a small second
+one its opposite.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
-import numpy as np
-
-from resnet_ablations.report.claims.statistics import (
-    CONFIDENCE,
-    LEVEL,
-    Interval,
-    can_differ,
-    median_interval,
-    p_of_difference,
-    shift_interval,
-)
-from resnet_ablations.report.claims.wording import runs
-from resnet_ablations.report.frame import FAIL
+from resnet_ablations.report.claims.statistics import Numbers, best_test, rank_test, sign_test
 
 Outcome = Literal["reproduced", "contradicted", "inconclusive", "not run"]
-Numbers = Sequence[float]
-Judged = tuple[Outcome, str]
 
 
-def higher(first: Numbers, second: Numbers, contradicted_at: float = LEVEL) -> Judged:
-    """Judge that the first is higher; the opposite needs a p-value of `contradicted_at`."""
-    p, sign, which = p_of_difference(first, second), order(first, second), direction(first, second)
-    if not can_differ(len(first), len(second)):
-        return "inconclusive", f"{which}, but {runs(len(first), len(second))} cannot be told from chance"
-    if sign > 0 and p <= LEVEL:
-        return "reproduced", f"{which} (p = {p:.2g})"
-    if sign < 0 and p <= contradicted_at:
-        return "contradicted", f"{which} (p = {p:.2g})"
-    return "inconclusive", f"{which}, but this can be chance (p = {p:.2g})"
+class PValues(NamedTuple):
+    """The p-values of a claim and of its opposite."""
+
+    claim: float
+    opposite: float
 
 
-def within(first: Numbers, second: Numbers, points: float) -> Judged:
-    """Judge that the two differ by `points` at most."""
-    if can_differ(len(first), len(second)):
-        return _in_range(shift_interval(first, second), -points, points, f"{points:g} points")
-    return "inconclusive", f"{runs(len(first), len(second))} cannot tell whether that is within {points:g} points"
+def higher(first: Numbers, second: Numbers) -> PValues:
+    """Test that the first is higher than the second."""
+    return PValues(*rank_test(first, second))
 
 
-def near(values: Numbers, printed: float, points: float) -> Judged:
-    """Judge that the median is within `points` of a printed number."""
-    interval, around = median_interval(values), f"{points:g} points around the printed {printed:.2f} %"
-    if interval.coverage < CONFIDENCE:
-        return "inconclusive", f"{runs(len(values))} cannot tell whether that is within {around}"
-    return _in_range(interval, printed - points, printed + points, around)
+def within(first: Numbers, second: Numbers, points: float) -> PValues:
+    """Test that the two differ by `points` at most: two one-sided tests, of which both have to reject."""
+    above, below = [value + points for value in first], [value - points for value in first]
+    return PValues(
+        max(higher(above, second).claim, higher(below, second).opposite),
+        min(higher(below, second).claim, higher(above, second).opposite),
+    )
 
 
-def fails(values: Numbers) -> bool | None:
-    """Return whether a configuration fails; None without runs, or where the interval does not tell."""
-    if not values:
-        return None
-    interval = median_interval(values)
-    return True if interval.low > FAIL else False if interval.high <= FAIL else None
+def from_to(values: Numbers, low: float, high: float) -> PValues:
+    """Test that the median is from `low` to `high`, by the numbers of runs below and above."""
+    outside = max(sum(value < low for value in values), sum(value > high for value in values))
+    return PValues(sign_test(outside, len(values)), sign_test(len(values) - outside, len(values)))
 
 
-def all_fail(failing: Sequence[bool | None], never: bool) -> Outcome:
-    """Judge that every configuration fails, or with `never` that none does."""
-    if never in failing:
-        return "contradicted"
-    return "inconclusive" if None in failing else "reproduced"
+def lowest(first: Numbers, others: Sequence[Numbers]) -> PValues:
+    """Test that the first is lower than all others: none of them is the best; the opposite: the first is not."""
+    of_first, *of_others = best_test([first, *others])
+    return PValues(max(of_others), of_first)
 
 
-def grows(gaps: Sequence[Numbers]) -> Judged:
-    """Judge that the last gap is larger than the first, and that the median gap grows at every step."""
-    outcome, how = higher(gaps[-1], gaps[0])
-    medians = [float(np.median(values)) for values in gaps]
-    if outcome == "reproduced" and sorted(set(medians)) != medians:
-        return "inconclusive", f"larger at the end {how.removeprefix('as claimed ')} but not at every step"
-    return outcome, how
+def every(tested: Sequence[PValues]) -> PValues:
+    """Test that all k claims hold: each has to be shown, and any contradicts them all at a k-th of the level."""
+    return PValues(max(one.claim for one in tested), len(tested) * min(one.opposite for one in tested))
 
 
-def order(first: Numbers, second: Numbers) -> float:
-    """Return from −1 (each of the first is lower than each of the second) to 1 (each is higher)."""
-    a, b = np.asarray(first, dtype=float)[:, None], np.asarray(second, dtype=float)
-    return float(np.mean(a > b) - np.mean(a < b))
+def decide(
+    tested: Sequence[PValues], worst: PValues, level: float, fewest_runs: int, words: tuple[str, str]
+) -> tuple[Outcome, str, str, float]:
+    """Return the outcome of comparisons that all have to hold, which way the worst points, how sure that is, and p.
 
-
-def direction(first: Numbers, second: Numbers) -> str:
-    """Return which way the runs point, for a claim that the first is higher; no verdict."""
-    sign = order(first, second)
-    return "as claimed" if sign > 0 else "against the claim" if sign < 0 else "neither way"
-
-
-def _in_range(interval: Interval, low: float, high: float, range_: str) -> Judged:
-    if low <= interval.low and interval.high <= high:
-        return "reproduced", f"with the whole interval within {range_}"
-    if interval.high < low or high < interval.low:
-        return "contradicted", f"with the whole interval beyond {range_}"
-    return "inconclusive", f"but the interval reaches beyond {range_}"
+    `words` are for and against the claim. p is NaN where a single run takes part, for it decides nothing.
+    """
+    which = "neither way" if worst.claim == worst.opposite else words[worst.claim > worst.opposite]
+    if fewest_runs < 2:
+        return "inconclusive", which, ", but one run decides nothing", math.nan
+    claim, opposite = every(tested)
+    p = min(claim, opposite, 1.0)
+    if p > level:
+        return "inconclusive", which, f", but this can be chance (p = {p:.2g})", p
+    return "reproduced" if claim <= level else "contradicted", which, f" (p = {p:.2g})", p

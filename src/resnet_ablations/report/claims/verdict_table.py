@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pandas as pd
 
+from resnet_ablations.report.claims.claim_file import deciding_scales
+from resnet_ablations.report.claims.power import load_power
 from resnet_ablations.report.claims.verdicts import Verdict
 from resnet_ablations.report.tables.table import MARK, Table, TableColumn
 
@@ -31,6 +33,11 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
         lines.append((*names, verdict.scale or "–", outcome, found.effect, found.interval, seeds))
         before = claim.id
     notes = [f"{MARK} {flag}: {'claim' if len(of) == 1 else 'claims'} {', '.join(of)}." for flag, of in flagged.items()]
+    claims = {verdict.claim.id: verdict.claim for verdict in shown}
+    if undecided := [str(numbers[name]) for name, claim in claims.items() if not deciding_scales(claim)]:
+        notes.append(
+            f"No declared scale has the seeds that decide claims {', '.join(undecided)}; plan them with SEEDS."
+        )
     if early:
         notes.append(f"Not judged because the claims are about the end of training: {', '.join(early)}.")
     return Table(
@@ -38,10 +45,10 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
         title="The papers’ claims",
         caption=(
             "The verdict of our runs on each claim at each scale; a scaled-down run is evidence for its own scale "
-            "only. A difference of medians counts where the exact permutation test gives p ≤ 0.05. Four seeds against "
-            "four can reach that, three against three cannot. “Fails” is judged on the runs that there are. The "
-            "percentage after an interval is its coverage; n = seeds with a result/planned. The method and its "
-            "limits: docs/statistics.md."
+            "only. A difference counts where the exact permutation test gives p ≤ 0.05. Four seeds against four can "
+            "reach that, three against three cannot, and one run decides nothing. Claims about the paper’s errors are "
+            "judged in the paper’s setting. The percentage after an interval is its coverage; n = seeds with a "
+            "result/planned. The method and its limits: docs/statistics.md."
         ),
         columns=(
             TableColumn("no.", right=True),
@@ -69,13 +76,15 @@ def pages(table: Table) -> list[Table]:
 
 
 def tidy(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Return one row for each verdict."""
-    return pd.DataFrame(
+    """Return one row for each verdict; `power` and `seeds_needed` are of the claim in the paper's setting."""
+    frame = pd.DataFrame(
         {
             **{"claim": one.claim.id, "sentence": one.claim.sentence, "where": one.claim.where},
             **{"experiment": one.claim.experiment, "sweep": one.sweep, "scale": one.scale},
-            **{name: getattr(one.finding, name) for name in ("outcome", "effect", "interval")},
-            **{"seeds": one.seeds, "statement": one.finding.statement, "flags": "; ".join(one.flags)},
+            **{name: getattr(one.finding, name) for name in ("outcome", "effect", "interval", "p")},
+            **{"q": one.q, "seeds": one.seeds, "decided_at": ", ".join(deciding_scales(one.claim)) or "no scale"},
+            **{"statement": one.finding.statement, "flags": "; ".join(one.flags)},
         }
         for one in verdicts
     )
+    return frame.join(load_power(), on="claim")

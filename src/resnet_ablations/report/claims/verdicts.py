@@ -1,9 +1,11 @@
 """The verdict on each claim from each sweep: reproduced, contradicted, inconclusive or not run."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
+from scipy.stats import false_discovery_control  # type: ignore[import-untyped]
 
 from resnet_ablations.report.claims.claim_file import Claim
 from resnet_ablations.report.claims.evidence import Evidence, NotJudged
@@ -32,6 +34,13 @@ class Verdict:
     """Warnings about the runs: mixed, dirty, missing or diverged ones."""
     cells: tuple[CellId, ...] = ()
     """The cells of the claim."""
+    q: float = math.nan
+    """The p-value as Benjamini and Hochberg adjust it for the number of claims that are judged at this scale."""
+
+    @property
+    def p_and_q(self) -> str:
+        """Both in words, a dash where there is no test."""
+        return "–" if math.isnan(self.q) else f"p = {self.finding.p:.2g}, q = {self.q:.2g}"
 
 
 def judge(sweeps: Sequence[Sweep], data: ReportData, claims: Sequence[Claim]) -> list[Verdict]:
@@ -43,7 +52,9 @@ def judge(sweeps: Sequence[Sweep], data: ReportData, claims: Sequence[Claim]) ->
         without = f"Not judged because {name} has no sweep yet; start one with: resnet-ablations sweep {name}"
         judged = [_verdict(claim, Evidence(one, data)) for one in own]
         verdicts += judged or [Verdict(claim, Finding("not run", without))]
-    return verdicts
+    p = pd.Series([verdict.finding.p for verdict in verdicts], dtype="float64").dropna()
+    q = p.groupby([verdicts[place].scale for place in p.index]).transform(false_discovery_control)
+    return [replace(verdict, q=q.get(place, math.nan)) for place, verdict in enumerate(verdicts)]
 
 
 def _verdict(claim: Claim, evidence: Evidence) -> Verdict:

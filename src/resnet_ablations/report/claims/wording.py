@@ -44,6 +44,7 @@ ERROR, RESPONSE = Unit(" %", " points"), Unit()
 UNITS = {
     "train_loss": Unit(is_log=True, subject="training loss of "),
     "train_error": Unit(" %", " points", subject="training error of "),
+    "early_train_error": Unit(" %", " points", subject="early training error of "),
 }
 """The units of the quantities that are not a cell's own."""
 
