@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from resnet_ablations.data.imagenet import ImageNet
-from resnet_ablations.experiments import load_experiment
+from resnet_ablations.experiments import load_experiment, paper_curve
+from resnet_ablations.paths import ROOT
 from resnet_ablations.sweep.planning import plan
 
 PRE, BASIC, BOTTLENECK, SINGLE = "full_preactivation", [3, 3], [1, 3, 1], [3]
@@ -82,10 +83,10 @@ NUMBERS: dict[str, dict[str, dict[str, Any]]] = {
         "preactivation": {"fixed": 6.37, "until_error": None, "none": None},
     },
     "depth": {  # v1, Table 6 and Fig. 6
-        "depth20": {"plain_test": "≈9.69", "plain_train": "≈1.3", "resnet_test": 8.75, "resnet_train": "≈0.68"},
-        "depth32": {"plain_test": "≈10.08", "plain_train": "≈1.2", "resnet_test": 7.51, "resnet_train": "≈0.27"},
-        "depth44": {"plain_test": "≈11.42", "plain_train": "≈2.7", "resnet_test": 7.17, "resnet_train": "≈0.17"},
-        "depth56": {"plain_test": "≈13.23", "plain_train": "≈5.6", "resnet_test": 6.97, "resnet_train": "≈0.1"},
+        "depth20": {"plain_test": "≈9.69", "plain_train": "≈1.32", "resnet_test": 8.75, "resnet_train": "≈0.68"},
+        "depth32": {"plain_test": "≈10.08", "plain_train": "≈1.41", "resnet_test": 7.51, "resnet_train": "≈0.27"},
+        "depth44": {"plain_test": "≈11.42", "plain_train": "≈2.76", "resnet_test": 7.17, "resnet_train": "≈0.17"},
+        "depth56": {"plain_test": "≈13.23", "plain_train": "≈5.77", "resnet_test": 6.97, "resnet_train": "≈0.1"},
         "depth110": {"plain_test": None, "plain_train": None, "resnet_test": 6.43, "resnet_train": "≈0.06"},
         "depth1202": {"resnet_test": 7.93, "resnet_train": "≈0.07"},
         "maxout": {"resnet_test": 9.38},
@@ -217,3 +218,29 @@ def test_table_5s_augmentations_crops_and_table_4s_small_batches(
 
 def _top1(name: str) -> list[Any]:
     return [(row, column, cell) for row, column, cell in load_experiment(name).cells() if column.id == "top1"]
+
+
+def test_digitised_training_errors_are_means_of_the_last_twelve_points() -> None:
+    cells = {(row.id, column.id): cell for row, column, cell in load_experiment("depth").cells()}
+    for (row, column), cell in cells.items():
+        if column.endswith("_train") and cell.digitised is not None:
+            curve = paper_curve(cells[row, column.replace("train", "test")].curve or "", "train_error")
+            assert curve is not None
+            assert abs(curve.iloc[-12:].mean() - cell.digitised) < 0.0051, row
+
+
+def test_sources_are_named_where_they_are_known() -> None:
+    """R1, R2 and FB do not agree with one another, so a file names the one that it follows."""
+    for folder in ("experiments", "conf", "docs", "src"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".yaml", ".md", ".py") and path.name != "interpretations.md":
+                text = " ".join(path.read_text(encoding="utf-8").split())
+                assert "released code" not in text, path
+                assert "authors’ code" not in text, path
+                assert "authors' code" not in text, path
+    headers = {name: (ROOT / f"experiments/{name}.yaml").read_text(encoding="utf-8") for name in NUMBERS}
+    assert "section 4.1" not in headers["imagenet_preactivation"]
+    assert "R2's README" in headers["imagenet_options"]
+    assert "compared up to iteration 450,000" in headers["imagenet_options"]
+    assert "paper’s best of 5, mean 6.61 ± 0.16" in headers["depth"]
+    assert "Every table of both papers" not in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

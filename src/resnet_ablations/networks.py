@@ -120,7 +120,8 @@ def main() -> None:
         "Activations: what a forward pass in float32 keeps\nfor the backward pass, for the images that one GPU has in "
         f"the papers: {CIFAR.batch}, or {IMAGENET.batch} for ImageNet;\ntrainer.recompute=true keeps less. "
         f"A bottleneck on 256 channels has {weights_on_256_channels(1, 3, 1, expansion=4):,} weights, two 3×3\n"
-        f"convolutions on them {weights_on_256_channels(3, 3, expansion=1):,} (v1, section 4.1)."
+        f"convolutions on them {weights_on_256_channels(3, 3, expansion=1):,} (v1, section 4.1). "
+        "The printed 10.2 M of ResNet-1001 leaves out batch\nnormalisation."
     )
 
 
