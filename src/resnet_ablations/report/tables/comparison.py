@@ -18,7 +18,10 @@ from resnet_ablations.report.tables.table import MARK, ShownCell, Table, TableCo
 
 @dataclass(frozen=True)
 class Filled:
-    """A column with its texts by row; `runs_of` is the paper's column whose runs the texts are made of."""
+    """A column with a text for each row id.
+
+    `runs_of` is the id of the experiment's column whose runs the texts are computed from, empty if there are none.
+    """
 
     column: TableColumn
     texts: dict[str, str]

@@ -16,7 +16,7 @@ CHECKPOINTS = {"early": (500, 1_000, 1_500, 2_000), "paper": (10_000, 30_000, 34
 WINDOWS = {"early": 100, "paper": 500}
 """The iterations before and after a checkpoint over which losses are averaged."""
 DIGITISING = 0.05
-"""The relative error of the paper's digitised loss, either way."""
+"""The largest relative error (±) of the paper's digitised loss."""
 
 
 def faithfulness(sweep: Sweep, data: ReportData) -> pd.DataFrame:
@@ -67,7 +67,8 @@ def geometric_mean(losses: pd.Series) -> float:
 def course(lowest: float, highest: float, paper_is_cut_off: bool = False) -> str | None:
     """Return whether each seed's loss is below the paper's by more than the digitising error, above it, or neither.
 
-    `leads`, `lags` or `follows`; None where there is nothing to compare, or a bound that does not tell.
+    `leads`, `lags` or `follows`; None if there is no loss to compare, or if the ratios are upper bounds that are too
+    high to show that ours leads.
     """
     if np.isnan(highest):
         return None

@@ -130,7 +130,7 @@ def _escaped(table: Table, escape: Callable[[str], str], bold: str) -> list[list
 
 
 def _narrow(table: Table) -> Table:
-    """Return the table without its aside columns, with a note that says where these are."""
+    """Return the table without the columns marked `is_aside`, and with a note that names the files that have them."""
     kept = [place for place, column in enumerate(table.columns) if not column.is_aside]
     aside = "; ".join(column.heading for column in table.columns if column.is_aside)
     note = f"Left out here for lack of width, shown in {table.name}.md and {table.name}.csv: {aside}."
@@ -155,7 +155,10 @@ def _widths(table: Table) -> list[int | None]:
 
 
 def _broken(text: str, width: int | None) -> str:
-    """Return a text that has to wrap broken before a parenthesis that then fits its line: 6.61 over (6.63 ± 0.16)."""
+    """Return the text; if it is wider than `width`, break lines before the parentheses that fit on a line of their own.
+
+    `6.61 (6.63 ± 0.16)` becomes two lines, `6.61` and `(6.63 ± 0.16)`.
+    """
     if width is None or len(text) <= width:
         return text
     return re.sub(rf" (\([^()]{{,{width - 2}}}\))", r"\n\1", text)

@@ -59,7 +59,7 @@ def summary(sweep: Sweep) -> pd.DataFrame:
 def run_table(sweep: Sweep) -> pd.DataFrame:
     """Return one row for each run with a result: its final errors (%), and the other metrics that the table shows.
 
-    `iterations` is where the plan reads the run; `run_iterations` and `seconds` are the whole run's.
+    `iterations` is the iteration whose errors are shown; `run_iterations` and `seconds` are of the whole run.
     """
     shown = [name for name in METRICS if name in {"test_error", "train_error", *sweep.cells["metric"]}]
     columns = ["key", "configuration", "seed", "outcome", "iterations", *shown, "run_iterations", "seconds"]
@@ -68,11 +68,11 @@ def run_table(sweep: Sweep) -> pd.DataFrame:
 
 
 def orderings(sweep: Sweep) -> pd.DataFrame:
-    """Return the cells with an error of ours and of the paper's, both for the cell and for its baseline.
+    """Return one row for each cell for which both we and the paper have an error of the cell and of its baseline.
 
     `ours` and `paper` are the differences from the baseline in percentage points, positive is worse. Where the paper
     prints "fail", its difference is at least `paper` (`is_bound`). A cell with several `configurations` is represented
-    by the one that is least as in the paper.
+    by the one that agrees least with the paper.
     """
     cells = sweep.cells.drop_duplicates(["row", "column"])
     cells = cells[cells["metric"].map(is_error).astype(bool)].assign(is_bound=cells["printed"] == "fail")
@@ -89,16 +89,19 @@ def orderings(sweep: Sweep) -> pd.DataFrame:
 
 
 def agrees(ours: pd.Series, paper: pd.Series) -> pd.Series:
-    """Return whether two differences have the same sign, and ours is clear where the paper's is."""
+    """Return whether ours has the same sign as the paper's and, if the paper's is at least `CLEAR`, is that large too.
+
+    Ours always agrees with a difference of 0 in the paper.
+    """
     along = ours * np.sign(paper)
     return (paper == 0) | ((along > 0) & (along >= CLEAR * (paper.abs() >= CLEAR)))
 
 
 def best_cells(sweep: Sweep, summarised: pd.DataFrame, uses_fail: bool) -> set[CellId]:
-    """Return the cells with the lowest error of their column as printed, all of a tie.
+    """Return the cells whose error, rounded as shown, is the lowest of its column; in a tie, all of them.
 
-    Compared are cells of one metric on the same test images that have one configuration (the best of several would be
-    chosen by its test error) and all their seeds. A single cell is not the best of anything, nor is a "fail".
+    Cells are compared only if they have the same metric and test images, all their seeds, and one configuration: the
+    best of several would be chosen by its test error. A single cell is not the best of anything, nor is a "fail".
     """
     cells = summarised.drop_duplicates(["row", "column"], keep=False)
     cells = cells[cells["metric"].map(is_error).astype(bool) & (cells["n"] == cells["planned"])]

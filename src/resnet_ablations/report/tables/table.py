@@ -16,7 +16,7 @@ class TableColumn:
     heading: str
     right: bool = False
     is_aside: bool = False
-    """Left out where the width is limited: in a terminal and on a printed page."""
+    """True for a column that is omitted in a terminal and in LaTeX, where the width is limited."""
 
 
 @dataclass(frozen=True)
