@@ -34,9 +34,9 @@ class _File(BaseModel):
 
 
 def load_claims() -> list[Claim]:
-    """Return the claims of `experiments/claims.yaml`, none where there is no such file.
+    """Return the claims in `experiments/claims.yaml`, or an empty list if the file does not exist.
 
-    Raise `UserError` for a broken file, and for each claim that does not fit the cells of its experiment.
+    Raise one `UserError` with all mistakes: invalid YAML or fields, repeated ids, claims that do not fit their cells.
     """
     path = experiments.EXPERIMENTS / f"{CLAIMS}.yaml"
     if not path.exists():

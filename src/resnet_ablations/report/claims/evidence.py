@@ -1,4 +1,4 @@
-"""The numbers of one sweep that claims are judged by, by configuration and seed."""
+"""The numbers from one sweep that are used to judge claims, indexed by configuration and seed."""
 
 import math
 import statistics
@@ -21,7 +21,7 @@ PARTS = {"train_loss": (0.9, 1.0), "train_error": (0.9, 1.0), "early_train_error
 
 
 class NotJudged(Exception):
-    """The reason why a sweep says nothing about a claim."""
+    """Raised if a sweep cannot be used to judge a claim; the message gives the reason."""
 
 
 @dataclass(frozen=True)

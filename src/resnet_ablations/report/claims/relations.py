@@ -15,7 +15,7 @@ from resnet_ablations.report.claims.wording import DIVERGED, covered, runs
 from resnet_ablations.report.tables.summary import listed
 
 Cells = Annotated[list[str], Field(min_length=1)]
-"""Cells that may have several configurations; a cell in a field of its own must have one."""
+"""Cells that may each have several configurations; a cell in any other field must have exactly one."""
 Points = Annotated[float, Field(gt=0)]
 
 
@@ -86,7 +86,7 @@ class Relation(BaseModel, ABC):
 
 
 class LowerThan(Relation):
-    """A quantity of `lower` is lower than that of each configuration of each of `higher`."""
+    """`lower` has a lower value of a quantity than every configuration of every cell in `higher`."""
 
     kind: Literal["lower_than"]
     lower: str

@@ -13,7 +13,7 @@ from resnet_ablations.report.tables.table import MARK, Table, TableColumn
 NAME = "claims"
 """The stem of the files."""
 ROWS_A_PAGE = 12
-"""The lines of a printed page; each wraps several times."""
+"""The most table rows on a printed page; each row wraps to several lines."""
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:

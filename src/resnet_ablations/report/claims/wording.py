@@ -12,7 +12,7 @@ DIVERGED = "diverged"
 
 @dataclass(frozen=True)
 class Unit:
-    """How numbers of one kind are written; logarithms are written as what they are the logarithm of."""
+    """How numbers of one kind are written; of a logarithm, its exponential is written."""
 
     value: str = ""
     change: str = ""
@@ -46,7 +46,7 @@ UNITS = {
     "train_error": Unit(" %", " points", subject="training error of "),
     "early_train_error": Unit(" %", " points", subject="early training error of "),
 }
-"""The units of the quantities that are not a cell's own."""
+"""The units of the quantities other than a cell's own metric."""
 
 
 def runs(*counts: int) -> str:
@@ -56,5 +56,5 @@ def runs(*counts: int) -> str:
 
 
 def covered(interval: Interval, ends: str, *counts: int) -> str:
-    """Return the ends of an interval with its coverage; without one, how many runs are too few for it."""
+    """Return an interval as text: its ends and coverage, or `none` and the numbers of runs if its coverage is 0."""
     return f"{ends} ({100 * interval.coverage:.4g} %)" if interval.coverage else f"none: {runs(*counts)}"
