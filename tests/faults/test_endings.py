@@ -82,10 +82,3 @@ def test_a_loss_that_is_no_number_is_a_result_and_no_average(sweeps: Sweeps) -> 
     assert "diverged" in table.read_text()
     assert "nan" not in table.read_text()
     assert "0 to train" in sweeps.run(*rows, *settings, *HOW).said
-
-
-def test_a_high_error_is_a_value(undisturbed: dict[str, Any]) -> None:
-    """The paper's "fail", above 20 %."""
-    results = [what for path, what in undisturbed.items() if path.endswith("result.json")]
-    assert [result["outcome"] for result in results] == ["finished"] * 4
-    assert any(result["test_error"] > 20 for result in results)

@@ -326,3 +326,11 @@ def test_uncommitted_changes_of_the_code_are_kept_with_the_run(config: Config, m
     changed.folder.discard_result()
     train_run(changed)
     assert not changed.folder.changes.exists()
+
+
+def test_a_high_error_is_a_value(config: Config) -> None:
+    """Only a loss that is no number is an outcome of its own; the paper's "fail" is an error above 20 %."""
+    result = train_run(config())
+    assert result is not None
+    assert result.outcome == "finished"
+    assert result.test_error > 20
