@@ -77,7 +77,7 @@ def test_runs_of_a_sweep_share_the_cores(swept: tuple[Path, str]) -> None:
         assert json.loads((path / "result.json").read_text())["provenance"]["machine"]["threads"] == 1
 
 
-ROWS = ["original", "constant", "frozen gating", "exclusive", "init b_g = −7", "shortcut-only", "1×1 conv", "dropout"]
+ROWS = ["original", "constant", "frozen", "exclusive", "init b_g", "shortcut-only", "1×1 conv", "dropout"]
 """Words of the table that no narrow column breaks."""
 
 

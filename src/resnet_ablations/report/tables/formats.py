@@ -105,7 +105,7 @@ def terminal(table: Table, console: Console) -> None:
     console.print(Text(table.caption), width=width)
     gap = 1 if len(table.columns) < MANY else 0
     grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0))
-    widths = _widths(table)
+    widths = _widths(table, WIDTH - (1 + gap) * (len(table.columns) - 1))
     for column, width_of in zip(table.columns, widths, strict=True):
         justify: Literal["left", "right"] = "right" if column.right else "left"
         # Folded in a narrow terminal: rich would cut a number off.
@@ -143,13 +143,13 @@ def _narrow(table: Table) -> Table:
     )
 
 
-def _widths(table: Table) -> list[int | None]:
-    """Return the width (in letters) at which each column wraps to fit a page, None where it need not."""
+def _widths(table: Table, page: int = PAGE) -> list[int | None]:
+    """Return the width (in letters) at which each column wraps to fit `page` letters, None where it need not."""
     texts = list(zip((column.heading for column in table.columns), *table.rows, strict=True))
     widest = [max(map(len, column)) for column in texts]
     words = [max(len(word) for text in column for word in re.split(r"(?<!≈) ", text)) for column in texts]
     cap = max(widest)
-    while cap > 1 and sum(max(min(wide, cap), word) for wide, word in zip(widest, words, strict=True)) > PAGE:
+    while cap > 1 and sum(max(min(wide, cap), word) for wide, word in zip(widest, words, strict=True)) > page:
         cap -= 1
     return [None if wide <= max(cap, word) else max(cap, word) for wide, word in zip(widest, words, strict=True)]
 
