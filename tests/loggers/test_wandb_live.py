@@ -14,6 +14,9 @@ from trained import STEPS, crashed, forked, happening_at, interrupted, points, p
 from resnet_ablations.config import RunConfig
 from resnet_ablations.training.run import train_run
 
+# Groups come first: a process forked after a backward pass on another device than the CPU (meta) cannot train.
+pytestmark = pytest.mark.xdist_group("forks")
+
 Config = Callable[..., RunConfig]
 
 
