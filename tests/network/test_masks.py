@@ -44,7 +44,7 @@ def test_masks_never_change() -> None:
 
 
 def test_a_mask_is_the_stated_rule() -> None:
-    """In Python's whole numbers, modulo 2⁶⁴."""
+    """Compute the same with Python's integers, modulo 2⁶⁴."""
     mask, (channels, height, width) = Mask(0.3), (3, 2, 4)
     (numbers,) = numbers_of_masks([mask], 2, torch.device("cpu"))
     numbers.copy_(torch.tensor([-(2**63) + 12_346, 2**62 + 98_765]))

@@ -105,7 +105,7 @@ def test_every_shortcut_gives_the_residuals_shape(name: str, shape: UnitShape) -
 
 @pytest.mark.parametrize("name", SHORTCUTS)
 def test_every_shortcut_gives_every_parameter_a_gradient(name: str) -> None:
-    """In one of ten passes, since stochastic depth skips units."""
+    """Ten passes give every parameter a gradient; a single pass may not, since stochastic depth skips units."""
     network = shaken(build_network(tiny(name)))  # a factor that starts at 0 would stop the gradient of F
     for _ in range(10):
         logits = network(torch.randn(16, 1, 8, 8))

@@ -13,7 +13,7 @@ IMAGES = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def test_closed_and_open_gates() -> None:
-    """With W_g = 0 every gate is σ(b_g); of the three units, two change dimensions."""
+    """Every gate is σ(b_g) where W_g = 0. Two of the three units change dimensions."""
     for bias, shut in ((-6, 0.0), (2, 1.0)):
         settings = ("shortcut.gate_weights=zero", f"shortcut.gate_bias={bias}", "shortcut.varied_units=all")
         found = openings(build_network(compose(["network.depth=8", "shortcut=exclusive_gating", *settings])), IMAGES)

@@ -97,7 +97,7 @@ def test_micro_batches_change_what_batch_norm_sees_and_nothing_else(config: Conf
     ],
 )
 def test_averaged_statistics_are_the_mean_over_the_first_micro_batches(config: Config, overrides: list[str]) -> None:
-    """With the final weights; each micro-batch has the same weight. The curve's test error was computed with them."""
+    """The statistics are means over micro-batches under the final weights; the curve's test error uses them."""
     run = config(*overrides, "bn_statistics=averaged", "schedule.iterations=4", "schedule.milestones=[3]")
     network, result = train(run)
     found = {name: value.clone() for name, value in network.named_buffers() if "running" in name}

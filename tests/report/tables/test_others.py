@@ -1,4 +1,4 @@
-"""What other people measured, beside the paper's numbers and ours."""
+"""The column of other people's numbers, beside the paper's numbers and ours."""
 
 import io
 import re

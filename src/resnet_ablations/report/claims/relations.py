@@ -132,15 +132,20 @@ class Within(Relation):
         return [(rules.within(first.numbers, second.numbers, self.points), [first, second])]
 
 
-class AsPrinted(Relation):
+class Absolute(Relation):
+    """A relation between cells and a fixed number, decided by sign tests."""
+
+    is_absolute: ClassVar[bool] = True
+    level: ClassVar[float] = SIGN_LEVEL
+    seeds: ClassVar[int] = 5
+
+
+class AsPrinted(Absolute):
     """The number of `cell` is within `points` of the printed one."""
 
     kind: Literal["as_printed"]
     cell: str
     points: Points
-    is_absolute: ClassVar[bool] = True
-    level: ClassVar[float] = SIGN_LEVEL
-    seeds: ClassVar[int] = 5
     words: ClassVar[tuple[str, str]] = "within {0.points:g} points of the paper", "not within {0.points:g} points of it"
 
     def compare(self, of: SamplesOf) -> list[Comparison]:
@@ -149,15 +154,12 @@ class AsPrinted(Relation):
         return [(rules.from_to(one.numbers, one.printed - self.points, one.printed + self.points), [one])]
 
 
-class Bounded(Relation):
+class Bounded(Absolute):
     """Every configuration of the cells ends above `percent`, as a diverged run does, or below it."""
 
     kind: Literal["above", "below"]
     of: Cells
     percent: float
-    is_absolute: ClassVar[bool] = True
-    level: ClassVar[float] = SIGN_LEVEL
-    seeds: ClassVar[int] = 5
     words: ClassVar[tuple[str, str]] = "{0.kind} {0.percent:g} %", "not {0.kind} {0.percent:g} %"
 
     def compare(self, of: SamplesOf) -> list[Comparison]:

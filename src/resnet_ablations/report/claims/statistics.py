@@ -1,4 +1,4 @@
-"""What a few seeds can say: tests and intervals without a model of the noise; docs/statistics.md says why these.
+"""Tests and intervals for a few seeds, without a model of the noise; docs/statistics.md gives the reasons for them.
 
 A value may be infinite, which is how a diverged run counts: worse than any finished one. Only the order of such values
 is used, never their mean. p-values are two-sided, each twice a one-sided one, so that they can exceed 1.
@@ -24,7 +24,7 @@ Numbers = Sequence[float]
 
 @dataclass(frozen=True)
 class Interval:
-    """From `low` to `high`; `coverage` is the share of repetitions in which such an interval holds the truth.
+    """An interval from `low` to `high`; `coverage` is the share of repetitions in which it contains the true value.
 
     A coverage of 0 means that there are too few values for any interval.
     """
@@ -115,7 +115,7 @@ def best_test(samples: Sequence[Numbers]) -> list[float]:
 
 @lru_cache
 def _chances_of_u(m: int, n: int) -> list[float]:
-    """P(U ≤ k) for k from 0: U counts the pairs in which one of `m` values exceeds one of `n` of the same kind.
+    """Return P(U ≤ k) for k = 0 … m·n; U counts the pairs in which one of `m` values exceeds one of `n` of one kind.
 
     The numbers of ways are the coefficients of ∏ (1 − q^(n+i)) / (1 − q^i), i from 1 to m.
     """
