@@ -12,7 +12,7 @@ import resnet_ablations as ra
 Python = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_importing_it_imports_no_torch_and_reading_results_neither(python: Python, tmp_path: Path) -> None:
+def test_imports_wait_for_their_use(python: Python, tmp_path: Path) -> None:
     code = """
 import sys
 import resnet_ablations as ra
@@ -20,6 +20,8 @@ assert not {"torch", "hydra", "pandas"} & set(sys.modules), "on import"
 ra.load_results("results"), ra.load_curves("results"), ra.load_responses("results"), ra.UserError
 ra.load_cells("results"), ra.load_paper("shortcuts")
 assert not {"torch", "torchvision", "pytorch_lightning", "hydra"} & set(sys.modules), "on reading"
+ra.compose(["shortcut=dropout"])
+assert not {"torch._dynamo", "pytorch_lightning"} & set(sys.modules), "on composing"
 """
     ended = python("-c", code, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

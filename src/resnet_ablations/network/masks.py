@@ -31,6 +31,9 @@ class Mask(nn.Module):
         self.one_for_all = one_for_all
         self.threshold = math.ceil(rate * 2**64) - 2**63
         self.register_buffer("numbers", None, persistent=False)
+        # torch.compile does not know that products overflow: its code for the positions would crash. Marked here and
+        # not by a decorator, which would import torch._dynamo for a second in every process.
+        torch.compiler.assume_constant_result(_positions)
 
     def forward(self, images: Tensor) -> Tensor:
         numbers = self.numbers
@@ -52,8 +55,6 @@ def numbers_of_masks(masks: Sequence[Mask], images: int, device: torch.device) -
     return numbers
 
 
-# A constant for torch.compile, whose analysis of `arange` does not know that products overflow: its code would crash.
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _positions(channels: int, height: int, width: int, device: torch.device) -> Tensor:
     """Return the number of each position, C × H × W; the place of (c, y, x) is (y · width + x) · channels + c."""
     return _cached_positions(channels, height, width, device)
