@@ -32,6 +32,8 @@ class Purpose(IntEnum):
     """The initial weights; the counter is 0."""
     DRAWING = 4
     """The images of `data.generated`; the counter is the image's number."""
+    SHUFFLES = 5
+    """The shuffles of a permutation test; the counter is 0."""
 
 
 @final

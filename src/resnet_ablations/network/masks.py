@@ -33,13 +33,15 @@ class Mask(nn.Module):
         self.register_buffer("numbers", None, persistent=False)
         # torch.compile does not know that products overflow: its code for the positions would crash. Marked here and
         # not by a decorator, which would import torch._dynamo for a second in every process.
-        torch.compiler.assume_constant_result(_positions)
+        torch.compiler.assume_constant_result(_positions)  # type: ignore[no-untyped-call]
 
     def forward(self, images: Tensor) -> Tensor:
         numbers = self.numbers
         if numbers is None:
             numbers = torch.randint(2**63 - 1, (1 if self.one_for_all else len(images),), device=images.device)
-        return (numbers | 1)[:, None, None, None] * _positions(*images.shape[1:], images.device) >= self.threshold
+        _, channels, height, width = images.shape
+        positions = _positions(channels, height, width, images.device)
+        return (numbers | 1)[:, None, None, None] * positions >= self.threshold
 
 
 def masks_of(network: nn.Module) -> list[Mask]:

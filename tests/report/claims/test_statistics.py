@@ -96,6 +96,15 @@ def test_p_values_of_others_methods() -> None:
     assert p_of_difference(first, second) == pytest.approx(2 * below)
 
 
+def test_p_values_of_many_tied_runs_are_approximated() -> None:
+    """Eleven against eleven; one diverged run has the last rank."""
+    first, second = [1.0 + i % 4 for i in range(11)], [0.5 * (i % 6) for i in range(10)] + [math.inf]
+    ranks = stats.rankdata([*first, *second])
+    tests = [stats.mannwhitneyu(ranks[:11], ranks[11:], alternative=side) for side in ("greater", "less")]
+    assert rank_test(first, second) == pytest.approx([2 * test.pvalue for test in tests])
+    assert rank_test(second, first) == pytest.approx(rank_test(first, second)[::-1])
+
+
 def test_how_many_seeds_can_tell_a_difference() -> None:
     sizes = [(m, n) for m in range(1, 7) for n in range(m, 7)]
     can = {(m, n) for m, n in sizes if p_of_difference(range(m), range(100, 100 + n)) <= LEVEL}

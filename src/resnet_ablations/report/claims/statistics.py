@@ -8,17 +8,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]
+
+from resnet_ablations.streams import Purpose, Stream
 
 LEVEL = 0.05
 """A difference counts if chance alone shows one as large, of either sign, in not more than this share of cases."""
 SIGN_LEVEL = 2 * 0.5**5
 """6.25 %: the level of a sign test and of a median's interval, which five runs, the papers' number, just reach."""
 MOST = 200_000
-"""Permutations that are counted exactly, up to ten runs against ten; of more, so many are drawn at random."""
+"""The most permutations that a test with ties enumerates: enough for ten runs against ten."""
 SHUFFLES = 10_000
+"""The shuffles that give the distribution of `best_test`."""
 Numbers = Sequence[float]
 
 
@@ -55,7 +59,8 @@ def sign_test(against: int, n: int) -> float:
 def rank_test(first: Numbers, second: Numbers) -> tuple[float, float]:
     """Return the p-values of the exact permutation test on ranks (Wilcoxon's, midranks): first higher, first lower.
 
-    Both are 2 where values are tied and one side has a single run: there is no such test.
+    Both are 2 if values are tied and one side has a single run, because there is no such test. If values are tied and
+    there are more permutations than `MOST`, the p-values are those of the normal approximation.
     """
     m, n, both = len(first), len(second), [*first, *second]
     if len(set(both)) == m + n:
@@ -63,19 +68,20 @@ def rank_test(first: Numbers, second: Numbers) -> tuple[float, float]:
         return 2 * below[m * n - u], 2 * below[u]
     if min(m, n) < 2:
         return 2, 2
-    ranks = stats.rankdata(both)
-    higher, lower = (
-        stats.permutation_test(
-            (ranks[:m], ranks[m:]),
-            lambda a, b, axis: a.sum(axis),
-            vectorized=True,
-            n_resamples=MOST,
-            random_state=0,
-            alternative=alternative,
-        ).pvalue
-        for alternative in ("greater", "less")
-    )
-    return 2 * float(higher), 2 * float(lower)
+    sides = ("greater", "less")
+    if math.comb(m + n, m) > MOST:
+        tests = [stats.mannwhitneyu(first, second, alternative=side, method="asymptotic") for side in sides]
+    else:
+        ranks = stats.rankdata(both)
+        parts = ranks[:m], ranks[m:]
+        tests = [
+            stats.permutation_test(
+                parts, lambda a, b, axis: a.sum(axis), vectorized=True, n_resamples=MOST, alternative=side
+            )
+            for side in sides
+        ]
+    higher, lower = (float(test.pvalue) for test in tests)
+    return 2 * higher, 2 * lower
 
 
 def shift_interval(first: Numbers, second: Numbers) -> Interval:
@@ -101,16 +107,26 @@ def best_test(samples: Sequence[Numbers]) -> list[float]:
     The statistic is the largest share, over the others, of pairs in which this sample's run is the higher one (Steel's
     many-to-one rank test, one test for all the comparisons); its distribution comes from shuffles of all values.
     """
-    ends = np.cumsum([len(sample) for sample in samples])[:-1]
+    sizes = tuple(len(sample) for sample in samples)
     ranks = stats.rankdata(np.concatenate(samples))
-    shuffled = np.random.default_rng(0).permuted(np.tile(ranks, (SHUFFLES, 1)), axis=1)
-    largest = []
-    for values in (shuffled, ranks):
-        parts = [part[..., :, None] for part in np.split(values, ends, axis=-1)]
-        shares = [[(a > b.swapaxes(-1, -2)).mean((-1, -2)) for b in parts] for a in parts]
-        largest.append(np.max(shares, axis=1))
-    null, found = largest
+    null, found = _shares_of_shuffles(tuple(np.sort(ranks)), sizes), _largest_shares(ranks, sizes)
     return [float(1 + np.sum(of_one >= share)) / (SHUFFLES + 1) for of_one, share in zip(null, found, strict=True)]
+
+
+@lru_cache
+def _shares_of_shuffles(ranks: tuple[float, ...], sizes: tuple[int, ...]) -> Any:
+    """Return `_largest_shares` of shuffles of the ranks, samples × shuffles."""
+    orders = np.argsort(Stream(0, Purpose.SHUFFLES).words((SHUFFLES, len(ranks))), axis=1, kind="stable")
+    return _largest_shares(np.asarray(ranks)[orders], sizes)
+
+
+def _largest_shares(ranks: Any, sizes: Sequence[int]) -> Any:
+    """Return for each sample the largest share, over the other samples, of pairs in which its rank is the higher one.
+
+    The last axis of `ranks` has the samples one after the other; the first axis of the result has the samples.
+    """
+    parts = [part[..., :, None] for part in np.split(ranks, np.cumsum(sizes)[:-1], axis=-1)]
+    return np.max([[(a > b.swapaxes(-1, -2)).mean((-1, -2)) for b in parts] for a in parts], axis=1)
 
 
 @lru_cache
