@@ -11,6 +11,8 @@ TORCH   ?=
 SCALE   ?= quick
 RESULTS ?= results
 export RESNET_ABLATIONS_RESULTS := $(RESULTS)
+# Containers often set it; then each of the many processes of a sweep or a test would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
 LAUNCHER ?= local
 WAIT    ?= 1
 SEEDS   ?=
@@ -39,7 +41,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed: make PYTHON=python3.13 …")'
 ifneq ($(UV),)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip install --quiet --python $(BIN)/python $(if $(TORCH),--torch-backend=$(TORCH)) $(REQUIREMENTS)
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python $(if $(TORCH),--torch-backend=$(TORCH)) $(REQUIREMENTS)
 else
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH)) $(REQUIREMENTS)
