@@ -29,7 +29,7 @@ class SweepReport:
 
     @property
     def tables(self) -> list[Table]:
-        """Return the comparison and, where there is one, the faithfulness."""
+        """Return the comparison and, if there is one, the table of faithfulness."""
         return [self.comparison] if self.faithfulness is None else [self.comparison, self.faithfulness]
 
     @property
@@ -61,7 +61,7 @@ def sweep_report(sweep: Sweep, data: ReportData) -> SweepReport:
 
 
 def figures_of(sweep: Sweep, data: ReportData) -> tuple[Chart, ...]:
-    """Return the curves, the strip of final errors and the costs: those that the sweep's runs allow."""
+    """Return the figures for which the sweep has runs: the curves, the strip of final errors, and the costs."""
     with paper_style():
         made = [*curve_figures(sweep, data), strip(sweep), costs(sweep)]
     return tuple(figure for figure in made if figure is not None)

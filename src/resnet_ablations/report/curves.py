@@ -12,7 +12,7 @@ from resnet_ablations.experiments import paper_curve
 CUT_OFF = 2.01
 """The upper end of the paper's loss axis; a digitised loss at or above it is only a lower bound."""
 MOST_POINTS = 120
-"""The most points of a training curve: with more of them, its noise would fill the gaps between the dashes."""
+"""The most points of a training curve: with more points, the curve's noise would fill the gaps between the dashes."""
 
 
 def train_points(curve: pd.DataFrame, quantity: Literal["train_loss", "train_error"]) -> pd.Series:
@@ -32,7 +32,7 @@ def error_points(curve: pd.DataFrame) -> pd.Series:
 
 
 def paper_loss(curve: str) -> pd.Series | None:
-    """Return the paper's digitised training loss by iteration, infinite where the curve is at the end of the axis."""
+    """Return the paper's digitised training loss by iteration, infinite where the curve is cut off by the axis."""
     loss = paper_curve(curve, "train_loss")
     return None if loss is None else loss.where(loss < CUT_OFF, math.inf)
 
@@ -51,7 +51,7 @@ def thinned(length: int, most: int) -> list[int]:
 
 
 def over_seeds(runs: Sequence[pd.Series]) -> pd.DataFrame:
-    """Return `low`, `median` and `high` of the runs at each point; the points of one run as they are."""
+    """Return `low`, `median` and `high` over the runs at each point; they are equal for a single run."""
     if len(runs) == 1:
         return pd.DataFrame(dict.fromkeys(("low", "median", "high"), runs[0]))
     return pd.concat(list(runs)).groupby(level=0).agg(low="min", median="median", high="max")

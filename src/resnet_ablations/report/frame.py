@@ -50,7 +50,7 @@ class Sweep:
     """A sweep's plan, its experiment and its rows of the frame.
 
     `published` has the same rows as `cells` with the results of the published runs; it is empty where there are none.
-    `others` is `load_others` with `is_counted`: the value is of the metric that its cell shows.
+    `others` is `load_others` with a column `is_counted`: True if the value has the metric that its cell shows.
     """
 
     plan: SweepPlan
@@ -127,7 +127,7 @@ def load_cells(results: str | Path = "results") -> pd.DataFrame:
 
 
 def read_report_data(results: Path) -> ReportData:
-    """Read a results folder; raise `UserError` where no sweep was begun."""
+    """Read a results folder; raise `UserError` if it has no sweep."""
     data = _read(results)
     if not data.sweeps and not data.damaged:
         raise UserError(f"{results}/sweeps: no sweep yet; start one with: resnet-ablations sweep shortcuts")
@@ -135,7 +135,7 @@ def read_report_data(results: Path) -> ReportData:
 
 
 def is_error(metric: str) -> bool:
-    """Return whether a metric is an error in %, so that less is better."""
+    """Return whether a metric is an error in %."""
     return metric.endswith("_error")
 
 
@@ -230,7 +230,7 @@ def _planned(plan: SweepPlan, experiment: Experiment) -> pd.DataFrame:
 
 
 def _with_others(planned: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the planned rows with the median of what other people measured of their cells, and all these values."""
+    """Return the planned rows with the median of other people's values for each cell, and all these values."""
     place = ["row", "column"]
     shown = planned[[*place, "metric"]].drop_duplicates(place).rename(columns={"metric": "shown"})
     others = load_others(planned["experiment"].iloc[0]).merge(shown, on=place)
@@ -250,10 +250,10 @@ def _filled(planned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _runs(plan: SweepPlan, results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the run that fills each configuration and seed of the plan, where there is one.
+    """Return the run that fills each configuration and seed of the plan, if there is one.
 
-    It is the configuration's own run, or the first longer run in `served_by` that can be read at the plan's iteration.
-    A longer run provides only the errors that its curve has at that iteration; its other metrics are NaN.
+    It is the run of the configuration itself, or the first longer run in `served_by` that can be read at the plan's
+    iteration. A longer run provides only the errors of its curve at that iteration; its other metrics are NaN.
     """
     sources = [
         (name, planned.iterations, source)

@@ -36,7 +36,7 @@ def cell_label(row: Row, column: Column, experiment: Experiment) -> str:
 
 
 def baseline_label(experiment: Experiment) -> str:
-    """Return the name of the row or the column that the others are compared with."""
+    """Return the name of the row or column with which the others are compared."""
     if experiment.baseline == "first_column":
         return column_label(experiment.columns[0])
     return _first_label(experiment.rows[0], experiment)

@@ -58,7 +58,7 @@ def write_report(results: Path, sweep: str | None, console: Console) -> list[str
         remove_temporary_files(place)
         for name, content in files.items():
             write_atomically(place / name, content)
-        if sweep is None and not damaged:  # only then are the files complete, and others those of sweeps that are gone
+        if sweep is None and not damaged:  # the files are complete, so all other files belong to deleted sweeps
             for path in place.iterdir():
                 if OWN_FILES.fullmatch(path.name) and path.name not in files:
                     path.unlink()

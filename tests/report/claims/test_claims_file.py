@@ -225,7 +225,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "one: no cell pre/r11 in declared; allowed: original/r110",
     ),
     (declared.PLACEMENTS, lower("pre", "original/r110"), "one: no cell pre in declared"),
-    (declared.METHODS, lower("r1001/c10", "nin/c10"), "one: nin is not ours to run"),
+    (declared.METHODS, lower("r1001/c10", "nin/c10"), "one: row nin is another author’s method and is never run here"),
     (declared.DEPTHS, lower("d20/plain", "d20/plain_train"), "different metrics: test_error, train_error"),
     (
         declared.RESPONSES,
@@ -268,7 +268,7 @@ def test_all_mistakes_at_once(declare: Declare) -> None:
     with pytest.raises(UserError) as error:
         load_claims()
     assert len(error.value.messages) == 3
-    assert "one: two claims have this id" in error.value.messages[0]
+    assert "several claims have the id one" in error.value.messages[0]
 
 
 def test_crops_of_one_kind_of_error_can_be_compared(declare: Declare) -> None:

@@ -97,7 +97,7 @@ def test_so_few_seeds_never_tell_a_difference(made_up: MadeUp, seeds: int) -> No
     assert found.finding.outcome == "inconclusive"
     assert "as claimed, but" in found.finding.statement
     assert ("one run decides nothing" in found.finding.statement) == (seeds == 1)
-    assert found.finding.interval.startswith("none: 1 run against 1" if seeds == 1 else "+")
+    assert found.finding.interval.startswith("none (too few runs)" if seeds == 1 else "+")
     assert found.flags == ()
 
 
@@ -182,7 +182,7 @@ def test_the_early_scale_has_no_verdict_on_the_end_and_longer_runs_are_flagged(m
         made_up.run(cell, 41.0, seed=1, scale="early")
     found = verdict(made_up, fails("original", "conv1x1"))
     assert (found.finding.outcome, found.finding.effect) == ("not run", "–")
-    assert found.flags == ("mixed scales: 2 of 4 runs read at iteration 2,000 of longer runs of the paper scale",)
+    assert found.flags == ("mixed scales: 2 of 4 runs use iteration 2,000 of longer runs of scale paper",)
     assert found.finding.statement.startswith(
         "At this scale: not judged because the claim is about the end of training"
     )
@@ -282,7 +282,7 @@ def test_every_configuration_of_a_row_has_to_fail(made_up: MadeUp) -> None:
         errors(made_up, row, [40.0 + index + seed / 100 for seed in SEEDS], index=index)
     found = verdict(made_up, fails(row))
     assert (found.finding.outcome, found.seeds) == ("inconclusive", "n = 0/8")
-    assert "5 configurations at 40.02–44.02 %, the least as claimed “exclusive" in found.finding.statement
+    assert "5 configurations at 40.02–44.02 %, least as claimed: “exclusive" in found.finding.statement
     assert found.finding.statement.endswith("(one of 6 configurations) has a result.")
     errors(made_up, row, [45.0 + seed / 100 for seed in SEEDS], index=5)
     assert verdict(made_up, fails(row)).finding.outcome == "reproduced"
@@ -300,7 +300,7 @@ def test_the_cell_that_decides_against_a_claim_is_named(made_up: MadeUp) -> None
     errors(made_up, "conv1x1", [33.0] * 8)
     found = verdict(made_up, fails("original", "conv1x1", never=True))
     assert found.finding.outcome == "contradicted"
-    assert "2 configurations at 4.00–33.00 %, the least as claimed “1×1 conv shortcut”" in found.finding.statement
+    assert "2 configurations at 4.00–33.00 %, least as claimed: “1×1 conv shortcut”" in found.finding.statement
 
 
 EVERY_RELATION = [
@@ -588,7 +588,9 @@ def test_the_table(made_up: MadeUp) -> None:
     made_up.run("dropout", 71.0, dirty=True)
     table = verdict_table(verdicts(made_up, fails("dropout"), BEATS))
     assert [row[0] for row in table.rows] == ["1", "", "2", ""]
-    assert table.rows[0] == (*("1", "A sentence (v2, Table 1)", "quick", "not run †", "71.00 %", "none: 1 run", "1/1"),)
+    assert table.rows[0] == (
+        *("1", "A sentence (v2, Table 1)", "quick", "not run †", "71.00 %", "none (too few runs)", "1/1"),
+    )
     assert table.rows[1][1:4] == ("", "paper", "not run †")
     assert table.notes == (
         "† uncommitted changes: 1 of 1 run: claim 1.",

@@ -25,8 +25,8 @@ def test_two_columns_each_with_the_papers_and_ours(declare: Declare) -> None:
     }
     made = table(made_up, plan)
     assert made.notes[0] == (
-        "† not as in the paper: BN after addition, ResNet-164 is 0.50 points below original; "
-        "in the paper it is 0.57 points above."
+        "† not as in the paper: the error of “BN after addition, ResNet-164” is 0.50 points below that of “original”; "
+        "in the paper it is 0.57 points above that."
     )
     assert "on CIFAR-10" in made.caption
     assert "fail" not in made.caption
@@ -44,8 +44,8 @@ def test_against_the_first_column(declare: Declare) -> None:
     assert found["c10_1layer"]["pre-activation unit ours"] == "11.00 †"
     made = table(made_up, plan)
     assert made.notes[0] == (
-        "† not as in the paper: CIFAR-10 (ResNet-110 (1layer)), pre-activation unit is 1.00 points above "
-        "baseline unit; in the paper it is 0.99 points below."
+        "† not as in the paper: the error of “CIFAR-10 (ResNet-110 (1layer)), pre-activation unit” is 1.00 points "
+        "above that of “baseline unit”; in the paper it is 0.99 points below that."
     )
     assert "compare with “baseline unit” of this table" in made.caption
     assert "ResNet-110 (basic)/ResNet-110 (1 layer)/ResNet-1001 on CIFAR-10/CIFAR-100" in made.caption
@@ -133,7 +133,7 @@ def test_rows_may_share_a_run_and_differ_in_the_metric(declare: Declare) -> None
     assert list(found["r152_224"].values()) == ["ResNet-152", "224", "23.0", "23.50", "6.7", "6.50", "1/1"]
     assert list(found["r152_320"].values()) == ["", "320", "21.3", "21.50", "5.5", "5.25", "1/1"]
     caption = table(made_up, plan).caption
-    assert "The images are generated, they are not ImageNet’s." in caption
+    assert "The images are generated; they are not from ImageNet." in caption
     assert "on generated images, " in caption
     assert "top-5 test error (%); test error (%), one crop of 320" in caption
 
@@ -171,7 +171,7 @@ def test_each_configuration_ends_at_its_own_iteration(declare: Declare) -> None:
     made_up.run("b0", 6.0, scale="paper", error_at=lambda iteration: iteration / 100)
     made_up.run("b6", 5.0, scale="paper", error_at=lambda iteration: iteration / 100, stop=64_000)
     assert summary(sweep(made_up, plan))["median"].tolist() == [20.0, 10.0]
-    assert "read at iteration 1,000 and 2,000 of longer runs" in table(made_up, plan).notes[0]
+    assert "use iteration 1,000 and 2,000 of longer runs" in table(made_up, plan).notes[0]
     assert "1,000/2,000 iterations of 128" in table(made_up, plan).caption
 
 

@@ -104,12 +104,12 @@ def test_a_row_not_as_in_the_paper_is_marked_and_said(made_up: MadeUp) -> None:
     assert found["conv1x1"]["vs original"] == "+0.40 †"
     assert found["shortcut_only_gating_0"]["vs original"] == "+46.00"
     assert made.notes == (
-        "† not as in the paper: shortcut-only gating (init b_g = −6) is 0.50 points below original; "
-        "in the paper it is 0.30 points above.",
-        "† not as in the paper: 1×1 conv shortcut is only 0.40 points above original; "
-        "in the paper it is 5.61 points above.",
-        "† not as in the paper: dropout shortcut is level with original; "
-        "in the paper it is at least 13.39 points above.",
+        "† not as in the paper: the error of “shortcut-only gating (init b_g = −6)” is 0.50 points below that "
+        "of “original”; in the paper it is 0.30 points above that.",
+        "† not as in the paper: the error of “1×1 conv shortcut” is only 0.40 points above that of “original”; "
+        "in the paper it is 5.61 points above that.",
+        "† not as in the paper: the error of “dropout shortcut” is level with that of “original”; "
+        "in the paper it is at least 13.39 points above that.",
     )
 
 
@@ -137,7 +137,7 @@ def test_served_cells_are_said(made_up: MadeUp) -> None:
     made_up.run("original", 6.6, scale="paper", error_at=lambda iteration: 40.0)
     made = table(made_up, plan)
     assert lines(made_up, plan)["original"]["ours"] == "40.00"
-    assert made.notes == ("Mixed scales: 1 of 1 run read at iteration 2,000 of longer runs of the paper scale.",)
+    assert made.notes == ("Mixed scales: 1 of 1 run use iteration 2,000 of longer runs of scale paper.",)
 
 
 @pytest.mark.parametrize(

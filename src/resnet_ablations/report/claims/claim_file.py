@@ -48,7 +48,7 @@ def load_claims() -> list[Claim]:
     except ValidationError as error:
         raise UserError(*(f"{path}: {mistake}" for mistake in mistakes_in_file(error))) from None
     ids = [claim.id for claim in claims]
-    mistakes = [f"{path}: {name}: two claims have this id" for name in sorted({i for i in ids if ids.count(i) > 1})]
+    mistakes = [f"{path}: several claims have the id {name}" for name in sorted({i for i in ids if ids.count(i) > 1})]
     declared = {name: load_experiment(name) for name in dict.fromkeys(claim.experiment for claim in claims)}
     for claim in claims:
         mistakes += [f"{path}: {claim.id}: {mistake}" for mistake in _mistakes(claim, declared[claim.experiment])]
@@ -74,7 +74,8 @@ def _mistakes(claim: Claim, experiment: Experiment) -> list[str]:
     if unknown := [name for name, cell_id in ids.items() if cell_id not in known]:
         return [f"no cell {', '.join(unknown)} in {experiment.name}; allowed: {', '.join(known)}"]
     found = {name: known[cell_id] for name, cell_id in ids.items()}
-    mistakes = [f"{row.id} is not ours to run" for row, _, _ in found.values() if not row.configurations]
+    not_ours = "is another author’s method and is never run here"
+    mistakes = [f"row {row.id} {not_ours}" for row, _, _ in found.values() if not row.configurations]
     for name in relation.sole:
         row, _, cell = found[name]
         if len(row.configurations) > 1:

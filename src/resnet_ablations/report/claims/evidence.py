@@ -26,16 +26,16 @@ class NotJudged(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """The results of one configuration: infinite where diverged, none without a result."""
+    """The results of one configuration: one number for each run with a result, infinite if the run diverged."""
 
     label: str
-    """The cell's label in quotation marks, with how many configurations it has where these are several."""
+    """The cell's label in quotation marks, with the number of the cell's configurations if there are several."""
     configuration: str
     metric: str
     numbers: list[float]
     unit: Unit
     printed: float = math.nan
-    """The paper's error of the cell, NaN where it prints none."""
+    """The error that the paper prints for the cell, NaN if it prints none."""
 
     @property
     def median(self) -> float:
@@ -44,29 +44,29 @@ class Sample:
 
 
 SamplesOf = Callable[[str, Quantity], list[Sample]]
-"""Returns a sample of each configuration of a cell, which is named as claims name it."""
+"""A function of a cell's name and a quantity; it returns a sample of each configuration of the cell."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One sweep's numbers."""
+    """The numbers of one sweep."""
 
     sweep: Sweep
     data: ReportData
 
     @property
     def overridden(self) -> list[str]:
-        """The overrides of a sweep that is not simply the experiment at its scale, as its name says."""
+        """The sweep's overrides, or its name if it lists none; empty if the sweep is the unchanged experiment."""
         plan = self.sweep.plan
         return [] if plan.name == f"{plan.experiment}-{plan.scale}" else plan.overrides or [plan.name]
 
     @property
     def is_papers_setting(self) -> bool:
-        """The sweep is the experiment as the paper ran it."""
+        """True for the unchanged experiment at scale `paper`."""
         return self.sweep.plan.scale == "paper" and not self.overridden
 
     def samples(self, cell: str, quantity: Quantity) -> list[Sample]:
-        """Return a sample of each configuration of a cell; raise `NotJudged` where it is not run at this scale."""
+        """Return a sample of each configuration of a cell; raise `NotJudged` if the cell is not run at this scale."""
         rows = self.sweep.cell(cell)
         first = rows.iloc[0]
         label = f"“{first['label']}”"
@@ -85,9 +85,9 @@ class Evidence:
         return found
 
     def _number(self, run: Run, quantity: Quantity) -> float:
-        """Return a run's number, infinite where it diverged, NaN where it has none."""
+        """Return the run's number; infinite if the run diverged, NaN if the run has no such number."""
         if run["outcome"] == "diverged":
-            # A diverged run's response is no number that others could be compared with.
+            # The response of a diverged run cannot be compared with other responses.
             return math.inf if quantity != "value" or is_error(run["metric"]) else math.nan
         if math.isnan(run["value"]) or quantity in ("value", "train_error"):
             return float(run["value" if math.isnan(run["value"]) else quantity])
@@ -102,7 +102,7 @@ class Evidence:
 
 
 def mean_of(quantity: Quantity, curve: pd.Series, iterations: int) -> float:
-    """Return the mean of a curve over the quantity's part of the iterations; NaN where the curve has none of it."""
+    """Return the mean of a curve over the quantity's part of the iterations; NaN if the curve has no point there."""
     first, last = PARTS[quantity]
     part = curve.loc[first * iterations : last * iterations]
     return float((np.log(part) if quantity == "train_loss" else part).mean()) if part.min() > 0 else math.nan

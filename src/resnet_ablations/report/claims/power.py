@@ -1,4 +1,4 @@
-"""How likely five seeds of each configuration are to reproduce a claim if the paper's own numbers are true.
+"""The power of each claim: the probability that five seeds reproduce it if the paper's own numbers are true.
 
 `python -m resnet_ablations.report.claims.power` writes `experiments/power.csv` and the table in docs/statistics.md.
 """

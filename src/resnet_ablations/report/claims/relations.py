@@ -1,4 +1,4 @@
-"""The kinds of relation: the fields that each has in `experiments/claims.yaml`, and what runs say about it."""
+"""The kinds of relation that a claim can state: their fields in `experiments/claims.yaml`, and their findings."""
 
 import math
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ class Finding:
 
     outcome: rules.Outcome
     statement: str
-    """One sentence, without the full stop."""
+    """The finding as a sentence, without its opening (`At this scale: `) and its full stop."""
     effect: str = "–"
     """The difference, or the error, with its unit."""
     interval: str = "–"
@@ -43,16 +43,16 @@ class Relation(BaseModel, ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     is_absolute: ClassVar[bool] = False
-    """The relation is about errors in the paper's own setting, so no other setting can tell."""
+    """True for a relation about errors in the paper's own setting; it is judged only there."""
     level: ClassVar[float] = LEVEL
     seeds: ClassVar[int] = 4
-    """The seeds of each configuration that can decide; fewer cannot, whatever their numbers are."""
+    """The smallest number of seeds of each configuration with which the test can reach the level."""
     words: ClassVar[tuple[str, str]] = "as claimed", "against the claim"
-    """The words for runs that point to the claim and for runs that point against it; the fields fill them in."""
+    """The words for results for the claim and against it; the relation's fields replace the braces."""
 
     @property
     def sole(self) -> list[str]:
-        """The cells that must have one configuration."""
+        """The cells that must have exactly one configuration."""
         return [value for name, value in self if name in ("cell", "other", "lower")]
 
     @property
@@ -62,17 +62,17 @@ class Relation(BaseModel, ABC):
 
     @abstractmethod
     def compare(self, of: SamplesOf) -> list[Comparison]:
-        """Return the comparisons that all have to hold; raise `NotJudged` where there is nothing to compare."""
+        """Return the comparisons, all of which must hold; raise `NotJudged` if there is nothing to compare."""
 
     def find(self, evidence: Evidence) -> Finding:
-        """Return what a sweep says about the relation; raise `NotJudged` where it says nothing."""
+        """Return a sweep's finding on the relation; raise `NotJudged` if none of the sweep's runs can decide it."""
         found = self.compare(evidence.samples)
         ran = [(tested, samples) for tested, samples in found if samples[0].numbers]
         lacking = dict.fromkeys(samples[0].label for _, samples in found if not samples[0].numbers)
         without = f"no run of {listed(list(lacking))} has a result" if lacking else ""
         if not ran:
             raise NotJudged(without)
-        # The comparison that is the least as claimed decides and is shown.
+        # The comparison that supports the claim least is shown.
         tested, worst = max(ran, key=lambda one: one[0].claim)
         numbers, effect, interval = _difference(*worst[:2]) if len(worst) > 1 else _errors(worst[0], ran)
         if self.is_absolute and not evidence.is_papers_setting:
@@ -94,14 +94,14 @@ class LowerThan(Relation):
     quantity: Quantity = "value"
 
     def compare(self, of: SamplesOf) -> list[Comparison]:
-        """Return the comparison of each of the higher with the lower."""
+        """Return a comparison of each configuration of `higher` with `lower`."""
         lower = _sole(of(self.lower, self.quantity))
         samples = [sample for cell in self.higher for sample in of(cell, self.quantity)]
         return [(rules.higher(one.numbers, lower.numbers), [one, lower]) for one in samples]
 
 
 class Lowest(Relation):
-    """A quantity of `cell` is the lowest of all: one claim about many cells, which is tested as one."""
+    """`cell` has a lower value of a quantity than each cell in `of`: one claim about many cells, with one test."""
 
     kind: Literal["lowest"]
     cell: str
@@ -110,7 +110,7 @@ class Lowest(Relation):
     seeds: ClassVar[int] = 5
 
     def compare(self, of: SamplesOf) -> list[Comparison]:
-        """Return the one comparison with the others, the best of them first."""
+        """Return one comparison with all cells in `of`; the one with the lowest median comes first."""
         first, *others = [_sole(of(cell, self.quantity)) for cell in self.cells]
         others.sort(key=lambda one: one.median)
         tested = rules.lowest(first.numbers, [one.numbers for one in others])
@@ -118,7 +118,7 @@ class Lowest(Relation):
 
 
 class Within(Relation):
-    """The number of `cell` is within `points` of that of `other`."""
+    """The number of `cell` differs from the number of `other` by at most `points`."""
 
     kind: Literal["within"]
     cell: str
@@ -127,7 +127,7 @@ class Within(Relation):
     words: ClassVar[tuple[str, str]] = "within {0.points:g} points", "not within {0.points:g} points"
 
     def compare(self, of: SamplesOf) -> list[Comparison]:
-        """Return the comparison of the two."""
+        """Return the comparison of the two cells."""
         first, second = _sole(of(self.cell, "value")), _sole(of(self.other, "value"))
         return [(rules.within(first.numbers, second.numbers, self.points), [first, second])]
 
@@ -141,7 +141,7 @@ class Absolute(Relation):
 
 
 class AsPrinted(Absolute):
-    """The number of `cell` is within `points` of the printed one."""
+    """The number of `cell` differs from the number that the paper prints by at most `points`."""
 
     kind: Literal["as_printed"]
     cell: str
@@ -155,7 +155,7 @@ class AsPrinted(Absolute):
 
 
 class Bounded(Absolute):
-    """Every configuration of the cells ends above `percent`, as a diverged run does, or below it."""
+    """The errors of all configurations of the cells are above `percent`, or all below; a diverged run is above."""
 
     kind: Literal["above", "below"]
     of: Cells
@@ -170,7 +170,7 @@ class Bounded(Absolute):
 
 
 def _sole(samples: list[Sample]) -> Sample:
-    """Return the only sample; raise `NotJudged` where there are several, or where it has no result."""
+    """Return the only sample; raise `NotJudged` if there are several, or if the sample has no number."""
     first = samples[0]
     if len(samples) > 1:
         raise NotJudged(f"{first.label.partition(' (')[0]} has {len(samples)} configurations")
@@ -180,7 +180,7 @@ def _sole(samples: list[Sample]) -> Sample:
 
 
 def _difference(first: Sample, second: Sample) -> tuple[str, str, str]:
-    """Return the medians, their difference and its interval; raise `NotJudged` where the two are the same runs."""
+    """Return the medians, their difference and its interval; raise `NotJudged` if both samples are the same runs."""
     if (first.configuration, first.metric) == (second.configuration, second.metric):
         raise NotJudged(f"{first.label} and {second.label} are the same runs")
     unit = first.unit
@@ -188,15 +188,15 @@ def _difference(first: Sample, second: Sample) -> tuple[str, str, str]:
     effect = f"{a} against {b}" if DIVERGED in (a, b) else unit.change_of(first.median - second.median) + unit.change
     interval = shift_interval(first.numbers, second.numbers)
     ends = f"{unit.change_of(interval.low)} to {unit.change_of(interval.high)}{unit.change}"
-    shift = covered(interval, ends, len(first.numbers), len(second.numbers))
+    shift = covered(interval, ends)
     return f"{unit.subject}{first.label}: {a}, {second.label}: {b}", effect, shift
 
 
 def _errors(worst: Sample, ran: list[Comparison]) -> tuple[str, str, str]:
-    """Return the errors, the range of the medians, and the interval of the median where there is one configuration."""
+    """Return the errors, the range of the medians, and, for a single configuration, the interval of the median."""
     medians = worst.unit.span([samples[0].median for _, samples in ran])
     if len(ran) > 1:
-        return f"{len(ran)} configurations at {medians}, the least as claimed {worst.label}", medians, "–"
+        return f"{len(ran)} configurations at {medians}, least as claimed: {worst.label}", medians, "–"
     interval = median_interval(worst.numbers)
-    ends = covered(interval, worst.unit.span([interval.low, interval.high]), len(worst.numbers))
+    ends = covered(interval, worst.unit.span([interval.low, interval.high]))
     return f"{worst.label}: {runs(len(worst.numbers))} at {worst.unit.span(worst.numbers)}", medians, ends

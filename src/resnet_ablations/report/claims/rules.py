@@ -1,7 +1,7 @@
 """The rules by which runs decide a claim: functions on arrays of numbers; docs/statistics.md gives the reasons.
 
-A diverged run is an infinite number. Each rule returns two p-values: a small first one shows the claim, a small second
-one its opposite.
+A diverged run is an infinite number. Each rule returns two p-values: a small first one supports the claim, a small
+second one supports its opposite.
 """
 
 import math
@@ -21,12 +21,12 @@ class PValues(NamedTuple):
 
 
 def higher(first: Numbers, second: Numbers) -> PValues:
-    """Test that the first is higher than the second."""
+    """Test the claim that the first numbers are higher than the second."""
     return PValues(*rank_test(first, second))
 
 
 def within(first: Numbers, second: Numbers, points: float) -> PValues:
-    """Test that the two differ by `points` at most: two one-sided tests, of which both have to reject."""
+    """Test the claim that the two differ by at most `points`: two one-sided tests, both of which must reject."""
     above, below = [value + points for value in first], [value - points for value in first]
     return PValues(
         max(higher(above, second).claim, higher(below, second).opposite),
@@ -35,28 +35,29 @@ def within(first: Numbers, second: Numbers, points: float) -> PValues:
 
 
 def from_to(values: Numbers, low: float, high: float) -> PValues:
-    """Test that the median is from `low` to `high`, by the numbers of runs below and above."""
+    """Test the claim that the median is between `low` and `high`; the test counts the runs below and above."""
     outside = max(sum(value < low for value in values), sum(value > high for value in values))
     return PValues(sign_test(outside, len(values)), sign_test(len(values) - outside, len(values)))
 
 
 def lowest(first: Numbers, others: Sequence[Numbers]) -> PValues:
-    """Test that the first is lower than all others: none of them is the best; the opposite: the first is not."""
+    """Test the claim that the first is lower than all others: no other is the lowest. Opposite: the first is not."""
     of_first, *of_others = best_test([first, *others])
     return PValues(max(of_others), of_first)
 
 
 def every(tested: Sequence[PValues]) -> PValues:
-    """Test that all k claims hold: each has to be shown, and any contradicts them all at a k-th of the level."""
+    """Test that all k claims hold: each must be significant; one that fails at level / k contradicts them all."""
     return PValues(max(one.claim for one in tested), len(tested) * min(one.opposite for one in tested))
 
 
 def decide(
     tested: Sequence[PValues], worst: PValues, level: float, fewest_runs: int, words: tuple[str, str]
 ) -> tuple[Outcome, str, str, float]:
-    """Return the outcome of comparisons that all have to hold, which way the worst points, how sure that is, and p.
+    """Return the outcome, the direction of the worst comparison, its certainty in words, and p.
 
-    `words` are for and against the claim. p is NaN where a single run takes part, for it decides nothing.
+    All comparisons must hold. `words` are for and against the claim. p is NaN if a sample has a single run, because
+    one run decides nothing.
     """
     which = "neither way" if worst.claim == worst.opposite else words[worst.claim > worst.opposite]
     if fewest_runs < 2:

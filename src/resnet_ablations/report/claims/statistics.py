@@ -1,7 +1,7 @@
 """Tests and intervals for a few seeds, without a model of the noise; docs/statistics.md gives the reasons for them.
 
-A value may be infinite, which is how a diverged run counts: worse than any finished one. Only the order of such values
-is used, never their mean. p-values are two-sided, each twice a one-sided one, so that they can exceed 1.
+A diverged run is an infinite value: worse than any finished run. The tests use only the order of the values, never
+their mean. A two-sided p-value is twice a one-sided one, so it can exceed 1.
 """
 
 import math
@@ -16,13 +16,13 @@ from scipy import stats  # type: ignore[import-untyped]
 from resnet_ablations.streams import Purpose, Stream
 
 LEVEL = 0.05
-"""A difference counts if chance alone shows one as large, of either sign, in not more than this share of cases."""
+"""The significance level of the two-sided tests."""
 SIGN_LEVEL = 2 * 0.5**5
-"""6.25 %: the level of a sign test and of a median's interval, which five runs, the papers' number, just reach."""
+"""The level of the sign test and of a median's interval: 6.25 %, the smallest p-value of five runs."""
 MOST = 200_000
 """The most permutations that a test with ties enumerates: enough for ten runs against ten."""
 SHUFFLES = 10_000
-"""The shuffles that give the distribution of `best_test`."""
+"""The number of random permutations of `best_test`."""
 Numbers = Sequence[float]
 
 
@@ -39,10 +39,10 @@ class Interval:
 
 
 def median_interval(values: Numbers) -> Interval:
-    """Return the interval of the median between two order statistics; a single value is its own, with a coverage of 0.
+    """Return the confidence interval of the median: the shortest [k-th smallest, k-th largest] that covers 93.75 %.
 
-    It is the shortest [k-th smallest, k-th largest] that covers 93.75 % or more; below five values, which cannot, the
-    range. Its exact coverage is 1 − 2·P(B < k) with B ~ binomial(n, ½), whatever the distribution.
+    With fewer than five values no interval covers as much; then it is the range of the values, with its lower coverage
+    (0 for a single value). The coverage is exact for any distribution: 1 − 2·P(B < k) with B ~ binomial(n, ½).
     """
     n, ordered = len(values), sorted(values)
     uncovered = {k: sign_test(k - 1, n) for k in range(1, max(n // 2, 1) + 1)}
@@ -52,7 +52,7 @@ def median_interval(values: Numbers) -> Interval:
 
 @lru_cache
 def sign_test(against: int, n: int) -> float:
-    """Return the p-value of a median on one side of a bound, where `against` of `n` runs are on the other side."""
+    """Return the p-value for a median on one side of a bound if `against` of `n` runs are on the other side."""
     return round(2 * float(stats.binom.cdf(against, n, 0.5)), 12)
 
 
@@ -85,11 +85,11 @@ def rank_test(first: Numbers, second: Numbers) -> tuple[float, float]:
 
 
 def shift_interval(first: Numbers, second: Numbers) -> Interval:
-    """Return the interval of first − second that goes with `rank_test`: the shifts that the test does not reject.
+    """Return the confidence interval of first − second: the shifts that `rank_test` does not reject.
 
-    It lies between two of the ordered differences of each value of the first and each of the second and covers 95 % or
-    more; where there are too few for that, it is the range of the differences. The coverage is exact for distributions
-    that differ in a shift alone. It is 0 where a side has a single value. Two infinite values do not differ.
+    Its ends are two of the sorted differences between values of `first` and values of `second`. It covers at least
+    95 %; with too few values for that, it is the range of the differences. The coverage is exact for distributions that
+    differ only by a shift, and 0 if a side has a single value. The difference of two infinite values counts as 0.
     """
     with np.errstate(invalid="ignore"):
         differences = np.subtract.outer(np.asarray(first, dtype=float), np.asarray(second, dtype=float)).ravel()
@@ -104,8 +104,9 @@ def shift_interval(first: Numbers, second: Numbers) -> Interval:
 def best_test(samples: Sequence[Numbers]) -> list[float]:
     """Return for each sample the p-value of the hypothesis that none of the others is lower, one-sided.
 
-    The statistic is the largest share, over the others, of pairs in which this sample's run is the higher one (Steel's
-    many-to-one rank test, one test for all the comparisons); its distribution comes from shuffles of all values.
+    For each other sample, take the share of pairs of runs in which this sample's run is higher. The statistic is the
+    largest of these shares (Steel's many-to-one rank test); its distribution comes from random permutations of all
+    values.
     """
     sizes = tuple(len(sample) for sample in samples)
     ranks = stats.rankdata(np.concatenate(samples))
@@ -131,9 +132,10 @@ def _largest_shares(ranks: Any, sizes: Sequence[int]) -> Any:
 
 @lru_cache
 def _chances_of_u(m: int, n: int) -> list[float]:
-    """Return P(U ≤ k) for k = 0 … m·n; U counts the pairs in which one of `m` values exceeds one of `n` of one kind.
+    """Return P(U ≤ k) for k = 0 … m·n under the null hypothesis (Mann–Whitney).
 
-    The numbers of ways are the coefficients of ∏ (1 − q^(n+i)) / (1 − q^i), i from 1 to m.
+    U counts the pairs in which one of `m` values exceeds one of `n` values. The numbers of ways are the coefficients of
+    ∏ (1 − q^(n+i)) / (1 − q^i), i from 1 to m.
     """
     ways = np.zeros(m * n + 1)
     ways[0] = 1

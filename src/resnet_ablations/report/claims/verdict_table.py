@@ -17,7 +17,10 @@ ROWS_A_PAGE = 12
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """Return one line for each verdict under one number for each claim; notes name the sweeps that stop early."""
+    """Return the table of verdicts; all verdicts on a claim share its number.
+
+    The notes explain the flags and name the sweeps of scale `early`, whose verdicts the table omits.
+    """
     shown = [verdict for verdict in verdicts if verdict.scale != "early"]
     early = sorted({verdict.sweep for verdict in verdicts if verdict.scale == "early"})
     numbers = {claim: number for number, claim in enumerate(dict.fromkeys(v.claim.id for v in verdicts), start=1)}
@@ -61,7 +64,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def pages(table: Table) -> list[Table]:
-    """Return parts that each fit a printed page, the first with the caption and the last with the notes."""
+    """Return the table in parts that fit a printed page: the first has the caption, the last has the notes."""
     starts = range(0, max(len(table.rows), 1), ROWS_A_PAGE)
     return [
         replace(
@@ -76,7 +79,7 @@ def pages(table: Table) -> list[Table]:
 
 
 def tidy(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Return one row for each verdict; `power` and `seeds_needed` are of the claim in the paper's setting."""
+    """Return one row for each verdict; `power` and `seeds_needed` apply to the claim in the paper's setting."""
     frame = pd.DataFrame(
         {
             **{"claim": one.claim.id, "sentence": one.claim.sentence, "where": one.claim.where},

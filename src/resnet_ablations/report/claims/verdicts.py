@@ -17,29 +17,29 @@ from resnet_ablations.report.tables.notes import provenance
 from resnet_ablations.report.tables.summary import listed
 
 SETTINGS = {"data": "data", "iterations": "schedule.iterations", "precision": "precision"}
-"""The settings that a verdict's configurations should share, by the name in the flag."""
+"""The settings that all configurations of a verdict should share, by the name in the flag."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A sweep's finding on a claim; `sweep` and `scale` are empty where the claim's experiment has no sweep."""
+    """A sweep's finding on a claim; `sweep` and `scale` are empty if the claim's experiment has no sweep."""
 
     claim: Claim
     finding: Finding
     sweep: str = ""
     scale: str = ""
     seeds: str = "–"
-    """`n = 3/5`: seeds with a result and planned ones, of the configuration that has the fewest results."""
+    """`n = 3/5`: the seeds with a result and the planned seeds of the configuration with the fewest results."""
     flags: tuple[str, ...] = ()
-    """Warnings about the runs: mixed, dirty, missing or diverged ones."""
+    """Warnings: missing or diverged runs, mixed settings, uncommitted changes."""
     cells: tuple[CellId, ...] = ()
     """The cells of the claim."""
     q: float = math.nan
-    """The p-value as Benjamini and Hochberg adjust it for the number of claims that are judged at this scale."""
+    """The p-value, adjusted for the number of claims that are judged at this scale (Benjamini and Hochberg)."""
 
     @property
     def p_and_q(self) -> str:
-        """Both in words, a dash where there is no test."""
+        """The p-value and `q` as text, a dash if there is no test."""
         return "–" if math.isnan(self.q) else f"p = {self.finding.p:.2g}, q = {self.q:.2g}"
 
 
@@ -75,7 +75,7 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
 
 
 def _finding(claim: Claim, evidence: Evidence) -> Finding:
-    """Return the finding with its whole sentence, which says where it holds."""
+    """Return the finding with its whole sentence, which names the scale or the overrides."""
     scale, settings = evidence.sweep.plan.scale, evidence.overridden
     try:
         if scale == "early":
@@ -89,7 +89,7 @@ def _finding(claim: Claim, evidence: Evidence) -> Finding:
 
 
 def _flags(planned: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
-    """Yield what a reader has to know of the planned runs of a claim's cells."""
+    """Yield warnings about the planned runs of a claim's cells."""
     used = planned[planned["key"] != ""]
     diverged = planned["outcome"] == "diverged"
     if missing := int((planned["value"].isna() & ~diverged).sum()):

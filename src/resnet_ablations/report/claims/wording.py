@@ -1,4 +1,4 @@
-"""Numbers, differences and intervals in words."""
+"""Numbers, differences and intervals as text."""
 
 import math
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ DIVERGED = "diverged"
 
 @dataclass(frozen=True)
 class Unit:
-    """How numbers of one kind are written; of a logarithm, its exponential is written."""
+    """The units in which a quantity is written; with `is_log`, its numbers are logarithms, written as exponentials."""
 
     value: str = ""
     change: str = ""
     is_log: bool = False
     subject: str = ""
-    """The quantity, where the cell's label does not name it."""
+    """The name of the quantity if it is not the metric that the cell shows."""
 
     def write(self, value: float) -> str:
-        """Return a number in words."""
+        """Return a number as text."""
         if not math.isfinite(value):
             return DIVERGED
         return f"{math.exp(value):.3g}" if self.is_log else f"{value:.2f}{self.value}"
@@ -33,7 +33,7 @@ class Unit:
         return f"×{math.exp(change):.3g}" if self.is_log else signed(change)
 
     def span(self, values: Sequence[float]) -> str:
-        """Return the smallest number and the largest."""
+        """Return the smallest and the largest number as text."""
         low, high = self.write(min(values)), self.write(max(values))
         if low == high:
             return low
@@ -49,12 +49,11 @@ UNITS = {
 """The units of the quantities other than a cell's own metric."""
 
 
-def runs(*counts: int) -> str:
-    """Return `1 run`, `5 runs` or `5 runs against 3`."""
-    first, *others = counts
-    return " against ".join([f"{first} run{'s' * (first != 1)}", *map(str, others)])
+def runs(count: int) -> str:
+    """Return `1 run` or `5 runs`."""
+    return f"{count} run{'s' * (count != 1)}"
 
 
-def covered(interval: Interval, ends: str, *counts: int) -> str:
-    """Return an interval as text: its ends and coverage, or `none` and the numbers of runs if its coverage is 0."""
-    return f"{ends} ({100 * interval.coverage:.4g} %)" if interval.coverage else f"none: {runs(*counts)}"
+def covered(interval: Interval, ends: str) -> str:
+    """Return an interval as text: its ends and its coverage, or `none (too few runs)` if its coverage is 0."""
+    return f"{ends} ({100 * interval.coverage:.4g} %)" if interval.coverage else "none (too few runs)"

@@ -27,7 +27,7 @@ LINE = 0.13
 
 
 def paper_style() -> AbstractContextManager[None]:
-    """Return a context in which figures are drawn and written, whatever the reader's own matplotlibrc says."""
+    """Return a context for drawing and writing figures; the user's matplotlibrc has no effect in it."""
     style: list[Any] = [Path(__file__).with_name("paper.mplstyle"), {"text.parse_math": False}]  # a label's $ is text
     return matplotlib.style.context(style, after_reset=True)
 
@@ -64,7 +64,7 @@ class Chart:
         return {"pdf": self.pdf, "svg": svg.file_text(self.drawn).encode()}
 
     def panels(self, shared: dict[str, Element]) -> Iterator[Markup]:
-        """Yield each panel as an SVG of the page; `shared` collects what the page has once for all figures."""
+        """Yield each panel as an SVG of the page; `shared` collects the definitions that all figures share."""
         return page_panels(self.figure, self.drawn, shared)
 
 
@@ -77,7 +77,7 @@ def chart(
 
 
 def written(figure: Figure, suffix: Literal["pdf", "svg"]) -> bytes:
-    """Return the figure's file, without a date: the same figure has the same bytes."""
+    """Return the figure's file, without a date, so that the same figure gives the same bytes."""
     file = io.BytesIO()
     figure.savefig(file, format=suffix, metadata={"CreationDate" if suffix == "pdf" else "Date": None})
     return file.getvalue()

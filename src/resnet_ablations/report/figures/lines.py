@@ -17,7 +17,7 @@ COLUMNS = [
 ]
 """The columns of a figure's points."""
 Curves = tuple[str, bool, list[pd.Series]]
-"""A quantity, whether the curves are ours, and the curves."""
+"""A quantity, True if the curves are ours, and the curves."""
 
 
 def figure_points(panels: Sequence[Panel], quantities: Collection[str], sweep: Sweep, data: ReportData) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def figure_points(panels: Sequence[Panel], quantities: Collection[str], sweep: S
 
 
 def _state(rows: pd.DataFrame) -> str:
-    """Return how many runs of a cell are finished, or why there is none."""
+    """Return the number of finished runs of a cell, or the reason if there is none."""
     outcomes = rows["outcome"]
     if finished := int((outcomes == "finished").sum()):
         return f", n = {finished}/{len(outcomes)}"

@@ -130,12 +130,12 @@ def _axes(place: SubFigure, quantities: dict[str, Quantity]) -> dict[bool, Axes]
     left = add_axes(place, 0.52, 0.4, 0.48 if two else 0.15, PLOT)
     right = left.twinx() if two else left
     show_grid(right, "y")
-    left.set_zorder(right.get_zorder() + two)  # the loss lies over the error's grid
+    left.set_zorder(right.get_zorder() + two)  # the grid of the error must not cover the loss
     return {False: left, True: right}
 
 
 def _name_lines(place: SubFigure, title: str, legends: Sequence[str], columns: int) -> None:
-    """Write the title and the legend over the axes, where no curve can run through them."""
+    """Write the title and the legend above the axes, so that no curve crosses them."""
     height = place.bbox.height / 100
     place.text(0.03, 1 - 0.05 / height, title, va="top", size=8, weight="bold")
     handles = [
@@ -168,7 +168,7 @@ def _draw_ours(axes: Axes, points: pd.DataFrame, shape: Quantity, style: tuple[s
 
 
 def _note(quantities: dict[str, Quantity], points: pd.DataFrame, seeds: int) -> str:
-    """Return the meaning of the lines in words."""
+    """Return the explanation of the lines."""
     shapes = list(quantities.values())
     parts = ["one line for each row of the table"]
     if len(shapes) > 1:

@@ -1,4 +1,4 @@
-"""matplotlib's SVG made fit for a file and for the page: links with titles, short numbers, no style sheet."""
+"""matplotlib's SVG adapted to a file and to the page: links with titles, short numbers, no style sheet."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -44,10 +44,10 @@ def link(to: str, title: str) -> str:
 
 
 def cleaned(svg: bytes) -> Element:
-    """Return the figure: `defs` first, then what is drawn.
+    """Return the figure: `defs` first, then the drawing.
 
-    Style sheets, which the page forbids, become attributes. The URL of an artist becomes a link with a title. What
-    cannot be seen is left out.
+    Style sheets, which the page forbids, become attributes. The URL of an artist becomes a link with a title. Invisible
+    elements are left out.
     """
     old = ElementTree.fromstring(svg)
     definitions = Element("defs")
@@ -113,7 +113,7 @@ def _is_seen(path: Element) -> bool:
 
 
 def _attributes(old: Element) -> dict[str, str]:
-    """Return an element's attributes and its style, without those that change nothing."""
+    """Return an element's attributes and its style, without attributes that have no effect."""
     found = {name.rpartition("}")[2]: value for name, value in old.items()}
     style = dict(re.findall(r"([\w-]+): ([^;]+)", found.pop("style", "")))
     if font := re.match(r"(bold )?([\d.]+px)", style.pop("font", "")):
@@ -158,8 +158,8 @@ def file_text(root: Element) -> str:
 def panels_for_page(root: Element, boxes: Sequence[Sequence[float]], shared: dict[str, Element]) -> Iterator[Markup]:
     """Yield each panel as an SVG of the page: x, y, width and height of `boxes` in points.
 
-    What the panels define is added to `shared`, which the page has once for all figures. Assistive technology reads the
-    table of numbers instead of the SVG, and the Tab key passes over its links.
+    The panels' definitions are added to `shared`, which the page contains once for all figures. Assistive technology
+    reads the table of numbers instead of the SVG, and the Tab key skips the links of the SVG.
     """
     root = deepcopy(root)
     names: dict[str, str] = {}
@@ -183,7 +183,7 @@ def panels_for_page(root: Element, boxes: Sequence[Sequence[float]], shared: dic
 
 
 def definitions(shared: dict[str, Element]) -> Markup:
-    """Return what the figures of the page share: the shapes of marks, and the frames that cut off lines."""
+    """Return the definitions that the figures of the page share: the shapes of marks, and the clipping frames."""
     return Markup("").join(map(_markup, shared.values()))
 
 

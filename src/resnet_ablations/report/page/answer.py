@@ -1,4 +1,4 @@
-"""The sentence that leads a table: what its runs say, over how many seeds, at which scale."""
+"""The sentences above a table: its scale, its seeds, its results, and the verdicts on its claims."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ SIGNS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "≈", "not
 
 
 def answer(sweep: Sweep, agrees: Sequence[bool], outcomes: Sequence[str]) -> str:
-    """Return the lead of a table in short sentences.
+    """Return the sentences above a table.
 
-    `agrees` says for each compared cell whether it differs from its baseline as in the paper; `outcomes` are those of
-    the claims.
+    `agrees` has a value for each compared cell: True if the cell differs from its baseline as in the paper. `outcomes`
+    are the outcomes of the claims.
     """
     runs = sweep.runs
     finished = runs[runs["outcome"] == "finished"]
@@ -49,7 +49,7 @@ def _orderings(sweep: Sweep, agrees: Sequence[bool]) -> str:
 
 
 def _extremes(sweep: Sweep) -> str:
-    """Return the lowest and the highest median error, of the metric that the table shows first."""
+    """Return the lowest and the highest median of the first error metric of the table."""
     cells = sweep.cells[sweep.cells["value"].notna()]
     metric = next((metric for metric in cells["metric"] if is_error(metric)), None)
     if metric is None:

@@ -71,7 +71,7 @@ def _rank(report: SweepReport) -> tuple[bool, str, int, str]:
 
 
 def _digest(text: str) -> str:
-    """Return the hash by which the page's policy admits its own style and script, and no other."""
+    """Return the hash of a style or script; the page's policy allows only those with a listed hash."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
@@ -105,7 +105,7 @@ def groups(table: Table, sweep: Sweep) -> list[list[list[tuple[str, str, bool]]]
 
 
 def bases(verdict: Verdict, sweep: Sweep | None) -> dict[str, list[tuple[str, str, str]]]:
-    """Return the runs that a verdict rests on, by cell."""
+    """Return the runs that a verdict is based on, by cell."""
     cells = [sweep.cell("/".join(cell)) for cell in verdict.cells] if sweep else []
     return {rows["label"].iloc[0]: runs for rows in cells if (runs := _results(rows))}
 

@@ -23,9 +23,9 @@ CURVE_ROWS = 5
 
 
 def runs_of_page(reports: Sequence[SweepReport], data: ReportData, shared: dict[str, Element]) -> list[dict[str, Any]]:
-    """Return every run that fills a cell, by key; `uses` are its cells, by the address and the title of their table.
+    """Return every run that fills a cell, sorted by key; `uses` are its cells by the anchor and the title of a table.
 
-    What the figures of the curves share with the other figures of the page is added to `shared`.
+    Definitions that the figures of the page share are added to `shared`.
     """
     uses: dict[str, dict[tuple[str, str], list[str]]] = {}
     for report in reports:

@@ -40,9 +40,9 @@ def caption(sweep: Sweep, has_best: bool) -> str:
     sentences = [
         (True, sweep.experiment.caption),
         (True, f"Ours: {setting(sweep)}."),
-        (generated.any(), f"The images{_share(generated)} are generated, they are not ImageNet’s."),
+        (generated.any(), f"The images{_share(generated)} are generated; they are not from ImageNet."),
         *(
-            (True, f"Inputs are {crop} × {crop} instead of 224 × 224; a crop of {larger:.0f} stands for one of 320.")
+            (True, f"Inputs are {crop} × {crop} instead of 224 × 224; the crop of {larger:.0f} replaces that of 320.")
             for crop, larger in ((crop, 320 / 224 * crop) for crop in distinct(settings, "data.crop") if crop != 224)
         ),
         (
@@ -62,7 +62,7 @@ def caption(sweep: Sweep, has_best: bool) -> str:
 
 
 def prints_fail(sweep: Sweep) -> bool:
-    """Return whether the paper's table says "fail" somewhere."""
+    """Return whether the paper's table contains a "fail"."""
     return bool((sweep.cells["printed"] == "fail").any())
 
 
@@ -96,13 +96,13 @@ def iterations(sweep: Sweep) -> list[int]:
 
 
 def counts(numbers: Sequence[int]) -> str:
-    """Return `1,800`, `1,800/2,000`, or the range of many."""
+    """Return `1,800`, `1,800/2,000`, or, for more than `MOST_NAMED` numbers, their range."""
     texts = [f"{number:,}" for number in numbers]
     return "/".join(texts) if len(texts) <= MOST_NAMED else f"{texts[0]}–{texts[-1]}"
 
 
 def _networks(settings: pd.DataFrame) -> str:
-    """Return `ResNet-56`, with the kind of its units where networks of the same depth differ in it."""
+    """Return `ResNet-56`; if networks of the same depth have different units, also the kind of unit."""
     columns = settings.reindex(columns=["network.depth", "network.kernels"]).itertuples(index=False)
     kinds = dict.fromkeys(
         (depth, tuple(kernels) if isinstance(kernels, list) else (3, 3)) for depth, kernels in columns
@@ -121,5 +121,5 @@ def _either(values: Iterable[object], what: str) -> str:
 
 
 def _share(applies: pd.Series) -> str:
-    """Return "" where it applies to all configurations, otherwise ` of 1 of 2 configurations`."""
+    """Return "" if `applies` is true for all configurations, otherwise ` of 1 of 2 configurations`."""
     return "" if applies.all() else f" of {applies.sum()} of {len(applies)} configurations"

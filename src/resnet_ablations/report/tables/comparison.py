@@ -1,4 +1,4 @@
-"""The paper's table with other people's numbers, the published ones and ours beside it."""
+"""The paper's table with other people's numbers, the published numbers and ours."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def comparison(sweep: Sweep, results: Path) -> Table:
         Filled(TableColumn(name), {row.id: row.labels[place] for row in rows})
         for place, name in enumerate(experiment.headings)
     ]
-    # As in the paper, a case is named in the first of its rows.
+    # As in the paper, a label is printed only in the first of the rows that share it.
     columns[0].texts.update({row.id: "" for before, row in pairwise(rows) if row.labels[0] == before.labels[0]})
     for column in experiment.columns:
         columns += _numbers(column, sweep, found, uses_fail, best)

@@ -35,7 +35,7 @@ def faithfulness(sweep: Sweep, data: ReportData) -> pd.DataFrame:
         ours = [train_points(data.curves[key], "train_loss") for key in finished if key in data.curves]
         end = cell["iterations"].max()
         for iteration in checkpoints:
-            # Both curves over the same span: where ours ends at a checkpoint, the paper's later half would be lower.
+            # Average both curves over the same span: past the end of ours, the paper's would be lower.
             span = slice(iteration - window, min(iteration + window, end))
             losses = pd.Series([geometric_mean(curve.loc[span]) for curve in ours], dtype=float).dropna()
             loss = geometric_mean(paper.loc[span].clip(upper=CUT_OFF))

@@ -73,7 +73,7 @@ def latex(table: Table) -> str:
             rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]', '-', table.name)}}}",
             r"\medskip",
             r"\footnotesize\setlength{\tabcolsep}{3pt}",
-            r"\makebox[\linewidth]{%",  # one that is wider than the text stands out on both sides
+            r"\makebox[\linewidth]{%",  # a wider table extends into both margins
             rf"\begin{{tabular}}{{@{{}}{''.join(widths)}@{{}}}}",
             r"\toprule",
             line([_latex(column.heading) for column in table.columns]),
@@ -89,10 +89,7 @@ def latex(table: Table) -> str:
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """Return numbers with eight digits, and texts that a spreadsheet would read as a formula after an apostrophe.
-
-    Headings and names may be anything; numbers, negative ones too, are left as they are.
-    """
+    """Return CSV: numbers with eight digits; an apostrophe before texts that a spreadsheet would read as formulas."""
     safe = frame.rename(columns=_defused).map(lambda value: _defused(value) if isinstance(value, str) else value)
     return safe.to_csv(index=False, lineterminator="\n", float_format="%.8g")
 
@@ -169,7 +166,7 @@ def _markdown(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """Return the text with all that means something to LaTeX escaped; an unknown character becomes `[U+65E5]`."""
+    """Return the text with LaTeX's special characters escaped; an unknown character becomes `[U+65E5]`."""
     paired = re.sub(r'"([^"]*)"', r"“\1”", _one_line(text))
     texts = (_LATEX_TOKEN.sub(lambda match: LATEX[match[0]], part) for part in _SUPERSCRIPT.split(paired))
     powers = (f"$^{{{power.strip('^').translate(SUPERSCRIPTS)}}}$" for power in _SUPERSCRIPT.findall(paired))

@@ -32,7 +32,7 @@ def notes(sweep: Sweep) -> tuple[str, ...]:
 
 
 def sources(others: pd.DataFrame) -> tuple[str, ...]:
-    """Return what other people measured, a line for each source and recipe."""
+    """Return other people's numbers, one line for each source and recipe."""
     others = others.drop_duplicates(["network", "value", "source", "protocol"])
     spreads = others["spread"].map(" ± {:.2f}".format).where(others["spread"].notna(), "")
     values = others["network"] + " " + others["value"].map("{:.2f}".format) + spreads
@@ -49,7 +49,7 @@ def provenance(runs: pd.DataFrame) -> list[str]:
     longer, dirty, versions = runs["from_longer_run"].sum(), _dirty(runs).sum(), _commits(runs)
     of = f"of {len(runs)} run{'s' * (len(runs) != 1)}"
     facts = [
-        (longer, f"mixed scales: {longer} {of} read at iteration {listed(ends)} of longer runs of the paper scale"),
+        (longer, f"mixed scales: {longer} {of} use iteration {listed(ends)} of longer runs of scale paper"),
         (versions[1:], f"mixed code versions: commits {listed(versions, len(versions))}"),
         (dirty, f"uncommitted changes: {dirty} {of}"),
     ]
@@ -75,8 +75,8 @@ def _orderings(sweep: Sweep) -> Iterator[str]:
         only = "only " * (cell["ours"] * cell["paper"] > 0)
         bound = "at least " * cell["is_bound"]
         yield (
-            f"{MARK} not as in the paper: {cell['label']}{which} is {only}{_distance(cell['ours'])} "
-            f"{baseline_label(sweep.experiment)}; in the paper it is {bound}{_distance(cell['paper'])}."
+            f"{MARK} not as in the paper: the error of “{cell['label']}”{which} is {only}{_distance(cell['ours'])} "
+            f"that of “{baseline_label(sweep.experiment)}”; in the paper it is {bound}{_distance(cell['paper'])} that."
         )
 
 
@@ -87,7 +87,7 @@ def _distance(points: float) -> str:
 
 
 def _replacements(sweep: Sweep) -> list[str]:
-    """Return what is added to the paper's setting at this scale, and what replaces it."""
+    """Return the additions to the paper's setting at this scale, and its replacements."""
     replaced: dict[str, list[str]] = {}
     added: dict[str, list[str]] = {}
     for original, others in sweep.plan.replacements.items():
@@ -100,7 +100,7 @@ def _replacements(sweep: Sweep) -> list[str]:
 
 
 def _not_at_this_scale(sweep: Sweep) -> list[str]:
-    """Return the names of the rows that are not run at this scale, and of cells of rows that are run in part."""
+    """Return the names of the rows, and of single cells of other rows, that are not run at this scale."""
     cells = sweep.cells.drop_duplicates(["row", "column"])
     absent = cells["outcome"] == "not at this scale"
     names = cells["row_label"].where(absent.groupby(cells["row"]).transform("all"), cells["label"])
@@ -120,9 +120,8 @@ def _others(sweep: Sweep) -> Iterator[str]:
     """Yield the explanation of the column of other people's numbers, if the table has one."""
     if sweep.others["is_counted"].any():
         yield (
-            "others: the lowest and the highest error that other people measured with recipes of their own, and how "
-            f"many values there are; their n, recipes and sources are in {sweep.plan.name}-others.csv. "
-            "No verdict uses them."
+            "others: the lowest and the highest error that other people measured with their own recipes, and the "
+            f"number of values; n, recipes and sources are in {sweep.plan.name}-others.csv. No verdict uses them."
         )
 
 
@@ -141,10 +140,10 @@ def _reference(published: pd.DataFrame) -> Iterator[str]:
 
 
 def _commits(runs: pd.DataFrame) -> list[str]:
-    """Return the versions of the code that runs come from."""
+    """Return the commits of the code that trained the runs."""
     return sorted({commit[:10] if isinstance(commit, str) else "unknown" for commit in runs["commit"]})
 
 
 def _dirty(runs: pd.DataFrame) -> pd.Series:
-    """Return whether the code of each run had uncommitted changes; False where that is unknown."""
+    """Return whether the code of each run had uncommitted changes; False if unknown."""
     return runs["dirty"].fillna(False).astype(bool)

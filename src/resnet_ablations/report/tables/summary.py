@@ -11,7 +11,7 @@ from resnet_ablations.report.frame import FAIL, CellId, Sweep, is_error
 CLEAR = 1.0
 """The size (percentage points) of a clear difference; where the paper's is clear, ours agrees only if it is clear."""
 TEST_IMAGES = ("data", "data.held_out", "data.fingerprint", "data.crop")
-"""The settings that decide which images an error is measured on."""
+"""The settings that choose the images on which an error is measured."""
 
 
 def summary(sweep: Sweep) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""A table as data: texts in rows and columns, caption and notes, in no format yet."""
+"""A table as data: texts in rows and columns, caption and notes, independent of a file format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class ShownCell:
-    """The cell of an experiment whose runs a text is made of."""
+    """The cell of an experiment whose runs gave a text of the table."""
 
     cell: CellId
     is_best: bool = False
@@ -30,7 +30,7 @@ class ShownCell:
 
 @dataclass(frozen=True)
 class Table:
-    """Texts in rows and columns with all that belongs to them; `name` is the stem of the files."""
+    """Texts in rows and columns, with title, caption and notes; `name` is the stem of the file names."""
 
     name: str
     title: str
@@ -39,11 +39,11 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    """The values of other people with their sources, which the page alone prints."""
+    """The values of other people with their sources; only the page prints them."""
     command: str | None = None
-    """The command that trains the missing runs, if there are any."""
+    """The command that trains the missing runs; None if no run is missing."""
     cells: Mapping[tuple[int, int], ShownCell] = field(default_factory=dict)
-    """The cells behind texts, by the text's row and column from 0."""
+    """The cells behind the texts, by the row and the column of the text, counted from 0."""
 
     def is_best(self, row: int, column: int) -> bool:
         """Return whether a text is the lowest error of its column."""

@@ -3,7 +3,7 @@
 const byId = (id) => document.getElementById(id);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-/* Light and dark: as the system has it, until the reader says otherwise. */
+/* Light and dark: the system’s setting, until the reader chooses one. */
 {
   const root = document.documentElement;
   const button = byId("theme");
@@ -52,7 +52,7 @@ filters.addEventListener("submit", (event) => event.preventDefault());
 filters.hidden = false;
 filter();
 
-/* Whatever an address names is shown, opened and focused. */
+/* Show, open and focus the element that the address names. */
 function reveal() {
   let name = location.hash.slice(1);
   try { name = decodeURIComponent(name); } catch { /* as it stands */ }
@@ -76,6 +76,6 @@ document.addEventListener("click", (event) => {
 });
 reveal();
 
-/* On paper nothing can be unfolded: the claims are, and fold again. */
+/* A reader of a printed page cannot open a fold: open the claims before printing, and fold them again after it. */
 addEventListener("beforeprint", () => { for (const claims of all(".claims:not([open])")) { claims.open = true; claims.dataset.printed = ""; } });
 addEventListener("afterprint", () => { for (const claims of all("[data-printed]")) { claims.open = false; delete claims.dataset.printed; } });
