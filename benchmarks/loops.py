@@ -39,11 +39,11 @@ class Repetition:
     """The measures of some iterations."""
 
     seconds: float = 0.0
-    """One iteration."""
+    """The seconds of an iteration."""
     launches: float | None = None
     """The launches of an iteration on the GPU: kernels, copies and graphs."""
     waits: float | None = None
-    """How often the CPU waits for the GPU in an iteration."""
+    """The number of times that the CPU waits for the GPU in an iteration."""
 
 
 class Stopwatch:
@@ -78,7 +78,7 @@ class Stopwatch:
 
 
 def _calls(calls: Mapping[str, int], names: tuple[str, ...]) -> int:
-    """How many of CUDA's calls, of the driver and of the runtime, have these names."""
+    """Return the number of CUDA calls, of the driver and of the runtime, with these names."""
     both = {f"{interface}{name}" for interface in ("cuda", "cu") for name in names}
     return sum(count for call, count in calls.items() if call.partition("_")[0] in both)
 

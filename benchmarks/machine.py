@@ -17,7 +17,7 @@ SHAPES = ((16, 32), (32, 16), (64, 8))
 
 
 def machine(device: str, threads: int) -> dict[str, Any]:
-    """The name of what trains here, and the versions that matter."""
+    """Return the name of the device and the versions of the libraries."""
     gpu = device == "gpu"
     found = provenance(torch.cuda.get_device_name() if gpu else "cpu", threads)
     found["versions"] = {"python": platform.python_version()} | {

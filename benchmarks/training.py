@@ -65,7 +65,7 @@ class Group:
     """Loops and their precisions; the plain loop in float32 is measured with all of them."""
     runs_at_once: Sequence[int] = ()
     seconds: float = 0.0
-    """How long it takes at least: with less time left, it is left out."""
+    """The shortest time that the group takes; with less time left, it is left out."""
 
 
 def groups(device: str) -> list[Group]:

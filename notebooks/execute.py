@@ -1,4 +1,4 @@
-"""`make notebooks`: execute the notebooks and keep of their outputs what a second execution gives too."""
+"""`make notebooks`: execute the notebooks and keep those outputs that a second execution gives again."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ NOTEBOOKS = sorted(Path(__file__).parent.glob("*.ipynb"))
 
 
 def executed(path: Path) -> NotebookNode:
-    """The notebook with the outputs that it has now, in this Python, on one thread; raise where a cell does."""
+    """Return the notebook with new outputs, from this Python on one thread; an error in a cell is raised."""
     notebook = nbformat.read(path, as_version=4)
     own = {name: value for name, value in os.environ.items() if not name.startswith(("RESNET_ABLATIONS_", "MPL"))}
     with tempfile.TemporaryDirectory() as folder:
@@ -30,7 +30,7 @@ def executed(path: Path) -> NotebookNode:
 
 
 def _without_traces(notebook: NotebookNode) -> NotebookNode:
-    """Without counts, versions and whatever else differs from one execution to the next."""
+    """Remove counts, versions and everything else that differs between two executions."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

@@ -1,4 +1,4 @@
-"""Commands under way, to be looked at and disturbed."""
+"""Commands of the package as processes that tests can observe, signal and kill."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Starter:
-    """Starts commands, each in a session of its own, and knows when they have ended; a context."""
+    """A context manager that starts commands, each in its own session, and records when they end."""
 
     def __enter__(self) -> Self:
         self._server = subprocess.Popen(
@@ -32,7 +32,7 @@ class Starter:
         self._server.communicate()
 
     def ask(self, **request: Any) -> Any:
-        """The warm Python's answer to a request."""
+        """Return the warm Python's answer to a request."""
         asked, answered = self._server.stdin, self._server.stdout
         assert asked is not None
         assert answered is not None
@@ -42,7 +42,7 @@ class Starter:
 
 
 class Command:
-    """`python ARGUMENTS`, under way or ended."""
+    """A process `python ARGUMENTS`, running or ended."""
 
     def __init__(
         self,
@@ -71,40 +71,40 @@ class Command:
 
     @property
     def code(self) -> int | None:
-        """The exit code, minus a signal's number; None while it is under way."""
+        """The exit code, or minus the number of the signal that killed the process; None while it runs."""
         if self._code is None:
             self._code = self._starter.ask(ended=self.pid)
         return self._code
 
     @property
     def said(self) -> str:
-        """The output so far, if it does not go to a terminal."""
+        """The output so far, unless it goes to a terminal."""
         return self._output.read_bytes()[self._begin :].decode()
 
     def wait(self) -> int:
-        """Its exit code, when it has ended."""
+        """Wait for the end of the process; return its exit code."""
         wait_until(lambda: self.code is not None)
         assert self.code is not None
         return self.code
 
     def reached(self, happened: Callable[[], bool]) -> bool:
-        """Wait for something to happen; whether it did before the command's end."""
+        """Wait until `happened` is true or the command has ended; return whether the command is still running."""
         wait_until(lambda: happened() or self.code is not None)
         return self.code is None
 
     def send(self, number: int) -> None:
-        """A signal to its own process only."""
+        """Send a signal to the command's main process only."""
         os.kill(self.pid, number)
 
     def end(self) -> None:
-        """End it and all that it started."""
+        """Kill the command and all processes that it started."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.wait()
 
 
 def processes(group: int) -> Iterator[tuple[int, int, str]]:
-    """The living processes of a command's group: number, parent, state."""
+    """Return the living processes of a command's process group: number, parent, state."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             pid, _, rest = path.read_text(errors="replace").partition(" ")
@@ -114,12 +114,12 @@ def processes(group: int) -> Iterator[tuple[int, int, str]]:
 
 
 def stopped(group: int) -> list[int]:
-    """The processes that a fault has stopped."""
+    """Return the processes that a fault has stopped."""
     return sorted(pid for pid, _, state in processes(group) if state == "T")
 
 
 def has_pending(pid: int, number: int) -> bool:
-    """True if a signal is pending for a stopped process."""
+    """Return whether a signal is pending for a stopped process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     pending = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
     return any(mask >> (number - 1) & 1 for mask in pending)

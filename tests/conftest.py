@@ -30,7 +30,7 @@ TINY = (
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, for some of them always wait: for a SLURM, a server, a process that is to end."""
+    """Return one worker more than there are cores: some workers always wait for a server or for a process to end."""
     return min(4, usable_cores() + 1)
 
 
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Callable[..., RunConfig]:
-    """Composes a run of ResNet-8, six iterations of the digits, its results in `tmp_path/results`, with overrides."""
+    """Return a function that composes a run: ResNet-8, six iterations on the digits, results in `tmp_path/results`."""
 
     def make(*overrides: str) -> RunConfig:
         return compose([*TINY, f"paths.results={tmp_path}/results", f"paths.data={tmp_path}/data", *overrides])
@@ -51,7 +51,7 @@ def config(tmp_path: Path) -> Callable[..., RunConfig]:
 
 @pytest.fixture(scope="session")
 def starter() -> Iterator[Starter]:
-    """Start the commands of this session's tests."""
+    """Return the starter of the commands of this session."""
     with Starter() as starting:
         yield starting
 
@@ -60,7 +60,7 @@ def starter() -> Iterator[Starter]:
 def warm_python(
     starter: Starter, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run what `python` runs, in a process that has imported everything; seconds faster where imports do not count."""
+    """Return a function like `python` whose process has imported everything; it saves seconds for each command."""
 
     def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         printed = tmp_path_factory.mktemp("printed")
@@ -77,7 +77,7 @@ def warm_python(
 
 @pytest.fixture(scope="session")
 def python() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `python ARGUMENTS` in a folder, on one thread, and returns what it printed and its exit code."""
+    """Return a function that runs `python ARGUMENTS` in a folder, on one thread; it returns output and exit code."""
 
     def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

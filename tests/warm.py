@@ -1,4 +1,4 @@
-"""A Python that has imported everything and forks to become the commands of the tests, which saves seconds on each.
+"""A Python process that has imported everything and forks a process for each command of a test; it saves seconds.
 
 For each request, a line on stdin, it makes a process, and answers with a line. The process leads its own session and
 does what `python ARGUMENTS` does. The fork server of its sweep is forked too, where Python would start anew. With
@@ -25,7 +25,7 @@ INJECTED = ROOT / "tests" / "faults" / "injected" / "sitecustomize.py"
 
 
 def serve() -> None:
-    """Answer requests until there are no more; a process started for a request runs the request's code."""
+    """Answer requests until the end of stdin; a process that was forked for a request runs the code of the request."""
     import sklearn.datasets  # noqa: F401
     import torch
 
@@ -61,7 +61,7 @@ def become(
     fresh: bool,
     spares: int,
 ) -> None:
-    """Be `python ARGUMENTS` in a folder; stdout and stderr go to a file or a terminal, or stderr to another file.
+    """Act as `python ARGUMENTS` in a folder; stdout and stderr go to a file or a terminal, or stderr to another file.
 
     `spares` is the number of fork servers that are forked in advance; a command needs several if they are killed.
     """

@@ -10,7 +10,7 @@ from sweeps import FOUR, HOW, Sweeps, another_file_system
 
 @pytest.fixture
 def sweeps_in(starter: Starter, tmp_path: Path) -> Iterator[Callable[..., Sweeps]]:
-    """Makes sweeps over the results in a folder of that name; what is still under way is ended."""
+    """Return a function that makes sweeps over the results in a folder; at the end it kills running commands."""
     made: list[Sweeps] = []
 
     def make(name: str = "a", *, fresh: bool = False, spares: int = 1) -> Sweeps:
@@ -28,13 +28,13 @@ def sweeps_in(starter: Starter, tmp_path: Path) -> Iterator[Callable[..., Sweeps
 
 @pytest.fixture
 def sweeps(sweeps_in: Callable[..., Sweeps]) -> Sweeps:
-    """Sweeps over one results folder."""
+    """Return sweeps over one results folder."""
     return sweeps_in()
 
 
 @pytest.fixture(scope="session")
 def left_by(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    """The files of a sweep without faults."""
+    """Return the files of a sweep without faults."""
 
     def left(*overrides: str) -> dict[str, Any]:
         place = tmp_path_factory.mktemp("undisturbed")
@@ -50,5 +50,5 @@ def left_by(starter: Starter, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
 @pytest.fixture(scope="session")
 def undisturbed(left_by: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """The files of the four runs without faults."""
+    """Return the files of the four runs without faults."""
     return left_by(*FOUR)

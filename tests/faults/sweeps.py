@@ -36,7 +36,7 @@ HOW = ("trainer=cpu", f"trainer.checkpoint_iterations={EVERY}", "hydra.launcher.
 
 @dataclass
 class Sweeps:
-    """Sweeps over one results folder, as a user types them; temporary files go to another file system."""
+    """Sweep commands on one results folder, as a user types them; temporary files go to another file system."""
 
     starter: Starter
     place: Path
@@ -53,7 +53,7 @@ class Sweeps:
         self.results = self.place / "results"
 
     def start(self, *overrides: str, faults: Sequence[Mapping[str, Any]] = (), output: Path | None = None) -> Command:
-        """`python -m resnet_ablations.train -m …`."""
+        """Start `python -m resnet_ablations.train -m …`."""
         return self._start("train", "-m", *overrides, faults=faults, output=output)
 
     def _start(self, module: str, *arguments: str, faults: Sequence[Mapping[str, Any]], output: Path | None) -> Command:
@@ -76,39 +76,39 @@ class Sweeps:
         return command
 
     def run(self, *overrides: str, faults: Sequence[Mapping[str, Any]] = ()) -> Command:
-        """The same, ended."""
+        """Run a sweep to its end."""
         command = self.start(*overrides, faults=faults)
         command.wait()
         return command
 
     def told(self, module: str) -> Command:
-        """Another command about the results, ended."""
+        """Run another command on the results to its end."""
         command = self._start(module, str(self.results), faults=(), output=None)
         command.wait()
         return command
 
     @property
     def runs(self) -> list[RunFolder]:
-        """The folders of the runs, by key."""
+        """Return the folders of the runs, by key."""
         return [RunFolder(self.results, path.name) for path in sorted((self.results / "runs").glob("*"))]
 
     @property
     def states(self) -> dict[str, State]:
-        """The states of the runs, by key."""
+        """Return the states of the runs, by key."""
         return {folder.key: state_of(folder) for folder in self.runs}
 
     def run_of(self, part: str) -> RunFolder:
-        """The run whose key contains the text."""
+        """Return the run whose key contains the text."""
         (folder,) = (folder for folder in self.runs if part in folder.key)
         return folder
 
     def owners(self) -> dict[str, int]:
-        """The processes that train, by run."""
+        """Return the processes that train, by run."""
         owners = {folder.key: RunLock(folder.path).owner() for folder in self.runs}
         return {key: owner.pid for key, owner in owners.items() if owner is not None}
 
     def rows(self) -> int:
-        """The lines of all curves: how far the sweep is."""
+        """Return the number of lines of all curves, the progress of the sweep."""
         return sum(max(0, folder.curve.read_bytes().count(b"\n") - 1) for folder in self.runs if folder.curve.exists())
 
     def steps(self) -> int:
@@ -116,7 +116,7 @@ class Sweeps:
         return sum(line.count("  train: loss ") for folder in self.runs for line in folder.log.read_text().splitlines())
 
     def outcome(self) -> dict[str, Any]:
-        """All that finished runs leave: curves, numbers and tables, and the names of all other files."""
+        """Return the results of finished runs: curves, numbers and tables, and the names of all other files."""
         left: dict[str, Any] = {str(path.relative_to(self.results)): None for path in self.results.rglob("*")}
         for table in (self.results / "report").glob("*.md"):
             left[f"report/{table.name}"] = table.read_text().replace(str(self.results), "RESULTS")
@@ -128,17 +128,17 @@ class Sweeps:
         return left
 
     def temporary_files(self) -> set[str]:
-        """The remaining temporary files, except an empty folder that torch creates on import."""
+        """Return the remaining temporary files, except an empty folder that torch creates on import."""
         return {path.name for path in self.temporary.iterdir() if not path.name.startswith("torchinductor")}
 
 
 def part_of(outcome: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """The files of some of the runs."""
+    """Return the files of some of the runs."""
     return {path: what for path, what in outcome.items() if path in ("runs", ".lock") or path.split("/")[1] in keys}
 
 
 def another_file_system(place: Path) -> Path:
-    """A folder for temporary files, in memory where there is one."""
+    """Return a folder for temporary files, in memory if the machine has such a file system."""
     memory = Path("/dev/shm")
     other = memory.is_dir() and memory.stat().st_dev != place.stat().st_dev
     return Path(tempfile.mkdtemp(dir=memory if other else place, prefix="tmp"))

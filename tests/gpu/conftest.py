@@ -1,4 +1,4 @@
-"""Tests that need a CUDA GPU; with `--device cpu` a CPU stands in for it where a test allows that."""
+"""Tests that need a CUDA GPU; with `--device cpu` they use a CPU if the test allows it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +44,7 @@ def gpu(device: str) -> None:
 
 @pytest.fixture
 def settings(device: str, tmp_path: Path) -> Callable[..., list[str]]:
-    """Returns the overrides of a run of ResNet-8 on the digits, and those given; its results are below `tmp_path`."""
+    """Return a function that extends the overrides of a run of ResNet-8 on the digits; results are in `tmp_path`."""
 
     def make(*overrides: str, results: str = "results") -> list[str]:
         paths = (f"paths.results={tmp_path / results}", f"paths.data={tmp_path / 'data'}")
@@ -55,5 +55,5 @@ def settings(device: str, tmp_path: Path) -> Callable[..., list[str]]:
 
 @pytest.fixture
 def config(settings: Callable[..., list[str]]) -> Callable[..., RunConfig]:
-    """Composes the run of `settings`."""
+    """Return a function that composes the run of `settings`."""
     return lambda *overrides, results="results": compose(settings(*overrides, results=results))

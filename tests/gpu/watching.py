@@ -19,13 +19,13 @@ LAUNCHES = ("LaunchKernel", "LaunchKernelExC", "LaunchKernelEx", "MemcpyAsync", 
 """The CUDA calls that give the GPU something to do, without the prefix of the runtime or the driver."""
 
 QUIET = ("schedule.iterations=15", "schedule.milestones=[14]", "schedule.log_every=15", "schedule.evaluate_every=15")
-"""From iteration 2 to 14 there is neither a row of the curve nor another learning rate."""
+"""Overrides of a run that writes no row of the curve and keeps its learning rate from iteration 2 to 14."""
 
 Actions = Mapping[int, Callable[[], object]]
 
 
 class AfterIterations(pl.Callback):
-    """Calls a function after each of the given iterations of a run that starts at its beginning."""
+    """A callback that calls a function after each of the given iterations of a new run."""
 
     def __init__(self, actions: Actions) -> None:
         self.actions = actions
@@ -69,7 +69,7 @@ def train_until(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int)
 
 
 def train_without_waiting(monkeypatch: pytest.MonkeyPatch, run: RunConfig) -> None:
-    """Train a run of `QUIET`; raise `RuntimeError` where five of its iterations wait for the GPU."""
+    """Train a run of `QUIET`; raise `RuntimeError` if five of its iterations wait for the GPU."""
     watch = torch.cuda.set_sync_debug_mode
     try:
         train_watched(monkeypatch, run, {6: lambda: watch("error"), 11: lambda: watch("default")})

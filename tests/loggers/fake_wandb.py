@@ -1,4 +1,4 @@
-"""A fake of wandb's server, as far as its client needs one: GraphQL, the file stream of each run, and files."""
+"""A fake of wandb's server with the parts that its client needs: GraphQL, the file stream of each run, and files."""
 
 import gzip
 import json

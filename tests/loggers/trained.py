@@ -27,7 +27,7 @@ def points(folder: RunFolder) -> list[dict[str, float]]:
 
 
 def happening_at(monkeypatch: pytest.MonkeyPatch, iteration: int, happen: Any) -> None:
-    """Call a function at the start of that iteration of every run."""
+    """Call a function at the start of the iteration `iteration` of every run."""
     step = TrainingModule.training_step
 
     def with_it(self: TrainingModule, number: int) -> None:

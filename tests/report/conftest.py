@@ -16,16 +16,16 @@ SCALES = {
 
 @pytest.fixture
 def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeUp:
-    """A results folder to be filled, of experiments/shortcuts.yaml, without what other people measured."""
+    """Return an empty results folder for experiments/shortcuts.yaml, without other people's numbers."""
     monkeypatch.setattr(experiments, "OTHERS", "nothing.csv")
     return MadeUp(tmp_path / "results")
 
 
 @pytest.fixture
 def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
-    """Declares an experiment from the rest of its file, and makes a results folder.
+    """Return a function that declares an experiment and makes a results folder.
 
-    With the paper's curves by file, and what stands for what at scale small.
+    Its arguments are the rest of the experiment's file, the paper's curves by file, and the replacements at scale small.
     """
     folder = tmp_path / "experiments"
     monkeypatch.setattr(experiments, "EXPERIMENTS", folder)

@@ -1,4 +1,4 @@
-"""Experiments of every shape, without what all of them share."""
+"""Experiments of every shape, without the fields that all of them share."""
 
 PLACEMENTS = """
 headings: [case, Fig.]
@@ -23,7 +23,7 @@ figures:
   - {id: fig6left, title: ResNet-110, cells: [original/r110, bn/r110]}
   - {id: fig6right, title: ResNet-164, cells: [original/r164, pre/r164]}
 """
-"""Two columns, each against its first row."""
+"""Two columns; the baseline of each is its first row."""
 
 UNITS = """
 headings: [data, network]
@@ -47,7 +47,7 @@ rows:
 figures:
   - {id: fig1, title: ResNet-1001, cells: [c100_1001/old, c100_1001/new]}
 """
-"""Each row against its first column."""
+"""Rows whose baseline is their first column."""
 
 METHODS = """
 headings: [method]
@@ -85,7 +85,7 @@ rows:
     configurations: [[network.depth=152]]
     cells: {top1: {printed: 21.3, metric: crop320_error}, top5: {printed: 5.5, metric: crop320_top5_error}}
 """
-"""Two rows of one run, in different metrics."""
+"""Two rows with the same run and different metrics."""
 
 DEPTHS = """
 headings: [depth]
@@ -141,7 +141,7 @@ figures:
   - {id: fig7original, title: Original order, kind: responses, cells: [plain20/mean, resnet20/mean]}
   - {id: fig7sorted, title: By size, kind: responses, sorted: true, cells: [plain20/mean, resnet20/mean]}
 """
-"""No errors at all."""
+"""A metric that is no error."""
 
 BIASES = """
 headings: [b_g]
@@ -151,4 +151,4 @@ rows:
   - {id: b0, labels: ["0"], configurations: [[shortcut.gate_bias=0, data.held_out=5000]], cells: {error: {}}}
   - {id: b6, labels: ["−6"], configurations: [[shortcut.gate_bias=-6, data.held_out=5000]], cells: {error: {}}}
 """
-"""Nothing that the paper prints."""
+"""Cells without a number of the paper."""

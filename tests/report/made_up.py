@@ -1,4 +1,4 @@
-"""Made-up results folders: a sweep of any experiment with as many runs as a test asks for."""
+"""Made-up results folders: a sweep of any experiment with the runs that a test adds."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ SETTINGS: dict[str, tuple[int, str, int, int, int, str]] = {
     "early": (110, "CIFAR10", 2_000, 128, 64, "32-true"),
     "paper": (110, "CIFAR10", 64_000, 128, 64, "32-true"),
 }
-"""Depth, data set, iterations, batch, BN batch and precision, where an experiment's overrides say nothing else."""
+"""The default depth, data set, iterations, batch, BN batch and precision; an experiment's overrides change them."""
 
 Of = Callable[[float], float]
 
@@ -59,7 +59,7 @@ class MadeUp:
         return plan
 
     def overrides(self, scale: str, cell_id: str) -> list[list[str]]:
-        """Of each configuration of the cell; none where the scale leaves it out."""
+        """Return the overrides of each configuration of the cell; an empty list if the scale leaves the cell out."""
         row, column, cell = self._cell(cell_id)
         replacements = self.experiment.scales[scale].replacements
         found = []
@@ -72,7 +72,7 @@ class MadeUp:
         return found
 
     def configuration(self, scale: str, cell_id: str, index: int = 0) -> str:
-        """A configuration's name; cells with the same overrides share it."""
+        """Return a configuration's name; cells with the same overrides share it."""
         return self._name(scale, self.overrides(scale, cell_id)[index])
 
     def _name(self, scale: str, lines: Iterable[str]) -> str:
@@ -108,7 +108,7 @@ class MadeUp:
         multiply_adds: int | None = 252_887_680,
         seconds: float = 40.0,
     ) -> RunFolder:
-        """A run with made-up numbers; `responses` are the standard deviations of its layers, the first one first."""
+        """Add a run with made-up numbers; `responses` are the standard deviations of its layers in order."""
         configuration = self.configuration(scale, cell_id, index)
         settings = config(scale, self.overrides(scale, cell_id)[index])
         iterations = stop or settings["schedule"]["iterations"]
@@ -147,7 +147,7 @@ class MadeUp:
         return folder
 
     def all_runs(self, errors: dict[str, float], seeds: tuple[int, ...] = (0,), scale: str = "quick") -> None:
-        """A run of every configuration and seed; a cell not in `errors` ends at 50 %."""
+        """Add a run of every configuration and seed; the error of a cell that is not in `errors` is 50 %."""
         for row, column, _ in self.experiment.cells():
             cell_id = row.id if len(self.experiment.columns) == 1 else f"{row.id}/{column.id}"
             for index in range(len(self.overrides(scale, cell_id))):
@@ -156,11 +156,11 @@ class MadeUp:
 
 
 Declare = Callable[..., MadeUp]
-"""The fixture that declares an experiment of its own: from its file's text and the paper's curves."""
+"""The type of the fixture that declares an experiment: a function of its file's text and the paper's curves."""
 
 
 def config(scale: str, overrides: Iterable[str]) -> dict[str, Any]:
-    """A configuration like a real one's, as far as a report reads it."""
+    """Return the part of a configuration that a report reads."""
     depth, data, iterations, batch_size, bn_batch, precision = SETTINGS[scale]
     tree: dict[str, Any] = {
         "network": {"depth": depth, "dimension_change": "zero_pad"},

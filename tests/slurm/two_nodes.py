@@ -1,4 +1,4 @@
-"""A SLURM of two nodes, both this machine, with a key, ports and state of its own, and no accounting."""
+"""A SLURM of two nodes, both on this machine, with its own key, ports and state, and without accounting."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 NODES = (socket.gethostname(), f"{socket.gethostname()}-2")
-"""The first in order is the one whose name leads here: there several nodes meet."""
+"""The names of the nodes. The first in order is the name of this machine; jobs on several nodes meet there."""
 DAEMONS = ("munged", "slurmctld", *(f"slurmd-{name}" for name in NODES))
 
 CONFIGURATION = """\
@@ -96,26 +96,26 @@ class TwoNodes:
         self._keeper.communicate()
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """The output of a command with this SLURM in its environment; with `check`, the command must succeed."""
+        """Return the output of a command with this SLURM in its environment; with `check`, the command must succeed."""
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120)
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)} ends with {done.returncode}: {done.stdout}{done.stderr}")
         return done
 
     def queue(self) -> dict[str, str]:
-        """The state (PENDING, RUNNING, COMPLETING, …) of every job or array task that has not ended, by its id."""
+        """Return the states (PENDING, RUNNING, COMPLETING, …) of the jobs and array tasks in the queue, by id."""
         lines = self.run("squeue", "--noheader", "--array", "--format=%i %T").stdout.splitlines()
         return dict(line.split() for line in lines)
 
     def begin_now(self, job: str) -> None:
-        """Begins a job that is being requeued, about 1.5 s after it is pending: SLURM's delay is over 5 s."""
+        """Start a job that is being requeued about 1.5 s after it is pending; SLURM's own delay is over 5 s."""
         while self.queue()[job] != "PENDING":
             time.sleep(0.05)
         time.sleep(1.1)  # within the second of its end, the node takes it for the one that it has just killed
         self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def logs(self) -> str:
-        """The last lines of each daemon's log."""
+        """Return the last lines of each daemon's log."""
         return "\n".join(
             f"{name}:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:])
             for name in DAEMONS
@@ -132,7 +132,7 @@ class TwoNodes:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens to."""
+    """Return unused ports."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -176,7 +176,7 @@ def reap(*_: object) -> None:
 
 
 def children() -> list[int]:
-    """The processes whose parent is this one."""
+    """Return the processes whose parent is this process."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -189,7 +189,7 @@ def children() -> list[int]:
 
 
 def missing() -> bool:
-    """True if this machine cannot run it: a daemon is missing, or the user is not root."""
+    """Return whether this machine cannot run SLURM: a daemon is missing, or the user is not root."""
     return os.getuid() != 0 or not all(shutil.which(name) for name in ("munged", "slurmctld", "slurmd"))
 
 

@@ -12,7 +12,7 @@ from resnet_ablations.sweep.planning import Plan, _plan, plan
 
 @pytest.fixture
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Plan]]:
-    """Plans a multirun command line, its results in `tmp_path/results`; there is an experiment `tiny`, with changes."""
+    """Return a function that plans a multirun command line for a changed experiment `tiny` in `tmp_path/results`."""
     monkeypatch.setattr(experiments, "EXPERIMENTS", tmp_path)
     monkeypatch.chdir(tmp_path)
 

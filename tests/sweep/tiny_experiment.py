@@ -29,10 +29,10 @@ TINY: dict[str, Any] = {
 
 
 def row(name: str, *configurations: list[str], **cells: dict[str, Any]) -> dict[str, Any]:
-    """A row with those configurations and cells; without cells, with one in the sole column."""
+    """Return a row with these configurations and cells; by default it has one cell, in the only column."""
     return ROW | {"id": name, "configurations": list(configurations)} | ({"cells": cells} if cells else {})
 
 
 def scales(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The scales, with additions to each."""
+    """Return the scales, with additions to each."""
     return {name: scale | changes.get(name, {}) for name, scale in TINY["scales"].items()}

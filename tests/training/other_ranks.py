@@ -1,4 +1,4 @@
-"""Work of ranks in their own processes."""
+"""Functions that ranks run in their own processes."""
 
 import os
 from typing import Any

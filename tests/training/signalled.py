@@ -18,7 +18,7 @@ Train = Callable[..., tuple[Tensor, Tensor]]
 
 
 def stopped_at(monkeypatch: pytest.MonkeyPatch, run: RunConfig, micro_batch: int) -> None:
-    """Train until a signal comes in the middle of that micro-batch."""
+    """Train, and send a signal in the middle of micro-batch `micro_batch`."""
     with monkeypatch.context() as patched:
         for kind in (ArrayBatches, FileBatches):
             patched.setattr(kind, "train", _signalled(kind.train, micro_batch))

@@ -1,4 +1,4 @@
-"""Faults at an exact moment of a process: Python imports this by its name where it finds it on its path.
+"""Faults at an exact moment of a process; Python imports a module of this name, if it is on the path, at its start.
 
 `INJECTED` in the environment is a list of faults. Each names an operation on files below `under`: opening one to write,
 renaming or removing one whose name fits `name`; at the `nth` of them (0: all) in a process of the kind `of`, before it
@@ -29,7 +29,7 @@ class Fault:
         self.count = 0
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """One operation of the process."""
+        """Count an operation of the process; cause the fault if this is its moment."""
         if self.event not in (event, "any") or event not in ("open", "os.rename", "os.remove"):
             return
         if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
@@ -45,7 +45,7 @@ class Fault:
             self._happen(event, path, arguments)
 
     def _first(self) -> bool:
-        """True unless the fault may happen only once and has happened already."""
+        """Return False if the fault may happen only once and has already happened."""
         if self.once is None:
             return True
         try:

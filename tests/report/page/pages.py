@@ -19,7 +19,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict as the page needs it."""
+    """The fields of a verdict that the page reads."""
 
     outcome: str = "reproduced"
     sweep: str = "shortcuts-quick"
