@@ -25,7 +25,7 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeUp:
 def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
     """Return a function that declares an experiment and makes a results folder.
 
-    Its arguments are the rest of the experiment's file, the paper's curves by file, and the replacements at scale small.
+    Its arguments are the rest of the experiment's file, the paper's curves by file, and replacements of scale small.
     """
     folder = tmp_path / "experiments"
     monkeypatch.setattr(experiments, "EXPERIMENTS", folder)
