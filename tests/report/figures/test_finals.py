@@ -112,7 +112,7 @@ def test_the_cost_of_each_configuration(declare: Declare) -> None:
     ]
     assert [x for x, _, _, _ in macs] == [pytest.approx(41), pytest.approx(41), pytest.approx(253)]
     assert [to for _, _, to, _ in seconds[:2]] == [f"#cell:{plan.name}:d20:plain", f"#run:{alone}"]
-    assert seconds[0][3] == "1 depth = 20, plain test: 9.00 % (8.00–12.00 %), 50 seconds of training, 3 runs"
+    assert seconds[0][3] == "1 depth = 20, plain test: 9.00 % (8.00–12.00 %), 50 seconds of training (3 runs)"
     axes = chart.figure.subfigs[0].axes[0]
     assert np.asarray(axes.lines[0].get_ydata()).tolist() == [8.0, 12.0]
     assert axes.get_xscale() == "log"

@@ -58,7 +58,7 @@ def test_loss_is_dashed_on_a_log_axis_and_error_solid(made_up: MadeUp) -> None:
     assert "no run yet" not in texts(chart)
     assert marks(error_axes)[-1] == (
         *(1800.0, 4.0, f"#run:{run.key}"),
-        "original: test error 4 % at iteration 1,800",
+        f"original: test error 4 % at iteration 1,800 ({run.key})",
     )
 
 
@@ -72,9 +72,9 @@ def test_the_band_is_from_the_lowest_to_the_highest_seed(made_up: MadeUp) -> Non
     (mark,) = marks(error_axes)
     assert mark[2:] == (
         "#cell:shortcuts-quick:original:error",
-        "original: test error 20 % at iteration 1,800",
+        "original: test error 20 % at iteration 1,800 (3 runs)",
     )
-    assert error_axes.lines[0].get_url() == f"{mark[2]} original: test error, median of 3 runs"
+    assert error_axes.lines[0].get_url() == f"{mark[2]} original: test error (3 runs)"
     (band,) = (drawn for drawn in error_axes.collections if not len(drawn.get_offsets()) or drawn.get_alpha())
     assert sorted({y for _, y in band.get_paths()[0].vertices.tolist()}) == [10.0, 30.0]
     assert "band: lowest to highest" in chart.note
@@ -141,7 +141,9 @@ def test_an_experiment_without_figures_has_a_default_figure(declare: Declare) ->
     made_up.run("r1001/c10", 5.0, error_at=lambda iteration: 50.0)
     chart = draw(made_up, made_up.plan(), "curves")
     first, second = all_axes(chart)
-    assert [(x, y) for _, x, y in curves(first)] == [([500, 1_000, 1_500, 1_800], [50.0, 50.0, 50.0, 5.0])]
+    (training, _, _), (test, x, y) = curves(first)
+    assert (training, test) == ("--", "-")
+    assert (x, y) == ([500, 1_000, 1_500, 1_800], [50.0, 50.0, 50.0, 5.0])
     assert curves(second) == []
     names = {"(a) CIFAR-10, rows 1 to 1", "ResNet-1001, n = 1/1", "ResNet-1001: no run yet", "ResNet-164: no run yet"}
     assert names <= set(texts(chart))
@@ -234,7 +236,7 @@ def test_responses_by_layer_and_by_size(declare: Declare) -> None:
     assert (original.get_xlabel(), ranked.get_xlabel()) == ("layer index", "layer index (sorted by magnitude)")
     assert original.get_ylim()[0] == 0
     assert {"plain-20, n = 3/3", "ResNet-20: no run yet"} <= set(texts(chart))
-    assert marks(original)[0][3] == "plain-20: standard deviation of each layer’s response 1.5 at layer 1"
+    assert marks(original)[0][3] == "plain-20: standard deviation of each layer’s response 1.5 at layer 1 (3 runs)"
 
 
 def test_the_papers_responses_at_its_own_scale_alone(declare: Declare) -> None:

@@ -140,7 +140,7 @@ def test_a_run_has_its_curve_drawn_and_in_numbers(made_up: MadeUp) -> None:
     run = made_up.run("original", 4.25, error_at=lambda iteration: 50.0, loss=lambda iteration: 2 - iteration / 1_000)
     body = by_id(parsed(page_of(made_up.path)))[run_anchor(run.key)]
     rows = [[text_of(cell) for cell in row] for row in next(body.iter("tbody")).iter("tr")]
-    assert len(rows) == 5
+    assert len(rows) == 10
     assert rows[0] == ["100", "1.95", "50.00 %", ""]
     assert rows[-1] == ["1,800", "0.25", "50.00 %", "4.25 %"]
     (plot,) = with_class(body, "plot")
@@ -204,7 +204,7 @@ figures: [{{id: fig1, title: {json.dumps(SCRIPT)}, cells: [ours]}}]
     assert len(list(root.iter("script"))) == 1
     assert list(root.iter("img")) == []
     assert [name for element in root.iter() for name in element.attrib if name.startswith("on")] == []
-    for shown in (SCRIPT, IMAGE, FORMULA, f"label: {SCRIPT}", f"network.label={SCRIPT}"):
+    for shown in (SCRIPT, IMAGE, FORMULA, f"label: '{SCRIPT}'", f"network.label={SCRIPT}"):
         assert shown in text_of(root)
     assert f"#{run_anchor(IMAGE + '-s0')}" in links(root)
     assert [to for to in links(root) if to.startswith("#") and unquote(to[1:]) not in by_id(root)] == []

@@ -89,7 +89,7 @@ def side_by_side(
     return [point[0] for point in points], [point[1] for point in points]
 
 
-def staggered(points: int, index: int, lines: int, marks: int = 4) -> list[int]:
+def staggered(points: int, index: int, lines: int, marks: int = 6) -> list[int]:
     """Return the positions of a line's points that have marks; they differ between the lines of a panel."""
     every = -(-points // marks) or 1
     return list(itertools.islice(range(index * every // max(lines, 1), points, every), marks))

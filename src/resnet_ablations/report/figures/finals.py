@@ -172,8 +172,7 @@ def _draw_costs(axes: Axes, points: pd.DataFrame, name: str) -> None:
     for at, error, point in zip(x, y, points.to_dict("records"), strict=True):
         axes.plot((at, at), (point["low"], point["high"]), color=point["colour"], linewidth=0.9, clip_on=False)
         label = f"{point['number']} {point['label']}: {point['error']:.2f} %{point['spread']}"
-        runs = f", {point['runs']}" * point["runs"].endswith(" runs")
-        url = link(point["to"], f"{label}, {point[name]:,.4g} {AMOUNTS[name]}{runs}")
+        url = link(point["to"], f"{label}, {point[name]:,.4g} {AMOUNTS[name]} ({point['runs']})")
         edges = {"edgecolors": point["colour"], "linewidths": 0.9}
         draw_marks(axes, [at], [error], [url], marker=point["marker"], color="white", size=8.0, **edges)
         text = axes.text(at, error, str(point["number"]), size=5.2, ha="center", va="center_baseline")

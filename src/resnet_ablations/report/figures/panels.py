@@ -68,7 +68,7 @@ def curve_figures(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
 
 
 def default_panels(experiment: Experiment) -> list[Panel]:
-    """Return panels with the test-error curves of all rows that are run here, at most six rows in a panel."""
+    """Return panels with the error curves of all rows that are run here, at most six rows in a panel."""
     panels: list[Panel] = []
     for column in experiment.columns:
         cells = [
@@ -81,7 +81,7 @@ def default_panels(experiment: Experiment) -> list[Panel]:
             heading = f"{column_label(column)}, " * (len(experiment.columns) > 1)
             title = f"{heading}rows {start + 1} to {start + len(some)}"
             panels.append(
-                Panel(id=f"curves{len(panels)}", title=title[0].upper() + title[1:], kind="test_error", cells=some)
+                Panel(id=f"curves{len(panels)}", title=title[0].upper() + title[1:], kind="errors", cells=some)
             )
     return panels
 
@@ -158,12 +158,12 @@ def _draw_ours(axes: Axes, points: pd.DataFrame, shape: Quantity, style: tuple[s
     name = f"{label}: {shape.name}"
     if (points["low"] < points["high"]).any():
         axes.fill_between(points["x"], points["low"], points["high"], color=colour, alpha=0.22, linewidth=0)
-    url = link(to, name + f", median of {runs}" * runs.endswith(" runs"))
+    url = link(to, f"{name} ({runs})")
     axes.plot(points["x"], points["median"], color=colour, linewidth=shape.width, linestyle=shape.stroke, url=url)
     marks = points.iloc[marked]
     place = "layer" if shape.axis == "standard deviation" else "iteration"
     values = list(zip(marks["x"], marks["median"], strict=True))
-    urls = [link(to, f"{name} {value:.4g}{shape.unit} at {place} {x:,.0f}") for x, value in values]
+    urls = [link(to, f"{name} {value:.4g}{shape.unit} at {place} {x:,.0f} ({runs})") for x, value in values]
     draw_marks(axes, marks["x"].to_list(), marks["median"].to_list(), urls, marker=marker, color=colour)
 
 

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from resnet_ablations.report.anchors import anchor, run_anchor, runs_link
 from resnet_ablations.report.claims.verdicts import Verdict
@@ -44,7 +44,7 @@ def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Ve
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    functions = (anchor, answer, bases, definitions, files, groups, seed_runs)
+    functions = (anchor, answer, bases, definitions, files, groups, seed_runs, statement)
     environment.globals |= {function.__name__: function for function in functions} | {"signs": SIGNS}
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     shared: dict[str, Element] = {}
@@ -84,24 +84,38 @@ def files(report: SweepReport) -> dict[str, str]:
     return {what: quote(file) for what, file in names.items()}
 
 
-def groups(table: Table, sweep: Sweep) -> list[list[list[tuple[str, str, bool]]]]:
+def groups(table: Table, sweep: Sweep) -> list[list[list[tuple[str, tuple[str, str], bool]]]]:
     """Return the rows of a table in groups that share the text of the first column.
 
-    An entry is a text, the address of its run, or of the list of its runs, and whether it is the best of its column.
+    An entry is a text, the address and the name of its runs, and whether it is the best of its column.
     """
-    found: list[list[list[tuple[str, str, bool]]]] = []
+    found: list[list[list[tuple[str, tuple[str, str], bool]]]] = []
     for number, texts in enumerate(table.rows):
         shown = [(text, table.cells.get((number, place))) for place, text in enumerate(texts)]
         found += [[]] if texts[0] or not found else []
         found[-1].append(
             [
-                (text, runs_link(sweep.cell("/".join(one.cell)))[0], one.is_best)
+                (text, runs_link(sweep.cell("/".join(one.cell))), one.is_best)
                 if one and any(map(str.isdigit, text))
-                else (text, "", False)
+                else (text, ("", ""), False)
                 for text, one in shown
             ]
         )
     return found
+
+
+def statement(verdict: Verdict, sweep: Sweep | None) -> Markup:
+    """Return a verdict's sentence; the number after a cell's name links to the cell's runs."""
+    text = str(escape(verdict.finding.statement))
+    for rows in [sweep.cell("/".join(cell)) for cell in verdict.cells] if sweep else []:
+        to, runs = runs_link(rows)
+        name = re.escape(str(escape(f"“{rows['label'].iloc[0]}”")))
+        found = re.split(rf"({name}(?: \([^)]*configurations\))?: )([^,;]+)", text, maxsplit=1)
+        if to and len(found) > 1:
+            before, label, number, after = found
+            link = Markup('<a href="{}" title="{}">').format(to, runs)
+            text = f"{before}{label}{link}{number}</a>{after}"
+    return Markup(text)
 
 
 def bases(verdict: Verdict, sweep: Sweep | None) -> dict[str, list[tuple[str, str, str]]]:

@@ -7,7 +7,6 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.anchors import anchor, run_anchor
@@ -18,7 +17,7 @@ from resnet_ablations.report.figures.run_curves import run_curves
 from resnet_ablations.report.frame import ReportData
 from resnet_ablations.results.run_folder import Result, RunFolder
 
-CURVE_ROWS = 5
+CURVE_ROWS = 10
 """The most rows of a run's curve in the page's table; the figure and the CSV file have more."""
 
 
@@ -42,7 +41,7 @@ def runs_of_page(reports: Sequence[SweepReport], data: ReportData, shared: dict[
             "numbers": _numbers(result),
             "provenance": _provenance(result.provenance),
             "environment": _environment(result.provenance),
-            "config": yaml.safe_dump(folder.configuration(), sort_keys=False, default_flow_style=None, width=1_000),
+            "config": folder.config.read_text(encoding="utf-8"),
             "files": _files(folder),
             "figure": curves.get(folder.key, ""),
             "curve": _curve(data.curves.get(folder.key, pd.DataFrame())),
