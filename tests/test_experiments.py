@@ -197,6 +197,7 @@ def test_the_papers_scale_is_the_papers(planned: Callable[[str], Plan]) -> None:
         "warmup_learning_rate": 0.01,
         "warmup_until_error": None,
         "momentum": 0.9,
+        "momentum_form": "caffe",
         "nesterov": False,
         "weight_decay": 0.0001,
         "weight_decay_on": "all",

@@ -98,7 +98,7 @@ def test_table_4s_row_with_batches_of_64_is_r1s_recipe(planned: Planned, scale: 
     schedule = r1["schedule"]
     shares = [milestone / schedule["iterations"] for milestone in schedule["milestones"]]
     assert shares == pytest.approx([80 / 200, 121 / 200], abs=1e-3)
-    assert (schedule["warmup_iterations"], schedule["nesterov"]) == (0, True)
+    assert (schedule["warmup_iterations"], schedule["nesterov"], schedule["momentum_form"]) == (0, True, "torch")
     assert schedule["batch_size"] == {"quick": 16, "paper": 64}[scale]
     images, others = (s["iterations"] * s["batch_size"] for s in (schedule, other["schedule"]))
     assert images / others == pytest.approx(200 / (64_000 * 128 / 50_000), rel=0.01)
@@ -114,8 +114,9 @@ def test_table_5s_row_with_aspect_ratios_is_fbs_recipe(planned: Planned, scale: 
     fb, other = (settings(record, f"preactivation_resnet200_320{name}", "top1") for name in ("_aspect", ""))
     assert fb["network"] == other["network"] | {"bottleneck_stride": "conv3x3"}
     assert fb["data"] == other["data"] | {"augmentation": "scale_aspect_ratio", "colour": "jitter_and_pca"}
-    assert fb["schedule"] == other["schedule"] | {"nesterov": True}
-    assert (fb["bn_statistics"], other["bn_statistics"]) == ("averaged", "moving")
+    assert fb["schedule"] == other["schedule"] | {"nesterov": True, "momentum_form": "torch"}
+    assert fb["bn_statistics"] == "averaged"
+    assert other["bn_statistics"] == {"quick": "moving", "paper": "averaged"}[scale]
 
 
 def test_table_4_of_v1_tests_the_networks_of_table_3(planned: Planned) -> None:

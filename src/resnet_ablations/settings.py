@@ -180,6 +180,8 @@ class ScheduleSettings(Settings):
     warmup_until_error: Annotated[float, Gt(0), Le(100)] | None = None
     decay_factor: Annotated[float, Gt(1)] = 10.0
     momentum: Annotated[float, Ge(0), Le(1)]
+    momentum_form: Literal["caffe", "torch"] = "caffe"
+    """The momentum across changes of the learning rate; see `training.sgd`."""
     nesterov: bool = False
     weight_decay: NotNegative
     weight_decay_on: Literal["all", "conv_weights"]

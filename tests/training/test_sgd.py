@@ -56,6 +56,20 @@ def test_torchs_own_update_differs_from_caffes() -> None:
     assert (plain[2] - caffe[2]).abs().max() > 1e-3
 
 
+def test_torchs_form_is_torchs_also_where_the_rate_changes() -> None:
+    weights = [torch.nn.Parameter(START.clone()) for _ in range(2)]
+    ours, torchs = (torch.optim.SGD([w], lr=RATES[0], momentum=MOMENTUM, nesterov=True) for w in weights)
+    for rate, gradient in zip(RATES, gradients(len(RATES)), strict=True):
+        for weight in weights:
+            weight.grad = gradient.clone()
+        set_learning_rate(ours, rate, "torch")
+        torchs.param_groups[0]["lr"] = rate
+        ours.step()
+        torchs.step()
+    assert torch.equal(*weights)
+    assert not torch.equal(weights[0], START)
+
+
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_at_a_constant_rate_the_update_equals_torchs(nesterov: bool) -> None:
     rates = [0.1] * 6

@@ -1,7 +1,7 @@
 """Random masks by integer arithmetic: the same on every device and in every memory order, eager and compiled.
 
 torch's own masks depend on all of these. Here an image has a random 64-bit number, made odd, and a position in the
-image has a fixed one, the same in every image (SplitMix64 of its place). The product modulo 2⁶⁴, as a signed integer,
+image has a fixed one, the same in every image (SplitMix64 from the state `STATE`). The product modulo 2⁶⁴, as a signed integer,
 is uniformly distributed, and the element is kept if it is at least rate · 2⁶⁴ − 2⁶³. So a mask costs a product and a
 comparison an element.
 """
@@ -13,6 +13,9 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+
+STATE = 0x243F6A8885A308D3
+"""The digits of π. From the state 0, the number of some places 2i would be twice that of i, and their masks related."""
 
 
 @final
@@ -65,12 +68,12 @@ def _positions(channels: int, height: int, width: int, device: torch.device) -> 
 @cache  # for the life of the process: a CUDA graph reads the same memory at every replay
 def _cached_positions(channels: int, height: int, width: int, device: torch.device) -> Tensor:
     places = torch.arange(1, 1 + channels * height * width, device=device)
-    return split_mix(places).view(height, width, channels).permute(2, 0, 1)
+    return split_mix(STATE, places).view(height, width, channels).permute(2, 0, 1)
 
 
-def split_mix(places: Tensor) -> Tensor:
-    """Return the outputs of SplitMix64 (Steele et al., 2014) from state 0, by their places counted from 1."""
-    mixed = places * _signed(0x9E3779B97F4A7C15)
+def split_mix(state: int, places: Tensor) -> Tensor:
+    """Return the outputs of SplitMix64 (Steele et al., 2014) from a state below 2⁶³, by their places counted from 1."""
+    mixed = state + places * _signed(0x9E3779B97F4A7C15)
     mixed = (mixed ^ _shifted(mixed, 30)) * _signed(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ _shifted(mixed, 27)) * _signed(0x94D049BB133111EB)
     return mixed ^ _shifted(mixed, 31)

@@ -8,7 +8,7 @@ from typing import Any, Final
 ELSEWHERE = frozenset({"trainer", "paths", "logger"})
 """The groups that are not part of the key: devices, paths and loggers."""
 
-NUMBERS: Final = 2
+NUMBERS: Final = 3
 """The version of the rules that are no settings, such as `streams`: a change that moves the numbers of all runs adds 1.
 
 Keys of version 1, whose random numbers came from NumPy's `Generator` and from torch, do not contain the version.

@@ -181,7 +181,7 @@ class TrainingModule(pl.LightningModule):
             gradients = [parameter.grad for parameter in self._parameters_in_order() if parameter.grad is not None]
             self.ranks.all_reduce_sum(*gradients)
             torch._foreach_div_(gradients, self.ranks.count)
-        set_learning_rate(optimizer, self._learning_rate())
+        set_learning_rate(optimizer, self._learning_rate(), self.schedule.momentum_form)
 
     def _learning_rate(self) -> float:
         """Return the learning rate of the current iteration."""

@@ -1,22 +1,29 @@
 """The paper's momentum, which is Caffe's: v ← m·v + lr·(g + wd·w), w ← w − v.
 
 Nesterov's momentum, also in Caffe's form: the same v, and w ← w − (m·v + lr·(g + wd·w)).
+
+Torch's form, in R1 and FB: b ← m·b + g + wd·w, w ← w − lr·b; Nesterov's: w ← w − lr·(g + wd·w + m·b). Both forms are
+equal while lr is constant.
 """
+
+from typing import Literal
 
 import torch
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Set the learning rate of a `torch.optim.SGD` and rescale its momentum buffers, so that its update is Caffe's.
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, learning_rate: float, form: Literal["caffe", "torch"] = "caffe"
+) -> None:
+    """Set the learning rate of a `torch.optim.SGD`; for Caffe's form, rescale its momentum buffers.
 
-    torch keeps b = v / lr and updates w by lr·b (with Nesterov's momentum, by lr·(g + wd·w + m·b)), fused or not.
-    Caffe's v contains each gradient times the learning rate of that gradient's iteration. At a change of lr, torch
-    alone would rescale all past gradients; b becomes v / lr with the new lr instead.
+    torch keeps b = v / lr, fused or not. Caffe's v contains each gradient times the learning rate of that gradient's
+    iteration. At a change of lr, torch alone would rescale all past gradients; for Caffe's form, b becomes v / lr with
+    the new lr instead.
     """
     for group in optimizer.param_groups:
         if group["lr"] == learning_rate:
             continue
-        for parameter in group["params"]:
+        for parameter in group["params"] if form == "caffe" else []:
             buffer = optimizer.state[parameter].get("momentum_buffer")
             if buffer is not None:
                 buffer.mul_(group["lr"] / learning_rate)
