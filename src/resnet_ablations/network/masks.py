@@ -1,9 +1,9 @@
 """Random masks by integer arithmetic: the same on every device and in every memory order, eager and compiled.
 
 torch's own masks depend on all of these. Here an image has a random 64-bit number, made odd, and a position in the
-image has a fixed one, the same in every image (SplitMix64 from the state `STATE`). The product modulo 2⁶⁴, as a signed integer,
-is uniformly distributed, and the element is kept if it is at least rate · 2⁶⁴ − 2⁶³. So a mask costs a product and a
-comparison an element.
+image has a fixed one, the same in every image (SplitMix64 from the state `STATE`). The product modulo 2⁶⁴, as a signed
+integer, is uniformly distributed, and the element is kept if it is at least rate · 2⁶⁴ − 2⁶³. So a mask costs a product
+and a comparison an element.
 """
 
 import math
