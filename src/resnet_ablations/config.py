@@ -1,6 +1,8 @@
 """The configuration of one run: its schema, its checks and the run's key."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -118,7 +120,8 @@ class RunConfig(Settings):
 
     def with_seed(self, seed: int | str) -> Self:
         """Return the same configuration with another seed."""
-        return cast(Self, validate(self.as_dict() | {"seed": seed}))
+        run = validate(self.as_dict() | {"seed": seed}, identify_data=False)
+        return cast(Self, run.model_copy(update={"data": self.data}))  # whose source may have listed its images
 
     def as_dict(self) -> dict[str, Any]:
         """Return the whole configuration as plain Python types, in the form that `validate` takes."""
@@ -129,8 +132,12 @@ def _divisors(number: int) -> str:
     return ", ".join(str(divisor) for divisor in range(1, number + 1) if number % divisor == 0)
 
 
-def validate(tree: dict[str, Any]) -> RunConfig:
-    """Check a resolved configuration and that its data exist; raise one `UserError` with every mistake."""
+def validate(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig:
+    """Check a resolved configuration and its data; raise one `UserError` with every mistake.
+
+    If `identify_data`, the data have to be there, and the configuration gets the fingerprint of its images. A process
+    that trains a frozen configuration needs no check here, since the training verifies the images.
+    """
     mistakes = []
     tree = {"logger": NO_LOGGER} | tree
     schemas: dict[str, Any] = {}
@@ -147,10 +154,10 @@ def validate(tree: dict[str, Any]) -> RunConfig:
             schemas[group] = Any
     try:
         config = _schema_of_run(**schemas).model_validate(tree)
-        data = config.data if mistakes else _with_fingerprint(config.data)
+        data = _identified(config.data) if identify_data and not mistakes else config.data
     except ValidationError as error:
         mistakes += [message_of(cast(dict[str, Any], e)) for e in error.errors()]
-        if not any(mistake.startswith("data") for mistake in mistakes):
+        if identify_data and not any(mistake.startswith("data") for mistake in mistakes):
             mistakes += _data_mistakes(schemas["data"], tree)
     except UserError as error:
         mistakes += error.messages
@@ -187,28 +194,41 @@ def message_of(error: dict[str, Any], group: str = "") -> str:
     return message if names_keys else f"{key}={error['input']}: {message}"
 
 
-def _with_fingerprint(data: DataSettings) -> DataSettings:
+_once: dict[DataSettings, DataSettings | UserError] | None = None
+"""The results of `_identified` within `identifying_data_once`."""
+
+
+@contextmanager
+def identifying_data_once() -> Iterator[None]:
+    """Check the images of equal settings once within the context: the runs of a sweep share a few data sets."""
+    global _once
+    before = _once
+    _once = {} if before is None else before
+    try:
+        yield
+    finally:
+        _once = before
+
+
+def _identified(data: DataSettings) -> DataSettings:
     """Return the settings with the fingerprint of the images; raise `UserError` if they have another fingerprint."""
-    fingerprint = _checked_fingerprint(data.model_copy(update={"fingerprint": None}))
-    if data.fingerprint not in (None, fingerprint):
-        raise UserError(
-            f"data.fingerprint={data.fingerprint}: the images found have another fingerprint, {fingerprint}; "
-            "use the images for which the configuration was made"
-        )
-    return data.model_copy(update={"fingerprint": fingerprint})
-
-
-@cache
-def _checked_fingerprint(data: DataSettings) -> str | None:
-    """Check the data and return the fingerprint; cached, since all runs of a sweep use the same few data sets."""
-    data.check()
-    return data.source.fingerprint()
+    if _once is None:
+        return data.identify()
+    if data not in _once:
+        try:
+            _once[data] = data.identify()
+        except UserError as error:
+            _once[data] = error
+    identified = _once[data]
+    if isinstance(identified, UserError):
+        raise UserError(*identified.messages)
+    return identified
 
 
 def _data_mistakes(schema: type[DataSettings], tree: dict[str, Any]) -> tuple[str, ...]:
     """Return the errors of the data group, for a configuration whose other groups have errors."""
     try:
-        _with_fingerprint(schema.model_validate(tree["data"]))
+        _identified(schema.model_validate(tree["data"]))
     except UserError as error:
         return error.messages
     return ()

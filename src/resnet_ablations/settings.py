@@ -13,8 +13,9 @@ from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from resnet_ablations.components import parameters_of, resolve
-from resnet_ablations.data.images import ImageFiles, Images, check_held_out
+from resnet_ablations.data.images import ImageFiles, Images, check_classes, check_held_out
 from resnet_ablations.data.sources import Source
+from resnet_ablations.errors import UserError
 from resnet_ablations.network.dimensions import DimensionChange
 from resnet_ablations.network.resnet import Stem, equal_stages
 from resnet_ablations.network.units import KernelSize, Placement
@@ -132,8 +133,8 @@ class DataSettings(ComponentSettings):
     """conf/data: a `resnet_ablations.data.sources.Source` and the processing of its images.
 
     If `held_out` is set, this number of training images is used for testing, in place of the test set, and not for
-    training. `fingerprint` identifies the images of a data set that its name does not identify; `config.validate`
-    computes it.
+    training. `fingerprint` is the digest of the images of a data set that its name does not identify;
+    `config.validate` computes it, and `load` verifies it.
     """
 
     augmentation: Augmentation
@@ -141,9 +142,19 @@ class DataSettings(ComponentSettings):
     held_out: Positive | None = None
     fingerprint: str | None = None
 
+    @model_validator(mode="after")
+    def _crops_meet_the_image(self) -> Self:
+        side = min(self.source.shape[:2])
+        if isinstance(self.augmentation, Augmentation) and self.augmentation.pad >= side:
+            raise ValueError(
+                f"data.augmentation.pad={self.augmentation.pad}: must be smaller than the shorter side of the images, "
+                f"{side}; otherwise a crop can miss the image; allowed: 0 to {side - 1}"
+            )
+        return self
+
     @cached_property
     def source(self) -> Source:
-        """The data set; creating it reads no image."""
+        """The data set; creating it reads no image. It reads the list of its images once."""
         return cast(Source, self.build())
 
     @property
@@ -153,15 +164,48 @@ class DataSettings(ComponentSettings):
         return channels, height, width
 
     def check(self) -> None:
-        """Raise `UserError` if the data are missing, or if `held_out` leaves nothing to train on."""
+        """Raise `UserError` if the data are missing, or if `held_out` leaves too little to train on."""
         self.source.check()
         if self.held_out is not None:
-            check_held_out(self.held_out, self.source.training_images())
+            check_held_out(self.held_out, self.source.training_images(), self.source.classes)
 
-    def load(self) -> Images | ImageFiles:
-        """Return the images for training and testing; download or prepare them first if necessary."""
-        images = self.source.load()
-        return images if self.held_out is None else images.hold_out(self.held_out)
+    def identify(self) -> Self:
+        """Check the data as they are now, and return the settings with the fingerprint of the images.
+
+        Raise `UserError` if the settings have another fingerprint.
+        """
+        data = self._reread()
+        data.check()
+        return data.model_copy(update={"fingerprint": data._verified()})
+
+    def load(self, *, verify: bool = True) -> Images | ImageFiles:
+        """Return the images for training and testing; download or prepare them first if necessary.
+
+        Raise `UserError` if `verify` and the images are no longer those of the settings' fingerprint.
+        """
+        data = self._reread()
+        if verify and self.fingerprint is not None:
+            data._verified()
+        images = data.source.load()
+        if self.held_out is None:
+            return images
+        split = images.hold_out(self.held_out)
+        check_classes(split, images, self.held_out)
+        return split
+
+    def _reread(self) -> Self:
+        """Return these settings with a new `source`, which reads the list of images again."""
+        return type(self).model_validate(self.model_dump(by_alias=True))
+
+    def _verified(self) -> str | None:
+        """Return the fingerprint of the images; raise `UserError` if it is not that of the settings."""
+        now = self.source.fingerprint()
+        if self.fingerprint in (None, now):
+            return now
+        raise UserError(
+            f"data.root={getattr(self, 'root', None)}: its images are not those of this run (fingerprint {now}, they "
+            f"were {self.fingerprint}); start a new run, or use the images for which the configuration was made"
+        )
 
 
 class ScheduleSettings(Settings):

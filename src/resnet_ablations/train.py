@@ -10,6 +10,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
+from resnet_ablations.config import identifying_data_once
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked, compose, group_options
@@ -92,6 +93,7 @@ def _report(planned: Plan) -> None:
             write_report(results, planned.record.name, standard_console())
 
 
+@identifying_data_once()
 def main() -> None:
     """Train a run or a sweep. Check the whole command line first, since Hydra reports one mistake at a time."""
     arguments = get_args_parser().parse_args()

@@ -39,7 +39,8 @@ def _more_workers_than_cores() -> Iterator[None]:
 
 
 def load(root: Path, **changes: Any) -> ImageFiles:
-    settings: dict[str, Any] = {"classes": 3, "crop": 16, "augmentation": "scale", "colour": "pca"} | changes
+    settings: dict[str, Any] = {"cache": None, "classes": 3, "crop": 16, "augmentation": "scale", "colour": "pca"}
+    settings |= changes
     return ImageNet(root=str(root), normalisation="per_channel", **settings).load()
 
 

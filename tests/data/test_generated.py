@@ -1,7 +1,6 @@
 """The drawn data set: equal on every machine, drawn once and completely, with images that fit their classes."""
 
 import colorsys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_ablations.data import generated, imagenet
+from resnet_ablations.data import generated
 from resnet_ablations.data.generated import CLASSES, HUES, Generated, draw
 from resnet_ablations.errors import UserError
 from resnet_ablations.streams import Purpose, Stream
@@ -20,11 +19,8 @@ def source(root: Path) -> Generated:
 
 
 @pytest.fixture(autouse=True)
-def _few_images(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generated, "IMAGES_PER_CLASS", {"train": 3, "val": 1})
-    imagenet._listed.cache_clear()
-    yield
-    imagenet._listed.cache_clear()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Folders of image files: what is decoded, when it is decoded again, and errors in a folder."""
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from resnet_ablations.data import decoding, image_folder
+from resnet_ablations.data import decoding, image_folder, room
 from resnet_ablations.data.array_file import read_arrays, write_arrays
 from resnet_ablations.data.image_folder import ImageFolder
 from resnet_ablations.data.progress import ProgressLines
@@ -132,14 +133,29 @@ def test_decoded_once(root: Path, decoded: list[int]) -> None:
 
 
 def test_changed_file_is_decoded_again(root: Path, decoded: list[int]) -> None:
-    _source(root).prepare()
+    """Also if its size and its times are those of before; another time alone changes nothing."""
     file = root / "train/cat/1.png"
-    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))
+    Image.fromarray(np.full((6, 5, 3), 9, np.uint8)).save(file, compress_level=0)
     _source(root).prepare()
-    assert len(decoded) == 2
-    _save(file, np.full((6, 5, 3), 7, np.uint8))
+    before = file.stat()
+    os.utime(file, ns=(0, before.st_mtime_ns + 1))
+    _source(root).prepare()
+    assert len(decoded) == 1
+    Image.fromarray(np.full((6, 5, 3), 7, np.uint8)).save(file, compress_level=0)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
     assert (_source(root).load().train[0] == 7).all()
-    assert len(decoded) == 3
+    assert len(decoded) == 2
+
+
+def test_images_that_change_while_they_are_decoded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def while_copying(*arguments: Any) -> npt.NDArray[np.uint8]:
+        _save(root / "train/cat/1.png", np.full((6, 5, 3), 7, np.uint8))
+        return decoding.decode(*arguments)
+
+    monkeypatch.setattr(image_folder, "decode", while_copying)
+    assert "images changed while they were read" in _error(_source(root).prepare)
+    assert not list((root.parent / "cache").glob("*.npz"))
 
 
 def test_other_shape_is_another_cache(root: Path, decoded: list[int]) -> None:
@@ -196,7 +212,7 @@ def test_writing_that_breaks_off_leaves_no_cache(root: Path, monkeypatch: pytest
 PREPARE_SLOWLY = """
 import sys, time
 from pathlib import Path
-from resnet_ablations.data import decoding, image_folder
+from resnet_ablations.data import decoding, image_folder, room
 root, here, me, other = sys.argv[1:]
 def slowly(*arguments):
     print("decoded")
@@ -242,10 +258,10 @@ def test_a_long_decoding_says_how_far_it_is(
 # The fingerprint
 
 
-def test_fingerprint_is_that_of_the_paths_and_sizes(root: Path, tmp_path: Path) -> None:
+def test_fingerprint_is_that_of_the_paths_and_the_content(root: Path, tmp_path: Path) -> None:
     fingerprint = _source(root).fingerprint()
     assert fingerprint is not None
-    assert len(fingerprint) == 16
+    assert len(fingerprint) == 32
     copy, other = tmp_path / "copy", tmp_path / "other"
     for place in (copy, other):
         for file in root.rglob("*.*"):
@@ -254,15 +270,19 @@ def test_fingerprint_is_that_of_the_paths_and_sizes(root: Path, tmp_path: Path) 
             target.write_bytes(file.read_bytes())
             os.utime(target, (1, 1))
     assert _source(copy, shape=(6, 5, 1)).fingerprint() == fingerprint
-    grown = other / "test/dog/a.png"
-    grown.write_bytes(grown.read_bytes() + b"x")
+    changed = other / "test/dog/a.png"
+    content = bytearray(changed.read_bytes())
+    content[-30] ^= 1
+    changed.write_bytes(content)
+    os.utime(changed, (1, 1))
     assert _source(other).fingerprint() != fingerprint
 
 
-def test_fingerprint_is_taken_once_in_a_process(root: Path) -> None:
-    fingerprint = _source(root).fingerprint()
+def test_names_and_fingerprint_are_taken_once_in_an_object(root: Path) -> None:
+    source = _source(root)
+    fingerprint = source.fingerprint()
     (root / "train/cat/1.png").unlink()
-    assert _source(root).fingerprint() == fingerprint
+    assert source.fingerprint() == fingerprint != _source(root).fingerprint()
 
 
 # What can be wrong
@@ -307,9 +327,9 @@ def test_other_classes_in_test(root: Path) -> None:
 
 def test_folder_without_images(root: Path) -> None:
     for file in (root / "train/frog").iterdir():
-        file.rename(file.with_suffix(".gif"))
+        file.unlink()
     message = _error(_source(root).check)
-    assert message.startswith(f"{root}/train/frog: no .png, .jpg, .jpeg images")
+    assert message.startswith(f"{root}/train/frog: no .jpg, .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff, .webp images")
 
 
 def test_classes_and_shape_that_do_not_agree_are_told_together(root: Path) -> None:
@@ -361,9 +381,65 @@ def test_link_to_nothing(root: Path) -> None:
     assert _error(_source(root).check).startswith(f"{root}/train/dog/9.png: cannot be read (No such file")
 
 
-def test_sixteen_bits(root: Path) -> None:
-    _save(root / "train/dog/1.png", np.full((6, 5), 40000, np.uint16))
-    assert f"{root}/train/dog/1.png: has more than 8 bits a channel" in _error(_source(root).prepare)
+def _sixteen_bit_png(colour_type: int) -> bytes:
+    """Return a 5×6 PNG with 16 bits a channel: 0 grey, 2 RGB, 4 grey with alpha, 6 RGB with alpha."""
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour_type]
+    rows = b"".join(b"\0" + b"\x9c\x40" * 5 * channels for _ in range(6))
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 5, 6, 16, colour_type, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+def _sixteen_bit_tiff() -> bytes:
+    """Return a 5×6 RGB TIFF with 16 bits a channel."""
+    entries = (
+        (256, 3, 1, 5), (257, 3, 1, 6), (258, 3, 3, 122), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 1, 128), (277, 3, 1, 3), (278, 3, 1, 6), (279, 4, 1, 180),
+    )  # fmt: skip
+    fields = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries)) + fields + struct.pack("<I", 0)
+    return head + struct.pack("<HHH", 16, 16, 16) + bytes(128 - len(head) - 6) + b"\x40\x9c" * 90
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((f"{kind}.png", _sixteen_bit_png(kind)) for kind in (0, 2, 4, 6)),
+        ("rgb.tif", _sixteen_bit_tiff()),
+        ("rgb.ppm", b"P6 5 6 65535\n" + b"\x9c\x40" * 90),
+        ("rgb.ppm", b"P3 5 6 65535\n" + b"40000 " * 90),
+        ("grey.pgm", b"P5 5 6 65535\n" + b"\x9c\x40" * 30),
+    ],
+)
+def test_sixteen_bits(root: Path, name: str, content: bytes) -> None:
+    """Pillow would drop half of the bits of a colour image without a word."""
+    (root / "train/dog" / name).write_bytes(content)
+    assert f"{root}/train/dog/{name}: has more than 8 bits a channel" in _error(_source(root).prepare)
+
+
+@pytest.mark.parametrize("name", ["pages.tif", "frames.webp", "frames.png"])
+def test_several_images_in_one_file(root: Path, name: str) -> None:
+    first, second = (Image.fromarray(np.full((6, 5, 3), grey, np.uint8)) for grey in (9, 200))
+    first.save(root / "train/dog" / name, save_all=True, append_images=[second])
+    assert f"{root}/train/dog/{name}: has 2 images" in _error(_source(root).prepare)
+
+
+def test_warnings_of_pillow_do_not_reach_the_console(root: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """A JPEG with damaged EXIF data, and an image of more pixels than Pillow likes."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\0\0\xff\xff\xff\xff"
+    Image.new("RGB", (5, 6)).save(root / "train/cat/exif.jpg", exif=exif)
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = 20
+    try:
+        _source(root).prepare()
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_file_without_permission(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,6 +466,20 @@ def test_folder_without_permission(root: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(os, "scandir", guarded)
     assert _error(_source(root).check).startswith(f"{root}/train/dog: cannot be read (Permission denied)")
+
+
+def test_decoded_images_that_do_not_fit(root: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "available_memory", lambda: 15 * 6 * 5 * 3 - 1)
+    message = _error(_source(root).prepare)
+    assert message.startswith(
+        f"data.root={root}: the decoded images need 1.3 KiB of memory, and 1.3 KiB are there; use"
+    )
+    assert message.endswith("or data=imagenet, which decodes them during training")
+    monkeypatch.setattr(room, "available_memory", lambda: 15 * 6 * 5 * 3)
+    usage = shutil.disk_usage(root)._replace(free=1349)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert _error(_source(root).prepare).startswith(f"data.cache={root}/../cache: the decoded images need 1.3 KiB, and")
+    assert decoded == []
 
 
 def test_at_most_five_problems_are_told(root: Path) -> None:

@@ -1,6 +1,8 @@
 """Image files decoded into arrays."""
 
 import os
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -40,7 +42,7 @@ def decode(root: Path, paths: Sequence[str], shape: tuple[int, int, int]) -> npt
 
     problems: list[str] = []
     progress = ProgressLines(f"decoding {root}")
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
+    with quiet_pillow(), ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
         for done, found in enumerate(pool.map(decode_chunk, range(0, len(paths), CHUNK)), start=1):
             problems += found
             if len(problems) >= 5:
@@ -69,8 +71,17 @@ def decode_rgb(path: Path) -> Image.Image:
 
 def image_size(path: Path) -> tuple[int, int]:
     """Return height and width from the file's header; raise `UserError` if the file is no image."""
-    with _opened(path) as image:
+    with quiet_pillow(), _opened(path) as image:
         return image.height, image.width
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Suppress Pillow's warnings in all threads: they are about metadata, which is not used, and about large images."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        yield
 
 
 @contextmanager
@@ -78,13 +89,25 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """Open an image without decoding it; turn every error inside the context into a `UserError` that names the file."""
     try:
         with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
+            if image.mode.startswith(("I", "F")) or _is_reduced(image):
                 raise UserError(f"{path}: has more than 8 bits a channel (mode {image.mode}); convert or remove it")
+            # A photo in the format MPO is a JPEG that also holds its own preview.
+            if image.format != "MPO" and (count := getattr(image, "n_frames", 1)) > 1:
+                raise UserError(f"{path}: has {count} images, of which only one would be read; divide or remove it")
             yield image
     except UserError:
         raise
     except Exception as error:  # PIL's decoders raise nearly any error for damaged files
         raise UserError(f"{path}: {_reason(error)}; replace or remove it") from None
+
+
+def _is_reduced(image: Image.Image) -> bool:
+    """Return whether Pillow reduces the image's channels to 8 bits, which its mode does not tell."""
+    for tile in getattr(image, "tile", ()):
+        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if re.search(";16[BLN]", str(arguments[0])) or (tile[0].startswith("ppm") and arguments[-1] > 255):
+            return True
+    return False
 
 
 def _reason(error: Exception) -> str:

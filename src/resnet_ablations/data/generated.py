@@ -56,6 +56,7 @@ class Generated(Source):
         self.folder = self.root / "generated" / f"drawing-{DRAWING}"
         self.images = ImageNet(
             root=str(self.folder),
+            cache=None,
             classes=self.classes,
             crop=crop,
             augmentation=augmentation,

@@ -1,8 +1,8 @@
-"""The data set of a folder of equal-sized images, `root/{train,test}/CLASS/*.{png,jpg,jpeg}`."""
+"""The data set of a folder of equal-sized images, `root/{train,test}/CLASS/`."""
 
-import functools
 import hashlib
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, final
 
@@ -12,22 +12,25 @@ from filelock import FileLock
 
 from resnet_ablations.data.array_file import read_arrays, write_arrays
 from resnet_ablations.data.decoding import decode, image_size
+from resnet_ablations.data.fingerprint import ChangedWhileRead, fingerprint
 from resnet_ablations.data.images import Images
 from resnet_ablations.data.listing import Listing, list_images, wrong_classes
+from resnet_ablations.data.room import check_memory, check_room
 from resnet_ablations.data.sources import Folder, Source
 from resnet_ablations.errors import UserError
 
-DECODING: Final = 1
+DECODING: Final = 2
 """The version of the decoding; a new version does not use caches of an older one."""
 
 
 @final
 class ImageFolder(Source):
-    """Equal-sized images in `root/{train,test}/CLASS/*.{png,jpg,jpeg}`; classes are numbered by sorted name.
+    """Equal-sized images in `root/{train,test}/CLASS/`; classes are numbered by sorted name.
 
-    The images are decoded once into a cache file in `cache`. Its name is a digest of `shape` and of the relative paths,
-    sizes and modification times of all files. Cache files with other digests stay; every cache file may be deleted.
-    Grey images become RGB if `shape` has three channels; colour images become grey if it has one.
+    The images are decoded once into a cache file in `cache`. Its name is a digest of `shape` and of the fingerprint of
+    the images, so that it holds the pixels of these files and of no others. Cache files of other images stay; every
+    cache file may be deleted. The class folders are listed once, and their fingerprint is computed once, by an object
+    of this class. Grey images become RGB if `shape` has three channels; colour images become grey if it has one.
     """
 
     def __init__(
@@ -45,25 +48,23 @@ class ImageFolder(Source):
         self.shape = (height, width, channels)
 
     def check(self) -> None:
-        file = self._cache_file(self._listing())
-        if not _writable(self.cache) and read_arrays(file) is None:
+        self._checked()
+        if not _writable(self.cache) and read_arrays(self._cache_file) is None:
             raise UserError(
                 f"data.cache={self.cache}: cannot be written; make it writable or point data.cache at another folder"
             )
 
     def fingerprint(self) -> str | None:
-        """Return a digest of the relative paths and sizes of all images; a copy of the folder has the same digest.
-
-        Cached: a process computes the digest of a root once.
-        """
-        return _fingerprint(self.root.absolute())
+        """Return a digest of the paths and the content of all images; a copy of the folder has the same digest."""
+        return self._fingerprint
 
     def prepare(self) -> None:
         self.load()
 
     def load(self) -> Images:
-        listing = self._listing()
-        file = self._cache_file(listing)
+        listing = self._checked()
+        file = self._cache_file
+        check_memory(self.root, (len(listing.paths), *self.shape))
         arrays = read_arrays(file)
         if arrays is None:
             try:
@@ -82,17 +83,17 @@ class ImageFolder(Source):
         return Images(**arrays)
 
     def training_images(self) -> int:
-        return len(self._listing().train.paths)
+        return len(self._listing.train.paths)
 
     def test_images(self) -> int:
-        return len(self._listing().test.paths)
+        return len(self._listing.test.paths)
 
-    def _listing(self) -> Listing:
+    def _checked(self) -> Listing:
         """Return the images below the root; raise `UserError` if they do not fit `classes` or `shape`.
 
         Only the size of the first image is compared with `shape`.
         """
-        listing = list_images(self.root)
+        listing = self._listing
         problems = wrong_classes(self.root, listing, self.classes)
         first = self.root / str(listing.train.paths[0])
         try:
@@ -110,15 +111,26 @@ class ImageFolder(Source):
             raise UserError(*problems)
         return listing
 
-    def _cache_file(self, listing: Listing) -> Path:
-        digest = hashlib.sha256(repr((DECODING, self.shape)).encode())
-        for path, size, modified in _stamps(self.root, listing):
-            digest.update(f"{path}\0{size}\0{modified}\0".encode(errors="surrogateescape"))
+    @cached_property
+    def _listing(self) -> Listing:
+        return list_images(self.root)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.root, self._listing.paths, self.cache)
+
+    @property
+    def _cache_file(self) -> Path:
+        digest = hashlib.sha256(repr((DECODING, self.shape, self._fingerprint)).encode())
         return self.cache / f"{digest.hexdigest()[:32]}.npz"
 
     def _decode(self, listing: Listing) -> dict[str, npt.NDArray[Any]]:
+        """Return the decoded images; raise `UserError` if the files changed after their fingerprint was computed."""
         train, test = listing.train, listing.test
-        pixels = decode(self.root, [*train.paths.tolist(), *test.paths.tolist()], self.shape)
+        check_room(self.cache, (len(listing.paths), *self.shape))
+        pixels = decode(self.root, listing.paths, self.shape)
+        if fingerprint(self.root, listing.paths, self.cache) != self._fingerprint:
+            raise ChangedWhileRead(self.root)
         split = len(train.paths)
         return {
             "train": pixels[:split],
@@ -126,33 +138,6 @@ class ImageFolder(Source):
             "test": pixels[split:],
             "test_labels": test.labels,
         }
-
-
-@functools.cache
-def _fingerprint(root: Path) -> str:
-    digest = hashlib.sha256()
-    for path, size, _ in _stamps(root, list_images(root)):
-        digest.update(f"{path}\0{size}\0".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16]
-
-
-def _stamps(root: Path, listing: Listing) -> list[tuple[str, int, int]]:
-    """Return each image's path below the root, its size in bytes and its modification time in ns.
-
-    Raise `UserError` with up to five files that cannot be read.
-    """
-    stamps: list[tuple[str, int, int]] = []
-    problems: list[str] = []
-    for path in [*listing.train.paths.tolist(), *listing.test.paths.tolist()]:
-        try:
-            status = (root / path).stat()
-        except OSError as error:
-            problems.append(f"{error.filename}: cannot be read ({error.strerror}); repair or remove it")
-        else:
-            stamps.append((path, status.st_size, status.st_mtime_ns))
-    if problems:
-        raise UserError(*problems[:5])
-    return stamps
 
 
 def _writable(folder: Path) -> bool:

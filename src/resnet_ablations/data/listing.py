@@ -1,23 +1,34 @@
-"""Lists of the images in a folder `root/{train,test}/CLASS/*.{png,jpg,jpeg}`.
-
-In ImageNet's layout the folder of the test images is `val`.
-"""
+"""Lists of the images in a folder `root/{train,test}/CLASS/`; in ImageNet's layout the test images are in `val`."""
 
 import os
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from resnet_ablations.data.class_folders import (
+    HIDDEN,
+    SUFFIXES,
+    contents_of,
+    is_directory,
+    is_hidden_folder,
+    kind_of,
+)
+from resnet_ablations.data.layouts import SPLITS, alike, difference, hint, hint_for_missing
 from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 
-SUFFIXES: Final = (".png", ".jpg", ".jpeg")
+OUTSIDE: Final = "beside the class folders"
+
+_told: set[str] = set()
+"""The notices that this process has printed."""
 
 
 class Part(NamedTuple):
-    """The images of one split, sorted by class, then by file name; the order, by code point, is the same everywhere."""
+    """The images of one split, sorted by class, then by path; the order, by code point, is the same everywhere."""
 
     paths: npt.NDArray[np.str_]
     """Paths below the root, with `/`."""
@@ -32,32 +43,71 @@ class Listing(NamedTuple):
     train: Part
     test: Part
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all images below the root."""
+        return [*self.train.paths.tolist(), *self.test.paths.tolist()]
+
+
+class _Found:
+    """Mistakes and files other than images that are found while a root is listed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.problems: list[str] = []
+        self.refused: list[str] = []
+        """Paths below the root of files that may be images, but cannot be read as images."""
+        self.passed_over: Counter[str] = Counter()
+
+    def raise_problems(self) -> None:
+        """Raise `UserError` with up to five problems, if there are any."""
+        problems = self.problems
+        if self.refused:
+            kinds = Counter(Path(path).suffix.lower() or "without a suffix" for path in self.refused)
+            counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))
+            problems = [
+                f"data.root={self.root}: {len(self.refused):,} files in class folders are no {', '.join(SUFFIXES)} "
+                f"images ({counts}), such as {self.refused[0]}; convert or remove them",
+                *problems,
+            ]
+        if problems:
+            raise UserError(*problems[:5])
+
+    def tell_passed_over(self) -> None:
+        """Print one line on what was passed over, once in a process."""
+        if counts := ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.passed_over.items())):
+            notice = f"data.root={self.root}: passed over files and folders that are no images of a class: {counts}"
+            if notice not in _told:
+                _told.add(notice)
+                print(notice, file=sys.stderr, flush=True)
+
 
 def list_images(root: Path, test: Literal["test", "val"] = "test") -> Listing:
     """Return the images below `root/train` and below `root/test` or `root/val`, as `test` says.
 
-    Only names are read; hidden files and files that are no images are ignored. Print progress on stderr if listing is
-    slow. Raise `UserError`, with up to five problems, unless both splits have the same class folders, and images in
-    each of them.
+    An image of a class is a file with one of `SUFFIXES` in the class folder, or in its folders at any depth. Only names
+    are read. Hidden files, text files and files beside the class folders are passed over, with one line on stderr;
+    other files are refused, since they may be images. Print progress on stderr if listing is slow. Raise `UserError`,
+    with up to five problems, unless both splits have the same class folders, and images in each of them.
     """
     splits = ("train", test)
     if not os.path.lexists(root):
+        what = f"; {near}" if (near := hint_for_missing(root)) else ""
         raise UserError(
-            f"data.root={root}: {root} does not exist; point data.root at a folder with train/CLASS/ and {test}/CLASS/"
+            f"data.root={root}: {root} does not exist{what}; point data.root at a folder with train/CLASS/ and "
+            f"{test}/CLASS/"
         )
-    problems: list[str] = []
-    folders = {split: _class_folders(root, split, splits, problems) for split in splits}
-    if problems:
-        raise UserError(*problems)
-    for split, other in (splits, splits[::-1]):
-        problems += [
-            f"{root / split / name}: no such folder, while {root / other / name} is there; "
-            f"train and {test} must have the same classes: add the first folder or remove the second"
-            for name in sorted(set(folders[other]) - set(folders[split]))
-        ]
-    parts = {split: _part(root, split, folders[split], problems) for split in splits}
-    if problems:
-        raise UserError(*problems[:5])
+    found = _Found(root)
+    missing = [split for split in splits if not (root / split).is_dir()]
+    if missing and (near := hint(root, test)):
+        raise UserError(f"data.root={root}: {near}")
+    folders = {split: _class_folders(split, splits, found) for split in splits}
+    found.raise_problems()
+    _compare_classes(splits, folders, found)
+    parts = {split: _part(split, folders[split], found) for split in splits}
+    found.raise_problems()
+    _note_other_splits(splits, found)
+    found.tell_passed_over()
     return Listing(folders["train"], parts["train"], parts[test])
 
 
@@ -72,48 +122,77 @@ def wrong_classes(root: Path, listing: Listing, classes: int) -> list[str]:
     ]
 
 
-def _class_folders(root: Path, split: str, splits: tuple[str, str], problems: list[str]) -> list[str]:
+def _class_folders(split: str, splits: tuple[str, str], found: _Found) -> list[str]:
     """Return the sorted names of a split's class folders; add a problem if there are none."""
-    folder = root / split
+    folder = found.root / split
+    names = []
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
+            for entry in entries:
+                if not is_directory(entry):
+                    found.passed_over[HIDDEN if kind_of(entry.name) == HIDDEN else OUTSIDE] += 1
+                elif is_hidden_folder(entry.name):
+                    found.passed_over[HIDDEN] += 1
+                else:
+                    names.append(entry.name)
     except (FileNotFoundError, NotADirectoryError):
-        problems.append(f"{folder}: no such folder; put images into {root}/{{{','.join(splits)}}}/CLASS/")
+        found.problems.append(f"{folder}: no such folder; put images into {found.root}/{{{','.join(splits)}}}/CLASS/")
         return []
     except OSError as error:
-        problems.append(f"{error.filename}: cannot be read ({error.strerror}); repair or remove it")
+        found.problems.append(f"{error.filename}: cannot be read ({error.strerror}); repair or remove it")
         return []
     if not names:
-        problems.append(f"{folder}: no class folders; put images into {folder}/CLASS/")
-    return names
+        found.problems.append(f"{folder}: no class folders; put images into {folder}/CLASS/")
+    return sorted(names)
 
 
-def _part(root: Path, split: str, classes: list[str], problems: list[str]) -> Part:
+def _compare_classes(splits: tuple[str, str], folders: dict[str, list[str]], found: _Found) -> None:
+    """Add a problem for each class that only one split has."""
+    train, test = splits
+    root = found.root
+    if folders[test] == ["images"] and "images" not in folders["train"]:
+        found.problems.append(
+            f"{root / test}/images: the images of all classes are in one folder; move each into {root / test}/CLASS/ "
+            f"(tiny-imagenet lists the classes in {test}_annotations.txt)"
+        )
+        return
+    for split, other in (splits, splits[::-1]):
+        unmatched = sorted(set(folders[split]) - set(folders[other]))
+        for name in sorted(set(folders[other]) - set(folders[split])):
+            if (spelling := alike(name, unmatched)) is None:
+                found.problems.append(
+                    f"{root / split / name}: no such folder, while {root / other / name} is there; "
+                    f"train and {test} must have the same classes: add the first folder or remove the second"
+                )
+            elif split == train:
+                found.problems.append(
+                    f"{root / split / spelling} and {root / other / name}: the names differ "
+                    f"{difference(spelling, name)}; rename one of the two folders"
+                )
+
+
+def _note_other_splits(splits: tuple[str, str], found: _Found) -> None:
+    """Count the folders of other splits as passed over, such as `val` beside `train` and `test`."""
+    with os.scandir(found.root) as entries:
+        for entry in entries:
+            if entry.name not in splits and entry.name.lower() in SPLITS and is_directory(entry):
+                found.passed_over[f"other split ({entry.name})"] += 1
+
+
+def _part(split: str, classes: list[str], found: _Found) -> Part:
     """Return the images of a split; add a problem for each class without images."""
     paths: list[str] = []
     counts = []
-    progress = ProgressLines(f"listing {root / split}")
+    progress = ProgressLines(f"listing {found.root / split}")
     for done, name in enumerate(classes, start=1):
-        names = _image_names(root / split / name, problems)
-        paths += [f"{split}/{name}/{image}" for image in names]
-        counts.append(len(names))
+        folder = found.root / split / name
+        contents = contents_of(folder)
+        paths += [f"{split}/{name}/{image}" for image in contents.images]
+        counts.append(len(contents.images))
+        found.problems += contents.problems
+        found.passed_over += contents.passed_over
+        found.refused += [f"{split}/{name}/{path}" for path in contents.refused]
+        if not (contents.images or contents.problems or contents.refused):
+            found.problems.append(f"{folder}: no {', '.join(SUFFIXES)} images; put some there or remove the folder")
         progress.at(done, len(classes), "classes")
     return Part(np.array(paths, np.str_), np.repeat(np.arange(len(classes), dtype=np.int64), counts))
-
-
-def _image_names(folder: Path, problems: list[str]) -> list[str]:
-    """Return the sorted names of the images in one class folder; add a problem if there are none."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [
-                entry.name
-                for entry in entries
-                if entry.name[0] != "." and entry.name.lower().endswith(SUFFIXES) and not entry.is_dir()
-            ]
-    except OSError as error:
-        problems.append(f"{error.filename}: cannot be read ({error.strerror}); repair or remove it")
-        return []
-    if not names:
-        problems.append(f"{folder}: no {', '.join(SUFFIXES)} images; put some there or remove the folder")
-    return sorted(names)

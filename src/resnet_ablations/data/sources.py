@@ -12,6 +12,7 @@ from annotated_types import MinLen
 
 from resnet_ablations.data.downloads import check_root, fetch, missing, staging, unpack
 from resnet_ablations.data.images import ImageFiles, Images
+from resnet_ablations.data.layouts import hint_for_downloads
 from resnet_ablations.errors import UserError
 
 Folder = Annotated[str, MinLen(1)]
@@ -108,6 +109,7 @@ class Cifar10(Source):
         self.root = Path(root).expanduser()
 
     def check(self) -> None:
+        _check_not_inside(self.root, "cifar-10-batches-py")
         check_root(self.root, lambda: _cifar_files(self.root, _torchvision().CIFAR10))
 
     def fingerprint(self) -> str | None:
@@ -137,6 +139,7 @@ class Cifar100(Source):
         self.root = Path(root).expanduser()
 
     def check(self) -> None:
+        _check_not_inside(self.root, "cifar-100-python")
         check_root(self.root, lambda: _cifar_files(self.root, _torchvision().CIFAR100))
 
     def fingerprint(self) -> str | None:
@@ -170,6 +173,7 @@ class FashionMnist(Source):
         self.root = Path(root).expanduser()
 
     def check(self) -> None:
+        _check_not_inside(self.root, "FashionMNIST")
         check_root(self.root, self._files)
 
     def fingerprint(self) -> str | None:
@@ -199,6 +203,12 @@ class FashionMnist(Source):
         """Return the four files with their MD5: training images and labels, test images and labels."""
         raw = self.root / "FashionMNIST" / "raw"
         return {raw / name: md5 for name, md5 in _torchvision().FashionMNIST.resources}
+
+
+def _check_not_inside(root: Path, base: str) -> None:
+    """Raise `UserError` if `root` is the unpacked data set, into which it would be downloaded again."""
+    if what := hint_for_downloads(root, base):
+        raise UserError(f"data.root={root}: {what}")
 
 
 def _torchvision() -> Any:

@@ -105,7 +105,7 @@ def _begin(barrier: Barrier, gpu: str) -> None:
 def _try(frozen: dict[str, Any], threads: int, multiply_adds: int) -> tuple[float, float]:
     """Return a run's images per second beside the others, and the share of the GPU's memory that all take."""
     try:
-        run = validate(frozen)
+        run = validate(frozen, identify_data=False)
         seconds = step_seconds(run, threads, multiply_adds, ready=_together.wait, steps=STEPS)
     except BaseException:
         _together.abort()  # the other processes must not wait for this one

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-from resnet_ablations.config import RunConfig
+from resnet_ablations.config import RunConfig, identifying_data_once
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, load_experiment
 from resnet_ablations.overrides import SWEEP_KEYS, SweepSettings, choices_of, compose, sweep_settings
@@ -45,7 +45,8 @@ def plan(overrides: Sequence[str]) -> Plan:
 
     Raise `UserError` with every mistake in any of its runs.
     """
-    return _plan(tuple(line for line in overrides if not line.lstrip("+~").startswith("hydra")))
+    with identifying_data_once():
+        return _plan(tuple(line for line in overrides if not line.lstrip("+~").startswith("hydra")))
 
 
 # Cached: `train.main` plans before Hydra starts, and Hydra's sweeper needs the same plan.

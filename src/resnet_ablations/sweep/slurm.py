@@ -57,8 +57,8 @@ class SlurmRun(Checkpointable):
         """
         stop = StopRequest(signal.SIGUSR2, signal.SIGTERM, at_once=lambda number: None)
         try:
-            run = validate(self.frozen)
-        except UserError as error:  # for example, only the login node has the data
+            run = validate(self.frozen, identify_data=False)
+        except UserError as error:
             steps = self.frozen["schedule"]["iterations"]
             failed = Status(outcome="failed", iteration=0, iterations=steps, reason=error.messages[0], job=slurm_job())
             self.folder.set_status(failed)

@@ -33,7 +33,7 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None, planned: str) -
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     with exit_on_user_error():
-        train_logged(validate(frozen), threads, StopRequest(signal.SIGTERM), planned)
+        train_logged(validate(frozen, identify_data=False), threads, StopRequest(signal.SIGTERM), planned)
 
 
 def train_logged(run: RunConfig, threads: int, stop: StopRequest, planned: str) -> None:

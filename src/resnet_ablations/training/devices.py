@@ -70,7 +70,7 @@ def check_devices_in_child(runs: Sequence[RunConfig]) -> None:
 
 def _check_frozen(runs: Sequence[dict[str, Any]]) -> None:
     for run in runs:
-        check_devices(validate(run))
+        check_devices(validate(run, identify_data=False))
 
 
 def check_own_gpus(ranks: Ranks) -> None:

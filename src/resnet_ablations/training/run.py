@@ -15,6 +15,7 @@ from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import WHOLE, Batches, Share
 from resnet_ablations.data.file_batches import FileBatches
 from resnet_ablations.data.images import ImageFiles, Images
+from resnet_ablations.data.room import check_batch_memory
 from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.logger_thread import logger_thread
 from resnet_ablations.network.cost import multiply_adds
@@ -146,7 +147,7 @@ def _note_failure(config: RunConfig, error: BaseException) -> None:
 
 def _train_started_rank(frozen: dict[str, Any], stop: StopRequest) -> Result | None:
     """Train as a rank that `train_in_ranks` has started."""
-    config = validate(frozen)
+    config = validate(frozen, identify_data=False)
     with _log_file(config.folder):
         return _join_and_train(config, stop)
 
@@ -280,11 +281,14 @@ def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float)
 
 
 def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
-    """Return the batches of a run: from arrays if the data set is in memory, else from files decoded in training."""
+    """Return the batches of a run: from arrays if the data set is in memory, else from files decoded in training.
+
+    The first rank raises `UserError` if the images are no longer those of the configuration.
+    """
     data, schedule = config.data, config.schedule
-    match data.load():
+    match data.load(verify=share.rank == 0):
         case Images() as images:
-            return ArrayBatches(
+            batches = ArrayBatches(
                 images,
                 pad=data.augmentation.pad,
                 flip=data.augmentation.flip,
@@ -293,7 +297,10 @@ def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
                 seed=config.seed,
                 share=share,
             )
+            batches.check()
+            return batches
         case ImageFiles() as files:
+            check_batch_memory(files.crop, config.bn_batch)
             return FileBatches(
                 files,
                 batch_size=schedule.batch_size,

@@ -1,0 +1,151 @@
+"""The fingerprint of image files: a digest of their paths and their content."""
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+from resnet_ablations.data.progress import ProgressLines
+from resnet_ablations.errors import UserError
+
+T = TypeVar("T")
+
+RULE: Final = 1
+"""The version of the rule; a new version does not use cache files of an older one."""
+
+WHOLE: Final = 16 * 1024
+"""The size up to which a sampled file is read whole, in bytes."""
+PIECE: Final = 4 * 1024
+"""The size of each of the three pieces that are read of a larger sampled file, in bytes."""
+
+THREADS: Final = 8
+CHUNK: Final = 512
+"""Files that a thread reads at a time."""
+
+SETTLED_SECONDS: Final = 2.0
+"""The age from which a change time identifies a file's content: two changes within a tick of the clock share one."""
+
+
+class ChangedWhileRead(UserError):
+    """Images have changed while this program read them."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(f"data.root={root}: images changed while they were read; start again when they are complete")
+
+
+def fingerprint(root: Path, paths: Sequence[str], cache: Path | None, *, sampled: tuple[str, ...] = ()) -> str:
+    """Return 32 hexadecimal digits of a SHA-256 over the path below `root`, the size and the content of every file.
+
+    Of a file with a suffix in `sampled` and with more than `WHOLE` bytes, only `PIECE` bytes each of its start, its
+    middle and its end are read; other files are read whole. So a change of a sampled file is not seen if it leaves the
+    file's size and all three pieces as they were. A PNG ends with a checksum of all its pixels. In a compressed file,
+    a change of the image nearly always changes the size.
+
+    The result is kept in a file in the folder `cache`, under a digest of the path, size, modification time, change time
+    and inode of every file. Any program that writes to a file changes its change time, and none can set it back. The
+    cache is not used if `cache` is None or cannot be written. Print progress on stderr if reading is slow. Raise
+    `UserError`, with up to five problems, if files cannot be read.
+    """
+    began = time.time()
+    stamps = _of_each(root, paths, "checking", _stamp)
+    file = None if cache is None else cache / f"fingerprint-{_digest(repr((RULE, sampled)), paths, stamps)}"
+    if file is not None and (known := _read(file)):
+        return known
+    contents = _of_each(root, paths, "reading", lambda path: _content(path, sampled))
+    if _of_each(root, paths, "checking", _stamp) != stamps:
+        raise ChangedWhileRead(root)
+    result = _digest("", paths, contents)
+    newest = max((changed for *_, changed, _ in stamps), default=0)
+    if file is not None and newest < (began - SETTLED_SECONDS) * 1e9:
+        _write(file, result)
+    return result
+
+
+Stamp = tuple[int, int, int, int]
+"""The size of a file, its modification time, its change time (both in ns) and its inode."""
+
+
+def _stamp(path: str) -> Stamp:
+    status = os.stat(path)  # noqa: PTH116
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _content(path: str, sampled: tuple[str, ...]) -> tuple[int, bytes]:
+    """Return the file's size and the SHA-256 of its content or of its sample."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not block
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > WHOLE and path.lower().endswith(sampled):
+            pieces = [os.pread(descriptor, PIECE, start) for start in (0, (size - PIECE) // 2, size - PIECE)]
+            return size, hashlib.sha256(b"".join(pieces)).digest()
+        digest = hashlib.sha256()
+        while piece := os.read(descriptor, 1 << 20):
+            digest.update(piece)
+        return size, digest.digest()
+    finally:
+        os.close(descriptor)
+
+
+def _of_each(root: Path, paths: Sequence[str], doing: str, work: Callable[[str], T]) -> list[T]:
+    """Return `work` of each file's path, in order, computed by threads; raise `UserError` if files cannot be read."""
+    problems: list[str] = []
+    progress = ProgressLines(f"{doing} {root}")
+
+    def work_on_chunk(start: int) -> list[T]:
+        done: list[T] = []
+        for path in paths[start : start + CHUNK]:
+            try:
+                done.append(work(f"{root}/{path}"))
+            except OSError as error:
+                problems.append(
+                    f"{error.filename or root / path}: cannot be read ({error.strerror}); repair or remove it"
+                )
+        return done
+
+    results: list[T] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in pool.map(work_on_chunk, range(0, len(paths), CHUNK)):
+            results += done
+            progress.at(len(results), len(paths), "images")
+            if len(problems) >= 5:
+                break
+    if problems:
+        raise UserError(*sorted(problems)[:5])
+    return results
+
+
+def _digest(rule: str, paths: Sequence[str], facts: Sequence[object]) -> str:
+    digest = hashlib.sha256(rule.encode())
+    for path, fact in zip(paths, facts, strict=True):
+        digest.update(f"{path}\0{fact}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _read(file: Path) -> str | None:
+    """Return the fingerprint in a cache file; None if the file is missing or damaged."""
+    try:
+        result, checksum = file.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    return result if checksum == _checksum(file, result) else None
+
+
+def _write(file: Path, result: str) -> None:
+    """Write a cache file atomically, if that is possible."""
+    temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(f"{result} {_checksum(file, result)}\n", encoding="ascii")
+        temporary.replace(file)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _checksum(file: Path, result: str) -> str:
+    return hashlib.sha256(f"{file.name} {result}".encode()).hexdigest()[:16]

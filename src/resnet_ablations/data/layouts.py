@@ -1,0 +1,168 @@
+"""Layouts of folders that are nearly the right one, and what to do about each."""
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from resnet_ablations.data.class_folders import ARCHIVES, kind_of
+
+TRAINING_NAMES: Final = ("train", "training", "trn")
+TEST_NAMES: Final = ("test", "val", "valid", "validation", "testing", "eval", "dev")
+"""The names that people give to the folders of training and test images."""
+SPLITS: Final = (*TRAINING_NAMES, *TEST_NAMES)
+
+DOWNLOADED: Final = {
+    "cifar-10-batches-py": "cifar10",
+    "cifar-10-python.tar.gz": "cifar10",
+    "cifar-100-python": "cifar100",
+    "cifar-100-python.tar.gz": "cifar100",
+    "FashionMNIST": "fashion_mnist",
+}
+"""The folders and archives of the data sets that have an option of their own, and that option."""
+
+CONTENT: Final = {"data_batch_1": "cifar-10-batches-py", "fine_label_names": "cifar-100-python"}
+"""A file of an unpacked data set, by which a renamed folder is recognised."""
+
+LOOKED_AT: Final = 500
+"""The most entries of a folder that are looked at: a hint is worth no minute."""
+
+
+def same_name(first: str, second: str) -> bool:
+    """Return whether two names differ at most in their Unicode normal form or in capitals."""
+    return _plain(first) == _plain(second)
+
+
+def difference(first: str, second: str) -> str:
+    """Return how two names that are `same_name` differ."""
+    if unicodedata.normalize("NFC", first) == unicodedata.normalize("NFC", second):
+        return f"only in the Unicode form ({_form(first)} and {_form(second)})"
+    return "only in capitals" if first.lower() == second.lower() else "only in capitals and the Unicode form"
+
+
+def alike(name: str, names: Iterable[str]) -> str | None:
+    """Return the first of `names` that is another spelling of `name`."""
+    return next((other for other in names if other != name and same_name(name, other)), None)
+
+
+def hint(root: Path, test: str) -> str | None:
+    """Return what a folder without `train` or without `test` is instead, and what to do; None if nothing is known."""
+    try:
+        return next((found for look in LOOKS if (found := look(root, test))), None)
+    except OSError:
+        return None
+
+
+def hint_for_missing(root: Path) -> str | None:
+    """Return a folder that exists and is named like the missing `root`."""
+    try:
+        other = alike(root.name, _names(root.parent))
+    except OSError:
+        return None
+    return other and f"{root.parent / other} is there, whose name differs {difference(root.name, other)}"
+
+
+def hint_for_downloads(root: Path, base: str) -> str | None:
+    """Return what to do if `root` is the unpacked data set `base` itself, not the folder that contains it."""
+    inside = root.name == base or any((root / name).exists() for name, of in CONTENT.items() if of == base)
+    return f"is the unpacked data set itself; set data.root={root.absolute().parent}" if inside else None
+
+
+def _downloaded(root: Path, test: str) -> str | None:
+    for folder in (root, *root.absolute().parents[:2]):
+        if option := DOWNLOADED.get(folder.name):
+            return f"belongs to {folder.name}; use data={option} data.root={folder.absolute().parent}"
+    for name, option in DOWNLOADED.items():
+        if (root / name).exists():
+            return f"contains {name}; use data={option} data.root={root}"
+    for name, folder_name in CONTENT.items():
+        if (root / name).exists():
+            parent = root.absolute().parent
+            return (
+                f"contains {name} of {folder_name}; rename it to {parent / folder_name} and use "
+                f"data={DOWNLOADED[folder_name]} data.root={parent}"
+            )
+    return None
+
+
+def _archive(root: Path, test: str) -> str | None:
+    if root.is_file():
+        what = "an archive; unpack it and" if root.name.lower().endswith(ARCHIVES) else "a file;"
+        return f"is {what} point data.root at the folder of the images"
+    archives = [name for name in _names(root) if name.lower().endswith(ARCHIVES)]
+    if archives and not any(True for _ in _folders(root)):
+        return f"contains {archives[0]}, which is not unpacked; unpack it"
+    return None
+
+
+def _other_level(root: Path, test: str) -> str | None:
+    """Return a hint if the right folder is above `root` or below it."""
+    near = [*root.absolute().parents[:2], *islice(_below(root, depth=3), LOOKED_AT)]
+    if right := next((folder for folder in near if (folder / "train").is_dir() and (folder / test).is_dir()), None):
+        return f"has no train and {test}, but {right} has; set data.root={right}"
+    return None
+
+
+def _below(root: Path, depth: int) -> Iterator[Path]:
+    for folder in _folders(root) if depth else ():
+        yield folder
+        yield from _below(folder, depth - 1)
+
+
+def _renamed(root: Path, test: str) -> str | None:
+    """Return a hint if the folders of training and test images have other names."""
+    folders = {folder.name: folder for folder in _folders(root)}
+    others: dict[str, str] = {}
+    for wanted, names in (("train", TRAINING_NAMES), (test, TEST_NAMES)):
+        if wanted not in folders:
+            other = next((name for known in names for name in folders if name.lower() == known), None)
+            if other is not None and other not in others.values():
+                others[wanted] = other
+    if not others:
+        return None
+    renamed = " and ".join(f"{other} to {wanted}" for wanted, other in others.items())
+    return f"rename {renamed}, or make a link of that name" + _other_option(test, others, folders)
+
+
+def _other_option(test: str, others: dict[str, str], folders: dict[str, Path]) -> str:
+    option = {"test": "imagenet", "val": "image_folder"}[test]
+    reads = {"test": "val", "val": "test"}[test]
+    return (
+        f"; or use data={option}, which reads train and {reads}"
+        if others == {test: reads} and "train" in folders
+        else ""
+    )
+
+
+def _undivided(root: Path, test: str) -> str | None:
+    """Return a hint if the class folders are in `root` itself."""
+    classes = [folder.name for folder in _folders(root) if _has_images(folder)]
+    if not classes or {"train", test} & set(classes):
+        return None
+    some = ", ".join(classes[:3]) + (", …" if len(classes) > 3 else "")
+    return f"has folders of images ({some}), but they are not divided into train and {test}; divide them"
+
+
+LOOKS: Final = (_downloaded, _archive, _renamed, _other_level, _undivided)
+
+
+def _has_images(folder: Path) -> bool:
+    return any(kind_of(name) == "image" for name in _names(folder))
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in islice(folder.iterdir(), LOOKED_AT)]
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    paths = sorted(islice(folder.iterdir(), LOOKED_AT))
+    return (path for path in paths if not path.name.startswith(".") and path.is_dir())
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _form(name: str) -> str:
+    return next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, name)), "mixed")
