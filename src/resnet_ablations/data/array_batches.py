@@ -1,7 +1,7 @@
 """Batches of a data set that is in memory."""
 
 from collections.abc import Callable, Iterator
-from typing import Literal, Self, final
+from typing import Final, Literal, Self, final
 
 import numpy as np
 import torch
@@ -10,7 +10,11 @@ from torch import Tensor
 
 from resnet_ablations.data.batches import WHOLE, Batches, Crops, Share, batch_indices
 from resnet_ablations.data.images import Images
+from resnet_ablations.errors import UserError
 from resnet_ablations.streams import Purpose, Stream
+
+ROUNDING: Final = 1e-10
+"""A variance of 8-bit values that is smaller than this is zero: the rest is the rounding of `_statistics`."""
 
 
 @final
@@ -37,6 +41,7 @@ class ArrayBatches(Batches):
         share: Share = WHOLE,
     ) -> None:
         self.pad, self.flip, self.batch_size, self.seed, self.share = pad, flip, batch_size, seed, share
+        self.normalisation = normalisation
         mean, deviation = _statistics(images.train, normalisation)
         self.mean = torch.from_numpy(mean)
         self.deviation = torch.from_numpy(deviation)
@@ -44,6 +49,25 @@ class ArrayBatches(Batches):
         self.test_images, self.test_labels = torch.from_numpy(images.test), torch.from_numpy(images.test_labels)
         self._draws: tuple[int, Tensor] | None = None
         """The last argument of `_drawn`, and its result."""
+
+    def check(self) -> None:
+        """Raise `UserError` if the images cannot be normalised, or have values that are not finite."""
+        if not all(_finite(images) for images in (self.images, self.test_images)):
+            raise UserError("data: its images have values that are not finite; repair or remove these images")
+        constant = (self.deviation <= ROUNDING**0.5).flatten().tolist()
+        if not any(constant):
+            return
+        count = f"{len(self.images):,} training images"
+        if self.normalisation == "per_channel":
+            raise UserError(
+                f"data.normalisation=per_channel: channel {constant.index(True)} (counted from 0) has one value in all "
+                f"pixels of the {count}, so that its standard deviation is 0; use data.normalisation=per_pixel_mean or "
+                "other images"
+            )
+        raise UserError(
+            f"data.normalisation=per_pixel_mean: the {count} are all the same, so that their standard deviation is 0; "
+            "use other images, or hold out fewer (data.held_out)"
+        )
 
     def to(self, device: torch.device) -> Self:
         for name in ("mean", "deviation", "images", "labels", "test_images", "test_labels"):
@@ -114,9 +138,15 @@ def _statistics(images: np.ndarray, normalisation: str) -> tuple[np.ndarray, np.
         squares += (chunk**2).sum(axis=0)
     if normalisation == "per_pixel_mean":
         mean = total / len(images)
-        deviation = np.sqrt((squares / len(images) - mean**2).mean())
+        variance = (squares / len(images) - mean**2).mean()
     else:
         pixels = len(images) * images.shape[1] * images.shape[2]
         mean = total.sum(axis=(0, 1)) / pixels
-        deviation = np.sqrt(squares.sum(axis=(0, 1)) / pixels - mean**2)
+        variance = squares.sum(axis=(0, 1)) / pixels - mean**2
+    deviation = np.sqrt(np.maximum(variance, 0))  # rounding can make the variance of equal values negative
     return mean.astype(np.float32), np.asarray(deviation, dtype=np.float32)
+
+
+def _finite(images: Tensor) -> bool:
+    """Return whether all values are finite, as integers always are."""
+    return not images.is_floating_point() or all(bool(chunk.isfinite().all()) for chunk in torch.split(images, 1000))

@@ -71,7 +71,21 @@ class ImageFiles(Split):
     colour: ColourAugmentation
 
 
-def check_held_out(count: int, training_images: int) -> None:
-    """Raise `UserError` if no training images are left when `count` images are held out."""
+def check_held_out(count: int, training_images: int, classes: int = 1) -> None:
+    """Raise `UserError` unless an image of each class can be left when `count` images are held out."""
     if count >= training_images:
         raise UserError(f"data.held_out={count}: must be smaller than the training set of {training_images:,} images")
+    if count > training_images - classes:
+        raise UserError(
+            f"data.held_out={count}: leaves {training_images - count} of {training_images:,} training images, fewer "
+            f"than the {classes} classes; allowed: 1 to {training_images - classes}"
+        )
+
+
+def check_classes(split: Split, whole: Split, count: int) -> None:
+    """Raise `UserError` if `split`, which holds out `count` images of `whole`, trains on no image of some class."""
+    if len(gone := np.setdiff1d(whole.train_labels, split.train_labels)):
+        raise UserError(
+            f"data.held_out={count}: leaves no image to train on of {len(gone)} classes, such as class {gone[0]} "
+            "(counted from 0); hold out fewer images, or add images of these classes"
+        )

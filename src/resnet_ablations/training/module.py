@@ -1,5 +1,6 @@
 """The LightningModule of a run: its steps, its evaluation and its curve."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
+from resnet_ablations.errors import UserError
 from resnet_ablations.network.masks import masks_of, numbers_of_masks
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.probe.responses import Response, recorded_responses, summary
@@ -198,13 +200,16 @@ class TrainingModule(pl.LightningModule):
         self.after_iteration(iteration)
 
     def _record(self, iteration: int, evaluated: bool) -> None:
-        images = self.since_record * self.schedule.batch_size
+        iterations, self.since_record = self.since_record, 0
+        images = iterations * self.schedule.batch_size
         self.ranks.all_reduce_sum(self.sums)
         train_loss, train_errors = self.sums.tolist()
         self.sums.zero_()
-        self.since_record = 0
         self.training_seconds += time.perf_counter() - self.resumed_at
         test_loss, test_error = self.evaluate() if evaluated and math.isfinite(train_loss) else (None, None)
+        finite = math.isfinite(train_loss) and (test_loss is None or math.isfinite(test_loss))
+        if not finite:
+            self._check_inputs(iterations, tested=test_loss is not None)
         row = CurveRow(
             iteration=iteration,
             learning_rate=self._learning_rate(),
@@ -216,10 +221,27 @@ class TrainingModule(pl.LightningModule):
         self.record(row)
         if self.schedule.warmup_until_error is not None:
             self.warmed_up |= row.train_error < self.schedule.warmup_until_error
-        if not math.isfinite(train_loss) or (test_loss is not None and not math.isfinite(test_loss)):
+        if not finite:
             self.diverged = True
             self.trainer.should_stop = True
         self.resumed_at = time.perf_counter()
+
+    def _check_inputs(self, iterations: int, tested: bool) -> None:
+        """Raise `UserError` if an image of the last `iterations`, or a test image if `tested`, has a non-finite value.
+
+        Then the loss says nothing of the network. This reads the images again, so that no step pays for the check.
+        """
+        recent = range(self.iteration + 1 - iterations, self.iteration + 1)
+        trained = (
+            self.batches.train(iteration, number, self.passes) for iteration in recent for number in range(self.passes)
+        )
+        batches = itertools.chain(trained, self.batches.test() if tested else ())
+        sound = all(images.isfinite().all() for images, _ in batches)
+        if self.ranks.all_reduce_max(int(not sound)) == [1]:
+            raise UserError(
+                f"data: images of iterations {recent.start + 1} to {recent.stop}, or test images, have values that are "
+                "not finite after normalisation; repair the images or change data.normalisation"
+            )
 
     @property
     def images_per_second(self) -> float:
