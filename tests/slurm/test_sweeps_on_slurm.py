@@ -4,8 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from commands import ROOT, Command, Starter
 from observing import numbers, wait_until
 from two_nodes import TwoNodes
 
@@ -23,17 +22,18 @@ from resnet_ablations.training.run import train_run
 
 pytestmark = pytest.mark.xdist_group("slurm")
 
-ROOT = Path(__file__).parents[2]
 JOBS = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.time=5")
 RUN = (
     "network.depth=8",
     "shortcut=dropout",
     "schedule.iterations=200",
+    "schedule.batch_size=32",
+    "bn_batch=16",
     "schedule.log_every=10",
     "trainer=cpu",
     "trainer.threads=1",
 )
-ON_TWO = ("bn_batch=16", "trainer.devices=2")
+ON_TWO = ("trainer.devices=2",)
 
 BRAKE = """
 import os, time
@@ -56,9 +56,10 @@ if "SLURM_JOB_ID" in os.environ:
 class Cluster:
     """Commands on the cluster, started in a separate folder."""
 
+    starter: Starter
     slurm: TwoNodes
     folder: Path
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    started: list[Command] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         (self.folder / "hook").mkdir()
@@ -74,22 +75,23 @@ class Cluster:
             "COLUMNS": "200",
         }
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin `python -m resnet_ablations.ARGUMENTS`."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+    def start(self, module: str, *arguments: str, fresh: bool = False) -> Command:
+        """Begin `python -m resnet_ablations.MODULE ARGUMENTS`; if `fresh`, in a Python that has imported nothing."""
+        command = Command(
+            self.starter,
+            *("-m", f"resnet_ablations.{module}", *arguments),
             cwd=self.folder,
-            env=self.environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            output=self.folder / f"said{len(self.started)}.txt",
+            environment=self.environment,
+            fresh=fresh,
+            spares=0,
         )
-        self.started.append(process)
-        return process
+        self.started.append(command)
+        return command
 
-    def sweep(self, *overrides: str) -> subprocess.Popen[str]:
+    def sweep(self, *overrides: str) -> Command:
         """Begin a sweep on the cluster."""
-        return self.start("resnet_ablations.train", "-m", *RUN, *JOBS, *overrides)
+        return self.start("train", "-m", *RUN, *JOBS, *overrides)
 
     def runs(self, count: int, *overrides: str) -> list[RunFolder]:
         """The folders of seeds 0 … count−1, as soon as all exist."""
@@ -103,12 +105,12 @@ class Cluster:
         return status.job
 
 
-def ended(process: subprocess.Popen[str], code: int) -> str:
+def ended(command: Command, code: int) -> str:
     """The output of a command; its exit code must be `code`."""
-    said, _ = process.communicate(timeout=480)
-    assert process.returncode == code, said
-    assert "Traceback" not in said
-    return said
+    wait_until(lambda: command.code is not None, seconds=480)
+    assert command.code == code, command.said
+    assert "Traceback" not in command.said
+    return command.said
 
 
 until = partial(wait_until, seconds=240)
@@ -125,12 +127,11 @@ def under_way(run: RunFolder, iteration: int = 3) -> Callable[[], bool]:
 
 
 @pytest.fixture
-def cluster(slurm: TwoNodes, tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(slurm, tmp_path)
+def cluster(starter: Starter, slurm: TwoNodes, tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(starter, slurm, tmp_path)
     yield made
-    for process in made.started:
-        process.kill()
-        process.communicate()
+    for command in made.started:
+        command.end()
     slurm.run("scancel", "--user=root")
     until(lambda: not slurm.queue())
 
@@ -173,7 +174,7 @@ def assert_same(run: RunFolder, other: RunFolder) -> None:
 def test_a_table_as_one_job_array(cluster: Cluster) -> None:
     tiny = ("network.depth=8", "schedule.iterations=6", "trainer=cpu", "rows=original,conv1x1,dropout")
     cluster.brake.unlink()
-    sweep = cluster.start("resnet_ablations.train", "-m", "experiment=shortcuts", "scale=quick", *tiny, *JOBS)
+    sweep = cluster.start("train", "-m", "experiment=shortcuts", "scale=quick", *tiny, *JOBS, fresh=True)
     said = ended(sweep, 0)
     assert "submitted as SLURM job " in said
     assert ": 3 finished\n" in said
@@ -183,27 +184,6 @@ def test_a_table_as_one_job_array(cluster: Cluster) -> None:
     assert all(f"{error:.2f}" in table for error in errors)
     arrays = {path.name.split("_")[0] for path in (cluster.folder / "results" / "slurm").glob("*_log.out")}
     assert len(arrays) == 1, "one job array"
-
-
-def test_a_requeue_and_a_time_out_change_no_number(cluster: Cluster, tmp_path: Path) -> None:
-    """Seed 0 is requeued by hand, then preempted again; seed 1 reaches the limit of its job, three minutes."""
-    # SLURM looks at limits twice a minute; told any earlier, a job might not have Python there yet to listen.
-    sweep = cluster.sweep("seed=0,1", "hydra.launcher.time=3", "hydra.launcher.signal_delay_s=105")
-    requeued, late = cluster.runs(2)
-    until(under_way(requeued))
-    until(under_way(late))
-    job = cluster.job_of(requeued)
-    cluster.slurm.run("scontrol", "requeue", job)
-    references = [undisturbed(tmp_path, seed) for seed in (0, 1)]
-    until(lambda: len(starts(requeued)) > 1)
-    until(lambda: (status := late.status()) is not None and status.outcome == "interrupted")
-    cluster.brake.unlink()
-    said = ended(sweep, 0)
-    assert "sweep: 2 finished" in said
-    for run, reference in zip((requeued, late), references, strict=True):
-        assert_same(run, reference)
-        assert len(starts(run)) > 1
-        assert [step > 0 for step in starts(run)] == [False] + [True] * (len(starts(run)) - 1)
 
 
 @pytest.mark.long
@@ -225,7 +205,7 @@ def test_a_run_on_two_devices_is_two_tasks_and_a_requeue_changes_no_number(clust
 
 def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: Cluster, tmp_path: Path) -> None:
     """The run resumes from its last checkpoint, and no process stays on the other node."""
-    two = ("bn_batch=16", "trainer.nodes=2")
+    two = ("trainer.nodes=2",)
     often = ("trainer.checkpoint_iterations=1", "hydra.launcher.partition=both")
     sweep = cluster.sweep("seed=0", *two, *often)
     (run,) = cluster.runs(1, *two)
@@ -257,29 +237,45 @@ def test_a_file_that_one_task_cannot_read_is_reported(cluster: Cluster) -> None:
     assert cluster.slurm.queue() == {}
 
 
-def test_a_submitted_sweep_survives_a_killed_and_a_cancelled_job(cluster: Cluster) -> None:
-    seeds, runs = "seed=0,1,2", cluster.runs(3)
-    said = ended(cluster.sweep(seeds, "hydra.launcher.wait=false"), 0)
-    assert re.search(r"submitted as SLURM job \d+: 3; resnet-ablations status shows", said)
-    until(under_way(runs[0]))
-    until(under_way(runs[1]))
-    said = ended(cluster.start("resnet_ablations.status"), 0)
+def test_a_submitted_sweep_survives_a_time_out_a_killed_a_cancelled_and_a_requeued_job(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Seed 0 reaches the limit of its job, three minutes. A time-out and a requeue change no number."""
+    # SLURM looks at limits twice a minute; told any earlier, a job might not have Python there yet to listen.
+    limit = ("hydra.launcher.time=3", "hydra.launcher.signal_delay_s=105", "hydra.launcher.array_parallelism=2")
+    seeds, runs = "seed=0,1,2,3", cluster.runs(4)
+    late, killed, cancelled, requeued = runs
+    said = ended(cluster.sweep(seeds, *limit, "hydra.launcher.wait=false"), 0)
+    assert re.search(r"submitted as SLURM job \d+: 4; resnet-ablations status shows", said)
+    until(under_way(late))
+    until(under_way(killed))
+    said = ended(cluster.start("status"), 0)
     assert all(run.key in said for run in runs)
-    assert (said.count("running"), said.count("queued")) == (2, 1)
+    assert (said.count("running"), said.count("queued")) == (2, 2)
 
     # The same command again submits nothing and waits; a killed job is a failed run, and the others go on.
-    sweep = cluster.sweep(seeds, "sweep.retries=0")
-    assert sweep.stdout is not None
-    assert sweep.stdout.readline().startswith("sweep: 3 runs, 0 finished, 3 to train")
-    assert sweep.stdout.readline() == "nothing to submit; running or queued already: 3\n"
-    os.kill(json.loads((runs[0].path / "claim.json").read_text())["pid"], signal.SIGKILL)
-    until(under_way(runs[2]))
-    cluster.slurm.run("scancel", cluster.job_of(runs[1]))
+    sweep = cluster.sweep(seeds, *limit, "sweep.retries=0")
+    until(lambda: sweep.said.count("\n") >= 2)
+    first, second, *_ = sweep.said.splitlines()
+    assert first.startswith("sweep: 4 runs, 0 finished, 4 to train")
+    assert second == "nothing to submit; running or queued already: 4"
+    os.kill(json.loads((killed.path / "claim.json").read_text())["pid"], signal.SIGKILL)
+    until(under_way(cancelled))
+    cluster.slurm.run("scancel", cluster.job_of(cancelled))
+    until(under_way(requeued))
+    cluster.slurm.run("scontrol", "requeue", cluster.job_of(requeued))
+    references = [undisturbed(tmp_path, seed) for seed in (0, 3)]
+    until(lambda: len(starts(requeued)) > 1)
+    until(lambda: len(starts(late)) > 1 or ((status := late.status()) is not None and status.outcome == "interrupted"))
     cluster.brake.unlink()
     said = ended(sweep, 1)
-    assert "sweep: 1 failed, 1 interrupted, 1 finished" in said
-    assert f"{runs[0].key}: failed: " in said
-    assert str(runs[0].log.relative_to(cluster.folder)) in said
+    assert "sweep: 1 failed, 1 interrupted, 2 finished" in said
+    assert f"{killed.key}: failed: " in said
+    assert str(killed.log.relative_to(cluster.folder)) in said
+    for run, reference in zip((late, requeued), references, strict=True):
+        assert_same(run, reference)
+        assert len(starts(run)) > 1
+        assert [step > 0 for step in starts(run)] == [False] + [True] * (len(starts(run)) - 1)
 
     said = ended(cluster.sweep(seeds), 0)
     assert "sweep: 2 finished" in said
@@ -300,7 +296,7 @@ def test_a_cancelled_sweep_is_finished_by_the_same_command(cluster: Cluster, tmp
     # Ctrl-C cancels the jobs too, and says so by its exit code.
     sweep = cluster.sweep(*seeds)
     until(under_way(runs[0], 5))
-    sweep.send_signal(signal.SIGINT)
+    sweep.send(signal.SIGINT)
     said = ended(sweep, 130)
     assert "2 interrupted" in said
     assert cluster.slurm.queue() == {}
@@ -315,7 +311,7 @@ def test_the_stock_launcher_of_submitit(cluster: Cluster) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     cluster.brake.unlink()
     launcher = ("hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=5", "hydra.launcher.mem_gb=null")
-    said = ended(cluster.start("resnet_ablations.train", "-m", *RUN, *launcher, "seed=0"), 0)
+    said = ended(cluster.start("train", "-m", *RUN, *launcher, "seed=0"), 0)
     assert "sweep: 1 finished" in said
 
 
