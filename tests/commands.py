@@ -79,7 +79,7 @@ class Command:
     @property
     def said(self) -> str:
         """The output so far, unless it goes to a terminal."""
-        return self._output.read_bytes()[self._begin :].decode()
+        return self._output.read_bytes()[self._begin :].decode() if self._output.exists() else ""
 
     def wait(self) -> int:
         """Wait for the end of the process; return its exit code."""

@@ -13,14 +13,9 @@ from sweeps import HOW, ONE, Sweeps
 
 pytestmark = pytest.mark.xdist_group("faults")
 
-TWO_RANKS = (
-    "trainer.devices=2",
-    "hydra.launcher.runs_per_device=1",
-    "sweep.retries=0",
-    "schedule.iterations=90",
-    "schedule.log_every=2",
-)
-FILES = ("data=generated", "data.crop=16", "trainer.workers=1", "schedule.evaluate_every=90")
+LONGER = ("schedule.iterations=90", "schedule.log_every=2")
+TWO_RANKS = ("trainer.devices=2", "hydra.launcher.runs_per_device=1", "sweep.retries=0", *LONGER)
+FILES = ("data=imagenet", "data.classes=3", "data.crop=16", "trainer.workers=1", "schedule.evaluate_every=90")
 """Images that further processes decode."""
 
 
@@ -44,8 +39,8 @@ def rows_of(sweeps: Sweeps, key: str) -> int:
 
 
 @pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.long), 1])
-def test_a_killed_rank_ends_its_run_and_no_other(sweeps: Sweeps, rank: int) -> None:
-    two = (*ONE, *HOW, *TWO_RANKS, *FILES, "seed=0,1")
+def test_a_killed_rank_ends_its_run_and_no_other(sweeps: Sweeps, photos: Path, rank: int) -> None:
+    two = (*ONE, *HOW, *TWO_RANKS, *FILES, f"data.root={photos}", "seed=0,1")
     command = sweeps.start(*two)
     assert command.reached(lambda: len(sweeps.runs) == 2), command.said
     struck = sweeps.run_of("-s0").key
@@ -65,7 +60,7 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on(
 ) -> None:
     """A sweep of runs on several devices leaves the same files as one on one device: nothing of the other ranks."""
     one = (*ONE, *HOW, *TWO_RANKS)
-    undisturbed = left_by(*ONE, *TWO_RANKS)
+    undisturbed = left_by(*ONE, *LONGER)
     command = sweeps.start(*one)
     assert command.reached(lambda: len(sweeps.runs) == 1), command.said
     key = sweeps.runs[0].key

@@ -35,7 +35,9 @@ RUN = (*SMALL, "shortcut=dropout", "schedule.log_every=1")
 @pytest.fixture(scope="module", autouse=True)
 def compiled_code(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep compiled code for this file's tests. Compile in this process, because another one would import torch."""
-    with pytest.MonkeyPatch.context() as patched, torch._inductor.config.patch(compile_threads=1):
+    # Without `vec_isa_ok`, torch compiles eleven programs to try the vector instructions that the CPU says it has.
+    settings = {"compile_threads": 1, "cpp.vec_isa_ok": True}
+    with pytest.MonkeyPatch.context() as patched, torch._inductor.config.patch(settings):
         patched.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
         yield
 

@@ -37,19 +37,21 @@ def folder(run: RunConfig) -> RunFolder:
     return RunFolder(run.paths.results, run.key)
 
 
+FILES = ("data=imagenet", "data.root={photos}", "data.classes=3", "data.crop=16")
+"""Images that are decoded during training."""
 WARM_UP = ("schedule.warmup_iterations=10", "schedule.warmup_until_error=100")
 """A warm-up that the first row of the curve ends."""
 
 
 @pytest.mark.parametrize(
     "overrides",
-    [(), ("precision=bf16-mixed",), ("data=generated", "data.crop=16"), WARM_UP, ("bn_statistics=averaged",)],
+    [(), ("precision=bf16-mixed",), FILES, WARM_UP, ("bn_statistics=averaged",)],
     ids=str,
 )
 def test_resumed_equals_uninterrupted(
-    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overrides: tuple[str, ...]
+    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photos: Path, overrides: tuple[str, ...]
 ) -> None:
-    straight = config(*RUN, *overrides)
+    straight = config(*RUN, *(override.format(photos=photos) for override in overrides))
     run = straight.model_copy(update={"paths": straight.paths.model_copy(update={"results": str(tmp_path / "b")})})
     expected = train_run(straight)
 
