@@ -76,7 +76,7 @@ notebooks: setup ## execute notebooks/ and write their outputs
 	@$(BIN)/python notebooks/execute.py
 
 test: setup ## the tests
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
 test-long: setup ## the long tests: faults at many moments, the compiler, very deep networks; some 25 minutes
 	@$(BIN)/python -m pytest -m long -rP

@@ -30,6 +30,10 @@ TINY = (
 )
 
 
+LONGEST_GROUPS = ("faults", "slurm", "warm")
+"""The groups of `xdist_group` that take a minute or more, longest first."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return one worker more than there are cores: some workers always wait for a server or for a process to end."""
@@ -37,8 +41,18 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that one worker runs in sequence first, so that no worker waits for them at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Put the tests that one worker runs in sequence first, the longest groups before the others.
+
+    So no worker waits for them at the end. Without --no-loadscope-reorder, xdist sorts groups by their number of tests.
+    """
+
+    def place(item: pytest.Item) -> int:
+        if (group := item.get_closest_marker("xdist_group")) is None:
+            return len(LONGEST_GROUPS) + 1
+        name = group.args[0]
+        return LONGEST_GROUPS.index(name) if name in LONGEST_GROUPS else len(LONGEST_GROUPS)
+
+    items.sort(key=place)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on(
 ) -> None:
     """A sweep of runs on several devices leaves the same files as one on one device: nothing of the other ranks."""
     one = (*ONE, *HOW, *TWO_RANKS)
-    undisturbed = left_by(*ONE, *LONGER)
+    undisturbed = left_by(*ONE, *TWO_RANKS)
     command = sweeps.start(*one)
     assert command.reached(lambda: len(sweeps.runs) == 1), command.said
     key = sweeps.runs[0].key

@@ -16,6 +16,9 @@ from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.training.run import train_run
 
+# One worker trains the runs once, and has the warm Python.
+pytestmark = pytest.mark.xdist_group("warm")
+
 Sync = Callable[..., subprocess.CompletedProcess[str]]
 Python = Callable[..., subprocess.CompletedProcess[str]]
 

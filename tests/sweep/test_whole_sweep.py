@@ -14,8 +14,8 @@ from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.sweep.slots import Slots
 
-# One worker trains the table once.
-pytestmark = pytest.mark.xdist_group("whole")
+# One worker trains the table once, and has the warm Python.
+pytestmark = pytest.mark.xdist_group("warm")
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 
