@@ -205,7 +205,8 @@ def test_a_run_on_two_devices_is_two_tasks_and_a_requeue_changes_no_number(clust
 
 def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: Cluster, tmp_path: Path) -> None:
     """The run resumes from its last checkpoint, and no process stays on the other node."""
-    two = ("trainer.nodes=2",)
+    short = ("schedule.iterations=60",)
+    two = (*short, "trainer.nodes=2")
     often = ("trainer.checkpoint_iterations=1", "hydra.launcher.partition=both")
     sweep = cluster.sweep("seed=0", *two, *often)
     (run,) = cluster.runs(1, *two)
@@ -221,7 +222,7 @@ def test_a_run_on_two_nodes_of_which_one_loses_its_task_is_tried_again(cluster: 
     assert f"retrying 1 killed runs: {run.key}" in said
     assert "sweep: 1 finished" in said
     assert starts(run)[0] == 0 < starts(run)[1]
-    reference = undisturbed(tmp_path, 0, *ON_TWO)
+    reference = undisturbed(tmp_path, 0, *short, *ON_TWO)
     assert_same(run, reference)
     assert {path.name for path in run.path.iterdir()} == {path.name for path in reference.path.iterdir()}
 
