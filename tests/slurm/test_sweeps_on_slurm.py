@@ -270,7 +270,7 @@ def test_a_submitted_sweep_survives_a_time_out_a_killed_a_cancelled_and_a_requeu
     until(lambda: len(starts(late)) > 1 or ((status := late.status()) is not None and status.outcome == "interrupted"))
     cluster.brake.unlink()
     said = ended(sweep, 1)
-    assert "sweep: 1 failed, 1 interrupted, 2 finished" in said
+    assert "sweep: 2 finished, 1 failed, 1 interrupted" in said
     assert f"{killed.key}: failed: " in said
     assert str(killed.log.relative_to(cluster.folder)) in said
     for run, reference in zip((late, requeued), references, strict=True):
