@@ -17,9 +17,9 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import experiment_names, load_experiment
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.claims.claim_file import Claim, load_claims
-from resnet_ablations.report.claims.power import paper_number
 from resnet_ablations.report.claims.relations import AsPrinted, Bounded, LowerThan, Lowest, Within
 from resnet_ablations.report.frame import FAIL
+from scripts.claim_power import paper_number
 
 CLAIMS = load_claims()
 WITHOUT_NUMBERS = {
@@ -122,7 +122,7 @@ def test_tolerances_follow_their_rule() -> None:
     """docs/statistics.md: twice the spread between implementations around printed numbers."""
     for claim in CLAIMS:
         if isinstance(claim.relation, AsPrinted):
-            printed = number(load_experiment(claim.experiment), claim.relation.cell)
+            printed = paper_number(load_experiment(claim.experiment), claim.relation.cell)
             assert claim.relation.points == (0.8 if printed < 10 else 1.5), claim.id
     others = pd.read_csv(experiments.EXPERIMENTS / "independent.csv").query("network == 'ResNet-110'")["value"].tolist()
     text = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
@@ -155,14 +155,11 @@ def test_identity_is_held_against_every_other_shortcut() -> None:
     assert sorted(others) == sorted(row.id for row in load_experiment("shortcuts").rows if row.id != "original")
 
 
-number = paper_number
-
-
 @pytest.mark.parametrize("claim", [c for c in CLAIMS if c.id not in WITHOUT_NUMBERS], ids=lambda claim: claim.id)
 def test_the_papers_own_numbers_say_so(claim: Claim) -> None:
     experiment, relation = load_experiment(claim.experiment), claim.relation
     quantity = getattr(relation, "quantity", "value")
-    of: Callable[[str], float] = lambda name: number(experiment, name, quantity)  # noqa: E731
+    of: Callable[[str], float] = lambda name: paper_number(experiment, name, quantity)  # noqa: E731
     match relation:
         case LowerThan():
             assert all(of(relation.lower) < of(higher) for higher in relation.higher)
@@ -182,7 +179,7 @@ def test_the_papers_own_numbers_say_so(claim: Claim) -> None:
 def test_claims_without_numbers_have_none(name: str) -> None:
     (claim,) = (claim for claim in CLAIMS if claim.id == name)
     quantity = getattr(claim.relation, "quantity", "value")
-    numbers = [number(load_experiment(claim.experiment), cell, quantity) for cell in claim.relation.cells]
+    numbers = [paper_number(load_experiment(claim.experiment), cell, quantity) for cell in claim.relation.cells]
     assert any(map(math.isnan, numbers))
 
 

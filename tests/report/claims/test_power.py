@@ -9,26 +9,14 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from resnet_ablations.experiments import load_experiment
 from resnet_ablations.report.claims.claim_file import deciding_scales, load_claims
-from resnet_ablations.report.claims.power import (
-    BEGIN,
-    DOCS,
-    END,
-    ENOUGH,
-    SEEDS,
-    SPREAD,
-    advice,
-    documented,
-    load_power,
-    paper_number,
-    power,
-    power_table,
-)
+from resnet_ablations.report.claims.power import SEEDS, advice, load_power
+from scripts.claim_power import BEGIN, DOCS, END, ENOUGH, SPREAD, documented, paper_number, power, power_table
 
 CLAIMS = {claim.id: claim for claim in load_claims()}
 
 
 def test_the_file_and_the_documentation_have_the_power_of_each_claim() -> None:
-    """`python -m resnet_ablations.report.claims.power` writes both."""
+    """`python scripts/claim_power.py` writes both."""
     table = power_table(list(CLAIMS.values()))
     pd.testing.assert_frame_equal(load_power(), table, atol=0.0005)
     assert documented(table) in DOCS.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]

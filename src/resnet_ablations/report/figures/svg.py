@@ -132,21 +132,9 @@ def _short(number: float) -> str:
 
 
 def _rounded(numbers: str) -> str:
-    """Return an attribute's text with rounded numbers.
-
-    A path of straight lines gets relative coordinates with one decimal.
-    """
-    if not re.fullmatch(r"[MLz\d.\s-]*M[MLz\d.\s-]*", numbers):
-        numbers = re.sub(r"-?\d+\.\d+", lambda number: _short(float(number[0])), numbers)
-        return re.sub(r"\s*([A-Za-z])\s*", r"\1", " ".join(numbers.split())) if "M" in numbers else numbers
-    path, here = "", (0, 0)
-    for command, *place in re.findall(r"([MLz])(?:\s+(\S+)\s+(\S+))?", numbers):
-        before = here if command == "L" else (0, 0)
-        here = (round(10 * float(place[0] or 0)), round(10 * float(place[1] or 0)))
-        x, y = (f"{(end - begin) / 10:.8g}" for end, begin in zip(here, before, strict=True))
-        path += "z" if command == "z" else f"{command.replace('L', 'l')}{x} {y}"
-    lines = re.sub(r"(l[^Mlz]+)((?:l[^Mlz]+)+)", lambda found: found[1] + found[2].replace("l", " "), path)
-    return lines.replace(" -", "-")
+    """Return an attribute's text with rounded numbers and without needless spaces."""
+    numbers = re.sub(r"-?\d+\.\d+", lambda number: _short(float(number[0])), numbers)
+    return re.sub(r"\s*([A-Za-z])\s*", r"\1", " ".join(numbers.split())) if "M" in numbers else numbers
 
 
 def file_text(root: Element) -> str:
