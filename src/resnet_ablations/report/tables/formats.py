@@ -81,7 +81,7 @@ def latex(table: Table) -> str:
             *map(line, _escaped(table, _latex, r"\textbf{{{}}}")),
             r"\bottomrule",
             r"\end{tabular}}",
-            *(rf"\par\smallskip {_latex(note)}" for note in table.notes),
+            *(rf"\par\smallskip\raggedright {_latex(note)}" for note in table.notes),
             r"\end{table}",
             "",
         ]

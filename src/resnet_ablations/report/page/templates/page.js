@@ -76,6 +76,8 @@ document.addEventListener("click", (event) => {
 });
 reveal();
 
-/* A reader of a printed page cannot open a fold: open the claims before printing, and fold them again after it. */
-addEventListener("beforeprint", () => { for (const claims of all(".claims:not([open])")) { claims.open = true; claims.dataset.printed = ""; } });
-addEventListener("afterprint", () => { for (const claims of all("[data-printed]")) { claims.open = false; delete claims.dataset.printed; } });
+/* A reader of a printed page cannot open a fold: open claims and notes before printing, and fold them again after it. */
+addEventListener("beforeprint", () => {
+  for (const fold of all(":is(.claims, .notes):not([open])")) { fold.open = true; fold.dataset.printed = ""; }
+});
+addEventListener("afterprint", () => { for (const fold of all("[data-printed]")) { fold.open = false; delete fold.dataset.printed; } });
