@@ -4,14 +4,16 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.paths import ROOT
+
+if TYPE_CHECKING:  # a sweep is planned without pandas, which takes half a second to import
+    import pandas as pd
 
 EXPERIMENTS = ROOT / "experiments"
 OTHERS = "independent.csv"
@@ -209,13 +211,15 @@ def load_experiment(name: str) -> Experiment:
         raise UserError(*(f"{path}: {mistake}" for mistake in mistakes_in_file(error))) from None
 
 
-def load_paper(experiment: str) -> pd.DataFrame:
+def load_paper(experiment: str) -> "pd.DataFrame":
     """Return the paper's numbers of an experiment: one row a cell, indexed by `row` and `column`.
 
     The columns are the table's headings with the row's labels, then `metric` (a key of `METRICS`), `printed` (a number
     or "fail"), `digitised` (a number from a figure), `curve` and the row's `remark`; NaN where the paper has none.
     Raise `UserError` for an unknown name or a broken file.
     """
+    import pandas as pd
+
     table = load_experiment(experiment)
     cells = list(table.cells())
     rows = [
@@ -233,12 +237,14 @@ def load_paper(experiment: str) -> pd.DataFrame:
     return pd.DataFrame(rows, index).fillna(math.nan).astype({"digitised": "float64"})
 
 
-def load_others(experiment: str) -> pd.DataFrame:
+def load_others(experiment: str) -> "pd.DataFrame":
     """Return what other people measured of an experiment: one row for each value and each cell that it belongs to.
 
     The columns are `row`, `column`, `network`, `metric` (a key of `METRICS`), `value` and its `spread`, `n` (the number
     of runs, NA if not stated), `statistic` (which number of a run), `protocol`, `source` and `year`.
     """
+    import pandas as pd
+
     columns = ["row", "column", "network", "metric", "value", "spread", "n", "statistic", "protocol", "source", "year"]
     path = EXPERIMENTS / OTHERS
     if not path.exists():
@@ -257,7 +263,7 @@ _FILES: dict[Quantity, tuple[str, ...]] = {
 }
 
 
-def paper_curve(curve: str, quantity: Quantity) -> pd.Series | None:
+def paper_curve(curve: str, quantity: Quantity) -> "pd.Series | None":
     """Return a digitised curve by iteration: cross-entropy (±5 %) or error in % (±0.02); None if the paper has none."""
     for suffix in _FILES[quantity]:
         path = EXPERIMENTS / "curves" / f"{curve}{suffix}.csv"
@@ -266,11 +272,13 @@ def paper_curve(curve: str, quantity: Quantity) -> pd.Series | None:
     return None
 
 
-def paper_responses(curve: str) -> pd.Series | None:
+def paper_responses(curve: str) -> "pd.Series | None":
     """Return the standard deviation of each layer's response by layer from 1 (v1, Fig. 7), or None."""
     path = EXPERIMENTS / "curves" / f"{curve}.csv"
     return _read_curve(path) if path.exists() else None
 
 
-def _read_curve(path: Path) -> pd.Series:
+def _read_curve(path: Path) -> "pd.Series":
+    import pandas as pd
+
     return pd.read_csv(path, index_col=0).iloc[:, 0].sort_index(kind="stable")
