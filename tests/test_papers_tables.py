@@ -1,14 +1,15 @@
 """experiments/*.yaml beside a second entry of the papers' tables: what is printed, and what network each cell is."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
+from planned import planned
 
-from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.experiments import load_experiment, paper_curve
 from resnet_ablations.paths import ROOT
-from resnet_ablations.sweep.planning import plan
+
+# One worker makes each plan once.
+pytestmark = pytest.mark.xdist_group("plans")
 
 PRE, BASIC, BOTTLENECK, SINGLE = "full_preactivation", [3, 3], [1, 3, 1], [3]
 
@@ -160,47 +161,28 @@ CELLS: dict[str, dict[str, tuple[int, list[int], str, str | None, str, str]]] = 
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_the_papers_numbers(name: str) -> None:
+def test_an_experiment_has_the_papers_numbers_and_networks(name: str) -> None:
     entered: dict[str, dict[str, Any]] = {}
     for row, column, cell in load_experiment(name).cells():
         number = f"≈{cell.digitised:g}" if cell.digitised is not None else cell.printed
         entered.setdefault(row.id, {})[column.id] = number
-
     assert entered == NUMBERS[name]
 
-
-@pytest.mark.parametrize("name", CELLS)
-def test_a_cell_is_the_network_that_its_row_and_column_name(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(ImageNet, "check", lambda self: None)
-    monkeypatch.setattr(ImageNet, "fingerprint", lambda self: None)
-    root = [f"data.root={tmp_path}"] if name.startswith("imagenet") else []
-
-    record = plan([f"experiment={name}", "scale=paper", "seed=0", f"paths.data={tmp_path}", *root]).record
-
-    assert record is not None
+    record = planned(name, "paper")
     found = {}
-    for cell in CELLS[name]:
-        row, column = cell.split("/")
-        (configuration,) = record.cells[row][column]
+    for place in CELLS[name]:
+        row_id, column_id = place.split("/")
+        (configuration,) = record.cells[row_id][column_id]
         config = record.configurations[configuration].config
         network, shortcut, data = config["network"], config["shortcut"]["_target_"], config["data"]["_target_"]
         placement = config["activation"]["label"]
         named = shortcut.rpartition(".")[2], placement, data.rpartition(".")[2]
-        found[cell] = (network["depth"], network["kernels"], *named, network["dimension_change"])
+        found[place] = (network["depth"], network["kernels"], *named, network["dimension_change"])
     assert found == CELLS[name]
 
 
-def test_table_5s_augmentations_crops_and_table_4s_small_batches(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(ImageNet, "check", lambda self: None)
-    monkeypatch.setattr(ImageNet, "fingerprint", lambda self: None)
-    table_5 = plan(["experiment=imagenet_preactivation", "scale=paper", f"data.root={tmp_path}"]).record
-    table_4 = plan(["experiment=state_of_the_art", "scale=paper", "seed=0", f"paths.data={tmp_path}"]).record
-    assert table_5 is not None
-    assert table_4 is not None
+def test_table_5s_augmentations_crops_and_table_4s_small_batches() -> None:
+    table_5, table_4 = planned("imagenet_preactivation", "paper"), planned("state_of_the_art", "paper")
 
     def setting(row: str) -> str:
         return str(table_5.configurations[table_5.cells[row]["top1"][0]].config["data"]["augmentation"])

@@ -1,34 +1,14 @@
 """The training recipes behind the rows of the papers' tables, at the paper's scale."""
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
+from planned import planned
 
-from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.results.sweeps import SweepPlan
-from resnet_ablations.sweep.planning import plan
 
-Planned = Callable[..., SweepPlan]
-
-
-@pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Planned:
-    """The plan of an experiment at a scale, each made once."""
-    data = tmp_path_factory.mktemp("data")
-
-    @cache
-    def made(experiment: str, scale: str) -> SweepPlan:
-        root = [f"data.root={data}"] if experiment.startswith("imagenet") and scale != "quick" else []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ImageNet, "check", lambda self: None)
-            patch.setattr(ImageNet, "fingerprint", lambda self: None)
-            record = plan([f"experiment={experiment}", f"scale={scale}", f"paths.data={data}", *root]).record
-        assert record is not None
-        return record
-
-    return made
+# One worker makes each plan once.
+pytestmark = pytest.mark.xdist_group("plans")
 
 
 def settings(record: SweepPlan, row: str, column: str) -> dict[str, Any]:
@@ -46,7 +26,7 @@ def warm_up(record: SweepPlan, row: str, column: str) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("scale", ["paper", "early"])
 @pytest.mark.parametrize("column", ["plain_test", "resnet_test"])
-def test_v1_warms_up_from_110_layers_on(planned: Planned, scale: str, column: str) -> None:
+def test_v1_warms_up_from_110_layers_on(scale: str, column: str) -> None:
     """v1, section 4.2: "in this case" (n = 18) 0.01 "until the training error is below 80%"; v2's 400 stay v2's."""
     depth = planned("depth", scale)
     assert {warm_up(depth, f"depth{layers}", column) for layers in (20, 32, 44, 56)} == {(0, None)}
@@ -55,20 +35,20 @@ def test_v1_warms_up_from_110_layers_on(planned: Planned, scale: str, column: st
     assert warm_up(planned("activations", scale), "original", "resnet110") == (400, None)
 
 
-def test_layer_responses_are_those_of_the_same_runs(planned: Planned) -> None:
+def test_layer_responses_are_those_of_the_same_runs() -> None:
     runs = set(planned("layer_responses", "paper").configurations)
     assert runs < set(planned("depth", "paper").configurations)
 
 
 @pytest.mark.parametrize("scale", ["quick", "small"])
-def test_smaller_scales_keep_the_warm_up_of_their_schedule(planned: Planned, scale: str) -> None:
+def test_smaller_scales_keep_the_warm_up_of_their_schedule(scale: str) -> None:
     depth = planned("depth", scale)
     for layers in (20, 110):
         assert warm_up(depth, f"depth{layers}", "resnet_test") == ({"quick": 100, "small": 400}[scale], None)
 
 
 @pytest.mark.parametrize("scale", ["quick", "small", "early", "paper"])
-def test_the_warm_up_experiment_differs_in_the_warm_up_alone(planned: Planned, scale: str) -> None:
+def test_the_warm_up_experiment_differs_in_the_warm_up_alone(scale: str) -> None:
     record = planned("warmup", scale)
     first, longest = {"quick": (100, 900), "small": (400, 1950)}.get(scale, (400, 32_000))
     for row in ("original", "preactivation"):
@@ -79,7 +59,7 @@ def test_the_warm_up_experiment_differs_in_the_warm_up_alone(planned: Planned, s
     assert record.cells["original"]["fixed"] != record.cells["preactivation"]["fixed"]
 
 
-def test_the_warm_up_experiment_shares_its_runs(planned: Planned) -> None:
+def test_the_warm_up_experiment_shares_its_runs() -> None:
     """v2's runs are those of Table 2, v1's that of Table 6."""
     warmup = planned("warmup", "paper").cells
     activations, depth = planned("activations", "paper").cells, planned("depth", "paper").cells
@@ -89,7 +69,7 @@ def test_the_warm_up_experiment_shares_its_runs(planned: Planned) -> None:
 
 
 @pytest.mark.parametrize("scale", ["quick", "paper"])
-def test_table_4s_row_with_batches_of_64_is_r1s_recipe(planned: Planned, scale: str) -> None:
+def test_table_4s_row_with_batches_of_64_is_r1s_recipe(scale: str) -> None:
     """R1's README: 200 epochs, ÷10 after epochs 81 and 122, two GPUs with 32 images each; 782 batches an epoch."""
     record = planned("state_of_the_art", scale)
     r1, other = (
@@ -109,7 +89,7 @@ def test_table_4s_row_with_batches_of_64_is_r1s_recipe(planned: Planned, scale: 
 
 
 @pytest.mark.parametrize("scale", ["quick", "paper"])
-def test_table_5s_row_with_aspect_ratios_is_fbs_recipe(planned: Planned, scale: str) -> None:
+def test_table_5s_row_with_aspect_ratios_is_fbs_recipe(scale: str) -> None:
     record = planned("imagenet_preactivation", scale)
     fb, other = (settings(record, f"preactivation_resnet200_320{name}", "top1") for name in ("_aspect", ""))
     assert fb["network"] == other["network"] | {"bottleneck_stride": "conv3x3"}
@@ -119,7 +99,7 @@ def test_table_5s_row_with_aspect_ratios_is_fbs_recipe(planned: Planned, scale: 
     assert other["bn_statistics"] == {"quick": "moving", "paper": "averaged"}[scale]
 
 
-def test_table_4_of_v1_tests_the_networks_of_table_3(planned: Planned) -> None:
+def test_table_4_of_v1_tests_the_networks_of_table_3() -> None:
     tested, trained = (planned(f"imagenet_{name}", "paper").cells for name in ("multi_scale", "options"))
     assert list(tested) == ["resnet34_b", "resnet34_c", "resnet50", "resnet101", "resnet152"]
     assert all(tested[row]["top1"] == trained[row]["top1"] for row in tested)

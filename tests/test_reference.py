@@ -12,6 +12,8 @@ from resnet_ablations.report.write_report import write_report
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path("results/reference")
+# One worker makes the report once.
+pytestmark = pytest.mark.xdist_group("reference")
 MADE_AGAIN = {".pdf", ".html"}
 """The files that git ignores; `make report` makes them. The page shows the SVG’s figures."""
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -204,11 +205,16 @@ def load_experiment(name: str) -> Experiment:
     if name not in experiment_names():
         raise UserError(f"experiment={name}: no such experiment; allowed: {', '.join(experiment_names())}")
     try:
-        return Experiment(name=name, **yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
+        return _parsed(name, path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a valid YAML mapping: {error}") from None
     except ValidationError as error:
         raise UserError(*(f"{path}: {mistake}" for mistake in mistakes_in_file(error))) from None
+
+
+@cache
+def _parsed(name: str, text: str) -> Experiment:
+    return Experiment(name=name, **yaml.load(text, yaml.CSafeLoader))
 
 
 def load_paper(experiment: str) -> "pd.DataFrame":

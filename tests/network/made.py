@@ -34,14 +34,17 @@ def combined(network: str, activation: str = "original", shortcut: str = "identi
 
 def small(config: RunConfig, units: int = 1, width: int = 4) -> RunConfig:
     """Return the configuration with `units` units per stage and `width` channels, doubled in each further stage."""
+    network = narrow(config, width).network
+    stages = len(network.widths)
+    changes = {"depth": 2 + len(network.kernels) * stages * units, "units": [units] * stages}
+    return config.model_copy(update={"network": network.model_copy(update=changes)})
+
+
+def narrow(config: RunConfig, width: int = 4) -> RunConfig:
+    """Return the configuration at its own depth, with `width` channels, doubled in each further stage."""
     network = config.network
     widths = [width * 2**stage for stage in range(len(network.widths))]
-    changes = {
-        "depth": 2 + len(network.kernels) * len(widths) * units,
-        "units": [units] * len(widths),
-        "widths": widths,
-        "stem": replace(network.stem, width=width),
-    }
+    changes = {"widths": widths, "stem": replace(network.stem, width=width)}
     return config.model_copy(update={"network": network.model_copy(update=changes)})
 
 

@@ -20,14 +20,14 @@ PREACTIVATION = "activation=full_preactivation"
 RESNET110, GATES = 1_727_962, 96_224
 
 
-@cache
-def on_cifar(*overrides: str) -> nn.Module:
-    return network_for(composed(*overrides), channels=3, classes=10)
-
-
 def on_meta(config: RunConfig, classes: int = 1000) -> nn.Module:
     with torch.device("meta"):
         return network_for(config, channels=3, classes=classes)
+
+
+@cache
+def on_cifar(*overrides: str) -> nn.Module:
+    return on_meta(composed(*overrides), classes=10)
 
 
 @pytest.mark.parametrize(

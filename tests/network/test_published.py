@@ -49,7 +49,27 @@ TORCHVISIONS = {
 """Option B everywhere and, in bottlenecks, the stride in the 3×3 convolution."""
 
 
+DEEP = ("resnet101", "resnet152")
+"""Networks of the units of ResNet-50, and more of them; the shapes of their parameters are compared without values."""
+
+
 @pytest.mark.parametrize("model", TORCHVISIONS)
+def test_shapes_of_torchvisions_resnets(model: str) -> None:
+    with torch.device("meta"):
+        network = network_for(composed(*TORCHVISIONS[model]), channels=3, classes=10)
+        theirs = getattr(torchvision.models, model)(num_classes=10)
+    shapes, expected = ([tuple(value.shape) for value in each.state_dict().values()] for each in (network, theirs))
+    assert shapes == expected
+    strides, expected_strides = (
+        [(module.kernel_size, module.stride) for module in each.modules() if isinstance(module, nn.Conv2d)]
+        for each in (network, theirs)
+    )
+    assert strides == expected_strides
+
+
+@pytest.mark.parametrize(
+    "model", [pytest.param(model, marks=[pytest.mark.long] * (model in DEEP)) for model in TORCHVISIONS]
+)
 def test_torchvisions_resnets(model: str) -> None:
     network = ours(*TORCHVISIONS[model])
     with torch.device("meta"):

@@ -9,6 +9,7 @@ import declared
 import pandas as pd
 import pytest
 from made_up import Declare, MadeUp
+from pages import parsed, text_of, with_class
 
 import resnet_ablations
 from resnet_ablations import experiments
@@ -19,6 +20,7 @@ FILES = TEXTS | {f"shortcuts-quick-fig3.{form}" for form in ("pdf", "svg")}
 COSTS = {f"shortcuts-quick-cost.{form}" for form in ("pdf", "svg")}
 FINALS = {f"shortcuts-quick-strip.{form}" for form in ("pdf", "svg")} | COSTS
 """Where there are runs."""
+EARLY = {name.replace("quick", "early") for name in FILES} | {"shortcuts-early-faithfulness.csv"}
 PAGE = {"index.html"}
 CLAIMS = {f"claims{end}" for end in (".md", ".tex", ".csv")}
 SOURCES = Path(resnet_ablations.__file__).parents[1]
@@ -54,10 +56,11 @@ def test_every_plan_or_only_one(made_up: MadeUp, capsys: pytest.CaptureFixture[s
     made_up.plan("early")
     assert main([str(made_up.path), "--sweep", "shortcuts-quick"]) == 0
     assert set(contents(made_up.path)) == FILES
-    assert "scale early" not in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "scale early" not in out
+    assert "The papers’ claims" not in out
     assert main([str(made_up.path)]) == 0
-    early = {name.replace("quick", "early") for name in FILES} | {"shortcuts-early-faithfulness.csv"}
-    assert set(contents(made_up.path)) == FILES | early | PAGE | CLAIMS
+    assert set(contents(made_up.path)) == FILES | EARLY | PAGE | CLAIMS
     out = capsys.readouterr().out
     assert "Faithfulness" in out
     assert "resnet-ablations sweep shortcuts scale=early seed=0" in out
@@ -74,8 +77,6 @@ def test_the_claims_stand_at_the_end(made_up: MadeUp, capsys: pytest.CaptureFixt
     assert frame["outcome"]["dropout_fails"] == "not run"
     assert frame["statement"]["dropout_fails"].startswith("At this scale: ")
     assert frame["outcome"]["plain_110_hardly_learns"] == "not run"
-    assert main([str(made_up.path), "--sweep", "shortcuts-quick"]) == 0
-    assert "The papers’ claims" not in capsys.readouterr().out
 
 
 def test_broken_claims_leave_the_tables(declare: Declare, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +120,8 @@ def test_damage_is_named_after_the_rest_is_made(made_up: MadeUp, capsys: pytest.
     assert "Traceback" not in captured.err
     assert "missing" in captured.out
     assert "resnet-ablations sweep shortcuts scale=quick seed=0" in captured.out
+    (warning,) = with_class(parsed((made_up.path / "report" / "index.html").read_text()), "warning")
+    assert f"{damaged.key}: damaged result, left out" in text_of(warning)
 
 
 def test_a_plan_of_an_experiment_that_is_gone(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,17 +206,15 @@ def _built_again_is_the_same(made_up: MadeUp) -> None:
 
 def test_what_the_report_makes_no_more_goes(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
     made_up.plan("quick")
-    made_up.plan("early")
     made_up.run("original", 5.0)
-    assert main([str(made_up.path)]) == 0
     place = made_up.path / "report"
+    place.mkdir()
     own = ["notes.md", "shortcuts-quick-notes.md", "shortcuts-quick-talk.pdf", "my-early-figures.csv", "figure.svg"]
     gone = ["shortcuts-quick-fig3.png", "depth-small-0a1b2c.csv", "depth-small-0a1b2c-faithfulness.csv"]
-    for name in (*own, *gone):
+    for name in (*own, *gone, *EARLY):  # the plan of the early sweep was deleted
         (place / name).write_text("")
-    (made_up.path / "sweeps" / "shortcuts-early.json").unlink()
     assert main([str(made_up.path), "--sweep", "shortcuts-quick"]) == 0
-    assert (place / "shortcuts-early.md").exists(), "a report on one sweep knows nothing of others"
+    assert set(contents(made_up.path)) >= EARLY, "a report on one sweep knows nothing of others"
     assert main([str(made_up.path)]) == 0
     assert set(contents(made_up.path)) == FILES | FINALS - COSTS | PAGE | CLAIMS | set(own), (
         "one run costs like no other"
@@ -222,9 +223,9 @@ def test_what_the_report_makes_no_more_goes(made_up: MadeUp, capsys: pytest.Capt
 
 def test_nothing_goes_while_something_is_damaged(made_up: MadeUp) -> None:
     made_up.plan("quick")
-    made_up.plan("early")
-    assert main([str(made_up.path)]) == 0
-    before = set(contents(made_up.path))
+    (made_up.path / "report").mkdir()
+    for name in EARLY:
+        (made_up.path / "report" / name).write_text("")
     (made_up.path / "sweeps" / "shortcuts-early.json").write_text("{")
     assert main([str(made_up.path)]) == 1
-    assert set(contents(made_up.path)) == before
+    assert set(contents(made_up.path)) == FILES | EARLY | PAGE | CLAIMS

@@ -32,7 +32,7 @@ def test_a_step_is_three_forward_passes_of_two_operations_a_multiply_add() -> No
     assert gpu_hours([one, one]) == pytest.approx(2 * gpu_hours([one]))
 
 
-SOON = ("shortcuts", "imagenet_options")
+SOON = ("warmup", "imagenet_options")
 """The others have many networks or very deep ones, which take long to count."""
 
 

@@ -45,9 +45,9 @@ CellId = tuple[str, str]
 """The ids of a row and a column."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sweep:
-    """A sweep's plan, its experiment and its rows of the frame.
+    """A sweep's plan, its experiment and its rows of the frame; two sweeps are equal only if they are the same object.
 
     `published` has the same rows as `cells` with the results of the published runs; it is empty where there are none.
     `others` is `load_others` with a column `is_counted`: True if the value has the metric that its cell shows.
@@ -61,8 +61,13 @@ class Sweep:
 
     def cell(self, name: str) -> pd.DataFrame:
         """Return the rows of a cell: `ROW/COLUMN`, or `ROW` where there is one column."""
-        row, _, column = self.experiment.full_cell_id(name).partition("/")
-        return self.cells[(self.cells["row"] == row) & (self.cells["column"] == column)]
+        place = self.experiment.full_cell_id(name)
+        return self._rows[place] if place in self._rows else self.cells.head(0)
+
+    @cached_property
+    def _rows(self) -> dict[str, pd.DataFrame]:
+        """The rows of each cell, by `ROW/COLUMN`."""
+        return {"/".join(map(str, place)): rows for place, rows in self.cells.groupby(["row", "column"], sort=False)}
 
     @cached_property
     def first_rows(self) -> dict[CellId, Run]:

@@ -2,35 +2,26 @@ import csv
 import io
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
-import html5lib
 import pytest
 from made_up import Declare, MadeUp
-from pages import Claimed, Judged, page_of
+from pages import Claimed, Judged, page_of, parsed, text_of, with_class
 
+from resnet_ablations import experiments
 from resnet_ablations.report.__main__ import main
 from resnet_ablations.report.anchors import anchor, run_anchor
+from resnet_ablations.report.frame import read_report_data
+from resnet_ablations.report.tables import formats
+from resnet_ablations.report.tables.summary import summary
+from resnet_ablations.results.run_folder import RunFolder
 
 SCRIPT, FORMULA = "<script>alert(1)</script>", '=HYPERLINK("http://x.example","x")'
 SVG = "{http://www.w3.org/2000/svg}"
 IMAGE = "<img src=x onerror=alert(1)>"
-
-
-def parsed(text: str) -> Element:
-    """Raises where the page is not HTML by the letter."""
-    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
-
-
-def text_of(element: Element | None) -> str:
-    assert element is not None
-    return " ".join("".join(element.itertext()).split())
-
-
-def with_class(root: Element, name: str) -> list[Element]:
-    return [element for element in root.iter() if name in element.get("class", "").split()]
 
 
 def by_id(root: Element) -> dict[str, Element]:
@@ -48,9 +39,21 @@ def links(root: Element) -> list[str]:
     return [link.get("href", "") for link in root.iter() if str(link.tag).rpartition("}")[2] == "a"]
 
 
-@pytest.fixture
-def full(made_up: MadeUp) -> MadeUp:
-    """Two scales; several seeds, configurations and gaps, a diverged run, a longer run that serves."""
+@dataclass(frozen=True)
+class Full:
+    """A results folder with its report, and the page without claims."""
+
+    made_up: MadeUp
+    stranger: RunFolder
+    """A run that no table speaks of."""
+    page: str
+    root: Element
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Full:
+    """Two scales; several seeds, configurations and gaps, a diverged run, a longer run that serves; made once."""
+    made_up = MadeUp(tmp_path_factory.mktemp("full") / "results")
     made_up.plan("quick")
     made_up.all_runs({"original": 4.0})
     made_up.run("dropout", outcome="diverged")
@@ -58,12 +61,21 @@ def full(made_up: MadeUp) -> MadeUp:
     for seed in (0, 1):
         made_up.run("original", 40.0 + seed, seed, scale="early", error_at=lambda iteration: 50.0)
     made_up.run("conv1x1", 70.0, 0, scale="paper", error_at=lambda iteration: 60.0)
-    return made_up
+    stranger = made_up.run("original", seed=7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "OTHERS", "nothing.csv")
+        assert main([str(made_up.path)]) == 0
+        page = page_of(made_up.path)
+    return Full(made_up, stranger, page, parsed(page))
 
 
-def test_the_page_is_valid_and_every_link_leads_somewhere(full: MadeUp) -> None:
-    assert main([str(full.path)]) == 0
-    report = full.path / "report"
+of_one_folder = pytest.mark.xdist_group("page")
+"""One worker makes the folder of `full` and its report once."""
+
+
+@of_one_folder
+def test_the_page_is_valid_and_every_link_leads_somewhere(full: Full) -> None:
+    report = full.made_up.path / "report"
     root = parsed((report / "index.html").read_text())
     ids = by_id(root)
     to_page = [unquote(to[1:]) for to in links(root) if to.startswith("#")]
@@ -77,8 +89,9 @@ def test_the_page_is_valid_and_every_link_leads_somewhere(full: MadeUp) -> None:
         assert [name for name in named if name not in ids] == []
 
 
-def test_every_number_of_ours_leads_to_its_runs(full: MadeUp) -> None:
-    root = parsed(page_of(full.path))
+@of_one_folder
+def test_every_number_of_ours_leads_to_its_runs(full: Full) -> None:
+    root = full.root
     ids = by_id(root)
     for section in with_class(root, "sweep"):
         table = next(section.iter("table"))
@@ -101,13 +114,13 @@ def test_every_number_of_ours_leads_to_its_runs(full: MadeUp) -> None:
     assert listed.count("exclusive gating (init b_g = 0 to −5)") == 6
 
 
-def test_only_runs_that_a_table_speaks_of(full: MadeUp) -> None:
-    stranger = full.run("original", seed=7)
-    served = full.configuration("paper", "conv1x1")
-    keys = [text_of(key) for key in with_class(parsed(page_of(full.path)), "key") if key.tag == "span"]
+@of_one_folder
+def test_only_runs_that_a_table_speaks_of(full: Full) -> None:
+    served = full.made_up.configuration("paper", "conv1x1")
+    keys = [text_of(key) for key in with_class(full.root, "key") if key.tag == "span"]
     assert keys == sorted(keys)
     assert len(keys) == 16 + 2 + 1
-    assert stranger.key not in keys
+    assert full.stranger.key not in keys
     assert f"{served}-s0" in keys
 
 
@@ -153,8 +166,9 @@ def test_a_run_has_its_curve_drawn_and_in_numbers(made_up: MadeUp) -> None:
     assert (sum(steps[::2]), sum(steps[1::2])) == (pytest.approx(169.2, abs=0.2), pytest.approx(50.0, abs=0.2))
 
 
-def test_every_figure_has_its_numbers_and_its_runs(full: MadeUp) -> None:
-    root = parsed(page_of(full.path))
+@of_one_folder
+def test_every_figure_has_its_numbers_and_its_runs(full: Full) -> None:
+    root = full.root
     ids = by_id(root)
     figures = [figure for figure in root.iter("figure") if figure.get("id", "").startswith("chart:shortcuts-quick")]
     assert [figure.get("id") for figure in figures] == [
@@ -217,11 +231,11 @@ def test_a_name_that_is_a_formula_is_none_in_a_spreadsheet(made_up: MadeUp) -> N
     made_up.plan()
     run = made_up.run("original", 4.0)
     _rename(made_up, run.path, run.key.removesuffix("-s0"), '=HYPERLINK("x")')
-    assert main([str(made_up.path)]) == 0
-    lines = list(csv.DictReader(io.StringIO((made_up.path / "report" / "shortcuts-quick.csv").read_text())))
+    (sweep,) = read_report_data(made_up.path).sweeps
+    lines = list(csv.DictReader(io.StringIO(formats.csv(summary(sweep)))))
     assert lines[0]["configuration"] == '\'=HYPERLINK("x")'
     assert lines[0]["median"] == "4"
-    assert '=HYPERLINK("x")-s0' in text_of(parsed((made_up.path / "report" / "index.html").read_text()))
+    assert '=HYPERLINK("x")-s0' in text_of(parsed(page_of(made_up.path)))
 
 
 def _rename(made_up: MadeUp, folder: Path, old: str, new: str) -> None:
@@ -232,9 +246,9 @@ def _rename(made_up: MadeUp, folder: Path, old: str, new: str) -> None:
     folder.rename(folder.with_name(f"{new}-s0"))
 
 
-def test_nothing_is_fetched_and_nothing_else_may_run(full: MadeUp) -> None:
-    page = page_of(full.path)
-    root = parsed(page)
+@of_one_folder
+def test_nothing_is_fetched_and_nothing_else_may_run(full: Full) -> None:
+    page, root = full.page, full.root
     fetching = [
         (element.tag, name, element.get(name, ""))
         for element in root.iter()
@@ -255,14 +269,10 @@ def test_nothing_is_fetched_and_nothing_else_may_run(full: MadeUp) -> None:
     assert "unsafe" not in policy
 
 
-def test_damage_is_named_on_the_page(made_up: MadeUp) -> None:
-    made_up.plan()
-    damaged = made_up.run("dropout", 30.0)
-    (damaged.path / "result.json").write_text("{")
-    assert main([str(made_up.path)]) == 1
-    (warning,) = with_class(parsed((made_up.path / "report" / "index.html").read_text()), "warning")
-    assert f"{damaged.key}: damaged result, left out" in text_of(warning)
-    assert with_class(parsed(page_of(made_up.path)), "warning") == []
+@of_one_folder
+def test_a_page_without_damage_has_no_warning(full: Full) -> None:
+    """`test_damage_is_named_after_the_rest_is_made` has the other page."""
+    assert with_class(full.root, "warning") == []
 
 
 def test_the_page_leads_with_table_1_and_what_it_says(made_up: MadeUp) -> None:
@@ -345,6 +355,8 @@ def test_anchors_of_different_names_differ(other: tuple[str, ...]) -> None:
     assert not re.search(r"\s", anchor(*other))
 
 
-def test_the_best_of_a_column_is_bold(full: MadeUp) -> None:
-    root = parsed(page_of(full.path))
-    assert {text_of(strong) for section in with_class(root, "sweep") for strong in section.iter("strong")} == {"4.00"}
+@of_one_folder
+def test_the_best_of_a_column_is_bold(full: Full) -> None:
+    assert {text_of(strong) for section in with_class(full.root, "sweep") for strong in section.iter("strong")} == {
+        "4.00"
+    }

@@ -3,9 +3,10 @@
 import io
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree.ElementTree import Element
@@ -44,7 +45,7 @@ class NumbersRow:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure, its files, and the numbers behind it."""
+    """A figure, its files, and the numbers behind it; it is drawn once its SVG or its files are asked for."""
 
     name: str
     """The end of its files' names: `fig3`, `strip`, `cost`."""
@@ -55,31 +56,27 @@ class Chart:
     headings: tuple[str, ...]
     rows: tuple[NumbersRow, ...]
     figure: Figure = field(repr=False)
-    drawn: Element = field(repr=False)
-    pdf: bytes = field(repr=False)
+
+    @cached_property
+    def drawn(self) -> Element:
+        """The figure as SVG."""
+        return svg.cleaned(written(self.figure, "svg"))
 
     @property
     def files(self) -> dict[str, bytes]:
         """The content of the figure's files, by suffix (`pdf`, `svg`)."""
-        return {"pdf": self.pdf, "svg": svg.file_text(self.drawn).encode()}
+        return {"svg": svg.file_text(self.drawn).encode(), "pdf": written(self.figure, "pdf")}
 
     def panels(self, shared: dict[str, Element]) -> Iterator[Markup]:
         """Yield each panel as an SVG of the page; `shared` collects the definitions that all figures share."""
         return page_panels(self.figure, self.drawn, shared)
 
 
-def chart(
-    name: str, shows: str, note: str, figure: Figure, headings: Iterable[str], rows: Iterable[NumbersRow]
-) -> Chart:
-    """Return the chart of a figure, with its SVG and its PDF; call this inside `paper_style`."""
-    drawn = svg.cleaned(written(figure, "svg"))
-    return Chart(name, shows, note, tuple(headings), tuple(rows), figure, drawn, written(figure, "pdf"))
-
-
 def written(figure: Figure, suffix: Literal["pdf", "svg"]) -> bytes:
     """Return the figure's file, without a date, so that the same figure gives the same bytes."""
     file = io.BytesIO()
-    figure.savefig(file, format=suffix, metadata={"CreationDate" if suffix == "pdf" else "Date": None})
+    with paper_style():
+        figure.savefig(file, format=suffix, metadata={"CreationDate" if suffix == "pdf" else "Date": None})
     return file.getvalue()
 
 

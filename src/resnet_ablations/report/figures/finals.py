@@ -10,7 +10,7 @@ from matplotlib.figure import SubFigure
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.anchors import run_anchor, runs_link
 from resnet_ablations.report.figures.axes import draw_marks, final_errors, log_ticks, show_grid, side_by_side
-from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, chart, panel_figure
+from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure
 from resnet_ablations.report.figures.svg import COLOURS, GREY, link
 from resnet_ablations.report.frame import FAIL, Sweep, is_error
 
@@ -81,7 +81,7 @@ def strip(sweep: Sweep) -> Chart | None:
         to = runs_link(cells[cells["row"] == row["row"]])[0]
         numbers.append(NumbersRow(row["row_label"], to, (text, ", ".join(own["text"]))))
     headings = ("row", "the paper’s", "ours: all runs, lowest error first")
-    return chart("strip", "final errors", note, figure, headings, numbers)
+    return Chart("strip", "final errors", note, headings, tuple(numbers), figure)
 
 
 def _broken(name: str) -> str:
@@ -149,7 +149,7 @@ def costs(sweep: Sweep) -> Chart | None:
         costs_of_point = ["–" if pd.isna(point[name]) else f"{point[name]:,.4g}" for name in amounts]
         error = f"{point['error']:.2f} %" + point["spread"].replace(" %)", ")")
         rows.append(NumbersRow(f"{point['number']} {point['label']}", point["to"], (*costs_of_point, error)))
-    return chart("cost", "final errors and what they cost", note, figure, headings, rows)
+    return Chart("cost", "final errors and what they cost", note, headings, tuple(rows), figure)
 
 
 def _cost_points(own: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from resnet_ablations.experiments import Experiment, Panel
 from resnet_ablations.report.figures.axes import MARKERS, draw_marks, log_ticks, show_grid, staggered
-from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, chart, panel_figure
+from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure
 from resnet_ablations.report.figures.lines import figure_points
 from resnet_ablations.report.figures.svg import COLOURS, link
 from resnet_ablations.report.frame import ReportData, Sweep
@@ -121,7 +121,8 @@ def _figure(name: str, sweep: Sweep, panels: Sequence[Panel], data: ReportData) 
         if here.empty:
             axes[False].text(0.5, 0.5, "no run yet", ha="center", va="center", transform=axes[False].transAxes)
     shows = " and ".join(quantity.name for quantity in quantities.values())
-    return chart(name, shows, note, figure, *_numbers(panels, points, quantities))
+    headings, rows = _numbers(panels, points, quantities)
+    return Chart(name, shows, note, headings, rows, figure)
 
 
 def _axes(place: SubFigure, quantities: dict[str, Quantity]) -> dict[bool, Axes]:
@@ -208,7 +209,7 @@ def _set_axis(axes: Axes, label: str, ends: tuple[float, float]) -> None:
 
 def _numbers(
     panels: Sequence[Panel], points: pd.DataFrame, quantities: dict[str, Quantity]
-) -> tuple[list[str], list[NumbersRow]]:
+) -> tuple[tuple[str, ...], tuple[NumbersRow, ...]]:
     """Return headings and rows of a table of the curves at five places of the x axis.
 
     It shows the last point at or before each place, and the range of the seeds in parentheses.
@@ -220,7 +221,7 @@ def _numbers(
         name, shape = f"{panels[panel].title}: {label}", quantities[quantity]
         texts = (_at(curve[curve["x"] <= place], shape.unit) for place in places)
         rows.append(NumbersRow(name if ours else f"{name}, the paper’s", to if ours else "", (shape.name, *texts)))
-    return ["curve", "shows", *(f"at {place:,}" for place in places)], rows
+    return ("curve", "shows", *(f"at {place:,}" for place in places)), tuple(rows)
 
 
 def _at(before: pd.DataFrame, unit: str) -> str:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree.ElementTree import Element
@@ -36,6 +37,32 @@ MEANING = {
 
 def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Verdict], damaged: Sequence[str]) -> str:
     """Return the page on all sweeps of a results folder; it names the files that were left out as damaged."""
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    shared: dict[str, Element] = {}
+    scales = {report.sweep.plan.scale for report in reports}
+    text = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            style=Markup(style),
+            script=Markup(script),
+            policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:",
+            reports=sorted(reports, key=_rank),
+            experiments={report.sweep.plan.experiment: report.sweep.experiment.title for report in reports},
+            scales={scale: meaning for scale, meaning in MEANING.items() if scale in scales},
+            verdicts=[verdict for verdict in verdicts if verdict.scale != "early"],
+            runs=runs_of_page(reports, data, shared),
+            damaged=damaged,
+            shared=shared,
+        )
+    )
+    # HTML closes these elements without their end tags, which are a twentieth of the page.
+    return re.sub(r"</(?:t[dhr]|d[dt]|li)>\n*", "", text)
+
+
+@cache
+def _environment() -> Environment:
+    """Return Jinja's environment, which keeps the compiled templates."""
     environment = Environment(
         loader=PackageLoader("resnet_ablations.report.page"),
         autoescape=True,
@@ -46,23 +73,7 @@ def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Ve
     )
     functions = (anchor, answer, bases, definitions, files, groups, seed_runs, statement)
     environment.globals |= {function.__name__: function for function in functions} | {"signs": SIGNS}
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    shared: dict[str, Element] = {}
-    scales = {report.sweep.plan.scale for report in reports}
-    text = environment.get_template("page.html").render(
-        style=Markup(style),
-        script=Markup(script),
-        policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:",
-        reports=sorted(reports, key=_rank),
-        experiments={report.sweep.plan.experiment: report.sweep.experiment.title for report in reports},
-        scales={scale: meaning for scale, meaning in MEANING.items() if scale in scales},
-        verdicts=[verdict for verdict in verdicts if verdict.scale != "early"],
-        runs=runs_of_page(reports, data, shared),
-        damaged=damaged,
-        shared=shared,
-    )
-    # HTML closes these elements without their end tags, which are a twentieth of the page.
-    return re.sub(r"</(?:t[dhr]|d[dt]|li)>\n*", "", text)
+    return environment
 
 
 def _rank(report: SweepReport) -> tuple[bool, str, int, str]:

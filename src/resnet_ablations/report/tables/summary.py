@@ -1,6 +1,7 @@
 """Statistics over the seeds of each cell and configuration, with the paper's number."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ TEST_IMAGES = ("data", "data.held_out", "data.fingerprint", "data.crop")
 """The settings that choose the images on which an error is measured."""
 
 
+@lru_cache
 def summary(sweep: Sweep) -> pd.DataFrame:
     """Return one row for each cell and configuration: the paper's number and the statistics over the finished seeds.
 
@@ -67,6 +69,7 @@ def run_table(sweep: Sweep) -> pd.DataFrame:
     return sweep.runs.loc[sweep.runs["key"] != "", columns]
 
 
+@lru_cache
 def orderings(sweep: Sweep) -> pd.DataFrame:
     """Return one row for each cell for which both we and the paper have an error of the cell and of its baseline.
 

@@ -1,8 +1,11 @@
-"""Pages of made-up results folders, without the files beside them."""
+"""Pages of made-up results folders, without the files beside them, and what is read from a page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import html5lib
 
 from resnet_ablations.report.contents import sweep_report
 from resnet_ablations.report.frame import read_report_data
@@ -43,3 +46,17 @@ def page_of(results: Path, damaged: Sequence[str] = (), verdicts: Sequence[Judge
     """Return the page of a results folder with these verdicts."""
     data = read_report_data(results)
     return page([sweep_report(sweep, data) for sweep in data.sweeps], data, verdicts, damaged)  # type: ignore[arg-type]
+
+
+def parsed(text: str) -> Element:
+    """Raises where the page is not HTML by the letter."""
+    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+
+
+def text_of(element: Element | None) -> str:
+    assert element is not None
+    return " ".join("".join(element.itertext()).split())
+
+
+def with_class(root: Element, name: str) -> list[Element]:
+    return [element for element in root.iter() if name in element.get("class", "").split()]
