@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from resnet_ablations.data import fingerprint as module
-from resnet_ablations.data.fingerprint import PIECE, WHOLE, ChangedWhileRead, fingerprint
+from resnet_ablations.data.fingerprint import PIECE, WHOLE, fingerprint
 from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 
@@ -184,7 +184,7 @@ def test_files_that_change_while_they_are_read(root: Path, monkeypatch: pytest.M
         return content(path, sampled)
 
     monkeypatch.setattr(module, "_content", meanwhile)
-    with pytest.raises(ChangedWhileRead, match="images changed while they were read"):
+    with pytest.raises(UserError, match="images changed while they were read"):
         fingerprint(root, PATHS, None)
 
 

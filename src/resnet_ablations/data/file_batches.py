@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from resnet_ablations.data.batches import WHOLE, Batches, Crops, Share, batch_indices
 from resnet_ablations.data.colours import NO_JITTER, NO_SHIFT, colour_jitter, colour_shift, jittered
 from resnet_ablations.data.decoding import decode_rgb
 from resnet_ablations.data.images import ColourAugmentation, CropAugmentation, ImageFiles
 from resnet_ablations.data.views import DRAWN, Size, View, central, cut, scaled, ten, whole
+from resnet_ablations.data.waiting import POLL_SECONDS, Waiting, out_of_shared_memory
 from resnet_ablations.errors import UserError
 from resnet_ablations.streams import Purpose, Stream
 
@@ -73,14 +74,24 @@ class FileBatches(Batches):
     The random views of an image depend only on the seed and on the image's place in the sequence of epochs, not on
     `workers`, the number of decoding processes (0: decode in this process), and not on the iteration at which training
     starts. The workers read ahead of `train` in order, up to `iterations`; a step out of order restarts them there.
+    `stopped` returns whether a stop signal has come; the errors of a wait for the workers are those of `Waiting`.
     """
 
     top5 = True
 
     def __init__(
-        self, files: ImageFiles, *, batch_size: int, seed: int, iterations: int, workers: int, share: Share = WHOLE
+        self,
+        files: ImageFiles,
+        *,
+        batch_size: int,
+        seed: int,
+        iterations: int,
+        workers: int,
+        share: Share = WHOLE,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.files = files
+        self._stopped = stopped
         self.batch_size, self.seed, self.iterations, self.workers = batch_size, seed, iterations, workers
         self.share = share
         self._device = torch.device("cpu")
@@ -161,8 +172,9 @@ class FileBatches(Batches):
             pin_memory=self._device.type == "cuda",
             worker_init_fn=_quiet,
             generator=torch.Generator(),  # the loader would otherwise draw from the global one
+            timeout=POLL_SECONDS if self.workers else 0,
         )
-        return iter(loader)
+        return Waiting(loader, self._stopped) if self.workers else iter(loader)
 
     def _ready(self, batch: Collated | UserError) -> tuple[list[Tensor], Tensor]:
         """Return normalised images n × crops × C × H × W and labels n, on the device; raise a worker's `UserError`."""
@@ -231,9 +243,15 @@ def _collated(samples: list[Sample | UserError]) -> Collated | UserError:
         samples_read.append(sample)
     views, labels, shifts, jitters = zip(*samples_read, strict=True)
     groups = [torch.from_numpy(np.stack(group)) for group in zip(*views, strict=True)]
-    return Collated(
-        groups, torch.tensor(labels), torch.from_numpy(np.stack(shifts)), torch.from_numpy(np.stack(jitters))
-    )
+    rest = torch.tensor(labels), torch.from_numpy(np.stack(shifts)), torch.from_numpy(np.stack(jitters))
+    if get_worker_info() is not None:
+        try:
+            # The queue's thread would do it, and print an error without sending anything.
+            for tensor in (*groups, *rest):
+                tensor.share_memory_()  # type: ignore[no-untyped-call]
+        except (RuntimeError, OSError) as error:
+            return out_of_shared_memory(str(error))
+    return Collated(groups, *rest)
 
 
 def _quiet(worker: int) -> None:

@@ -31,11 +31,9 @@ SETTLED_SECONDS: Final = 2.0
 """The age from which a change time identifies a file's content: two changes within a tick of the clock share one."""
 
 
-class ChangedWhileRead(UserError):
-    """Images have changed while this program read them."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(f"data.root={root}: images changed while they were read; start again when they are complete")
+def changed_while_read(root: Path) -> UserError:
+    """Return the error for images that have changed while this program read them."""
+    return UserError(f"data.root={root}: images changed while they were read; start again when they are complete")
 
 
 def fingerprint(root: Path, paths: Sequence[str], cache: Path | None, *, sampled: tuple[str, ...] = ()) -> str:
@@ -58,7 +56,7 @@ def fingerprint(root: Path, paths: Sequence[str], cache: Path | None, *, sampled
         return known
     contents = _of_each(root, paths, "reading", lambda path: _content(path, sampled))
     if _of_each(root, paths, "checking", _stamp) != stamps:
-        raise ChangedWhileRead(root)
+        raise changed_while_read(root)
     result = _digest("", paths, contents)
     newest = max((changed for *_, changed, _ in stamps), default=0)
     if file is not None and newest < (began - SETTLED_SECONDS) * 1e9:

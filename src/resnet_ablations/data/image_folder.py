@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from resnet_ablations.data.array_file import read_arrays, write_arrays
 from resnet_ablations.data.decoding import decode, image_size
-from resnet_ablations.data.fingerprint import ChangedWhileRead, fingerprint
+from resnet_ablations.data.fingerprint import changed_while_read, fingerprint
 from resnet_ablations.data.images import Images
 from resnet_ablations.data.listing import Listing, list_images, wrong_classes
 from resnet_ablations.data.room import check_memory, check_room
@@ -130,7 +130,7 @@ class ImageFolder(Source):
         check_room(self.cache, (len(listing.paths), *self.shape))
         pixels = decode(self.root, listing.paths, self.shape)
         if fingerprint(self.root, listing.paths, self.cache) != self._fingerprint:
-            raise ChangedWhileRead(self.root)
+            raise changed_while_read(self.root)
         split = len(train.paths)
         return {
             "train": pixels[:split],

@@ -34,6 +34,9 @@ class Packing:
     """The time of a step, relative to a run that is alone on the GPU."""
 
 
+READY_SECONDS: Final = 600.0
+"""The longest wait of a trial process for the others to warm up."""
+
 Rate = Callable[[RunConfig, int, int, str], float]
 """A function of run, number of runs at once, threads of each, and GPU name; returns images per second."""
 
@@ -46,7 +49,7 @@ def images_per_second(run: RunConfig, count: int, threads: int, gpu: str) -> flo
     """
     # The sweep's fork server cannot be used: it starts with the runs' number of threads.
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(count)
+    barrier = context.Barrier(count, timeout=READY_SECONDS)
     with ProcessPoolExecutor(count, context, initializer=_begin, initargs=(barrier, gpu)) as pool:
         tries = [pool.submit(_try, run.as_dict(), threads, counted(run).multiply_adds) for _ in range(count)]
         wait(tries)

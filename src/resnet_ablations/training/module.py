@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
+from resnet_ablations.data.waiting import StoppedWaiting
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.masks import masks_of, numbers_of_masks
 from resnet_ablations.network.shortcuts import Shortcut
@@ -67,6 +68,7 @@ class TrainingModule(pl.LightningModule):
         self.after_iteration = after_iteration
         self.start = start
         self.diverged = False
+        self.stopped_waiting = False
         self.warmed_up = False
         self.metrics: dict[str, float] = {}
         self.responses: list[Response] = []
@@ -158,12 +160,25 @@ class TrainingModule(pl.LightningModule):
         self.iteration = iteration
         # Lightning turns off the cache. The weights are constant within an iteration, so one cast of each is enough.
         torch.set_autocast_cache_enabled(True)
-        self.statistics.decay_for_earlier_ranks()
         for number in range(self.passes):
-            images, labels = self.batches.train(iteration, number, self.passes)
+            try:
+                images, labels = self.batches.train(iteration, number, self.passes)
+            except StoppedWaiting:
+                if number > 0 or self.ranks.count > 1 or not self._optimizer().state:
+                    raise
+                self._stop_before(iteration)
+                return
+            if number == 0:
+                self.statistics.decay_for_earlier_ranks()
             self._draw_masks(iteration, number)
             self.step.add_gradients(number, images, labels)
         self.optimizers().step()  # type: ignore[union-attr]
+
+    def _stop_before(self, iteration: int) -> None:
+        """Stop with the state after the iteration before, of which a checkpoint is written."""
+        self.stopped_waiting = True
+        self.iteration = iteration - 1
+        self.after_iteration(iteration)
 
     def _draw_masks(self, iteration: int, number: int) -> None:
         """Set the masks of a pass: functions of seed, iteration, unit and the image's place in the whole batch."""
@@ -190,6 +205,8 @@ class TrainingModule(pl.LightningModule):
         return self.schedule.learning_rate_at(self.iteration, warmed_up=self.warmed_up)
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
+        if self.stopped_waiting:
+            return
         self.statistics.decay_for_later_ranks()
         iteration = self.iteration + 1
         self.since_record += 1

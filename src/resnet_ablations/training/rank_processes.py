@@ -93,7 +93,7 @@ def _answer(receiver: Connection, process: ForkServerProcess, name: str) -> Any:
             raise EOFError
         answer, failed = receiver.recv()
     except EOFError:
-        process.join()
+        process.join(END_SECONDS)
         code = process.exitcode or 0
         ending = f" was killed by signal {-code}" if code < 0 else f" ended with exit code {code}"
         if code == NO_FORK_SERVER:

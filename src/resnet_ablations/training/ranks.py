@@ -22,7 +22,7 @@ T = TypeVar("T")
 PEER_REPORT_SECONDS = 2.0
 """Seconds that a rank waits, after it has lost a peer, for the peer to report the reason."""
 FAILURE: Final = "failure"
-"""The key of a rank's failure in the store of the process group; the value is a JSON list [user can fix it, reason]."""
+"""The key of a rank's failure in the store of the process group; the value is a JSON list [class, reason]."""
 
 
 class RankFailed(Exception):
@@ -144,7 +144,8 @@ def process_group(count: int, *, gpu: bool) -> Iterator[Ranks]:
         raise RankKilled(f"the ranks could not connect: {error}") from error
     try:
         yield Ranks(Share(rank, count), int(os.environ["LOCAL_RANK"]))
-    except Interrupted:
+    except Interrupted as stopped:
+        _report(store, stopped, str(stopped.signal))
         dist.destroy_process_group()
         raise
     except PeerLost as lost:
@@ -152,18 +153,26 @@ def process_group(count: int, *, gpu: bool) -> Iterator[Ranks]:
         raise _failure_of_peer(store) from lost
     except Exception as error:
         failure = as_rank_failure(rank, count, error)
-        with suppress(RuntimeError):  # the store ends with the first rank
-            store.set(FAILURE, json.dumps([isinstance(failure, UserError), str(failure).splitlines()[0]]))
+        _report(store, failure, str(failure).splitlines()[0])
         raise
     dist.destroy_process_group()
+
+
+def _report(store: Any, failure: Exception, reason: str) -> None:
+    """Write why this rank ends to the store, for the ranks that lose it."""
+    kinds = (kind.__name__ for kind in (UserError, RankKilled, Interrupted) if isinstance(failure, kind))
+    with suppress(RuntimeError):  # the store ends with the first rank
+        store.set(FAILURE, json.dumps([next(kinds, RankFailed.__name__), reason]))
 
 
 def _failure_of_peer(store: Any) -> Exception:
     """Return the failure that another rank has written to the store; `RankKilled` if there is none."""
     with suppress(RuntimeError):  # the store ends with the first rank
         if store.check([FAILURE]):
-            is_user_error, reason = json.loads(store.get(FAILURE))
-            return UserError(reason) if is_user_error else RankFailed(reason)
+            kind, reason = json.loads(store.get(FAILURE))
+            if kind == Interrupted.__name__:
+                return Interrupted(int(reason))
+            return {UserError.__name__: UserError, RankKilled.__name__: RankKilled}.get(kind, RankFailed)(reason)
     return RankKilled("another rank ended without reporting an error")
 
 

@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ from resnet_ablations.data.batches import WHOLE, Batches, Share
 from resnet_ablations.data.file_batches import FileBatches
 from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.data.room import check_batch_memory
+from resnet_ablations.data.waiting import DecoderKilled, DecodingFailed, StoppedWaiting, explaining_lost_decoders
 from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.logger_thread import logger_thread
 from resnet_ablations.network.cost import multiply_adds
@@ -203,7 +204,9 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
     stopped = 0
     with ExitStack() as stack:
         stack.enter_context(quiet_lightning())
-        batches = stack.enter_context(closing(load_batches(config, ranks.share)))
+        with stop.interrupting():
+            loaded = load_batches(config, ranks.share, lambda: stop.signal is not None)
+        batches = stack.enter_context(closing(loaded))
         # Only the first rank writes files.
         text = HEADER if start is None else start.curve
         curve = stack.enter_context(CurveFile(folder.curve, text)) if ranks.is_first else None
@@ -247,7 +250,8 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
                     folder.set_status(status)
 
         module = TrainingModule(network, config, batches, record, after_iteration, start, ranks)
-        trainer.fit(module, train_dataloaders=range(done, iterations))
+        with _named_endings(stop):
+            trainer.fit(module, train_dataloaders=range(done, iterations))
     if stopped:
         raise Interrupted(stopped)
     if not ranks.is_first:
@@ -280,7 +284,21 @@ def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float)
     return seconds >= 60 * trainer.checkpoint_minutes or (every is not None and iteration % every == 0)
 
 
-def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
+@contextmanager
+def _named_endings(stop: StopRequest) -> Iterator[None]:
+    """Turn the errors of a wait for decoding processes into those of a rank."""
+    try:
+        with explaining_lost_decoders():
+            yield
+    except StoppedWaiting:
+        raise Interrupted(stop.signal or signal.SIGTERM) from None
+    except DecoderKilled as error:
+        raise RankKilled(str(error)) from None
+    except DecodingFailed as error:
+        raise RankFailed(str(error)) from None
+
+
+def load_batches(config: RunConfig, share: Share = WHOLE, stopped: Callable[[], bool] = lambda: False) -> Batches:
     """Return the batches of a run: from arrays if the data set is in memory, else from files decoded in training.
 
     The first rank raises `UserError` if the images are no longer those of the configuration.
@@ -308,6 +326,7 @@ def load_batches(config: RunConfig, share: Share = WHOLE) -> Batches:
                 iterations=schedule.iterations,
                 workers=config.trainer.workers or threads_of(config),
                 share=share,
+                stopped=stopped,
             )
 
 

@@ -4,10 +4,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+GRACE_SECONDS = 5.0
+"""The time that work before the first step may still take after a stop signal."""
 
 
 class Interrupted(Exception):
@@ -29,6 +33,31 @@ class StopRequest:
         self._numbers = numbers
         self._at_once = at_once
         self._before: dict[int, Any] = {}
+        self._interrupts = False
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raise `Interrupted` if the context lasts longer than `GRACE_SECONDS` after a signal; only in the main thread.
+
+        It is for work before the first step, such as the decoding of images: no step has to be completed.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGALRM, self._interrupt)
+        self._interrupts = True
+        try:
+            if self.signal is not None:
+                signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+            yield
+        finally:
+            self._interrupts = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupts and self.signal is not None:
+            raise Interrupted(self.signal)
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._received) for number in self._numbers}
@@ -43,6 +72,8 @@ class StopRequest:
     def _received(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal = number
+            if self._interrupts:
+                signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
         else:
             self._at_once(number)
 
