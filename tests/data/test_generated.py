@@ -44,6 +44,20 @@ def test_drawn_once_in_imagenets_layout(tmp_path: Path, drawn: list[Path]) -> No
     assert {path.name for path in tmp_path.iterdir()} <= {"generated", ".download-generated.lock"}
 
 
+def test_images_that_were_replaced_are_not_used(tmp_path: Path) -> None:
+    """The name of the drawing, which is in a run's key, stands for what was drawn."""
+    files = source(tmp_path).load()
+    before = (files.root / files.train[0]).read_bytes()
+    Image.new("RGB", (80, 80), "red").save(files.root / files.train[0], "JPEG")
+    for action in (source(tmp_path).prepare, source(tmp_path).load):
+        with pytest.raises(UserError, match="its images are not those that were drawn; delete the folder"):
+            action()
+    (files.root / files.train[0]).write_bytes(before)
+    source(tmp_path).prepare()
+    (files.root / ".fingerprint").unlink()
+    assert len(source(tmp_path).load().train) == 30, "an older version made no record"
+
+
 def test_known_before_it_is_drawn(tmp_path: Path) -> None:
     folder = source(tmp_path / "data")
     folder.check()

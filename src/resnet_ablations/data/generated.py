@@ -12,6 +12,7 @@ from annotated_types import Ge
 from PIL import Image, ImageDraw
 
 from resnet_ablations.data.downloads import check_root, staging
+from resnet_ablations.data.fingerprint import fingerprint
 from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.data.images import ColourAugmentation, CropAugmentation, ImageFiles
 from resnet_ablations.data.sources import Folder, Source
@@ -20,6 +21,9 @@ from resnet_ablations.streams import Purpose, Stream
 
 DRAWING: Final = 2
 """The version of the drawing; a new version does not use images of an older one."""
+
+RECORD: Final = ".fingerprint"
+"""The file that records the fingerprint of the images as they were drawn."""
 
 IMAGES_PER_CLASS: Final = {"train": 64, "val": 10}
 
@@ -83,12 +87,21 @@ class Generated(Source):
             with staging(self.root, "generated") as staged:
                 if not self.folder.exists():  # another process may have drawn the images while this one waited
                     _draw_all(staged / "images")
+                    (staged / "images" / RECORD).write_text(_digest(staged / "images"), encoding="ascii")
                     self.folder.parent.mkdir(exist_ok=True)
                     (staged / "images").replace(self.folder)
         if missing := [place for place in _places() if not place.below(self.folder).exists()]:
             raise UserError(
                 f"{self.folder}: {len(missing)} of its images are missing, such as "
                 f"{missing[0].below(self.folder)}; delete the folder and run again to draw all images again"
+            )
+        record = self.folder / RECORD
+        if record.exists() and record.read_text(encoding="ascii") != _digest(
+            self.folder
+        ):  # older folders have no record
+            raise UserError(
+                f"{self.folder}: its images are not those that were drawn; delete the folder and run again to draw all "
+                "images again"
             )
 
     def load(self) -> ImageFiles:
@@ -114,6 +127,11 @@ def _places() -> Iterator[Place]:
         for label in range(len(CLASSES)):
             for number in range(count):
                 yield Place(split, label, number)
+
+
+def _digest(folder: Path) -> str:
+    """Return the fingerprint of the images below `folder`."""
+    return fingerprint(folder, [place.below(Path()).as_posix() for place in _places()], None)
 
 
 def _draw_all(folder: Path) -> None:

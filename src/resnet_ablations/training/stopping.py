@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 20.0
 """The time that work before the first step may still take after a stop signal."""
 
 
