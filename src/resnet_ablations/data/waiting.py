@@ -70,6 +70,10 @@ class Waiting(Generic[T]):
             except RuntimeError as error:
                 if not str(error).startswith("DataLoader timed out"):
                     raise self._ended(error) from None
+            pinning = getattr(self._batches, "_pin_memory_thread", None)
+            if pinning is not None and not pinning.is_alive():
+                self._kill()
+                raise DecodingFailed("the thread that copies batches to pinned memory has ended")
             now = time.monotonic()
             if stop_heard is None and self._stopped():
                 stop_heard = now
