@@ -5,6 +5,8 @@ import shutil
 import struct
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from filelock import FileLock
 from PIL import Image
 
-from resnet_ablations.data import decoding, image_folder, room
+from resnet_ablations.data import decoding, image_folder, progress, room
 from resnet_ablations.data.array_file import read_arrays, write_arrays
 from resnet_ablations.data.image_folder import ImageFolder
 from resnet_ablations.data.progress import ProgressLines
@@ -212,7 +215,7 @@ def test_writing_that_breaks_off_leaves_no_cache(root: Path, monkeypatch: pytest
 PREPARE_SLOWLY = """
 import sys, time
 from pathlib import Path
-from resnet_ablations.data import decoding, image_folder, room
+from resnet_ablations.data import decoding, image_folder, progress, room
 root, here, me, other = sys.argv[1:]
 def slowly(*arguments):
     print("decoded")
@@ -243,6 +246,28 @@ def test_two_processes_at_once_decode_once(root: Path, tmp_path: Path) -> None:
     assert sorted(map(len, outputs)) == [2, 3]
     assert sum(output.count("decoded") for output in outputs) == 1
     assert all("9 images" in output for output in outputs)
+
+
+def test_a_wait_for_another_process_is_said(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It lasts as long as the other process decodes."""
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.1)
+    source, held = _source(root), threading.Event()
+    source.cache.mkdir(parents=True)
+    lock = source._cache_file.with_suffix(".lock")
+
+    def hold() -> None:
+        with FileLock(lock):
+            held.set()
+            time.sleep(0.5)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    source.prepare()
+    other.join()
+    assert capsys.readouterr().err == f"waiting for another process, which is decoding {root} (it holds {lock})\n"
 
 
 def test_a_long_decoding_says_how_far_it_is(

@@ -14,8 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
-
+from resnet_ablations.data.progress import shared_work
 from resnet_ablations.errors import UserError
 
 SECONDS_WITHOUT_DATA: Final = 60
@@ -83,7 +82,7 @@ def staging(root: Path, name: str) -> Iterator[Path]:
     folder = root / f".download-{name}"
     try:
         root.mkdir(exist_ok=True)
-        with FileLock(root / f".download-{name}.lock"):
+        with shared_work(root / f".download-{name}.lock", f"preparing {name}"):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             try:

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final, Literal, final
 
 import numpy.typing as npt
 from annotated_types import Ge
-from filelock import FileLock
 
 from resnet_ablations.data.array_file import read_arrays, write_arrays
 from resnet_ablations.data.decoding import decode, image_size
 from resnet_ablations.data.fingerprint import changed_while_read, fingerprint
 from resnet_ablations.data.images import Images
 from resnet_ablations.data.listing import Listing, list_images, wrong_classes
+from resnet_ablations.data.progress import shared_work
 from resnet_ablations.data.room import check_memory, check_room
 from resnet_ablations.data.sources import Folder, Source
 from resnet_ablations.errors import UserError
@@ -69,7 +69,7 @@ class ImageFolder(Source):
         if arrays is None:
             try:
                 self.cache.mkdir(parents=True, exist_ok=True)
-                with FileLock(file.with_suffix(".lock")):
+                with shared_work(file.with_suffix(".lock"), f"decoding {self.root}"):
                     arrays = read_arrays(file)  # another process may have written the file while this one waited
                     if arrays is None:
                         arrays = self._decode(listing)
