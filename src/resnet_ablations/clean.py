@@ -9,6 +9,7 @@ from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.paths import default_results
 from resnet_ablations.results.locks import RunLock, RunLocked
+from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.results.states import State
 from resnet_ablations.sweep.monitor import state_table
@@ -23,10 +24,10 @@ def main() -> None:
         epilog="example: resnet-ablations clean 'resnet56-dropout-*'",
     )
     parser.add_argument("runs", nargs="*", metavar="RUN", help="the name of a run, or a pattern")
-    parser.add_argument("--results", type=Path, default=default_results(), help="the results folder")
+    parser.add_argument("--results", default=default_results(), help="the results folder")
     arguments = parser.parse_args()
     with exit_on_user_error():
-        folders = named(arguments.results, arguments.runs)
+        folders = named(readable(arguments.results), arguments.runs)
         states = states_of(folders)
         if busy := [key for key, state in states.items() if state.outcome in ("running", "queued")]:
             raise UserError(*(f"{key}: {_busy(states[key])}" for key in busy))

@@ -187,6 +187,8 @@ def message_of(error: dict[str, Any], group: str = "") -> str:
             return f"{key}: must be given"
         case "extra_forbidden" | "unexpected_keyword_argument":
             return f"{key}={error['input']}: {NO_SUCH_KEY}"
+        case "string_too_short" | "too_short" if error["ctx"]["min_length"] == 1:
+            return f"{key}={error['input']}: must not be empty"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     message = re.sub(r"^Predicate '(\w+)' failed$", r"must be \1", message)
     # The validator of a whole group names the keys itself.

@@ -11,6 +11,6 @@ ROOT = PACKAGE.parents[1] if IS_CLONE else _INSTALLED
 """The folder of `conf/`, `experiments/` and `results/reference/`."""
 
 
-def default_results() -> Path:
+def default_results() -> str:
     """Return the default results folder, the same as `paths.results` in conf/train.yaml."""
-    return Path(os.environ.get("RESNET_ABLATIONS_RESULTS", "results"))
+    return os.environ.get("RESNET_ABLATIONS_RESULTS", "results")

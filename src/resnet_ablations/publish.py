@@ -11,6 +11,7 @@ from resnet_ablations.paths import default_results
 from resnet_ablations.report.write_report import write_report
 from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.keys import is_location, without_locations
+from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
 
@@ -25,9 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="resnet-ablations publish", description=__doc__, epilog="example: resnet-ablations publish results"
     )
-    parser.add_argument("results", nargs="?", type=Path, default=default_results(), help="the results folder")
+    parser.add_argument("results", nargs="?", default=default_results(), help="the results folder")
     with exit_on_user_error():
-        publish(parser.parse_args().results, REFERENCE)
+        publish(readable(parser.parse_args().results), REFERENCE)
         show([REFERENCE / "report" / f"{name}.md" for name in SHOWN], README)
 
 

@@ -4,12 +4,13 @@ A class that a configuration names in `_target_` (`shortcut`, `data`, `logger`) 
 parameters of its constructor; `config.py` derives their schema, so that a new class needs no entry here.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self, cast
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from resnet_ablations.components import parameters_of, resolve
@@ -294,7 +295,7 @@ class TrainerSettings(Settings):
 
 
 class Paths(Settings):
-    """The results folder and the data folder."""
+    """The results folder and the data folder; `~` is the home folder, a relative path starts at the current folder."""
 
-    results: str
-    data: str
+    results: Annotated[str, MinLen(1), AfterValidator(os.path.expanduser)]
+    data: Annotated[str, MinLen(1), AfterValidator(os.path.expanduser)]

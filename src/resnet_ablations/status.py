@@ -1,12 +1,12 @@
 """Print every run of a results folder: outcome, step, speed, time left, and the path of its log."""
 
 import argparse
-from pathlib import Path
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.paths import default_results
 from resnet_ablations.results.provenance import same_code
+from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.sweep.monitor import state_table
 from resnet_ablations.sweep.squeue import states_of
@@ -19,9 +19,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="resnet-ablations status", description=__doc__, epilog="example: resnet-ablations status results"
     )
-    parser.add_argument("results", nargs="?", type=Path, default=default_results(), help="the results folder")
+    parser.add_argument("results", nargs="?", default=default_results(), help="the results folder")
     results = parser.parse_args().results
     with exit_on_user_error():
+        results = readable(results)
         folders = [RunFolder(results, path.name) for path in sorted(results.glob("runs/*")) if path.is_dir()]
         if not folders:
             raise UserError(f"{results}: no run yet; start one with: resnet-ablations sweep shortcuts")

@@ -16,6 +16,7 @@ from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked, compose, group_options
 from resnet_ablations.results.atomic_write import reporting_full_disk
 from resnet_ablations.results.locks import RunLocked
+from resnet_ablations.results.results_folder import writable
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep.planning import Plan, plan
 from resnet_ablations.training.stopping import Interrupted
@@ -47,6 +48,7 @@ def _train(config: DictConfig) -> float | None:
         try:
             run = checked(config)
             if run.folder.result() is None:
+                writable(run.paths.results)
                 run.logger.build().check()
             result = train_run(run)
         except RankFailed as error:

@@ -9,6 +9,7 @@ from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.loggers.wandb import WandbLogger
 from resnet_ablations.loggers.wandb_uploads import upload
 from resnet_ablations.paths import default_results
+from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 
 
@@ -20,11 +21,12 @@ def main() -> None:
         epilog="example: resnet-ablations wandb-sync 'resnet56-dropout-*'",
     )
     parser.add_argument("runs", nargs="*", metavar="RUN", help="the name of a run, or a pattern")
-    parser.add_argument("--results", type=Path, default=default_results(), help="the results folder")
+    parser.add_argument("--results", default=default_results(), help="the results folder")
     arguments = parser.parse_args()
     try:
         with exit_on_user_error():
-            upload(folders_named(arguments.results, arguments.runs) if arguments.runs else _mirrored(arguments.results))
+            results = readable(arguments.results)
+            upload(folders_named(results, arguments.runs) if arguments.runs else _mirrored(results))
         code = 0
     except KeyboardInterrupt:
         code = 130

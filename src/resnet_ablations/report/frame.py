@@ -15,6 +15,7 @@ from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_exper
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.labels import cell_label, column_label, row_label
 from resnet_ablations.results.frames import flat_settings, load_curves, load_responses, load_results
+from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.sweeps import SweepPlan
 
 PUBLISHED = ROOT / "results" / "reference"
@@ -122,7 +123,7 @@ def load_cells(results: str | Path = "results") -> pd.DataFrame:
 
     A damaged file is left out with a warning, and named in `.attrs["damaged"]`.
     """
-    data = _read(Path(results))
+    data = _read(readable(results))
     frames = [sweep.cells for sweep in data.sweeps]
     cells = pd.concat(frames, ignore_index=True) if frames else _frame(pd.DataFrame())
     for message in data.damaged:

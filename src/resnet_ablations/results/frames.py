@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from resnet_ablations.errors import mistakes_in_file
 from resnet_ablations.results.keys import class_label, run_key
+from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import Result, RunFolder
 
 KEY = re.compile(r"(?P<configuration>.+)-s(?P<seed>\d+)")
@@ -126,7 +127,7 @@ def _stacked(
 
 
 def _run_folders(results: str | Path, file: str) -> Iterator[Path]:
-    for path in sorted(Path(results).glob(f"runs/*/{file}")):
+    for path in sorted(readable(results).glob(f"runs/*/{file}")):
         if KEY.fullmatch(path.parent.name):
             yield path.parent
 

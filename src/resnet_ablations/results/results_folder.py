@@ -1,0 +1,53 @@
+"""The check of a results folder, the same for every command and function that is given one."""
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+from resnet_ablations.errors import UserError
+
+
+def readable(results: str | Path) -> Path:
+    """Return the path of a results folder to read, `~` replaced; raise `UserError` if there is no such folder."""
+    folder = _expanded(results)
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder}: no such folder; start with: resnet-ablations sweep shortcuts, or name another results folder"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: cannot be read: {_reason(error)}; name a results folder") from None
+    return folder
+
+
+def writable(results: str | Path) -> Path:
+    """Return the path of a results folder to write, `~` replaced, and create the folder; raise `UserError` if it fails.
+
+    The folder is created if its parent exists; a missing parent is a mistyped path or a disk that is not mounted.
+    """
+    folder = _expanded(results)
+    try:
+        if not folder.absolute().parent.is_dir():
+            raise UserError(
+                f"paths.results={results}: {folder.absolute().parent} does not exist; create it, or mount its disk"
+            )
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"paths.results={results}: cannot be written: {_reason(error)}; choose another folder"
+        ) from None
+    return folder
+
+
+def _expanded(results: str | Path) -> Path:
+    if not str(results):
+        raise UserError("paths.results: must not be empty; . is the current folder")
+    return Path(results).expanduser()
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
