@@ -6,9 +6,11 @@ import pickle
 import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -17,6 +19,7 @@ from resnet_ablations import overrides
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import CONF, checked, compose, freeze, sweep_settings
+from resnet_ablations.results.keys import without_locations
 
 Config = Callable[..., RunConfig]
 
@@ -68,7 +71,7 @@ def refused(*overrides: str) -> tuple[str, ...]:
         (["seed"], ["seed"]),
         (["schedule.milestones=[1,"], ["schedule.milestones=[1,"]),
         (["data=image_folder", "data.root=/nowhere"], ["data.root=/nowhere", "train/CLASS"]),
-        (["data=image_folder"], ["data.root", "train/CLASS"]),
+        (["data=image_folder"], ["data.root: must be given"]),
         (["data=cifar10", "data.root=/no/where"], ["data.root=/no/where"]),
         (["data.normalisation=none"], ["data.normalisation=none", "per_pixel_mean", "per_channel"]),
         (["data.augmentation.pad=-1"], ["data.augmentation.pad=-1"]),
@@ -282,7 +285,7 @@ def test_a_frozen_configuration_may_be_named_by_its_path(tmp_path: Path) -> None
 
 
 def test_a_frozen_configuration_refuses_other_overrides(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="frozen: the frozen configuration sets every key"):
+    with pytest.raises(UserError, match="seed=1: the frozen configuration sets this key"):
         compose([f"frozen='{tmp_path}'", "seed=1"])
 
 
@@ -305,3 +308,107 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         sweep_settings(["sweep.retries=-1", "sweep.fail_fsat=true"])
     assert "sweep.retries=-1: must be greater than or equal to 0" in error.value.messages
     assert any(message.endswith("did you mean sweep.fail_fast?") for message in error.value.messages)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["experiment=shortcuts", "scale=paper"], ["experiment=shortcuts: only a sweep", "scale=paper: only a sweep"]),
+        (["experiment=nope"], ["experiment=nope: only a sweep"]),
+        (["rows=original"], ["rows=original: only a sweep"]),
+        (["sweep.retries=1"], ["sweep.retries=1: only a sweep"]),
+        (["hydra/launcher=slurm"], ["hydra/launcher=slurm: only a sweep"]),
+        (["hydra.launcher.wait=false"], ["hydra.launcher.wait=false: only a sweep"]),
+        (["paths.results="], ["paths.results=: must not be empty"]),
+        (["paths.results=/dev/null"], ["paths.results=/dev/null: is no folder"]),
+        (["paths.results=/dev/null/below"], ["paths.results=/dev/null/below: cannot be used: Not a directory"]),
+        ([f"paths.results={'x' * 5000}"], ["cannot be used: File name too long"]),
+        (["paths.results='???'"], ["paths.results: must be given"]),
+        (["paths.results='${HOME}/x'"], ["${oc.env:HOME}"]),
+        (["paths.data=null"], ["paths.data=null: must be"]),
+        (["network.widths={}"], ["network.widths={}: does not fit there"]),
+        (["network.widths.a=0"], ["network.widths.a=0: does not fit there"]),
+        (["network.widths=[]"], ["network.widths=[]: must not be empty"]),
+        (["network.widths=[64,32,16]"], ["network.widths=[64, 32, 16]", "zero_pad only adds channels"]),
+        (["network.expansion=100000"], ["network.expansion=100000: must be less than or equal to 16"]),
+        (["network.depth=1000000007"], ["network.depth=1000000007: must be less"]),
+        ([f"{'x' * 5000}=1"], ["too long"]),
+        ([f"schedule.milestones={list(range(1, 20_001))}".replace(" ", "")], ["too long"]),
+        (["schedule.iterations=100000000000000000000000000"], ["must be less than or equal to 1000000000"]),
+        (["schedule.batch_size=999999999"], ["schedule.batch_size=999999999: must be less"]),
+        (["schedule.learning_rate=1e308"], ["schedule.learning_rate=1e+308: must be less"]),
+        (["trainer.threads=100000"], ["trainer.threads=100000: must be less"]),
+        (["seed=true"], ["seed=true: must be a number"]),
+        (["schedule.milestones=[true]"], ["schedule.milestones.0=true: must be a number"]),
+        (["network.stem.width=true"], ["network.stem.width=true: must be a number"]),
+        (["data.root=/x"], ["data.root=/x: no such key here; allowed: data.normalisation, data.held_out"]),
+        (["batch_size=64"], ["batch_size=64: no such key here; did you mean schedule.batch_size?"]),
+        (["bn_batch=1", "network.widths=[16,32,64,64]", "network.depth=58"], ["bn_batch=1: the last stage has 1×1"]),
+        (["logger=null"], ["logger=null: no such option"]),
+    ],
+    ids=lambda value: value[0][:40],
+)
+def test_nonsense_is_refused_in_one_short_line(overrides: list[str], named: list[str]) -> None:
+    messages = refused(*overrides)
+    assert len(messages) == len(named) or all(name in messages[0] for name in named)
+    assert all(any(name in message for message in messages) for name in named), messages
+    assert all("\n" not in message and len(message) < 600 for message in messages)
+
+
+def test_one_string_is_no_list_of_overrides() -> None:
+    with pytest.raises(UserError, match="must be a list"):
+        compose("network=resnet20")
+
+
+def test_a_command_line_sets_a_key_once() -> None:
+    with pytest.raises(UserError, match="seed: given more than once"):
+        overrides.check_repeated(["seed=1", "++seed=2"])
+    assert compose(["seed=1", "seed=2"]).seed == 2
+
+
+def test_a_configuration_can_be_pickled(config: Config) -> None:
+    run = config("shortcut=exclusive_gating")
+    assert pickle.loads(pickle.dumps(run)) == run
+
+
+def test_compose_in_threads() -> None:
+    """Hydra is one object for the process."""
+    names = ["hydra.job.name=a", "hydra.job.name=b"]
+    with ThreadPoolExecutor(4) as pool:
+        keys = list(pool.map(lambda i: compose([f"seed={i}", names[i % 2]]).seed, range(8)))
+    assert keys == list(range(8))
+
+
+def test_locations_stand_beside_a_frozen_configuration(tmp_path: Path) -> None:
+    run = compose(["network=resnet20", f"paths.results={tmp_path}/results", "trainer=cpu"])
+    run.folder.freeze(run.as_dict())
+    beside = compose([f"frozen={run.folder.config}", "trainer.threads=3", "paths.results=elsewhere", "logger=csv"])
+    assert beside.key == run.key
+    assert (beside.trainer.threads, beside.trainer.accelerator, beside.paths.results) == (3, "cpu", "elsewhere")
+    assert beside.logger.target != run.logger.target
+    assert compose([f"frozen={run.folder.config}", "trainer=auto"]).trainer.accelerator == "auto"
+
+
+def test_a_frozen_run_is_where_its_file_lies(tmp_path: Path) -> None:
+    """The results folder may have been moved since."""
+    run = compose([f"paths.results={tmp_path}/results"])
+    run.folder.freeze(run.as_dict())
+    (tmp_path / "results").rename(tmp_path / "moved")
+    assert compose([f"frozen={tmp_path}/moved/runs/{run.key}/config.yaml"]).paths.results == str(tmp_path / "moved")
+
+
+@pytest.mark.parametrize("data", ["digits", "cifar10", "generated"])
+def test_a_published_configuration_has_todays_locations(data: str, tmp_path: Path) -> None:
+    run = compose([f"data={data}"])
+    file = tmp_path / "runs" / run.key / "config.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(yaml.safe_dump(without_locations(run.as_dict())))
+    assert compose([f"frozen={file}"]) == run
+
+
+@pytest.mark.parametrize("content", [b"", b"[1, 2]", b"\x80\x81", b"data: 1", b"a: b: c", b"data: {}\npaths: 3"])
+def test_any_other_file_is_no_frozen_configuration(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_bytes(content)
+    messages = refused(f"frozen={file}")
+    assert all("\n" not in message for message in messages)

@@ -11,7 +11,7 @@ from pydantic import ValidationError, create_model, model_validator
 
 from resnet_ablations.components import parameters_of, resolve
 from resnet_ablations.data.sources import Source
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, shortened
 from resnet_ablations.loggers.logger import Logger, NoLogger
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.results.keys import configuration_name, run_key, without_locations
@@ -59,6 +59,21 @@ class RunConfig(Settings):
             batch = self.schedule.batch_size
             raise ValueError(
                 f"bn_batch={self.bn_batch}: must divide schedule.batch_size={batch}; allowed: {_divisors(batch)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bn_sees_several_values(self) -> Self:
+        if not isinstance(self.data, DataSettings):  # its class is wrong, which `validate` reports
+            return self
+        stem, (_, height, width) = self.network.stem, self.data.image
+        halvings = [stem.stride, *([2] if stem.max_pool else []), *[2] * (len(self.network.widths) - 1)]
+        for stride in halvings:
+            height, width = -(-height // stride), -(-width // stride)
+        if self.bn_batch * height * width < 2:
+            raise ValueError(
+                f"bn_batch={self.bn_batch}: the last stage has {height}×{width} pixels, so batch normalisation would "
+                "see one value of each channel; use a larger bn_batch, fewer network.widths or larger images"
             )
         return self
 
@@ -123,6 +138,10 @@ class RunConfig(Settings):
         run = validate(self.as_dict() | {"seed": seed}, identify_data=False)
         return cast(Self, run.model_copy(update={"data": self.data}))  # whose source may have listed its images
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how pickle makes the configuration again: its class is made at run time."""
+        return validate, (self.as_dict(),)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the whole configuration as plain Python types, in the form that `validate` takes."""
         return self.model_dump(mode="json", by_alias=True)
@@ -146,14 +165,16 @@ def validate(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig:
         ("data", Source, DataSettings),
         ("logger", Logger, ComponentSettings),
     ):
-        target = (tree.get(group) or {}).get("_target_")
+        settings = tree.get(group)
+        target = settings.get("_target_") if isinstance(settings, dict) else None
         try:
             schemas[group] = _schema_of_component(resolve(str(target), interface), base)
         except ValueError as error:
-            mistakes.append(f"{group}._target_={target}: {error}")
+            mistakes.append(f"{group}._target_={shortened(target)}: {error}")
             schemas[group] = Any
     try:
         config = _schema_of_run(**schemas).model_validate(tree)
+        mistakes += _truth_values(tree, config.as_dict())
         data = _identified(config.data) if identify_data and not mistakes else config.data
     except ValidationError as error:
         mistakes += [message_of(cast(dict[str, Any], e)) for e in error.errors()]
@@ -164,6 +185,19 @@ def validate(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig:
     if mistakes:
         raise UserError(*mistakes)
     return config.model_copy(update={"data": data})
+
+
+def _truth_values(given: Any, checked: Any, key: str = "") -> list[str]:
+    """Return a message for each true or false that was given for a number; pydantic reads them as 1 and 0."""
+    if isinstance(given, dict) and isinstance(checked, dict):
+        parts = [(given[name], checked[name], f"{key}.{name}".lstrip(".")) for name in given if name in checked]
+    elif isinstance(given, list) and isinstance(checked, list) and len(given) == len(checked):
+        parts = [(*pair, f"{key}.{i}") for i, pair in enumerate(zip(given, checked, strict=True))]
+    elif isinstance(given, bool) and not isinstance(checked, bool):
+        return [f"{key}={shortened(given)}: must be a number"]
+    else:
+        return []
+    return [message for part in parts for message in _truth_values(*part)]
 
 
 @cache
@@ -186,14 +220,14 @@ def message_of(error: dict[str, Any], group: str = "") -> str:
         case "missing":
             return f"{key}: must be given"
         case "extra_forbidden" | "unexpected_keyword_argument":
-            return f"{key}={error['input']}: {NO_SUCH_KEY}"
+            return f"{shortened(key)}={shortened(error['input'])}: {NO_SUCH_KEY}"
         case "string_too_short" | "too_short" if error["ctx"]["min_length"] == 1:
-            return f"{key}={error['input']}: must not be empty"
+            return f"{key}={shortened(error['input'])}: must not be empty"
     message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     message = re.sub(r"^Predicate '(\w+)' failed$", r"must be \1", message)
     # The validator of a whole group names the keys itself.
     names_keys = error["type"] == "value_error" and isinstance(error["input"], dict)
-    return message if names_keys else f"{key}={error['input']}: {message}"
+    return message if names_keys else f"{shortened(key)}={shortened(error['input'])}: {message}"
 
 
 _once: dict[DataSettings, DataSettings | UserError] | None = None

@@ -15,6 +15,12 @@ class UserError(Exception):
         self.messages = messages
 
 
+def shortened(value: object) -> str:
+    """Return a value of the user as text for a message: as YAML writes it, and at most some 200 characters long."""
+    text = {None: "null", True: "true", False: "false"}.get(value, "") if isinstance(value, bool | None) else str(value)
+    return text if len(text) <= 200 else f"{text[:150]} … ({len(text):,} characters)"
+
+
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
     """On `UserError`, print its messages to stderr and exit with code 2."""

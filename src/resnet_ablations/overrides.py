@@ -1,6 +1,9 @@
 """Compose Hydra overrides into a checked configuration; errors report every mistake at once."""
 
 import difflib
+import re
+import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -24,11 +27,15 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from resnet_ablations.config import NO_SUCH_KEY, RunConfig, message_of, validate
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, shortened
 from resnet_ablations.paths import ROOT
+from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, is_location
 from resnet_ablations.settings import Settings
 
 CONF = ROOT / "conf"
+BESIDE_FROZEN = ", ".join([*sorted(ELSEWHERE), *(f"data.{name}" for name in sorted(LOCATIONS))])
+LONGEST, LONGEST_KEY = 10_000, 200
+"""The most characters of an override and of its key: Hydra's parser is slow, and Hydra looks for a file of a key."""
 SWEEP_KEYS = ("experiment", "scale", "rows", "columns", "sweep")
 """The keys of train.yaml that choose a sweep and are not part of a run."""
 
@@ -40,21 +47,29 @@ class SweepSettings(Settings):
     retries: Annotated[int, Ge(0)]
 
 
-def compose(overrides: Sequence[str]) -> RunConfig:
+def compose(overrides: Sequence[str], *, sweep: Sequence[str] = ()) -> RunConfig:
     """Return the configuration of one run, resolved and checked.
 
-    For example `compose(["network=resnet110", "shortcut=dropout"])`. Raise `UserError` with every mistake: unknown
-    options and keys, values out of range, missing data.
+    For example `compose(["network=resnet110", "shortcut=dropout"])`; the last override of a key wins. `sweep` are
+    overrides of `SWEEP_KEYS` that name the sweep of the run for its logger. Raise `UserError` with every mistake:
+    unknown options and keys, values out of range, missing data.
     """
+    if isinstance(overrides, str):
+        raise UserError(f"{overrides}: must be a list of overrides, such as ['network=resnet110', 'shortcut=dropout']")
     mistakes: list[str] = []
-    valid = []
+    valid = _parse(sweep)
     wrong_groups = []
-    for override in _parse(overrides):
+    parsed = _parse(overrides)
+    frozen = any(override.key_or_group == "frozen" for override in parsed)
+    for override in parsed:
         key = override.key_or_group
-        if key == "frozen" and len(overrides) > 1:
-            mistakes.append("frozen: the frozen configuration sets every key; remove the other overrides")
+        line = shortened(override.input_line)
+        if frozen and key != "frozen" and not is_location(override.input_line or ""):
+            mistakes.append(f"{line}: the frozen configuration sets this key; allowed beside it: {BESIDE_FROZEN}")
+        elif key.partition(".")[0] in SWEEP_KEYS or key.startswith(("hydra.launcher", "hydra/launcher")):
+            mistakes.append(f"{line}: only a sweep has this key: resnet-ablations sweep, or add -m")
         elif override.is_sweep_override():
-            mistakes.append(f"{override.input_line}: several values make a sweep: add -m")
+            mistakes.append(f"{line}: several values make a sweep: add -m")
         elif mistake := _wrong_option(override):
             mistakes.append(mistake)
             wrong_groups.append(f"{key}.")
@@ -62,9 +77,9 @@ def compose(overrides: Sequence[str]) -> RunConfig:
         elif not key.startswith(tuple(wrong_groups)):
             valid.append(override)
     try:
-        run = checked(_composed(valid))
+        run = thawed(parsed) if frozen and not mistakes else checked(_composed(valid))
     except (HydraException, OmegaConfBaseException) as error:
-        mistakes.append(_first_line(error))
+        mistakes.append(_reason(error))
     except UserError as error:
         mistakes += error.messages
     if mistakes:
@@ -72,8 +87,16 @@ def compose(overrides: Sequence[str]) -> RunConfig:
     return run
 
 
+def check_repeated(overrides: Sequence[str]) -> None:
+    """Raise `UserError` for each key that a command line sets more than once."""
+    counts = Counter(override.key_or_group for override in _parse(overrides))
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        raise UserError(*(f"{shortened(name)}: given more than once; remove all but one" for name in repeated))
+
+
 def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
     """Return the values of each key of a multirun command line, as Hydra's sweeps read them."""
+    check_repeated(overrides)
     choices: dict[str, list[str]] = {}
     for override in _parse(overrides):
         key, _, value = (override.input_line or "").lstrip("+").partition("=")
@@ -81,7 +104,7 @@ def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
             swept = override.is_sweep_override()
             choices[key] = list(override.sweep_string_iterator()) if swept else [value]
         except HydraException as error:
-            raise UserError(f"{override.input_line}: {_first_line(error)}") from None
+            raise UserError(f"{override.input_line}: {_first_line(error)}; list the values: A,B") from None
     return choices
 
 
@@ -97,19 +120,19 @@ def sweep_settings(overrides: Sequence[str]) -> SweepSettings:
 
 
 def checked(config: DictConfig) -> RunConfig:
-    """Return the run of a composed configuration; raise `UserError` with every mistake.
-
-    If `frozen` is set, read the run's frozen configuration: conf/ may have changed since.
-    """
-    if config.get("frozen") is not None:
-        place = str(config.frozen)
-        return thawed(Path(unquote(place.removeprefix("file://")) if place.startswith("file://") else place))
+    """Return the run of a composed configuration; raise `UserError` with every mistake."""
     tree: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    tree = {name: value for name, value in tree.items() if name not in (*SWEEP_KEYS, "frozen", "hydra")}
+    return _validated({name: value for name, value in tree.items() if name not in (*SWEEP_KEYS, "frozen", "hydra")})
+
+
+def _validated(tree: dict[str, Any]) -> RunConfig:
+    """Return the run of a resolved configuration; raise `UserError` with every mistake, with suggestions."""
     try:
+        if absent := [key for key, value in _leaves(tree) if value == "???"]:
+            raise UserError(*(f"{key}: must be given" for key in absent))
         return validate(tree)
     except UserError as error:
-        keys = list(_keys(tree))
+        keys = [*tree, *(key for key, _ in _leaves(tree) if not key.endswith("_target_"))]
         raise UserError(*(_with_suggestion(message, keys) for message in error.messages)) from None
 
 
@@ -122,18 +145,53 @@ def freeze(run: RunConfig) -> list[str]:
     return [f"frozen='{run.folder.config.absolute().as_uri()}'"]
 
 
-def thawed(path: Path) -> RunConfig:
-    """Return the run of a frozen configuration; raise `UserError` if its key is not the name of its folder."""
+def thawed(overrides: Sequence[Override]) -> RunConfig:
+    """Return the run of a frozen configuration, with the overrides of locations beside it.
+
+    conf/ may have changed since the run was frozen. A published file has no locations: they have today's defaults. The
+    results folder is the one that the file lies in. Raise `UserError` if the run's key is not the name of its folder.
+    """
+    beside = [override for override in overrides if override.key_or_group != "frozen"]
+    (place,) = (str(override.value()) for override in overrides if override.key_or_group == "frozen")
+    path = Path(unquote(place.removeprefix("file://")) if place.startswith("file://") else place).expanduser()
     try:
-        run = validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"frozen={path}: cannot be read: {_first_line(error)}") from None
-    if run.key != path.parent.name:
+        frozen = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"frozen={shortened(path)}: cannot be read: {_first_line(error)}") from None
+    if not isinstance(frozen, dict) or not isinstance(frozen.get("data"), dict):
+        raise UserError(f"frozen={path}: is not the configuration of a run; name a file runs/KEY/config.yaml")
+    home = path.absolute().parents[1]
+    paths = frozen.get("paths")
+    if home.name == "runs" and isinstance(paths, dict) and Path(str(paths.get("results"))).absolute() != home.parent:
+        frozen["paths"] = paths | {"results": str(home.parent)}
+    run = _validated(_with_locations(frozen, beside))
+    if run.key != path.absolute().parent.name:
         raise UserError(
             f"frozen={path}: the file is the configuration of {run.key}, not of its folder; "
             f"use the file in runs/{run.key}"
         )
     return run
+
+
+def _with_locations(frozen: dict[str, Any], beside: Sequence[Override]) -> dict[str, Any]:
+    """Return a frozen configuration with the locations that it lacks, and with those that `beside` sets."""
+    if not beside and frozen.keys() >= ELSEWHERE:
+        return frozen
+    options = ((f"data={name}",) for name in _options("data"))
+    target = frozen["data"].get("_target_")
+    same = [line for group in options for line in group if _composed_groups(group, ()).data._target_ == target]
+    composed: Any = OmegaConf.to_container(_composed([*_parse(same[:1]), *beside]), resolve=True)
+    chosen = {override.key_or_group for override in beside}
+    tree = frozen | {group: composed[group] for group in ELSEWHERE if group not in frozen or group in chosen}
+    tree["data"] = {name: composed["data"][name] for name in LOCATIONS if name in composed["data"]} | frozen["data"]
+    for group, _, name in (key.partition(".") for key in chosen):
+        if name:
+            tree[group] = tree[group] | {name: composed[group][name]}
+    return tree
+
+
+_HYDRA = threading.RLock()
+"""Held while Hydra is set up with conf/, because Hydra is one object for the whole process."""
 
 
 @cache
@@ -146,13 +204,14 @@ def _config_loader() -> ConfigLoader:
 @contextmanager
 def _own_hydra() -> Iterator[None]:
     """Set up Hydra with conf/, also inside `hydra.main`; restore the earlier Hydra afterwards."""
-    hydra = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = hydra
+    with _HYDRA:
+        hydra = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                yield
+        finally:
+            GlobalHydra.instance().hydra = hydra
 
 
 def _composed(overrides: Sequence[Override]) -> DictConfig:
@@ -162,12 +221,13 @@ def _composed(overrides: Sequence[Override]) -> DictConfig:
     values = [override for override, line in zip(overrides, lines, strict=True) if line.startswith("++")]
     if len(groups) + len(values) == len(overrides):
         config = deepcopy(_composed_groups(groups, _conf_times()))
-        try:
-            for override in values:  # as Hydra does: values after groups
+        for override in values:  # as Hydra does: values after groups
+            try:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
-            return config
-        except OmegaConfBaseException:
-            pass  # Hydra's message names the override
+            except Exception as error:  # OmegaConf raises many kinds for a key or a value that does not fit
+                reason = _first_line(error)
+                raise UserError(f"{shortened(override.input_line)}: does not fit there ({reason})") from None
+        return config
     with _own_hydra():
         return hydra_compose("train", lines)
 
@@ -196,6 +256,9 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     """Parse the overrides with Hydra's parser; raise `UserError` with every one that it rejects."""
     parsed, mistakes = [], []
     for override in overrides:
+        if len(override) > LONGEST or len(override.partition("=")[0]) > LONGEST_KEY:
+            mistakes.append(f"{shortened(override)}: too long; at most {LONGEST:,} characters, the key {LONGEST_KEY}")
+            continue
         try:
             parsed.append(_parsed(override))
         except HydraException as error:
@@ -257,7 +320,8 @@ def _wrong_option(override: Override) -> str | None:
     options = _options(override.key_or_group)
     if not options or override.value() in options or override.is_delete():
         return None
-    return f"{override.key_or_group}={override.value()}: no such option; allowed: {', '.join(options)}"
+    value = shortened(override.value())
+    return f"{override.key_or_group}={value}: no such option; allowed: {', '.join(options)}"
 
 
 def _forced(override: Override) -> str:
@@ -268,24 +332,39 @@ def _forced(override: Override) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _keys(tree: Any, prefix: str = "") -> Any:
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            yield f"{prefix}{name}"
-            yield from _keys(value, f"{prefix}{name}.")
+def _reason(error: Exception) -> str:
+    """Return the first line of an error of Hydra or OmegaConf; for an unknown interpolation, with its usual form."""
+    line = shortened(_first_line(error).replace("'++", "'"))
+    name = re.match(r"Interpolation key '(\w+)' not found", line)
+    return f"{line}; an environment variable is ${{oc.env:{name[1]}}}" if name else line
 
 
-def _with_suggestion(message: str, keys: list[str]) -> str:
+def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and the value of each setting that is not a group."""
+    if not isinstance(tree, dict):
+        yield prefix.removesuffix("."), tree
+        return
+    for name, value in tree.items():
+        yield from _leaves(value, f"{prefix}{name}.")
+
+
+def _with_suggestion(message: str, keys: Sequence[str]) -> str:
     """Return the message; for an unknown key, with the keys that exist."""
-    key = message.partition("=")[0]
     if not message.endswith(NO_SUCH_KEY):
         return message
-    group = key.rpartition(".")[0]
-    siblings = [k for k in keys if k.rpartition(".")[0] == group and k != key and not k.endswith("_target_")]
-    near = difflib.get_close_matches(key, siblings, n=1)
+    group, _, name = message.partition("=")[0].rpartition(".")
+    others = [key for key in keys if key != message.partition("=")[0]]
+    siblings = [key for key in others if key.rpartition(".")[0] == group]
+    same = [key for key in others if key.rpartition(".")[2] == name]
+    near = same or [
+        f"{group}.{close}".lstrip(".")
+        for close in difflib.get_close_matches(name, [key.rpartition(".")[2] for key in siblings], n=1)
+    ]
+    if near:
+        return f"{message}; did you mean {' or '.join(near)}?"
     if not siblings:
         return f"{message}; {group} has no settings; remove the override, or choose another option with {group}=…"
-    return f"{message}; " + (f"did you mean {near[0]}?" if near else f"allowed: {', '.join(siblings)}")
+    return f"{message}; allowed: {', '.join(siblings)}"

@@ -4,13 +4,14 @@ A class that a configuration names in `_target_` (`shortcut`, `data`, `logger`) 
 parameters of its constructor; `config.py` derives their schema, so that a new class needs no entry here.
 """
 
-import os
 import re
+import stat
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from resnet_ablations.components import parameters_of, resolve
@@ -21,7 +22,7 @@ from resnet_ablations.network.dimensions import DimensionChange
 from resnet_ablations.network.resnet import Stem, equal_stages
 from resnet_ablations.network.units import KernelSize, Placement
 
-Positive = Annotated[int, Ge(1)]
+Positive = Annotated[int, Ge(1), Le(10**9)]
 NotNegative = Annotated[float, Ge(0)]
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
@@ -53,12 +54,12 @@ class NetworkSettings(Settings):
     """
 
     label: Label | None = None
-    depth: int
+    depth: Annotated[int, Ge(1), Le(100_000)]
     stem: Stem
     units: list[Positive] | None = None
-    widths: Annotated[list[Positive], Field(min_length=1)]
+    widths: Annotated[list[Annotated[int, Ge(1), Le(8_192)]], Field(min_length=1)]
     kernels: Annotated[list[KernelSize], Field(min_length=1)]
-    expansion: Positive
+    expansion: Annotated[int, Ge(1), Le(16)]
     dimension_change: DimensionChange
     bottleneck_stride: Literal["conv1x1", "conv3x3"] | None = None
     shared_preactivation: Literal["projections", "dimension_changes"]
@@ -75,6 +76,11 @@ class NetworkSettings(Settings):
             raise ValueError(f"network.units={units}: must have as many entries as network.widths={self.widths}")
         if (depth := 2 + layers * sum(units)) != self.depth:
             raise ValueError(f"network.depth={self.depth}: must be {depth} for network.units={units}")
+        if self.dimension_change != "projection" and sorted(widths := [self.stem.width, *self.widths]) != widths:
+            raise ValueError(
+                f"network.widths={self.widths}: network.dimension_change={self.dimension_change} only adds channels, "
+                f"and the first convolution has {self.stem.width}; use widths that do not fall, or projection"
+            )
         allowed = [None] if self.kernels[0] != 1 else ["conv1x1", "conv3x3"] if 3 in self.kernels else ["conv1x1"]
         if self.bottleneck_stride not in allowed:
             raise ValueError(
@@ -217,13 +223,13 @@ class ScheduleSettings(Settings):
     """
 
     iterations: Positive
-    batch_size: Positive
-    learning_rate: Annotated[float, Gt(0)]
-    milestones: list[Positive]
-    warmup_iterations: Annotated[int, Ge(0)]
-    warmup_learning_rate: Annotated[float, Gt(0)]
+    batch_size: Annotated[int, Ge(1), Le(10**6)]
+    learning_rate: Annotated[float, Gt(0), Le(1e6)]
+    milestones: Annotated[list[Positive], MaxLen(1_000)]
+    warmup_iterations: Annotated[int, Ge(0), Le(10**9)]
+    warmup_learning_rate: Annotated[float, Gt(0), Le(1e6)]
     warmup_until_error: Annotated[float, Gt(0), Le(100)] | None = None
-    decay_factor: Annotated[float, Gt(1)] = 10.0
+    decay_factor: Annotated[float, Gt(1), Le(1e6)] = 10.0
     momentum: Annotated[float, Ge(0), Le(1)]
     momentum_form: Literal["caffe", "torch"] = "caffe"
     """The momentum across changes of the learning rate; see `training.sgd`."""
@@ -261,11 +267,11 @@ class TrainerSettings(Settings):
     """conf/trainer: devices, CPU threads for training and for decoding, memory, compilation, checkpoints."""
 
     accelerator: Literal["auto", "cpu", "gpu"]
-    devices: Positive
-    nodes: Positive
+    devices: Annotated[int, Ge(1), Le(1_024)]
+    nodes: Annotated[int, Ge(1), Le(1_024)]
     backend: Literal["gloo"] | None = None
-    threads: Positive | None
-    workers: Positive | None
+    threads: Annotated[int, Ge(1), Le(1_024)] | None
+    workers: Annotated[int, Ge(1), Le(1_024)] | None
     recompute: bool
     channels_last: bool
     compile: CompileMode | None
@@ -294,8 +300,21 @@ class TrainerSettings(Settings):
         return self.devices * self.nodes
 
 
+def _folder(path: str) -> str:
+    """Return the path with `~` replaced; raise `ValueError` if something else than a folder is there."""
+    folder = Path(path).expanduser()
+    try:
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            raise ValueError("is no folder; choose another one")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ValueError(f"cannot be used: {error.strerror}; choose another folder") from None
+    return str(folder)
+
+
 class Paths(Settings):
     """The results folder and the data folder; `~` is the home folder, a relative path starts at the current folder."""
 
-    results: Annotated[str, MinLen(1), AfterValidator(os.path.expanduser)]
-    data: Annotated[str, MinLen(1), AfterValidator(os.path.expanduser)]
+    results: Annotated[str, MinLen(1), AfterValidator(_folder)]
+    data: Annotated[str, MinLen(1), AfterValidator(_folder)]

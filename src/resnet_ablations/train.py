@@ -8,12 +8,13 @@ from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from resnet_ablations.config import identifying_data_once
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.overrides import CONF, SWEEP_KEYS, check_options, checked, compose, group_options
+from resnet_ablations.overrides import CONF, check_options, check_repeated, compose, group_options
 from resnet_ablations.results.atomic_write import reporting_full_disk
 from resnet_ablations.results.locks import RunLocked
 from resnet_ablations.results.results_folder import writable
@@ -46,7 +47,7 @@ def _train(config: DictConfig) -> float | None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     with exit_on_user_error():
         try:
-            run = checked(config)
+            run = compose(HydraConfig.get().overrides.task)
             if run.folder.result() is None:
                 writable(run.paths.results)
                 run.logger.build().check()
@@ -109,9 +110,7 @@ def main() -> None:
             _sweep(arguments.overrides)
             return
         if not shows_only:
-            of_sweeps = tuple(f"{key}{sign}" for key in SWEEP_KEYS for sign in "=.")
-            if alone := [line for line in arguments.overrides if line.lstrip("+").startswith(of_sweeps)]:
-                raise UserError(*(f"{line}: only a sweep has this key: add -m" for line in alone))
+            check_repeated([line for line in arguments.overrides if not line.startswith("hydra.")])
             compose(arguments.overrides)
     _train()
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, final
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from resnet_ablations.network.dimensions import DimensionChange, UnitShape
@@ -17,7 +17,7 @@ from resnet_ablations.network.units import Branch, KernelSize, Placement, Residu
 class Stem:
     """The layers before the first unit: CIFAR's 3×3 convolution, or ImageNet's 7×7/2 and 3×3/2 maximum pooling."""
 
-    width: Annotated[int, Ge(1)]
+    width: Annotated[int, Ge(1), Le(8_192)]
     """The channels of the convolution's output."""
     kernel: KernelSize
     stride: Annotated[int, Ge(1)]

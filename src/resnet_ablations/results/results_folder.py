@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, shortened
 
 
 def readable(results: str | Path) -> Path:
@@ -18,7 +18,7 @@ def readable(results: str | Path) -> Path:
             f"{folder}: no such folder; start with: resnet-ablations sweep shortcuts, or name another results folder"
         ) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: cannot be read: {_reason(error)}; name a results folder") from None
+        raise UserError(f"{shortened(folder)}: cannot be read: {_reason(error)}; name a results folder") from None
     return folder
 
 

@@ -116,9 +116,12 @@ def _plan_experiment(
 
 
 def _chosen(choices: dict[str, list[str]], experiment: Experiment) -> tuple[list[str], list[str]]:
-    """Return the ids of the chosen rows and columns; all if none are chosen."""
+    """Return the ids of the chosen rows and columns; all if none are chosen. A,B and [A,B] mean the same."""
     existing = {"rows": [row.id for row in experiment.rows], "columns": [column.id for column in experiment.columns]}
-    chosen = {key: choices.pop(key, ids) for key, ids in existing.items()}
+    chosen = {
+        key: [name.strip() for value in choices.pop(key, ids) for name in value.strip("[]").split(",")]
+        for key, ids in existing.items()
+    }
     mistakes = [
         f"{key}={','.join(unknown)}: no such {key.removesuffix('s')} of {experiment.name}; allowed: {', '.join(ids)}"
         for key, ids in existing.items()
@@ -149,7 +152,7 @@ def _check_choices(choices: dict[str, list[str]], experiment: Experiment, replac
 def _composed(cells: list[CellRuns], sweep: Overrides) -> dict[Overrides, RunConfig]:
     """Return every configuration of the cells by its overrides, each composed once."""
     own = list(dict.fromkeys(overrides for cell in cells for overrides in cell.own))
-    return dict(zip(own, _without_errors([_compose((*overrides, *sweep)) for overrides in own]), strict=True))
+    return dict(zip(own, _without_errors([_compose(overrides, sweep) for overrides in own]), strict=True))
 
 
 def _servers(cells: list[CellRuns], configs: dict[Overrides, RunConfig]) -> dict[str, RunConfig]:
@@ -181,9 +184,9 @@ def _table(
     return table
 
 
-def _compose(overrides: Overrides) -> RunConfig | UserError:
+def _compose(overrides: Overrides, sweep: Overrides = ()) -> RunConfig | UserError:
     try:
-        return compose(overrides)
+        return compose(overrides, sweep=sweep)
     except UserError as error:
         return error
 

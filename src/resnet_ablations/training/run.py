@@ -172,7 +172,24 @@ def _join_and_train(config: RunConfig, stop: StopRequest) -> Result | None:
             )
         if nccl and ranks.count > 1:
             check_own_gpus(ranks)
-        return ranks.broadcast(config.folder.result) or _train_rank(ranks, config, config.folder, stop)
+        with reporting_full_memory(config):
+            return ranks.broadcast(config.folder.result) or _train_rank(ranks, config, config.folder, stop)
+
+
+@contextmanager
+def reporting_full_memory(config: RunConfig) -> Iterator[None]:
+    """Raise `UserError` in place of the errors of torch and Python if memory cannot be allocated."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # The messages of torch.OutOfMemoryError and of the CPU allocator's RuntimeError both contain "allocate".
+        if isinstance(error, RuntimeError) and "allocate" not in str(error):
+            raise
+        reason = (str(error).strip() or "out of memory").splitlines()[0]
+        raise UserError(
+            f"{config.key}: not enough memory ({reason}); less is needed with trainer.recompute=true, "
+            "trainer.micro_batches_per_pass=1, a smaller bn_batch or a smaller network"
+        ) from None
 
 
 @contextmanager
