@@ -116,3 +116,40 @@ def test_every_command_reads_the_same_results(
     monkeypatch.setenv("RESNET_ABLATIONS_RESULTS", "elsewhere")
     assert run(command, *runs) == 2
     assert "elsewhere" in capsys.readouterr().err
+
+
+def test_a_reader_that_ends_changes_nothing(tmp_path: Path) -> None:
+    """As with `| head -1`: the run is trained to its end, the exit code is 0, and nothing is said of the pipe."""
+    code = """
+import sys
+from resnet_ablations.output import survive_lost_output
+survive_lost_output()
+for line in range(50_000):
+    print(line)
+sys.stdout.flush()
+print("trained", file=open("end", "w"))
+"""
+    for lost in ("stdout", "stderr"):
+        started = subprocess.Popen(
+            [sys.executable, "-c", code.replace("print(line)", f"print(line, file=sys.{lost})")],
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        pipes = {"stdout": started.stdout, "stderr": started.stderr}
+        pipe, other = pipes.pop(lost), *pipes.values()
+        assert pipe is not None
+        assert other is not None
+        assert pipe.readline() == "0\n"
+        pipe.close()
+        assert other.read() == ""
+        assert started.wait() == 0
+        assert (tmp_path / "end").read_text() == "trained\n"
+        (tmp_path / "end").unlink()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_outputs(closed: str, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m resnet_ablations --help {closed}"
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path).returncode == 0

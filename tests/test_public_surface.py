@@ -13,9 +13,11 @@ Python = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_imports_wait_for_their_use(python: Python, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
     code = """
 import sys
 import resnet_ablations as ra
+assert set(ra.__all__) <= set(dir(ra))
 assert not {"torch", "hydra", "pandas"} & set(sys.modules), "on import"
 ra.load_results("results"), ra.load_curves("results"), ra.load_responses("results"), ra.UserError
 ra.load_cells("results"), ra.load_paper("shortcuts")
@@ -25,7 +27,7 @@ assert not {"torch._dynamo", "pytorch_lightning"} & set(sys.modules), "on compos
 """
     ended = python("-c", code, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == [tmp_path / "results"]
 
 
 def test_the_names() -> None:

@@ -4,6 +4,8 @@ import difflib
 import importlib
 import sys
 
+from resnet_ablations.output import survive_lost_output
+
 COMMANDS = {
     "train": ("train", "train one run"),
     "sweep": ("train", "train the missing runs of a table, then print the table"),
@@ -47,6 +49,7 @@ examples:
 
 def main() -> int | None:
     """Run the command of `sys.argv`; return its exit code."""
+    survive_lost_output()
     command, *arguments = sys.argv[1:] or ["--help"]
     asks_for_help = bool({"-h", "--help"} & set(arguments))
     if command in ("-h", "--help"):

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from resnet_ablations.config import identifying_data_once
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.output import survive_lost_output
 from resnet_ablations.overrides import CONF, check_options, check_repeated, compose, group_options
 from resnet_ablations.results.atomic_write import reporting_full_disk
 from resnet_ablations.results.locks import RunLocked
@@ -99,6 +100,7 @@ def _report(planned: Plan) -> None:
 @identifying_data_once()
 def main() -> None:
     """Train a run or a sweep. Check the whole command line first, since Hydra reports one mistake at a time."""
+    survive_lost_output()
     arguments = get_args_parser().parse_args()
     if arguments.help:
         groups = "\n".join(f"  {group}: {', '.join(options)}" for group, options in group_options().items())

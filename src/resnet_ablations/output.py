@@ -1,0 +1,55 @@
+"""The standard output of a command, which outlives its reader."""
+
+import errno
+import io
+import os
+import sys
+from typing import final
+
+
+def survive_lost_output() -> None:
+    """Let the process go on if the reader of stdout or stderr has ended, such as `| head -1` or a closed terminal.
+
+    What is printed from then on is lost. A closed stdout or stderr is opened as the null device.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            if os.open(os.devnull, os.O_WRONLY) != number:
+                continue  # the number is in use: another file was opened in its place
+            setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(_Output(number)), encoding="utf-8"))
+        elif stream is getattr(sys, f"__{name}__"):  # nobody has replaced it yet
+            stream.flush()
+            wrapper = io.TextIOWrapper(
+                io.BufferedWriter(_Output(stream.fileno())),
+                encoding=stream.encoding,
+                errors=stream.errors,
+                line_buffering=stream.line_buffering,
+            )
+            setattr(sys, name, wrapper)
+
+
+@final
+class _Output(io.RawIOBase):
+    """A file descriptor whose write errors for a lost reader are ignored."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+    def isatty(self) -> bool:
+        return os.isatty(self._number)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        view = memoryview(data)  # type: ignore[arg-type]
+        try:
+            return os.write(self._number, view)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF):
+                raise
+            return view.nbytes
