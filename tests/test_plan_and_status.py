@@ -276,4 +276,4 @@ def test_status_of_nothing(says: Callable[..., tuple[str, str]], capsys: pytest.
     with pytest.raises(SystemExit) as end:
         says(status.main, "nowhere")
     assert end.value.code == 2
-    assert "nowhere: no run yet" in capsys.readouterr().err
+    assert "nowhere: no such folder; start with: resnet-ablations sweep shortcuts" in capsys.readouterr().err

@@ -224,10 +224,10 @@ class ScheduleSettings(Settings):
 
     iterations: Positive
     batch_size: Annotated[int, Ge(1), Le(10**6)]
-    learning_rate: Annotated[float, Gt(0), Le(1e6)]
+    learning_rate: Annotated[float, Gt(0), Le(1e38)]
     milestones: Annotated[list[Positive], MaxLen(1_000)]
     warmup_iterations: Annotated[int, Ge(0), Le(10**9)]
-    warmup_learning_rate: Annotated[float, Gt(0), Le(1e6)]
+    warmup_learning_rate: Annotated[float, Gt(0), Le(1e38)]
     warmup_until_error: Annotated[float, Gt(0), Le(100)] | None = None
     decay_factor: Annotated[float, Gt(1), Le(1e6)] = 10.0
     momentum: Annotated[float, Ge(0), Le(1)]

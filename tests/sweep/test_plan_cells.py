@@ -35,9 +35,9 @@ def composed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """The overrides that are composed from here on."""
     calls: list[tuple[str, ...]] = []
 
-    def counted(overrides: Sequence[str]) -> RunConfig:
-        calls.append(tuple(overrides))
-        return compose(overrides)
+    def counted(overrides: Sequence[str], *, sweep: Sequence[str] = ()) -> RunConfig:
+        calls.append((*overrides, *sweep))
+        return compose(overrides, sweep=sweep)
 
     monkeypatch.setattr(planning, "compose", counted)
     return calls
