@@ -24,3 +24,11 @@ def parameters_of(component: type) -> dict[str, Any]:
     constructor = inspect.signature(component).parameters.values()
     annotations = typing.get_type_hints(component.__init__, include_extras=True)  # type: ignore[misc]
     return {p.name: annotations[p.name] for p in constructor if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def defaults_of(component: type) -> dict[str, Any]:
+    """Return the defaults of a class's settings: a setting has one only if frozen configurations exist without it."""
+    parameters = inspect.signature(component).parameters.values()
+    return {
+        p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is not p.empty
+    }

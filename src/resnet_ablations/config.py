@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, cast
 from annotated_types import Ge, Le
 from pydantic import ValidationError, create_model, model_validator
 
-from resnet_ablations.components import parameters_of, resolve
+from resnet_ablations.components import defaults_of, parameters_of, resolve
 from resnet_ablations.data.sources import Source
 from resnet_ablations.errors import UserError, shortened
 from resnet_ablations.loggers.logger import Logger, NoLogger
@@ -202,7 +202,10 @@ def _truth_values(given: Any, checked: Any, key: str = "") -> list[str]:
 
 @cache
 def _schema_of_component(component: type, base: type[Settings]) -> type[Settings]:
-    fields: dict[str, Any] = {name: (annotation, ...) for name, annotation in parameters_of(component).items()}
+    defaults = defaults_of(component)
+    fields: dict[str, Any] = {
+        name: (annotation, defaults.get(name, ...)) for name, annotation in parameters_of(component).items()
+    }
     return create_model(component.__name__, __base__=base, **fields)
 
 

@@ -55,9 +55,9 @@ def composed(config: Config, kind: str) -> Composed:
 
 def overwrite(root: Path) -> None:
     """Overwrite every image with a red one of the same name, size in bytes and modification time."""
-    for file in root.rglob("*.png"):
+    for number, file in enumerate(root.rglob("*.png")):
         before = file.stat()
-        Image.new("RGB", (8, 8), "red").save(file, compress_level=0)
+        Image.new("RGB", (8, 8), (200 + number, 0, 0)).save(file, compress_level=0)
         os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
         assert file.stat().st_size == before.st_size
 
@@ -129,6 +129,8 @@ def test_a_fingerprint_of_an_older_version(composed: Composed, root: Path) -> No
     run = composed(root)
     older = run.as_dict()
     older["data"] |= {"fingerprint": "0123456789abcdef"}
+    if older["data"]["_target_"].endswith("ImageNet"):
+        del older["data"]["cache"]
     assert "they were 0123456789abcdef)" in refusal(lambda: validate(older))
 
 

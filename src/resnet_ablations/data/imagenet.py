@@ -30,7 +30,7 @@ class ImageNet(Source):
         self,
         *,
         root: Folder,
-        cache: Folder | None,
+        cache: Folder | None = None,
         classes: Annotated[int, Ge(2)],
         crop: Annotated[int, Ge(1)],
         augmentation: CropAugmentation,
