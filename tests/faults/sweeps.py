@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from commands import ROOT, Command, Starter
+from commands import ROOT, Command, Starter, last_of_each
 from observing import numbers
 
 from resnet_ablations.results.locks import RunLock
@@ -54,7 +54,7 @@ class Sweeps:
 
     def start(self, *overrides: str, faults: Sequence[Mapping[str, Any]] = (), output: Path | None = None) -> Command:
         """Start `python -m resnet_ablations.train -m …`."""
-        return self._start("train", "-m", *overrides, faults=faults, output=output)
+        return self._start("train", "-m", *last_of_each(*overrides), faults=faults, output=output)
 
     def _start(self, module: str, *arguments: str, faults: Sequence[Mapping[str, Any]], output: Path | None) -> Command:
         injected = [{"under": str(self.results), "nth": 1, "of": "run", "once": None, **fault} for fault in faults]

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from commands import ROOT, Command, Starter
+from commands import ROOT, Command, Starter, last_of_each
 from observing import numbers, wait_until
 from two_nodes import TwoNodes
 
@@ -91,7 +91,7 @@ class Cluster:
 
     def sweep(self, *overrides: str) -> Command:
         """Begin a sweep on the cluster."""
-        return self.start("train", "-m", *RUN, *JOBS, *overrides)
+        return self.start("train", "-m", *last_of_each(*RUN, *JOBS, *overrides))
 
     def runs(self, count: int, *overrides: str) -> list[RunFolder]:
         """The folders of seeds 0 … count−1, as soon as all exist."""
