@@ -40,6 +40,20 @@ def test_the_rules_are_those_stated() -> None:
     assert stream().order(1000).tolist() == sorted(range(1000), key=words.__getitem__)
 
 
+def test_integers_are_at_most_as_many_as_half_a_word_tells() -> None:
+    assert 0 <= stream().integers(-(2**31), 2**31) + 2**31 < 2**32
+    with pytest.raises(ValueError, match=r"integers from 0 to 4294967296: must be at most 2³² = 4,294,967,296"):
+        stream().integers(0, 2**32 + 1, 3)
+
+
+def test_the_bias_of_integers_is_below_the_stated_one() -> None:
+    """Of 2³² halves of words, each integer below n gets ⌊2³²/n⌋ or ⌈2³²/n⌉."""
+    for n in (3, 9, 50_000):
+        firsts = [-(-(k << 32) // n) for k in (0, 1, n // 2, n // 2 + 1, n - 1, n)]
+        counts = {end - start for start, end in zip(firsts[::2], firsts[1::2], strict=True)}
+        assert counts <= {2**32 // n, 2**32 // n + 1}
+
+
 def test_equal_words_keep_their_order() -> None:
     class Equal:
         def random_raw(self, shape: int) -> np.ndarray:
