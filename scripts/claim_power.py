@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Sequence
 from functools import cache
 
-import numpy as np
 import pandas as pd
 
 from resnet_ablations import experiments
@@ -23,6 +22,7 @@ from resnet_ablations.report.claims.power import MOST_SEEDS, SEEDS, seeds_text
 from resnet_ablations.report.claims.relations import Bounded
 from resnet_ablations.report.claims.wording import RESPONSE
 from resnet_ablations.report.frame import FAIL
+from resnet_ablations.streams import Purpose, Stream
 
 SPREAD, SHARE = 0.2, 0.1
 """The standard deviation over seeds that is assumed: 0.2 points, but at most a tenth of the number."""
@@ -51,19 +51,17 @@ def paper_number(experiment: Experiment, name: str, quantity: Quantity = "value"
 
 def power(claim: Claim, seeds: int, draws: int = DRAWS) -> float:
     """Return the share of simulated sweeps that reproduce a claim; NaN if the paper's numbers do not suffice."""
-    experiment, random = (
-        load_experiment(claim.experiment),
-        np.random.default_rng([zlib.crc32(claim.id.encode()), seeds]),
-    )
+    experiment = load_experiment(claim.experiment)
+    stream = Stream(zlib.crc32(claim.id.encode()), Purpose.SIMULATIONS, seeds)
     try:
-        of = _simulated(claim, experiment, seeds, random)
+        of = _simulated(claim, experiment, seeds, stream)
         levels = (rules.every([tested for tested, _ in claim.relation.compare(of)]).claim for _ in range(draws))
         return sum(level <= claim.relation.level for level in levels) / draws
     except NotJudged:
         return math.nan
 
 
-def _simulated(claim: Claim, experiment: Experiment, seeds: int, random: np.random.Generator) -> SamplesOf:
+def _simulated(claim: Claim, experiment: Experiment, seeds: int, stream: Stream) -> SamplesOf:
     configurations = {row.id: len(row.configurations) for row in experiment.rows}
 
     @cache
@@ -77,7 +75,7 @@ def _simulated(claim: Claim, experiment: Experiment, seeds: int, random: np.rand
         number = number_of(name, quantity)
         spread = SHARE if quantity == "train_loss" else min(SPREAD, SHARE * number)
         several = configurations[experiment.full_cell_id(name).partition("/")[0]]
-        draws = random.normal(number, spread, (several, seeds)).tolist()
+        draws = stream.normal(number, spread, (several, seeds)).tolist()
         return [Sample(name, name, "", numbers, RESPONSE, number) for numbers in draws]
 
     return of
