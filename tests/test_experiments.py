@@ -169,6 +169,13 @@ def test_every_scale_has_the_rows_as_16_configurations(planned: Callable[[str], 
             assert {name: shortcut[name] for name in settings} == settings
 
 
+def test_the_caption_of_table_1_says_which_units_have_no_gate(planned: Callable[[str], Plan]) -> None:
+    record, caption = planned("quick").record, load_experiment("shortcuts").caption
+    assert record is not None
+    units = [one.config["shortcut"]["varied_units"] for one in record.configurations.values()]
+    assert f"({units.count('same_shape')} of the {len(units)} configurations;" in caption
+
+
 @pytest.mark.parametrize("scale", ["quick", "small", "early", "paper"])
 def test_nothing_but_the_shortcut_differs_between_the_rows(planned: Callable[[str], Plan], scale: str) -> None:
     scientific = [job.config.scientific for job in planned(scale).jobs]
