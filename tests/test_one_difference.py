@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from resnet_ablations.cell_runs import runs_of_cells
 from resnet_ablations.experiments import load_experiment
 from resnet_ablations.overrides import compose
-from resnet_ablations.sweep.cell_runs import runs_of_cells
 
 Settings = dict[str, Any]
 

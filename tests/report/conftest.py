@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -6,12 +6,21 @@ import yaml
 from made_up import Declare, MadeUp
 
 from resnet_ablations import experiments
+from resnet_ablations.report import frame
 
 SCALES = {
     "quick": {"seeds": [0]},
     "early": {"prefix_of": "paper", "iterations": 2_000, "seeds": [0]},
     "paper": {"seeds": [0, 1, 2, 3, 4]},
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _invented_configurations() -> Iterator[None]:
+    """Made-up plans have configurations that `conf/` does not declare; tests/test_declared.py has real plans."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frame, "changes_since", lambda plan, experiment: {})
+        yield
 
 
 @pytest.fixture

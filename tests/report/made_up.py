@@ -7,6 +7,7 @@ from typing import Any
 
 from resnet_ablations.experiments import Cell, Column, Experiment, Row, load_experiment
 from resnet_ablations.results.curve import CurveFile, CurveRow
+from resnet_ablations.results.keys import NUMBERS
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan, save_sweep
 
@@ -54,6 +55,7 @@ class MadeUp:
             seeds=list(seeds),
             cells=cells,
             configurations=configurations,
+            numbers=NUMBERS,
         )
         save_sweep(self.path, plan)
         return plan

@@ -13,6 +13,8 @@ from pages import parsed, text_of, with_class
 
 import resnet_ablations
 from resnet_ablations import experiments
+from resnet_ablations.declared import changes_since
+from resnet_ablations.report import frame
 from resnet_ablations.report.__main__ import main
 
 TEXTS = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-runs.csv")}
@@ -157,6 +159,13 @@ def test_every_figure_of_an_experiment_has_its_file(declare: Declare) -> None:
     assert "![A title: training loss and test error](declared-quick-fig3.svg)" in page
 
 
+@pytest.fixture
+def _as_declared_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare the made-up configurations with `conf/`, as the report's own process does."""
+    monkeypatch.setattr(frame, "changes_since", changes_since)
+
+
+@pytest.mark.usefixtures("_as_declared_today")
 def test_the_same_results_give_the_same_bytes_without_torch(made_up: MadeUp) -> None:
     made_up.plan("early", seeds=(0, 1))
     made_up.run("shortcut_only_gating_0", 60.0, scale="early", multiply_adds=300_000_000)
@@ -168,6 +177,7 @@ def test_the_same_results_give_the_same_bytes_without_torch(made_up: MadeUp) -> 
     _built_again_is_the_same(made_up)
 
 
+@pytest.mark.usefixtures("_as_declared_today")
 @pytest.mark.parametrize("text", [declared.DEPTHS + declared.FIGURE_6, declared.RESPONSES])
 def test_the_same_bytes_for_other_figures(declare: Declare, text: str) -> None:
     made_up = declare(text, {"v1_fig6left__plain20_test": {100: 20.0, 900: 9.0}, "fig7__plain20": {1: 2.0, 2: 1.0}})

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from tiny_experiment import TINY, row
 
+from resnet_ablations.cell_runs import CellRuns, keys_set, merged, replacements_at, runs_of_cells
 from resnet_ablations.experiments import Experiment
-from resnet_ablations.sweep.cell_runs import CellRuns, keys_set, merged, replacements_at, runs_of_cells
 
 Lines = list[str]
 

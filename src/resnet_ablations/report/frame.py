@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from resnet_ablations.declared import changes_since
 from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_experiment, load_others
 from resnet_ablations.paths import ROOT
@@ -34,7 +35,7 @@ COLUMNS = {
     **dict.fromkeys(("parameters", "multiply_adds"), "Int64"),
     **dict.fromkeys(("commit", "dirty", "machine", "printed"), "object"),
     "digitised": "float64",
-    **dict.fromkeys(("curve", "baseline", "remark"), "str"),
+    **dict.fromkeys(("curve", "baseline", "remark", "redeclared"), "str"),
     "others": "float64",
     "others_n": "Int64",
     "reference": "float64",
@@ -76,6 +77,22 @@ class Sweep:
         first = self.cells.drop_duplicates(["row", "column"])
         return {(cell["row"], cell["column"]): cell for cell in first.to_dict("records")}
 
+    @property
+    def redeclared(self) -> dict[str, list[str]]:
+        """The labels of cells that are declared differently since their runs, by the difference."""
+        found: dict[str, list[str]] = {}
+        for cell in self.first_rows.values():
+            if cell["redeclared"]:
+                found.setdefault(cell["redeclared"], []).append(cell["label"])
+        return found
+
+    @property
+    def redeclared_cells(self) -> str:
+        """The labels of these cells as one text, empty if there are none."""
+        labels = [label for of_one in self.redeclared.values() for label in of_one]
+        planned = sum(cell["configuration"] != "" for cell in self.first_rows.values())
+        return "all cells" if labels and len(labels) == planned else ", ".join(f"“{label}”" for label in labels)
+
     @cached_property
     def settings(self) -> pd.DataFrame:
         """The settings: one row for each configuration, columns with dotted names such as `schedule.iterations`.
@@ -115,7 +132,9 @@ def load_cells(results: str | Path = "results") -> pd.DataFrame:
     cell's `metric`, NaN unless finished; the run's other metrics are columns of their own; errors are in %. `printed`
     (a number or "fail") and `digitised` are the paper's numbers, `curve` its digitised curve. `others` is the median of
     the `others_n` values that other people measured. `baseline` is the cell, `ROW/COLUMN`, that this one is compared
-    with. `reference` is the median of the `reference_n` published runs of the same configuration and planned seeds.
+    with. `redeclared` says how `experiments/` and `conf/` declare the cell differently since its runs were planned; it
+    is empty if they do not. `reference` is the median of the `reference_n` published runs of the same configuration and
+    planned seeds.
 
     `key` names the run that the numbers come from. Where a cell of scale `early` has no run of its own, a longer run
     serves it (`from_longer_run`): its errors are those at `iterations`, while `run_iterations` and `seconds` are the
@@ -200,6 +219,7 @@ def _load_plans(results: Path) -> tuple[list[tuple[SweepPlan, Experiment]], list
 def _planned(plan: SweepPlan, experiment: Experiment) -> pd.DataFrame:
     """Return the frame's rows of one sweep without results, in the order of the paper's table."""
     metrics = {(row.id, column.id): cell.metric or column.metric for row, column, cell in experiment.cells()}
+    changes = changes_since(plan, experiment)
     cells: list[dict[str, Any]] = []
     for row, column, cell in experiment.cells():
         place = row.id, column.id
@@ -223,6 +243,7 @@ def _planned(plan: SweepPlan, experiment: Experiment) -> pd.DataFrame:
             "curve": cell.curve or "",
             "baseline": "/".join(baseline) if baseline != place and metrics.get(baseline) == metrics[place] else "",
             "remark": row.remark,
+            "redeclared": changes.get(place, ""),
             "reference_n": 0,
         }
         cells += [described | {"configuration": name} for name in names or [""]]

@@ -42,6 +42,8 @@ class SweepPlan(BaseModel):
     seeds: list[int]
     cells: dict[str, dict[str, list[str]]]
     """The configurations of each cell, by row and column; empty if the cell is not run at this scale."""
+    numbers: int = 1
+    """`NUMBERS` of `results.keys` when the configurations were named; plans of version 1 do not contain it."""
     configurations: dict[str, PlannedConfiguration]
 
     @property

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
+from resnet_ablations.cell_runs import CellRuns, Overrides, Replacements, keys_set, replacements_at, runs_of_cells
 from resnet_ablations.config import RunConfig, identifying_data_once
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, load_experiment
 from resnet_ablations.overrides import SWEEP_KEYS, SweepSettings, choices_of, compose, sweep_settings
-from resnet_ablations.results.keys import is_location
+from resnet_ablations.results.keys import NUMBERS, is_location
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
-from resnet_ablations.sweep.cell_runs import CellRuns, Overrides, Replacements, keys_set, replacements_at, runs_of_cells
 
 T = TypeVar("T")
 
@@ -110,6 +110,7 @@ def _plan_experiment(
         replacements=replacements,
         seeds=sorted({*scale.seeds, *(job.config.seed for job in jobs)}),
         cells=_table(experiment, cells, configs),
+        numbers=NUMBERS,
         configurations=configurations,
     )
     return Plan(_unique(jobs), record, settings)

@@ -101,6 +101,22 @@ def test_so_few_seeds_never_tell_a_difference(made_up: MadeUp, seeds: int) -> No
     assert found.flags == ()
 
 
+def test_a_claim_counts_once_among_two_sweeps_of_a_scale(made_up: MadeUp) -> None:
+    """The sweep with overrides is corrected by itself: its p of 0.84 would double the other's q."""
+    made_up.plan("paper", SEEDS)
+    errors(made_up, "original", LOW)
+    errors(made_up, "conv1x1", HIGH)
+    errors(made_up, "dropout", [value + 0.01 for value in LOW])
+    made_up.plan("paper", SEEDS, overrides=("precision=bf16-mixed",), name="shortcuts-paper-0a1b2c")
+    plain, other = verdicts(made_up, BEATS)
+    assert (plain.sweep, plain.q) == ("shortcuts-paper", plain.finding.p)
+    assert (other.sweep, other.q) == ("shortcuts-paper-0a1b2c", other.finding.p)
+    by_claim = verdicts(made_up, BEATS, lower("original", "dropout"))
+    assert [found.sweep for found in by_claim] == ["shortcuts-paper", "shortcuts-paper-0a1b2c"] * 2
+    first, _, second, _ = by_claim
+    assert (first.q, second.q) == (pytest.approx(2 * first.finding.p), second.finding.p)
+
+
 def test_missing_seeds_are_flagged_and_not_guessed(made_up: MadeUp) -> None:
     made_up.plan("paper", SEEDS)
     errors(made_up, "original", LOW)
@@ -593,6 +609,7 @@ def test_the_table(made_up: MadeUp) -> None:
     )
     assert table.rows[1][1:4] == ("", "paper", "not run †")
     assert table.notes == (
+        "2 claims. Verdicts by scale: quick: 2 not run; paper: 2 not run.",
         "† uncommitted changes: 1 of 1 run: claim 1.",
         "† missing seeds: 5 of 5 runs: claim 1.",
         "† missing seeds: 2 of 2 runs: claim 2.",

@@ -277,20 +277,30 @@ def test_a_page_without_damage_has_no_warning(full: Full) -> None:
 
 def test_the_page_leads_with_table_1_and_what_it_says(made_up: MadeUp) -> None:
     made_up.plan("early")
-    made_up.plan("quick")
-    made_up.run("original", 4.0)
-    made_up.run("dropout", 60.0)
-    made_up.run("exclusive_gating_-6", 3.0)
+    made_up.plan("quick", (0, 1))
+    for seed in (0, 1):
+        made_up.run("original", 4.0, seed)
+        made_up.run("dropout", 60.0, seed)
+        made_up.run("exclusive_gating_-6", 3.0, seed)
     root = parsed(page_of(made_up.path))
     sections = [section.get("id") for section in root.iter("section")]
     assert sections == ["sweep:shortcuts-quick", "sweep:shortcuts-early", "runs"]
     lead, early = with_class(root, "answer")
     said = text_of(lead)
-    assert "scale quick, with one seed per configuration, 3 of 16 runs finished" in said
+    assert "scale quick, with 2 seeds per configuration, 6 of 32 runs finished" in said
     assert "1 of 2 errors differ from that of “original” as in the paper and 1 does not (†)" in said
     assert "from 3.00 % (“exclusive gating (init b_g = −6)”) to 60.00 % (“dropout shortcut”)" in said
-    assert "chance" in said
     assert text_of(early) == "None of the 16 runs is finished."
+
+
+def test_one_seed_tells_no_order(made_up: MadeUp) -> None:
+    made_up.plan("quick")
+    for cell, error in (("original", 4.0), ("dropout", 60.0), ("exclusive_gating_-6", 3.0)):
+        made_up.run(cell, error)
+    said = text_of(with_class(parsed(page_of(made_up.path)), "answer")[0])
+    assert "scale quick, with one seed per configuration, 3 of 16 runs finished. Errors range" in said
+    assert "as in the paper" not in said
+    assert "One seed tells no order." in said
 
 
 def test_verdicts_are_folded_under_their_table(made_up: MadeUp) -> None:

@@ -16,12 +16,13 @@ from resnet_ablations.report.tables.summary import summary
 
 def test_two_columns_each_with_the_papers_and_ours(declare: Declare) -> None:
     made_up = declare(declared.PLACEMENTS)
-    made_up.all_runs({"original/r110": 6.5, "original/r164": 6.0, "bn/r110": 8.0, "bn/r164": 5.5}, scale="paper")
-    plan = made_up.plan("paper")
+    made_up.all_runs({"original/r110": 6.5, "original/r164": 6.0, "bn/r110": 8.0, "bn/r164": 5.5}, (0, 1), "paper")
+    plan = made_up.plan("paper", (0, 1))
     found = lines(made_up, plan)
     assert found["bn"] == {
-        **{"case": "BN after addition", "Fig.": "4b", "ResNet-110 paper": "8.17", "ResNet-110 ours": "8.00"},
-        **{"ResNet-164 paper": "6.50", "ResNet-164 ours": "5.50 †", "n": "1/1"},
+        **{"case": "BN after addition", "Fig.": "4b", "ResNet-110 paper": "8.17"},
+        **{"ResNet-110 ours": "8.50 (8.50 ± 0.71)", "ResNet-164 paper": "6.50"},
+        **{"ResNet-164 ours": "6.00 (6.00 ± 0.71) †", "n": "2/2"},
     }
     made = table(made_up, plan)
     assert made.notes[0] == (
@@ -31,17 +32,17 @@ def test_two_columns_each_with_the_papers_and_ours(declare: Declare) -> None:
     assert "on CIFAR-10" in made.caption
     assert "fail" not in made.caption
     # 50 % is no "fail" where the paper does not use that word.
-    assert found["pre"]["ResNet-110 ours"] == "50.00 †"
+    assert found["pre"]["ResNet-110 ours"] == "50.50 (50.50 ± 0.71) †"
 
 
 def test_against_the_first_column(declare: Declare) -> None:
     made_up = declare(declared.UNITS)
-    made_up.all_runs({"c10_110/old": 7.0, "c10_110/new": 6.5, "c10_1layer/old": 10.0, "c10_1layer/new": 11.0})
-    plan = made_up.plan()
+    made_up.all_runs({"c10_110/old": 7.0, "c10_110/new": 6.5, "c10_1layer/old": 10.0, "c10_1layer/new": 11.0}, (0, 1))
+    plan = made_up.plan(seeds=(0, 1))
     found = lines(made_up, plan)
     assert [row["data"] for row in found.values()] == ["CIFAR-10", "", "CIFAR-100"]
-    assert found["c10_110"]["pre-activation unit ours"] == "6.50"
-    assert found["c10_1layer"]["pre-activation unit ours"] == "11.00 †"
+    assert found["c10_110"]["pre-activation unit ours"] == "7.00 (7.00 ± 0.71)"
+    assert found["c10_1layer"]["pre-activation unit ours"] == "11.50 (11.50 ± 0.71) †"
     made = table(made_up, plan)
     assert made.notes[0] == (
         "† not as in the paper: the error of “CIFAR-10 (ResNet-110 (1layer)), pre-activation unit” is 1.00 points "
@@ -120,9 +121,10 @@ def test_digitised_numbers_and_columns_without_any(declare: Declare) -> None:
 
 def test_an_error_against_a_digitised_one(declare: Declare) -> None:
     made_up = declare(declared.DEPTHS.replace("columns:", "baseline: first_row\ncolumns:", 1))
-    made_up.run("d20/plain", 9.5)
-    made_up.run("d32/plain", 9.0)
-    assert lines(made_up, made_up.plan())["d32"]["plain test ours"] == "9.00 †"
+    for seed in (0, 1):
+        made_up.run("d20/plain", 9.5, seed)
+        made_up.run("d32/plain", 9.0, seed)
+    assert lines(made_up, made_up.plan(seeds=(0, 1)))["d32"]["plain test ours"] == "9.00 (9.00 ± 0.00) †"
 
 
 def test_rows_may_share_a_run_and_differ_in_the_metric(declare: Declare) -> None:

@@ -94,15 +94,16 @@ def test_cells_of_several_columns(declare: Declare) -> None:
     flat = dict.fromkeys(range(100, 2_100, 100), 0.5)
     curves = {"fig6left__bn__trainloss": flat, "fig6right__pre__trainloss": flat, "fig6right__original_test": flat}
     made_up = declare(declared.PLACEMENTS, curves)
-    plan = made_up.plan("early")
-    made_up.run("pre/r164", 40.0, scale="early", loss=lambda iteration: 0.75)
+    plan = made_up.plan("early", seeds=(0, 1))
+    for seed in (0, 1):
+        made_up.run("pre/r164", 40.0, seed, scale="early", loss=lambda iteration: 0.75)
     made = table(made_up, plan)
     assert [row[0] for row in made.rows] == [
-        *("BN after addition, ResNet-110", "", "", ""),
-        *("full pre-activation, ResNet-164", "", "", ""),
+        *("BN after addition, ResNet-110", "", ""),
+        *("full pre-activation, ResNet-164", "", "", "", ""),
     ]
-    assert [row[2] for row in made.rows] == ["–", "0.500", "–", "–", "0.750", "0.500", "1.50", "lags"]
-    assert [row[-1] for row in made.rows] == ["", "", "", "–", "", "", "", "lags"]
+    assert [row[2] for row in made.rows] == ["–", "0.500", "–", "0.750", "0.500", "1.50", "1.50–1.50", "lags"]
+    assert [row[-1] for row in made.rows] == ["", "", "–", "", "", "", "", "lags"]
     frame = compared(made_up, plan)
     assert list(zip(frame["row"], frame["column"], strict=True))[::4] == [("bn", "r110"), ("pre", "r164")]
 
@@ -117,7 +118,8 @@ def test_table_and_tidy_form(made_up: MadeUp) -> None:
     assert made.rows[0][:3] == ("original", "ours", "2.01")
     assert made.rows[1][:3] == ("", "paper", "≥ 2.01")
     assert made.rows[2][:3] == ("", "ratio", "≤ 1.00")
-    assert made.rows[3][:3] == ("", "course", "–")
+    assert made.rows[3][0] == "constant scaling (0.5, 0.5)", "one seed has no course"
+    assert "One seed tells no course." in made.notes
     assert "±100 iterations" in made.caption
     assert "±5 %" in made.caption
     frame = compared(made_up, plan)

@@ -8,6 +8,8 @@ from made_up import MadeUp
 
 from resnet_ablations.report.tables.summary import agrees, orderings, summary
 
+ONE_SEED = "One seed tells no order: differences between single runs are not compared with the paper’s."
+
 
 def test_a_whole_sweep_of_one_seed(made_up: MadeUp) -> None:
     plan = made_up.plan()
@@ -29,7 +31,7 @@ def test_a_whole_sweep_of_one_seed(made_up: MadeUp) -> None:
     assert gating["ours"] == "50.00–55.00 (6 of 6 configurations)"
     assert (gating["vs original"], gating["n"]) == ("+46.00 to +51.00", "6/6")
     assert gating["remark"] == "init b_g = 0 to −5"
-    assert made.notes == ()
+    assert made.notes == (ONE_SEED,)
     assert made.command is None
 
 
@@ -95,9 +97,24 @@ def test_six_configurations_at_paper_scale(made_up: MadeUp, errors: tuple[float,
     assert lines(made_up, made_up.plan("paper"))["exclusive_gating_0_to_-5"]["ours"] == text
 
 
+def test_one_run_on_either_side_is_compared_with_nothing(made_up: MadeUp) -> None:
+    plan = made_up.plan(seeds=(0, 1))
+    for cell, seeds in (("original", (0, 1)), ("conv1x1", (0, 1)), ("dropout", (0,))):
+        for seed in seeds:
+            made_up.run(cell, 4.0, seed)
+    assert lines(made_up, plan)["conv1x1"]["vs original"] == "+0.00 †"
+    assert lines(made_up, plan)["dropout"]["vs original"] == "+0.00"
+    assert len(orderings(sweep(made_up, plan))) == 1
+    assert table(made_up, plan).notes[1] == ONE_SEED
+    (made_up.path / "runs" / f"{made_up.configuration('quick', 'original')}-s1" / "result.json").unlink()
+    assert orderings(sweep(made_up, plan)).empty
+    assert ONE_SEED in table(made_up, plan).notes
+
+
 def test_a_row_not_as_in_the_paper_is_marked_and_said(made_up: MadeUp) -> None:
-    plan = made_up.plan()
-    made_up.all_runs({"original": 4.0, "shortcut_only_gating_-6": 3.5, "conv1x1": 4.4, "dropout": 4.0})
+    plan = made_up.plan(seeds=(0, 1))
+    errors = {"original": 4.0, "shortcut_only_gating_-6": 3.5, "conv1x1": 4.4, "dropout": 4.0}
+    made_up.all_runs(errors, seeds=(0, 1))
     made = table(made_up, plan)
     found = lines(made_up, plan)
     assert found["shortcut_only_gating_-6"]["vs original"] == "−0.50 †"
@@ -127,6 +144,7 @@ def test_versions_of_the_code_are_said_when_they_differ(made_up: MadeUp) -> None
     made_up.run("conv1x1", 30.0, commit="beefbeefbeefbeef")
     made_up.run("dropout", 30.0, commit=None, dirty=True)
     assert table(made_up, plan).notes == (
+        ONE_SEED,
         "Mixed code versions: commits beefbeefbe, c0ffee0123 and unknown.",
         "Uncommitted changes: 1 of 3 runs.",
     )
@@ -194,8 +212,8 @@ def test_ordering(ours: float, paper: float, expected: bool) -> None:
 
 
 def test_ordering_takes_the_configuration_that_is_least_as_in_the_paper(made_up: MadeUp) -> None:
-    plan = made_up.plan()
-    made_up.all_runs({"original": 4.0, "exclusive_gating_0_to_-5": 3.0})
+    plan = made_up.plan(seeds=(0, 1))
+    made_up.all_runs({"original": 4.0, "exclusive_gating_0_to_-5": 3.0}, seeds=(0, 1))
     found = orderings(sweep(made_up, plan))
     gating = found.loc[("exclusive_gating_0_to_-5", "error"), ["ours", "paper", "is_bound", "configurations", "agrees"]]
     assert gating.tolist() == [-1.0, 13.39, True, 6, False]

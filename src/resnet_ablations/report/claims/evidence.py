@@ -72,6 +72,8 @@ class Evidence:
         label = f"“{first['label']}”"
         if (rows["configuration"] == "").any():
             raise NotJudged(f"{label} is not run")
+        if first["redeclared"]:
+            raise NotJudged(f"{label} is declared differently since its runs")
         if (several := rows["configuration"].nunique()) > 1:
             label += f" (one of {several} configurations)"
         metric = str(first["metric"])

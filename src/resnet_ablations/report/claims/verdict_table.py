@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import pandas as pd
 
+from resnet_ablations.experiments import SCALES
 from resnet_ablations.report.claims.claim_file import deciding_scales
 from resnet_ablations.report.claims.power import load_power
+from resnet_ablations.report.claims.rules import Outcome
 from resnet_ablations.report.claims.verdicts import Verdict
 from resnet_ablations.report.tables.table import MARK, Table, TableColumn
 
@@ -35,7 +38,10 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
         seeds = verdict.seeds.removeprefix("n = ")
         lines.append((*names, verdict.scale or "–", outcome, found.effect, found.interval, seeds))
         before = claim.id
-    notes = [f"{MARK} {flag}: {'claim' if len(of) == 1 else 'claims'} {', '.join(of)}." for flag, of in flagged.items()]
+    notes = [
+        _counts(shown),
+        *(f"{MARK} {flag}: {'claim' if len(of) == 1 else 'claims'} {', '.join(of)}." for flag, of in flagged.items()),
+    ]
     claims = {verdict.claim.id: verdict.claim for verdict in shown}
     if undecided := [str(numbers[name]) for name, claim in claims.items() if not deciding_scales(claim)]:
         notes.append(
@@ -50,7 +56,8 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
             "The verdict of our runs on each claim at each scale; a scaled-down run is evidence for its own scale "
             "only. A difference counts where the exact permutation test gives p ≤ 0.05. Four seeds against four can "
             "reach that, three against three cannot, and one run decides nothing. Claims about the paper’s errors are "
-            "judged in the paper’s setting. The percentage after an interval is its coverage; n = seeds with a "
+            "judged in the paper’s setting; a tolerance of 0.8 points cannot tell 6.61 from 6.91. "
+            "The percentage after an interval is its coverage; n = seeds with a "
             "result/planned. The method and its limits: docs/statistics.md."
         ),
         columns=(
@@ -61,6 +68,21 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
         rows=tuple(lines),
         notes=tuple(notes),
     )
+
+
+def _counts(verdicts: Sequence[Verdict]) -> str:
+    """Return the number of claims, and of verdicts by scale and outcome."""
+    claims = len({verdict.claim.id for verdict in verdicts})
+    by_scale: dict[str, list[str]] = {scale: [] for scale in (*SCALES, "")}
+    for verdict in verdicts:
+        by_scale[verdict.scale].append(verdict.finding.outcome)
+    texts = [
+        f"{scale or 'no sweep'}: "
+        + ", ".join(f"{of.count(outcome)} {outcome}" for outcome in get_args(Outcome) if outcome in of)
+        for scale, of in by_scale.items()
+        if of
+    ]
+    return f"{claims} claim{'s' * (claims != 1)}. Verdicts by scale: {'; '.join(texts)}."
 
 
 def pages(table: Table) -> list[Table]:

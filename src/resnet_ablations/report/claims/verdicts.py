@@ -15,6 +15,7 @@ from resnet_ablations.report.frame import CellId, ReportData, Sweep
 from resnet_ablations.report.tables.captions import distinct
 from resnet_ablations.report.tables.notes import provenance
 from resnet_ablations.report.tables.summary import listed
+from resnet_ablations.results.keys import NUMBERS
 
 SETTINGS = {"data": "data", "iterations": "schedule.iterations", "precision": "precision"}
 """The settings that all configurations of a verdict should share, by the name in the flag."""
@@ -35,7 +36,7 @@ class Verdict:
     cells: tuple[CellId, ...] = ()
     """The cells of the claim."""
     q: float = math.nan
-    """The p-value, adjusted for the number of claims that are judged at this scale (Benjamini and Hochberg)."""
+    """The p-value, adjusted for the number of claims that are judged in `_family` (Benjamini and Hochberg)."""
 
     @property
     def p_and_q(self) -> str:
@@ -53,8 +54,17 @@ def judge(sweeps: Sequence[Sweep], data: ReportData, claims: Sequence[Claim]) ->
         judged = [_verdict(claim, Evidence(one, data)) for one in own]
         verdicts += judged or [Verdict(claim, Finding("not run", without))]
     p = pd.Series([verdict.finding.p for verdict in verdicts], dtype="float64").dropna()
-    q = p.groupby([verdicts[place].scale for place in p.index]).transform(false_discovery_control)
+    q = p.groupby([_family(verdicts[place]) for place in p.index]).transform(false_discovery_control)
     return [replace(verdict, q=q.get(place, math.nan)) for place, verdict in enumerate(verdicts)]
+
+
+def _family(verdict: Verdict) -> str:
+    """Return the name of the verdicts that are corrected together: the scale, or the sweep if it has overrides.
+
+    So no claim counts twice, because an experiment has one sweep without overrides at a scale.
+    """
+    is_plain = verdict.sweep == f"{verdict.claim.experiment}-{verdict.scale}"
+    return verdict.scale if is_plain else verdict.sweep
 
 
 def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
@@ -102,4 +112,6 @@ def _flags(planned: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
             yield f"mixed settings: {what} {listed(values, len(values))}"
     if evidence.overridden:
         yield f"not the experiment’s own setting: {' '.join(evidence.overridden)}"
+    if (version := evidence.sweep.plan.numbers) != NUMBERS:
+        yield f"planned under version {version} of the rules that are no settings, such as those for random numbers"
     yield from provenance(used)

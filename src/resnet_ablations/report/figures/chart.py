@@ -18,6 +18,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.gridspec import GridSpec
 
 from resnet_ablations.report.figures import svg
+from resnet_ablations.report.frame import Sweep
 
 WIDTH = 3.45
 """The width of a panel in inches: one column of a printed page."""
@@ -92,6 +93,11 @@ def add_axes(place: SubFigure, left: float, bottom: float, right: float, height:
     """Return new axes of a panel; margins and height in inches."""
     width, inches = place.bbox.width / 100, place.bbox.height / 100
     return place.add_axes((left / width, bottom / inches, 1 - (left + right) / width, height / inches))
+
+
+def redeclared_note(sweep: Sweep) -> str:
+    """Return a sentence, with a space before it, that names the cells declared differently since their runs, or ""."""
+    return f" Declared differently since these runs: {sweep.redeclared_cells}." * bool(sweep.redeclared)
 
 
 def panel_figure(heights: Sequence[float], note: str, width: float = WIDTH) -> tuple[Figure, list[SubFigure]]:

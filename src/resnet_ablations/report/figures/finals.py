@@ -10,7 +10,7 @@ from matplotlib.figure import SubFigure
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.anchors import run_anchor, runs_link
 from resnet_ablations.report.figures.axes import draw_marks, final_errors, log_ticks, show_grid, side_by_side
-from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure
+from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure, redeclared_note
 from resnet_ablations.report.figures.svg import COLOURS, GREY, link
 from resnet_ablations.report.frame import FAIL, Sweep, is_error
 
@@ -54,7 +54,8 @@ def strip(sweep: Sweep) -> Chart | None:
     note += "; grey tick: the paper’s number" * bool(papers.notna().any())
     note += "; dotted: the paper’s “fail”, above 20 %" * bool(fails.any())
     height = max(0.23, NAME_LINE * max(name.count("\n") + 1 for name in names) + 0.02) * len(rows)
-    figure, (place,) = panel_figure([height + 0.55], f"{note}. Equal errors lie one under the other.")
+    changed = redeclared_note(sweep)
+    figure, (place,) = panel_figure([height + 0.55], f"{note}. Equal errors lie one under the other.{changed}")
     axes = add_axes(place, LABELS, 0.42, 0.12, height + 0.05)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     final_errors(axes, "x", [*runs["value"].dropna(), *papers.dropna()] or [FAIL])
@@ -81,6 +82,7 @@ def strip(sweep: Sweep) -> Chart | None:
         to = runs_link(cells[cells["row"] == row["row"]])[0]
         numbers.append(NumbersRow(row["row_label"], to, (text, ", ".join(own["text"]))))
     headings = ("row", "the paper’s", "ours: all runs, lowest error first")
+    note = f"{note}{'.' * bool(changed)}{changed}"
     return Chart("strip", "final errors", note, headings, tuple(numbers), figure)
 
 
@@ -129,7 +131,7 @@ def costs(sweep: Sweep) -> Chart | None:
         for line, text in enumerate(textwrap.wrap(point["label"], KEY_LETTERS))
     ]
     half = math.ceil(len(key) / len(amounts))
-    note = COST_NOTE
+    note = COST_NOTE + redeclared_note(sweep)
     heights = [PLOT + 0.5] * len(amounts) + [KEY_LINE * half + 0.12] * len(amounts)
     figure, places = panel_figure(heights, note)
     for number, name in enumerate(amounts):

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from resnet_ablations.experiments import Experiment, Panel
 from resnet_ablations.report.figures.axes import MARKERS, draw_marks, log_ticks, show_grid, staggered
-from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure
+from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure, redeclared_note
 from resnet_ablations.report.figures.lines import figure_points
 from resnet_ablations.report.figures.svg import COLOURS, link
 from resnet_ablations.report.frame import ReportData, Sweep
@@ -93,7 +93,7 @@ def _figure(name: str, sweep: Sweep, panels: Sequence[Panel], data: ReportData) 
     legends = [some["legend"].to_list() for _, some in lines.drop_duplicates(["panel", "line"]).groupby("panel")]
     columns = [2 if len(some) > 2 and max(map(len, some)) <= 22 else 1 for some in legends]
     head = 0.28 + 0.125 * max(math.ceil(len(some) / number) for some, number in zip(legends, columns, strict=True))
-    note = _note(quantities, points, len(sweep.plan.seeds))
+    note = _note(quantities, points, len(sweep.plan.seeds)) + redeclared_note(sweep)
     figure, places = panel_figure([head + PLOT + 0.42] * len(panels), note)
     last = max([1.0, *points["x"] + (kind == "responses"), *lines["end"] * (kind != "responses")])
     for number, (place, panel) in enumerate(zip(places, panels, strict=True)):

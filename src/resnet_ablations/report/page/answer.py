@@ -6,6 +6,7 @@ import pandas as pd
 
 from resnet_ablations.report.frame import Sweep, is_error
 from resnet_ablations.report.labels import baseline_label
+from resnet_ablations.report.tables.table import REDECLARED
 
 SIGNS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "≈", "not run": "–"}
 """The possible outcomes of a claim, in the order of display, each with its symbol."""
@@ -25,11 +26,15 @@ def answer(sweep: Sweep, agrees: Sequence[bool], outcomes: Sequence[str]) -> str
     partial = "" if len(finished) == len(runs) else f", {len(finished)} of {len(runs)} runs finished"
     parts = [f"At scale {sweep.plan.scale}, with {_seeds(seeds)} per configuration{partial}", _orderings(sweep, agrees)]
     sentences = [", ".join(filter(None, parts)), _extremes(sweep)]
+    if number := sum(map(len, sweep.redeclared.values())):
+        sentences.append(
+            f"{number} {'cell is' if number == 1 else 'cells are'} declared differently since ({REDECLARED})"
+        )
     if outcomes:
         listed = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in SIGNS if outcome in outcomes)
         sentences.append(f"Claims of the paper: {listed}")
     if seeds.max() == 1:
-        sentences.append("One seed cannot tell a small difference from chance")
+        sentences.append("One seed tells no order")
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
@@ -49,8 +54,8 @@ def _orderings(sweep: Sweep, agrees: Sequence[bool]) -> str:
 
 
 def _extremes(sweep: Sweep) -> str:
-    """Return the lowest and the highest median of the first error metric of the table."""
-    cells = sweep.cells[sweep.cells["value"].notna()]
+    """Return the lowest and the highest median of the first error metric of the table, for rows as declared today."""
+    cells = sweep.cells[sweep.cells["value"].notna() & (sweep.cells["redeclared"] == "")]
     metric = next((metric for metric in cells["metric"] if is_error(metric)), None)
     if metric is None:
         return ""

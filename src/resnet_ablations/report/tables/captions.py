@@ -56,7 +56,11 @@ def caption(sweep: Sweep, has_best: bool) -> str:
         (is_early and has_baseline, f"Compare with {baseline}."),
         (is_smaller and has_baseline, f"At this scale compare with {baseline}, not with the paper’s numbers."),
         (is_smaller and not has_baseline, "At this scale no number is comparable with the paper’s numbers."),
-        (has_best, "Bold: our lowest error in a column, among cells with one configuration and all seeds."),
+        (
+            has_best,
+            f"Bold: our lowest error in a column{' (one seed)' * (len(sweep.plan.seeds) == 1)}, among cells with one "
+            "configuration and all seeds.",
+        ),
     ]
     return " ".join(sentence for applies, sentence in sentences if applies)
 

@@ -13,7 +13,7 @@ from resnet_ablations.report.labels import baseline_label, column_label
 from resnet_ablations.report.tables.captions import caption, prints_fail
 from resnet_ablations.report.tables.notes import missing_command, notes, sources
 from resnet_ablations.report.tables.summary import best_cells, orderings, signed, summary
-from resnet_ablations.report.tables.table import MARK, ShownCell, Table, TableColumn
+from resnet_ablations.report.tables.table import MARK, REDECLARED, ShownCell, Table, TableColumn
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def _numbers(
         paper[row] = _paper(first, digits)
         others[row] = _others(counted.loc[counted["row"] == row, "value"])
         reference[row] = _published(cell, sweep.published, place, says_fail)
-        ours[row] = _ours(cell, first["outcome"], says_fail) + mark * (not shows_difference)
+        since = f" {REDECLARED}" * bool(first["redeclared"])
+        ours[row] = _ours(cell, first["outcome"], says_fail) + since + mark * (not shows_difference)
         differences[row] = _vs(cell) + mark
     versus = TableColumn(f"vs {baseline_label(sweep.experiment)}", right=True)
     parts = [

@@ -9,7 +9,7 @@ import pandas as pd
 from resnet_ablations.report.curves import CUT_OFF, paper_loss, train_points
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.tables.captions import iterations
-from resnet_ablations.report.tables.table import Table, TableColumn
+from resnet_ablations.report.tables.table import REDECLARED, Table, TableColumn
 
 CHECKPOINTS = {"early": (500, 1_000, 1_500, 2_000), "paper": (10_000, 30_000, 34_000, 46_000, 62_000)}
 """The iterations to compare at, for the scales that share the paper's setting."""
@@ -22,8 +22,8 @@ DIGITISING = 0.05
 def faithfulness(sweep: Sweep, data: ReportData) -> pd.DataFrame:
     """Return one row for each cell with a digitised loss and each checkpoint; no row at scales with another setting.
 
-    `ours` is the median over the finished seeds, `ratio` ours over the paper's. Where the paper's curve is cut off at
-    the end of its axis, the ratios are upper bounds.
+    `ours` is the median over the finished seeds, `ratio` ours over the paper's; one seed has no `course`. Where the
+    paper's curve is cut off at the end of its axis, the ratios are upper bounds.
     """
     lines: list[dict[str, Any]] = []
     checkpoints, window = CHECKPOINTS.get(sweep.plan.scale, ()), WINDOWS.get(sweep.plan.scale, 0)
@@ -51,9 +51,10 @@ def faithfulness(sweep: Sweep, data: ReportData) -> pd.DataFrame:
                     "ratio": losses.median() / loss,
                     "lowest_ratio": lowest,
                     "highest_ratio": highest,
-                    "course": course(lowest, highest, is_cut_off),
+                    "course": course(lowest, highest, is_cut_off) if len(losses) > 1 else None,
                     "paper_is_cut_off": is_cut_off,
                     "n": len(losses),
+                    "redeclared": cell["redeclared"].iloc[0],
                 }
             )
     return pd.DataFrame(lines)
@@ -88,7 +89,7 @@ def course_in_all(courses: Iterable[str | None]) -> str | None:
 
 
 def faithfulness_table(sweep: Sweep, found: pd.DataFrame) -> Table:
-    """Return the comparison as a table: four or five lines for each cell, a column for each checkpoint."""
+    """Return the comparison as a table: three to five lines for each cell, a column for each checkpoint."""
     is_cut_off = found["paper_is_cut_off"]
     at_least, at_most = (is_cut_off.map({True: sign, False: ""}) for sign in ("≥ ", "≤ "))
     paper, ours = (found[name].map("{:#.3g}".format) for name in ("paper", "ours"))
@@ -98,13 +99,24 @@ def faithfulness_table(sweep: Sweep, found: pd.DataFrame) -> Table:
     texts = texts.mask(texts.apply(lambda column: column.str.contains("nan")), "–")
     lines: list[tuple[str, ...]] = []
     for _, cell in found.groupby(["row", "column"], sort=False):
-        names = [name for name in texts if name != "seeds" or cell["n"].max() > 1]
+        names = [name for name in texts if name not in ("seeds", "course") or cell["n"].max() > 1]
         in_all = [""] * (len(names) - 1) + [course_in_all(cell["course"]) or "–"]
-        labels = [cell["label"].iloc[0], *[""] * (len(names) - 1)]
+        since = f" {REDECLARED}" * bool(cell["redeclared"].iloc[0])
+        labels = [cell["label"].iloc[0] + since, *[""] * (len(names) - 1)]
         lines += zip(labels, names, *texts.loc[cell.index, names].to_numpy(), in_all, strict=True)
     scale, experiment = sweep.plan.scale, sweep.experiment
     ends = " or ".join(f"{end:,}" for end in iterations(sweep))
-    cut_off = bool((is_cut_off | found["paper"].isna()).any())
+    notes = [
+        (
+            (is_cut_off | found["paper"].isna()).any(),
+            "The paper’s curves are cut off at 2, the end of its axis (≥, or no value).",
+        ),
+        ((found["n"] == 1).any(), "One seed tells no course."),
+        (
+            (found["redeclared"] != "").any(),
+            f"{REDECLARED} declared differently since these runs: see the table of errors.",
+        ),
+    ]
     return Table(
         name=f"{sweep.plan.name}-faithfulness",
         title=f"Faithfulness: {experiment.title}, scale {scale}",
@@ -120,5 +132,5 @@ def faithfulness_table(sweep: Sweep, found: pd.DataFrame) -> Table:
             *(TableColumn(heading, right=True) for heading in (*map("{:,}".format, CHECKPOINTS[scale]), "in all")),
         ),
         rows=tuple(lines),
-        notes=("The paper’s curves are cut off at 2, the end of its axis (≥, or no value).",) * cut_off,
+        notes=tuple(note for applies, note in notes if applies),
     )

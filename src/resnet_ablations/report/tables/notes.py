@@ -9,9 +9,10 @@ import pandas as pd
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.frame import Sweep
 from resnet_ablations.report.labels import baseline_label
+from resnet_ablations.report.tables.captions import MOST_NAMED
 from resnet_ablations.report.tables.summary import listed, orderings
-from resnet_ablations.report.tables.table import MARK
-from resnet_ablations.results.keys import run_key
+from resnet_ablations.report.tables.table import MARK, REDECLARED
+from resnet_ablations.results.keys import NUMBERS, run_key
 
 
 def notes(sweep: Sweep) -> tuple[str, ...]:
@@ -28,7 +29,9 @@ def notes(sweep: Sweep) -> tuple[str, ...]:
         *((True, f"{sentence[0].upper()}{sentence[1:]}.") for sentence in provenance(runs)),
     ]
     stated = (sentence for applies, sentence in facts if applies)
-    return (*_orderings(sweep), *stated, *_others(sweep), *_reference(sweep.published))
+    one_seed = ("One seed tells no order: differences between single runs are not compared with the paper’s.",)
+    no_order = one_seed * (len(orderings(sweep, fewest=1)) > len(orderings(sweep)))
+    return (*_redeclared(sweep), *_orderings(sweep), *no_order, *stated, *_others(sweep), *_reference(sweep.published))
 
 
 def sources(others: pd.DataFrame) -> tuple[str, ...]:
@@ -66,6 +69,21 @@ def missing_command(sweep: Sweep, results: Path) -> str | None:
     folder = f"RESNET_ABLATIONS_RESULTS={shlex.quote(str(results))} " * (results != Path("results"))
     settings = shlex.join([f"scale={plan.scale}", f"seed={seeds}", *plan.overrides])
     return f"{folder}resnet-ablations sweep {plan.experiment} {settings}"
+
+
+def _redeclared(sweep: Sweep) -> Iterator[str]:
+    """Yield notes on settings, and on rules that are no settings, that have changed since the runs were planned."""
+    planned = sum(cell["configuration"] != "" for cell in sweep.first_rows.values())
+    for difference, labels in sweep.redeclared.items():
+        which = "all cells" if len(labels) == planned else listed([f"“{label}”" for label in labels], MOST_NAMED)
+        yield (
+            f"{REDECLARED} declared differently since these runs: {which} ({difference}). No claim is judged from them."
+        )
+    if sweep.plan.numbers != NUMBERS:
+        yield (
+            f"Planned under version {sweep.plan.numbers} of the rules that are no settings, such as those for random "
+            f"numbers. Today’s version is {NUMBERS}: the same settings can give other numbers."
+        )
 
 
 def _orderings(sweep: Sweep) -> Iterator[str]:
@@ -133,9 +151,9 @@ def _reference(published: pd.DataFrame) -> Iterator[str]:
     machines = sorted({machine if isinstance(machine, str) else "unknown" for machine in runs["machine"]})
     versions = _commits(runs)
     yield (
-        f"reference: the median of the published runs of the same configurations and seeds, {len(runs)} runs from "
-        f"commit{'s' * (len(versions) > 1)} {listed(versions)}{' with uncommitted changes' * bool(_dirty(runs).any())} "
-        f"on {listed(machines)}."
+        f"reference: the median of the published runs of the same configurations and seeds, {len(runs)} "
+        f"run{'s' * (len(runs) != 1)} from commit{'s' * (len(versions) > 1)} {listed(versions)}"
+        f"{' with uncommitted changes' * bool(_dirty(runs).any())} on {listed(machines)}."
     )
 
 

@@ -50,6 +50,7 @@ def summary(sweep: Sweep) -> pd.DataFrame:
         others_n=("others_n", "first"),
         reference_median=("reference", "first"),
         reference_n=("reference_n", "first"),
+        redeclared=("redeclared", "first"),
     )
     lowest = found.groupby(found["row"] + "/" + found["column"])["median"].min()
     found["vs_baseline"] = found["median"] - found["vs_baseline"].map(lowest)
@@ -70,17 +71,25 @@ def run_table(sweep: Sweep) -> pd.DataFrame:
 
 
 @lru_cache
-def orderings(sweep: Sweep) -> pd.DataFrame:
+def orderings(sweep: Sweep, fewest: int = 2) -> pd.DataFrame:
     """Return one row for each cell for which both we and the paper have an error of the cell and of its baseline.
+
+    Configurations with fewer than `fewest` finished seeds are left out, because one run tells no order, and so are
+    cells that are declared differently since their runs.
 
     `ours` and `paper` are the differences from the baseline in percentage points, positive is worse. Where the paper
     prints "fail", its difference is at least `paper` (`is_bound`). A cell with several `configurations` is represented
     by the one that agrees least with the paper.
     """
-    cells = sweep.cells.drop_duplicates(["row", "column"])
+    cells = sweep.cells.drop_duplicates(["row", "column"]).query("redeclared == ''")
     cells = cells[cells["metric"].map(is_error).astype(bool)].assign(is_bound=cells["printed"] == "fail")
     cells["error"] = cells["printed"].mask(cells["is_bound"], FAIL).astype("float64").fillna(cells["digitised"])
-    medians = summary(sweep).groupby(["row", "column"])["median"].agg(low="min", high="max", configurations="count")
+    medians = (
+        summary(sweep)
+        .query("n >= @fewest")
+        .groupby(["row", "column"])["median"]
+        .agg(low="min", high="max", configurations="count")
+    )
     cells = cells[["row", "column", "label", "baseline", "error", "is_bound"]].join(medians, ["row", "column"]).dropna()
     cells.index = cells["row"] + "/" + cells["column"]
     base = cells.loc[~cells["is_bound"], ["error", "low"]].add_suffix("_of_baseline")
@@ -104,10 +113,12 @@ def best_cells(sweep: Sweep, summarised: pd.DataFrame, uses_fail: bool) -> set[C
     """Return the cells whose error, rounded as shown, is the lowest of its column; in a tie, all of them.
 
     Cells are compared only if they have the same metric and test images, all their seeds, and one configuration: the
-    best of several would be chosen by its test error. A single cell is not the best of anything, nor is a "fail".
+    best of several would be chosen by its test error. Their settings must be those that are declared today. A single
+    cell is not the best of anything, nor is a "fail".
     """
     cells = summarised.drop_duplicates(["row", "column"], keep=False)
     cells = cells[cells["metric"].map(is_error).astype(bool) & (cells["n"] == cells["planned"])]
+    cells = cells[cells["redeclared"] == ""]
     settings = sweep.settings.reindex(columns=list(TEST_IMAGES)).astype("str")
     images = [cells["configuration"].map(settings[name]) for name in TEST_IMAGES]
     errors = cells["median"].map(lambda median: round(median, 2))

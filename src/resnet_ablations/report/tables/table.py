@@ -7,6 +7,8 @@ from resnet_ablations.report.frame import CellId
 
 MARK = "†"
 """The mark of a cell that a note explains."""
+REDECLARED = "‡"
+"""The mark of a cell that is declared differently since its runs."""
 
 
 @dataclass(frozen=True)
