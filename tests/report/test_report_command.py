@@ -95,8 +95,13 @@ def test_no_sweep_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit) as exit_:
         main([str(tmp_path / "results")])
     assert exit_.value.code == 2
-    assert "no sweep yet; start one with: resnet-ablations sweep shortcuts" in capsys.readouterr().err
+    assert "results: no such folder; start with: resnet-ablations sweep shortcuts" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
+    (tmp_path / "results" / "sweeps").mkdir(parents=True)
+    with pytest.raises(SystemExit) as exit_:
+        main([str(tmp_path / "results")])
+    assert exit_.value.code == 2
+    assert "no sweep yet; start one with: resnet-ablations sweep shortcuts" in capsys.readouterr().err
 
 
 def test_an_unknown_sweep(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
