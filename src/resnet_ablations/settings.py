@@ -54,7 +54,7 @@ class NetworkSettings(Settings):
     """
 
     label: Label | None = None
-    depth: Annotated[int, Ge(1), Le(100_000)]
+    depth: Annotated[int, Le(100_000)]
     stem: Stem
     units: list[Positive] | None = None
     widths: Annotated[list[Annotated[int, Ge(1), Le(8_192)]], Field(min_length=1)]

@@ -50,8 +50,8 @@ def _train(config: DictConfig) -> float | None:
         try:
             run = compose(HydraConfig.get().overrides.task)
             if run.folder.result() is None:
-                writable(run.paths.results)
                 run.logger.build().check()
+                writable(run.paths.results)
             result = train_run(run)
         except RankFailed as error:
             print(f"{run.key}: failed: {str(error).splitlines()[0]}; see {run.folder.log}")

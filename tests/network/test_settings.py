@@ -53,7 +53,7 @@ BOTTLENECK, IMAGENET = "network=resnet164", "network=imagenet_resnet50"
         (["network.kernels=[3,-1]"], "network.kernels.1=-1: must be greater than or equal to 1"),
         (["network.stem.kernel=6"], "network.stem.kernel=6: must be odd"),
         (["network.stem.width=0"], "network.stem.width=0: must be greater than or equal to 1"),
-        (["network.stem.pool=true"], "network.stem.pool=True: no such key here; did you mean network.stem.max_pool?"),
+        (["network.stem.pool=true"], "network.stem.pool=true: no such key here; did you mean network.stem.max_pool?"),
         (["network.expansion=0"], "network.expansion=0: must be greater than or equal to 1"),
         (
             ["network.dimension_change=option_b"],
@@ -69,7 +69,11 @@ BOTTLENECK, IMAGENET = "network=resnet164", "network=imagenet_resnet50"
         (["activation.label=my own"], "activation.label=my own: must be small letters, digits and _, or null"),
         (["activation.first=[bn,gelu]"], "activation.first.1=gelu: must be 'bn', 'relu' or 'zero_bn'"),
         (["activation.end=relu"], "activation.end=relu: must be a valid list"),
-        (["activation.before=[bn]"], "activation.before=['bn']: no such key here; did you mean activation.between?"),
+        (
+            ["activation.before=[bn]"],
+            "activation.before=['bn']: no such key here; allowed: activation.label, activation.first, "
+            "activation.between, activation.last, activation.after_addition, activation.stem, activation.end",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -39,7 +39,7 @@ def test_one_row_a_planned_run_of_a_cell_in_the_papers_order(made_up: MadeUp) ->
 
 
 def test_without_a_sweep_there_are_the_columns(tmp_path: Path) -> None:
-    cells = load_cells(tmp_path / "nowhere")
+    cells = load_cells(tmp_path)
     assert cells.empty
     assert list(cells.columns) == list(COLUMNS)
     assert cells["seed"].dtype == "Int64"

@@ -99,7 +99,7 @@ def test_where_nothing_can_be_compiled_a_run_is_refused(config: Config, monkeypa
 
 
 def test_a_mode_that_there_is_not(config: Config) -> None:
-    with pytest.raises(UserError, match=r"trainer\.compile=True: must be 'default', 'reduce-overhead' or"):
+    with pytest.raises(UserError, match=r"trainer\.compile=true: must be 'default', 'reduce-overhead' or"):
         config("trainer.compile=true")
 
 

@@ -17,7 +17,7 @@ from resnet_ablations.data.batches import Share
 from resnet_ablations.data.image_folder import ImageFolder
 from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.errors import UserError
-from resnet_ablations.overrides import thawed
+from resnet_ablations.overrides import compose
 from resnet_ablations.sweep.planning import plan
 from resnet_ablations.training.run import load_batches, train_run
 
@@ -105,14 +105,14 @@ def test_images_that_change_before_a_run_resumes(
     shutil.copytree(root, tmp_path / "before")
     overwrite(root)
     files = sorted(path.name for path in run.folder.path.glob("checkpoint-*"))
-    assert refusal(lambda: thawed(run.folder.config)).startswith(not_those(run, root))
+    assert refusal(lambda: compose([f"frozen='{run.folder.config}'"])).startswith(not_those(run, root))
     frozen = yaml.safe_load(run.folder.config.read_text())
     for again in (run, validate(frozen, identify_data=False)):
         assert refusal(lambda again=again: train_run(again)).startswith(not_those(run, root))  # type: ignore[misc]
     assert sorted(path.name for path in run.folder.path.glob("checkpoint-*")) == files != []
     shutil.rmtree(root)
     shutil.copytree(tmp_path / "before", root)
-    result = train_run(thawed(run.folder.config))
+    result = train_run(compose([f"frozen='{run.folder.config}'"]))
     assert result is not None
     assert result.key == run.key
 

@@ -22,8 +22,8 @@ def train(config: RunConfig, protocols: Protocols | None = None, *, top5: bool =
     """Train a run whose data set has these further tests; return also its network, in evaluation mode."""
     network, load = build_network(config), training.load_batches
 
-    def loading(config: RunConfig, share: Share) -> object:
-        batches = load(config, share)
+    def loading(config: RunConfig, share: Share, stopped: Callable[[], bool]) -> object:
+        batches = load(config, share, stopped)
         vars(batches).update(top5=top5, protocols=lambda: protocols or {})
         return batches
 
