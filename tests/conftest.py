@@ -36,8 +36,8 @@ LONGEST_GROUPS = ("faults", "slurm", "warm")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are cores: some workers always wait for a server or for a process to end."""
-    return min(4, usable_cores() + 1)
+    """Return two workers more than there are cores: some workers always wait for a server or for a process to end."""
+    return min(6, usable_cores() + 2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
