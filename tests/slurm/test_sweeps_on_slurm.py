@@ -43,13 +43,16 @@ if "SLURM_JOB_ID" in os.environ:
     step = TrainingModule.training_step
     def braked(self, iteration):
         if os.path.exists(os.environ["BRAKE"]):
-            time.sleep(0.25)
+            time.sleep(0.6)
         if os.path.exists(os.environ["DAMAGE"]) and self.ranks.share.rank == 1:
             raise UserError("images/7.png: cannot be read")
         step(self, iteration)
     TrainingModule.training_step = braked
 """
-"""The training code: while the file BRAKE exists, jobs train four steps a second; with DAMAGE, second tasks fail."""
+"""The training code: while the file BRAKE exists, a step takes 0.6 s; with DAMAGE, second tasks fail.
+
+200 steps then take two minutes, longer than a job that SLURM signals 75 to 105 s after its start.
+"""
 
 
 @dataclass
