@@ -330,6 +330,11 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         (["network.widths.a=0"], ["network.widths.a=0: does not fit there"]),
         (["network.widths=[]"], ["network.widths=[]: must not be empty"]),
         (["network.widths=[64,32,16]"], ["network.widths=[64, 32, 16]", "zero_pad only adds channels"]),
+        (
+            ["paths.results='~nobody-here/x'"],
+            ["paths.results=~nobody-here/x: starts with the home"],
+        ),
+        (["data=cifar10", "data.root='~nobody-here'"], ["data.root=~nobody-here: starts with the home folder"]),
         (["network.expansion=100000"], ["network.expansion=100000: must be less than or equal to 16"]),
         (["network.depth=1000000007"], ["network.depth=1000000007: must be less"]),
         ([f"{'x' * 5000}=1"], ["too long"]),
@@ -412,3 +417,27 @@ def test_any_other_file_is_no_frozen_configuration(content: bytes, tmp_path: Pat
     file.write_bytes(content)
     messages = refused(f"frozen={file}")
     assert all("\n" not in message for message in messages)
+
+
+def test_what_adds_channels_or_maps_no_x_is_allowed() -> None:
+    bottleneck = ["network=resnet164", "network.widths=[8,16,32]"]
+    assert compose(bottleneck).network.widths == [8, 16, 32]
+    assert compose(["network.widths=[64,32,16]", "shortcut=none"]).network.widths == [64, 32, 16]
+
+
+def test_a_frozen_file_may_be_named_with_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = compose([f"paths.results={tmp_path}/results"])
+    run.folder.freeze(run.as_dict())
+    (tmp_path / "results").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path / "moved" / "runs" / run.key)
+    for file in (f"../{run.key}/config.yaml", "config.yaml"):
+        assert compose([f"frozen={file}"]).paths.results == str(tmp_path / "moved")
+
+
+def test_a_data_folder_beside_a_frozen_configuration_is_read(tmp_path: Path) -> None:
+    run = compose(["data=cifar10", f"paths.results={tmp_path}", "paths.data=here"])
+    run.folder.freeze(run.as_dict())
+    frozen = f"frozen={run.folder.config}"
+    assert compose([frozen, "paths.data=there"]).data.source.root == Path("there")  # type: ignore[attr-defined]
+    assert compose([frozen, "data.root=there"]).data.source.root == Path("there")  # type: ignore[attr-defined]
+    assert compose([frozen]).data.source.root == Path("here")  # type: ignore[attr-defined]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Literal, Self, cast
 
 from annotated_types import Ge, Le
@@ -59,6 +59,18 @@ class RunConfig(Settings):
             batch = self.schedule.batch_size
             raise ValueError(
                 f"bn_batch={self.bn_batch}: must divide schedule.batch_size={batch}; allowed: {_divisors(batch)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _option_a_adds_channels(self) -> Self:
+        network = self.network
+        outputs = [network.stem.width, *(width * network.expansion for width in network.widths)]
+        maps_x = not isinstance(self.shortcut, ShortcutSettings) or not self.shortcut.target.endswith(".Plain")
+        if maps_x and network.dimension_change != "projection" and sorted(outputs) != outputs:
+            raise ValueError(
+                f"network.widths={network.widths}: network.dimension_change={network.dimension_change} only adds "
+                f"channels, and x has {', '.join(map(str, outputs))}; use widths that do not fall, or projection"
             )
         return self
 
@@ -140,7 +152,7 @@ class RunConfig(Settings):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return how pickle makes the configuration again: its class is made at run time."""
-        return validate, (self.as_dict(),)
+        return partial(validate, identify_data=False), (self.as_dict(),)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the whole configuration as plain Python types, in the form that `validate` takes."""

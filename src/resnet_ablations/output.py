@@ -24,7 +24,8 @@ def survive_lost_output() -> None:
                 io.BufferedWriter(_Output(stream.fileno())),
                 encoding=stream.encoding,
                 errors=stream.errors,
-                line_buffering=stream.line_buffering,
+                line_buffering=stream.line_buffering or stream.write_through,
+                write_through=stream.write_through,
             )
             setattr(sys, name, wrapper)
 

@@ -1,6 +1,7 @@
 """Compose Hydra overrides into a checked configuration; errors report every mistake at once."""
 
 import difflib
+import os
 import re
 import threading
 from collections import Counter
@@ -152,7 +153,7 @@ def thawed(overrides: Sequence[Override]) -> RunConfig:
     results folder is the one that the file lies in. Raise `UserError` if the run's key is not the name of its folder.
     """
     beside = [override for override in overrides if override.key_or_group != "frozen"]
-    (place,) = (str(override.value()) for override in overrides if override.key_or_group == "frozen")
+    *_, place = (str(override.value()) for override in overrides if override.key_or_group == "frozen")
     path = Path(unquote(place.removeprefix("file://")) if place.startswith("file://") else place).expanduser()
     try:
         frozen = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -160,12 +161,13 @@ def thawed(overrides: Sequence[Override]) -> RunConfig:
         raise UserError(f"frozen={shortened(path)}: cannot be read: {_first_line(error)}") from None
     if not isinstance(frozen, dict) or not isinstance(frozen.get("data"), dict):
         raise UserError(f"frozen={path}: is not the configuration of a run; name a file runs/KEY/config.yaml")
-    home = path.absolute().parents[1]
+    path = Path(os.path.normpath(path.absolute()))
+    home = path.parent.parent
     paths = frozen.get("paths")
     if home.name == "runs" and isinstance(paths, dict) and Path(str(paths.get("results"))).absolute() != home.parent:
         frozen["paths"] = paths | {"results": str(home.parent)}
     run = _validated(_with_locations(frozen, beside))
-    if run.key != path.absolute().parent.name:
+    if run.key != path.parent.name:
         raise UserError(
             f"frozen={path}: the file is the configuration of {run.key}, not of its folder; "
             f"use the file in runs/{run.key}"
@@ -184,9 +186,11 @@ def _with_locations(frozen: dict[str, Any], beside: Sequence[Override]) -> dict[
     chosen = {override.key_or_group for override in beside}
     tree = frozen | {group: composed[group] for group in ELSEWHERE if group not in frozen or group in chosen}
     tree["data"] = {name: composed["data"][name] for name in LOCATIONS if name in composed["data"]} | frozen["data"]
+    if chosen & {"paths", "paths.data"}:
+        tree["data"] |= {name: composed["data"][name] for name in LOCATIONS if name in composed["data"]}
     for group, _, name in (key.partition(".") for key in chosen):
         if name:
-            tree[group] = tree[group] | {name: composed[group][name]}
+            tree[group] = tree[group] | {name.partition(".")[0]: composed[group][name.partition(".")[0]]}
     return tree
 
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from resnet_ablations.components import parameters_of, resolve
 from resnet_ablations.data.images import ImageFiles, Images, check_classes, check_held_out
-from resnet_ablations.data.sources import Source
+from resnet_ablations.data.sources import Folder, Source, with_home
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.dimensions import DimensionChange
 from resnet_ablations.network.resnet import Stem, equal_stages
@@ -76,11 +76,6 @@ class NetworkSettings(Settings):
             raise ValueError(f"network.units={units}: must have as many entries as network.widths={self.widths}")
         if (depth := 2 + layers * sum(units)) != self.depth:
             raise ValueError(f"network.depth={self.depth}: must be {depth} for network.units={units}")
-        if self.dimension_change != "projection" and sorted(widths := [self.stem.width, *self.widths]) != widths:
-            raise ValueError(
-                f"network.widths={self.widths}: network.dimension_change={self.dimension_change} only adds channels, "
-                f"and the first convolution has {self.stem.width}; use widths that do not fall, or projection"
-            )
         allowed = [None] if self.kernels[0] != 1 else ["conv1x1", "conv3x3"] if 3 in self.kernels else ["conv1x1"]
         if self.bottleneck_stride not in allowed:
             raise ValueError(
@@ -225,11 +220,11 @@ class ScheduleSettings(Settings):
     iterations: Positive
     batch_size: Annotated[int, Ge(1), Le(10**6)]
     learning_rate: Annotated[float, Gt(0), Le(1e38)]
-    milestones: Annotated[list[Positive], MaxLen(1_000)]
+    milestones: Annotated[list[Positive], MaxLen(100)]
     warmup_iterations: Annotated[int, Ge(0), Le(10**9)]
     warmup_learning_rate: Annotated[float, Gt(0), Le(1e38)]
     warmup_until_error: Annotated[float, Gt(0), Le(100)] | None = None
-    decay_factor: Annotated[float, Gt(1), Le(1e6)] = 10.0
+    decay_factor: Annotated[float, Gt(1), Le(1_000)] = 10.0
     momentum: Annotated[float, Ge(0), Le(1)]
     momentum_form: Literal["caffe", "torch"] = "caffe"
     """The momentum across changes of the learning rate; see `training.sgd`."""
@@ -300,9 +295,9 @@ class TrainerSettings(Settings):
         return self.devices * self.nodes
 
 
-def _folder(path: str) -> str:
+def _results_folder(path: str) -> str:
     """Return the path with `~` replaced; raise `ValueError` if something else than a folder is there."""
-    folder = Path(path).expanduser()
+    folder = Path(with_home(path))
     try:
         if not stat.S_ISDIR(folder.stat().st_mode):
             raise ValueError("is no folder; choose another one")
@@ -316,5 +311,5 @@ def _folder(path: str) -> str:
 class Paths(Settings):
     """The results folder and the data folder; `~` is the home folder, a relative path starts at the current folder."""
 
-    results: Annotated[str, MinLen(1), AfterValidator(_folder)]
-    data: Annotated[str, MinLen(1), AfterValidator(_folder)]
+    results: Annotated[str, MinLen(1), AfterValidator(_results_folder)]
+    data: Folder

@@ -79,7 +79,7 @@ def _content(path: str, sampled: tuple[str, ...]) -> tuple[int, bytes]:
     try:
         size = os.fstat(descriptor).st_size
         if size > WHOLE and path.lower().endswith(sampled):
-            pieces = [os.pread(descriptor, PIECE, start) for start in (0, (size - PIECE) // 2, size - PIECE)]
+            pieces = [_piece(descriptor, start) for start in (0, (size - PIECE) // 2, size - PIECE)]
             return size, hashlib.sha256(b"".join(pieces)).digest()
         digest = hashlib.sha256()
         while piece := os.read(descriptor, 1 << 20):
@@ -87,6 +87,14 @@ def _content(path: str, sampled: tuple[str, ...]) -> tuple[int, bytes]:
         return size, digest.digest()
     finally:
         os.close(descriptor)
+
+
+def _piece(descriptor: int, start: int) -> bytes:
+    """Return `PIECE` bytes of a file from `start` on; a network file system may return them in parts."""
+    piece = b""
+    while len(piece) < PIECE and (part := os.pread(descriptor, PIECE - len(piece), start + len(piece))):
+        piece += part
+    return piece
 
 
 def _of_each(root: Path, paths: Sequence[str], doing: str, work: Callable[[str], T]) -> list[T]:

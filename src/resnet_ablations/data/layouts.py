@@ -65,7 +65,8 @@ def hint_for_missing(root: Path) -> str | None:
 
 def hint_for_downloads(root: Path, base: str) -> str | None:
     """Return what to do if `root` is the unpacked data set `base` itself, not the folder that contains it."""
-    inside = root.name == base or any((root / name).exists() for name, of in CONTENT.items() if of == base)
+    named = root.name == base or any((root / name).exists() for name, of in CONTENT.items() if of == base)
+    inside = named and not (root / base).exists()
     return f"is the unpacked data set itself; set data.root={root.absolute().parent}" if inside else None
 
 

@@ -46,7 +46,10 @@ def writable(results: str | Path) -> Path:
 def _expanded(results: str | Path) -> Path:
     if not str(results):
         raise UserError("paths.results: must not be empty; . is the current folder")
-    return Path(results).expanduser()
+    try:
+        return Path(results).expanduser()
+    except RuntimeError:
+        raise UserError(f"{results}: starts with the home folder of an unknown user; write the whole path") from None
 
 
 def _reason(error: OSError | ValueError) -> str:

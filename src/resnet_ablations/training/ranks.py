@@ -158,14 +158,14 @@ def process_group(count: int, *, gpu: bool) -> Iterator[Ranks]:
     dist.destroy_process_group()
 
 
-def _report(store: Any, failure: Exception, reason: str) -> None:
+def _report(store: Any, failure: BaseException, reason: str) -> None:
     """Write why this rank ends to the store, for the ranks that lose it."""
     kinds = (kind.__name__ for kind in (UserError, RankKilled, Interrupted) if isinstance(failure, kind))
     with suppress(RuntimeError):  # the store ends with the first rank
         store.set(FAILURE, json.dumps([next(kinds, RankFailed.__name__), reason]))
 
 
-def _failure_of_peer(store: Any) -> Exception:
+def _failure_of_peer(store: Any) -> BaseException:
     """Return the failure that another rank has written to the store; `RankKilled` if there is none."""
     with suppress(RuntimeError):  # the store ends with the first rank
         if store.check([FAILURE]):

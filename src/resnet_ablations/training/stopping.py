@@ -14,8 +14,11 @@ GRACE_SECONDS = 20.0
 """The time that work before the first step may still take after a stop signal."""
 
 
-class Interrupted(Exception):
-    """A signal stopped the run, which can resume from its checkpoint; `signal` is the signal's number."""
+class Interrupted(BaseException):
+    """A signal stopped the run, which can resume from its checkpoint; `signal` is the signal's number.
+
+    Like `KeyboardInterrupt`, it passes through code that handles every `Exception`, such as that of a damaged file.
+    """
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
