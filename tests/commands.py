@@ -103,11 +103,6 @@ class Command:
         self.wait()
 
 
-def last_of_each(*overrides: str) -> list[str]:
-    """Return the overrides, only the last one of each key: the command line refuses a key that is given twice."""
-    return list({override.partition("=")[0]: override for override in overrides}.values())
-
-
 def processes(group: int) -> Iterator[tuple[int, int, str]]:
     """Return the living processes of a command's process group: number, parent, state."""
     for path in Path("/proc").glob("[0-9]*/stat"):

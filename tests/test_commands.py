@@ -119,7 +119,7 @@ def test_every_command_reads_the_same_results(
 
 
 def test_a_reader_that_ends_changes_nothing(tmp_path: Path) -> None:
-    """As with `| head -1`: the run is trained to its end, the exit code is 0, and nothing is said of the pipe."""
+    """After `| head -1`, the command goes on to its end, exits with 0 and prints nothing about the pipe."""
     code = """
 import sys
 from resnet_ablations.output import survive_lost_output

@@ -1,4 +1,4 @@
-"""What `experiments/` and `conf/` declare today, against saved plans."""
+"""The settings of saved plans are compared with those that `experiments/` and `conf/` declare today."""
 
 import re
 import shutil

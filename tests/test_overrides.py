@@ -18,7 +18,8 @@ from hydra.core.global_hydra import GlobalHydra
 from resnet_ablations import overrides
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.overrides import CONF, checked, compose, freeze, sweep_settings
+from resnet_ablations.overrides import checked, compose, freeze, sweep_settings
+from resnet_ablations.paths import CONF
 from resnet_ablations.results.keys import without_locations
 
 Config = Callable[..., RunConfig]

@@ -47,7 +47,7 @@ def test_integers_are_at_most_as_many_as_half_a_word_tells() -> None:
 
 
 def test_the_bias_of_integers_is_below_the_stated_one() -> None:
-    """Of 2³² halves of words, each integer below n gets ⌊2³²/n⌋ or ⌈2³²/n⌉."""
+    """Each integer below n comes from ⌊2³²/n⌋ or ⌈2³²/n⌉ of the 2³² possible halves of a word."""
     for n in (3, 9, 50_000):
         firsts = [-(-(k << 32) // n) for k in (0, 1, n // 2, n // 2 + 1, n - 1, n)]
         counts = {end - start for start, end in zip(firsts[::2], firsts[1::2], strict=True)}

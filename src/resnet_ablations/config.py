@@ -13,7 +13,7 @@ from resnet_ablations.components import defaults_of, parameters_of, resolve
 from resnet_ablations.data.sources import Source
 from resnet_ablations.errors import UserError, shortened
 from resnet_ablations.loggers.logger import Logger, NoLogger
-from resnet_ablations.network.shortcuts import Shortcut
+from resnet_ablations.network.shortcuts import Plain, Shortcut
 from resnet_ablations.results.keys import configuration_name, run_key, without_locations
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.settings import (
@@ -66,8 +66,9 @@ class RunConfig(Settings):
     def _option_a_adds_channels(self) -> Self:
         network = self.network
         outputs = [network.stem.width, *(width * network.expansion for width in network.widths)]
-        maps_x = not isinstance(self.shortcut, ShortcutSettings) or not self.shortcut.target.endswith(".Plain")
-        if maps_x and network.dimension_change != "projection" and sorted(outputs) != outputs:
+        if isinstance(self.shortcut, ShortcutSettings) and resolve(self.shortcut.target) is Plain:
+            return self  # which maps no x
+        if network.dimension_change != "projection" and sorted(outputs) != outputs:
             raise ValueError(
                 f"network.widths={network.widths}: network.dimension_change={network.dimension_change} only adds "
                 f"channels, and x has {', '.join(map(str, outputs))}; use widths that do not fall, or projection"

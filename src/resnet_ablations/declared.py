@@ -8,13 +8,13 @@ from typing import Any
 import yaml
 
 from resnet_ablations.cell_runs import Overrides, key_of, runs_of_cells
+from resnet_ablations.errors import as_yaml
 from resnet_ablations.experiments import Experiment
-from resnet_ablations.paths import ROOT
+from resnet_ablations.paths import CONF
 from resnet_ablations.results.frames import flat_settings
 from resnet_ablations.results.keys import is_location
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
 
-CONF = ROOT / "conf"
 GROUPS = ("network", "shortcut", "activation", "data", "schedule")
 """The groups whose settings can change a number."""
 
@@ -67,7 +67,7 @@ def _differences(planned: PlannedConfiguration, overrides: Overrides) -> list[st
     either = {*_set_by(planned.overrides), *_set_by(overrides)} - {*GROUPS}
     keys = [key for key in {**then, **now} if (key in then and key in now) or key in either]
     return [
-        f"{key}={_text(then.get(key))}, now {_text(now.get(key))}"
+        f"{key}={as_yaml(then.get(key))}, now {as_yaml(now.get(key))}"
         for key in keys
         if not is_location(f"{key}=") and then.get(key) != now.get(key)
     ]
@@ -112,7 +112,3 @@ def _value(text: str) -> Any:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
-
-
-def _text(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -15,9 +15,19 @@ class UserError(Exception):
         self.messages = messages
 
 
+def reason_of(error: Exception) -> str:
+    """Return the system's reason of an error, `No space left on device`, or else the error's own text."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def as_yaml(value: object) -> str:
+    """Return a setting as YAML writes it: `null`, `true` and `false`, and any other value as Python writes it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def shortened(value: object) -> str:
     """Return a value of the user as text for a message: as YAML writes it, and at most some 200 characters long."""
-    text = {None: "null", True: "true", False: "false"}.get(value, "") if isinstance(value, bool | None) else str(value)
+    text = as_yaml(value)
     return text if len(text) <= 200 else f"{text[:150]} … ({len(text):,} characters)"
 
 

@@ -29,11 +29,10 @@ from pydantic import ValidationError
 
 from resnet_ablations.config import NO_SUCH_KEY, RunConfig, message_of, validate
 from resnet_ablations.errors import UserError, shortened
-from resnet_ablations.paths import ROOT
+from resnet_ablations.paths import CONF
 from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, is_location
 from resnet_ablations.settings import Settings
 
-CONF = ROOT / "conf"
 BESIDE_FROZEN = ", ".join([*sorted(ELSEWHERE), *(f"data.{name}" for name in sorted(LOCATIONS))])
 LONGEST, LONGEST_KEY = 10_000, 200
 """The most characters of an override and of its key: Hydra's parser is slow, and Hydra looks for a file of a key."""
@@ -179,18 +178,16 @@ def _with_locations(frozen: dict[str, Any], beside: Sequence[Override]) -> dict[
     """Return a frozen configuration with the locations that it lacks, and with those that `beside` sets."""
     if not beside and frozen.keys() >= ELSEWHERE:
         return frozen
-    options = ((f"data={name}",) for name in _options("data"))
-    target = frozen["data"].get("_target_")
-    same = [line for group in options for line in group if _composed_groups(group, ()).data._target_ == target]
+    options, target = [f"data={name}" for name in _options("data")], frozen["data"].get("_target_")
+    same = [line for line in options if _composed(_parse([line])).data._target_ == target]
     composed: Any = OmegaConf.to_container(_composed([*_parse(same[:1]), *beside]), resolve=True)
     chosen = {override.key_or_group for override in beside}
     tree = frozen | {group: composed[group] for group in ELSEWHERE if group not in frozen or group in chosen}
-    tree["data"] = {name: composed["data"][name] for name in LOCATIONS if name in composed["data"]} | frozen["data"]
-    if chosen & {"paths", "paths.data"}:
-        tree["data"] |= {name: composed["data"][name] for name in LOCATIONS if name in composed["data"]}
-    for group, _, name in (key.partition(".") for key in chosen):
-        if name:
-            tree[group] = tree[group] | {name.partition(".")[0]: composed[group][name.partition(".")[0]]}
+    locations = {name: composed["data"][name] for name in LOCATIONS if name in composed["data"]}
+    moved = locations if chosen & {"paths", "paths.data"} else {}
+    tree["data"] = locations | frozen["data"] | moved
+    for group, name, *_ in (key.split(".") for key in chosen if "." in key):
+        tree[group] = tree[group] | {name: composed[group][name]}
     return tree
 
 

@@ -16,11 +16,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from resnet_ablations.components import parameters_of, resolve
 from resnet_ablations.data.images import ImageFiles, Images, check_classes, check_held_out
-from resnet_ablations.data.sources import Folder, Source, with_home
+from resnet_ablations.data.sources import Folder, Source
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.dimensions import DimensionChange
 from resnet_ablations.network.resnet import Stem, equal_stages
 from resnet_ablations.network.units import KernelSize, Placement
+from resnet_ablations.paths import with_home
 
 Positive = Annotated[int, Ge(1), Le(10**9)]
 NotNegative = Annotated[float, Ge(0)]

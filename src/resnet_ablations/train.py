@@ -15,7 +15,8 @@ from resnet_ablations.config import identifying_data_once
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.output import survive_lost_output
-from resnet_ablations.overrides import CONF, check_options, check_repeated, compose, group_options
+from resnet_ablations.overrides import check_options, check_repeated, compose, group_options
+from resnet_ablations.paths import CONF
 from resnet_ablations.results.atomic_write import reporting_full_disk
 from resnet_ablations.results.locks import RunLocked
 from resnet_ablations.results.results_folder import writable

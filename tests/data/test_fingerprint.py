@@ -67,7 +67,7 @@ def test_a_changed_bit_in_the_sample_is_seen(root: Path, place: int) -> None:
 
 
 def test_a_changed_bit_outside_the_sample_is_seen_where_files_are_read_whole(root: Path) -> None:
-    """What the sample cannot see: so that uncompressed images are not sampled."""
+    """A sample does not see this change; therefore uncompressed images are read whole."""
     whole, sampled = (partial(fingerprint, root, PATHS, None, sampled=suffixes) for suffixes in ((".bmp",), JPEG))
     before = whole(), sampled()
     flip(root / PATHS[0], 20_000)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from commands import ROOT, Command, Starter, last_of_each
+from commands import ROOT, Command, Starter
 from observing import numbers
 
+from resnet_ablations.cell_runs import merged  # the command line refuses a key that is given twice
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
@@ -54,7 +55,7 @@ class Sweeps:
 
     def start(self, *overrides: str, faults: Sequence[Mapping[str, Any]] = (), output: Path | None = None) -> Command:
         """Start `python -m resnet_ablations.train -m …`."""
-        return self._start("train", "-m", *last_of_each(*overrides), faults=faults, output=output)
+        return self._start("train", "-m", *merged(overrides), faults=faults, output=output)
 
     def _start(self, module: str, *arguments: str, faults: Sequence[Mapping[str, Any]], output: Path | None) -> Command:
         injected = [{"under": str(self.results), "nth": 1, "of": "run", "once": None, **fault} for fault in faults]

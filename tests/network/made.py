@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.overrides import CONF, compose
+from resnet_ablations.overrides import compose
+from resnet_ablations.paths import CONF
 
 
 def names(group: str) -> list[str]:

@@ -7,7 +7,8 @@ import yaml
 from made import ACTIVATIONS, NETWORKS, composed
 
 from resnet_ablations.errors import UserError
-from resnet_ablations.overrides import CONF, compose
+from resnet_ablations.overrides import compose
+from resnet_ablations.paths import CONF
 from resnet_ablations.settings import LabelledPlacement, NetworkSettings
 
 BOTTLENECK, IMAGENET = "network=resnet164", "network=imagenet_resnet50"

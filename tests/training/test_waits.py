@@ -239,7 +239,7 @@ def test_shared_memory_that_is_too_small(root: Path, tmp_path: Path, size: str) 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENOSPC])
 def test_processes_that_cannot_be_started(run: RunConfig, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Whether it is the first of them or a later one; then the first ones end."""
+    """The first process, or a later one, does not start; the processes before it end."""
     fork, calls = os.fork, []
 
     def no_process() -> int:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from resnet_ablations.data.progress import ProgressLines
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, reason_of
 
 CHUNK: Final = 256
 """Images that a thread decodes at a time: enough to hide the cost of distributing work."""
@@ -113,5 +113,5 @@ def _is_reduced(image: Image.Image) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image that can be read"
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    reason = reason_of(error) or type(error).__name__
     return "cannot be read (" + " ".join(reason.split()) + ")"

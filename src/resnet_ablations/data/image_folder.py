@@ -17,7 +17,7 @@ from resnet_ablations.data.listing import Listing, list_images, wrong_classes
 from resnet_ablations.data.progress import shared_work
 from resnet_ablations.data.room import check_memory, check_room
 from resnet_ablations.data.sources import Folder, Source
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, reason_of
 
 DECODING: Final = 2
 """The version of the decoding; a new version does not use caches of an older one."""
@@ -75,9 +75,8 @@ class ImageFolder(Source):
                         arrays = self._decode(listing)
                         write_arrays(file, arrays)
             except (OSError, NotImplementedError) as error:  # NotImplementedError: a file system without locks
-                reason = getattr(error, "strerror", None) or str(error)
                 raise UserError(
-                    f"data.cache={self.cache}: cannot be written ({reason}); "
+                    f"data.cache={self.cache}: cannot be written ({reason_of(error)}); "
                     "make room or make it writable, or point data.cache at another folder"
                 ) from None
         return Images(**arrays)

@@ -15,15 +15,7 @@ from resnet_ablations.data.downloads import check_root, fetch, missing, staging,
 from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.data.layouts import hint_for_downloads
 from resnet_ablations.errors import UserError
-
-
-def with_home(path: str) -> str:
-    """Return the path with `~` replaced; raise `ValueError` for the home folder of an unknown user."""
-    try:
-        return str(Path(path).expanduser())
-    except RuntimeError:
-        raise ValueError("starts with the home folder of an unknown user; write the whole path") from None
-
+from resnet_ablations.paths import with_home
 
 Folder = Annotated[str, MinLen(1), AfterValidator(with_home)]
 """The path of a folder; `~` is the home folder, a relative path starts at the current folder."""

@@ -128,7 +128,7 @@ def lost_decoder(error: RuntimeError) -> Exception | None:
         found = re.search(r"killed by signal: ([\w ]+)\.", text)
         return _killed(names.get(found[1]) if found else None)
     if "oo many open files" in text or "ancillary data" in text:
-        return UserError("too many open files; raise the limit with `ulimit -n`, or lower trainer.workers")
+        return _too_many_files()
     return None
 
 
@@ -154,6 +154,10 @@ def _killed(number: int | None) -> Exception:
     )
 
 
+def _too_many_files() -> UserError:
+    return UserError("too many open files; raise the limit with `ulimit -n`, or lower trainer.workers")
+
+
 def _drop_quietly(error: OSError) -> None:
     """Drop the loader's iterator, which only the traceback holds: its finalizer fails, since it is half made."""
     hook = sys.unraisablehook
@@ -169,7 +173,7 @@ def _refused(error: OSError, processes: int) -> UserError:
     if error.errno == errno.ENOSPC:  # the queues' semaphores are files in shared memory
         return out_of_shared_memory(str(error.strerror))
     if error.errno == errno.EMFILE:
-        return UserError("too many open files; raise the limit with `ulimit -n`, or lower trainer.workers")
+        return _too_many_files()
     return UserError(
         f"trainer.workers: {processes} decoding processes cannot be started ({error.strerror or error}); lower "
         "trainer.workers, or raise the limits of processes (`ulimit -u`) and of memory"

@@ -5,7 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from resnet_ablations.errors import UserError, shortened
+from resnet_ablations.errors import UserError, reason_of, shortened
+from resnet_ablations.paths import with_home
 
 
 def readable(results: str | Path) -> Path:
@@ -18,7 +19,7 @@ def readable(results: str | Path) -> Path:
             f"{folder}: no such folder; start with: resnet-ablations sweep shortcuts, or name another results folder"
         ) from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{shortened(folder)}: cannot be read: {_reason(error)}; name a results folder") from None
+        raise UserError(f"{shortened(folder)}: cannot be read: {reason_of(error)}; name a results folder") from None
     return folder
 
 
@@ -38,7 +39,7 @@ def writable(results: str | Path) -> Path:
             fcntl.flock(file, fcntl.LOCK_EX)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"paths.results={results}: cannot be written: {_reason(error)}; choose another folder"
+            f"paths.results={results}: cannot be written: {reason_of(error)}; choose another folder"
         ) from None
     return folder
 
@@ -47,10 +48,6 @@ def _expanded(results: str | Path) -> Path:
     if not str(results):
         raise UserError("paths.results: must not be empty; . is the current folder")
     try:
-        return Path(results).expanduser()
-    except RuntimeError:
-        raise UserError(f"{results}: starts with the home folder of an unknown user; write the whole path") from None
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or str(error)
+        return Path(with_home(str(results)))
+    except ValueError as error:
+        raise UserError(f"{results}: {error}") from None

@@ -3,7 +3,8 @@
 Only the precision changes a result by more than rounding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Final, Literal
 
@@ -41,6 +42,18 @@ def _why_not_compiled(device: str) -> str | None:
     except RuntimeError as error:
         return str(error).strip().splitlines()[0]
     return None
+
+
+@contextmanager
+def raising_memory_error() -> Iterator[None]:
+    """Raise `MemoryError` in place of torch's errors if memory cannot be allocated."""
+    try:
+        yield
+    except RuntimeError as error:
+        # The messages of torch.OutOfMemoryError and of the CPU allocator's RuntimeError both contain "allocate".
+        if "allocate" not in str(error):
+            raise
+        raise MemoryError(str(error).splitlines()[0]) from error
 
 
 def set_float32_precision(precision: str) -> Literal["32-true", "bf16-mixed"]:

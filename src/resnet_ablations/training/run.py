@@ -28,6 +28,7 @@ from resnet_ablations.results.provenance import SOURCE, now, provenance, uncommi
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.settings import TrainerSettings
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
+from resnet_ablations.training.compute import raising_memory_error
 from resnet_ablations.training.devices import check_devices, check_own_gpus, device_name, threads_of
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
@@ -180,11 +181,9 @@ def _join_and_train(config: RunConfig, stop: StopRequest) -> Result | None:
 def reporting_full_memory(config: RunConfig) -> Iterator[None]:
     """Raise `UserError` in place of the errors of torch and Python if memory cannot be allocated."""
     try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # The messages of torch.OutOfMemoryError and of the CPU allocator's RuntimeError both contain "allocate".
-        if isinstance(error, RuntimeError) and "allocate" not in str(error):
-            raise
+        with raising_memory_error():
+            yield
+    except MemoryError as error:
         reason = (str(error).strip() or "out of memory").splitlines()[0]
         raise UserError(
             f"{config.key}: not enough memory ({reason}); less is needed with trainer.recompute=true, "

@@ -6,9 +6,11 @@ Torch's form, in R1 and FB: b ← m·b + g + wd·w, w ← w − lr·b; Nesterov'
 equal while lr is constant.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 
 def set_learning_rate(
@@ -23,8 +25,14 @@ def set_learning_rate(
     for group in optimizer.param_groups:
         if group["lr"] == learning_rate:
             continue
-        for parameter in group["params"] if form == "caffe" else []:
-            buffer = optimizer.state[parameter].get("momentum_buffer")
-            if buffer is not None:
-                buffer.mul_(group["lr"] / learning_rate)
+        if form == "caffe":
+            _rescale(optimizer, group["params"], group["lr"] / learning_rate)
         group["lr"] = learning_rate
+
+
+def _rescale(optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor], factor: float) -> None:
+    """Multiply the momentum buffers of the parameters; a parameter has none before its first update."""
+    for parameter in parameters:
+        buffer = optimizer.state[parameter].get("momentum_buffer")
+        if buffer is not None:
+            buffer.mul_(factor)

@@ -15,7 +15,7 @@ from torch import Tensor
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches, Crops
-from resnet_ablations.training.compute import CUDA_GRAPHS, micro_batches_per_pass
+from resnet_ablations.training.compute import CUDA_GRAPHS, micro_batches_per_pass, raising_memory_error
 from resnet_ablations.training.devices import accelerator_of
 from resnet_ablations.training.ranks import ALONE
 
@@ -65,14 +65,10 @@ def step_seconds(
     before = torch.get_num_threads()
     torch.set_num_threads(config.trainer.threads or threads)
     try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if gpu else ()), warnings.catch_warnings():
+        devices = range(torch.cuda.device_count()) if gpu else ()
+        with raising_memory_error(), torch.random.fork_rng(devices=devices), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the warnings concern real training only
             step, evaluation = _timed(config, images, ready, steps)
-    except RuntimeError as error:
-        # The messages of torch.OutOfMemoryError and of the CPU allocator's RuntimeError both contain "allocate".
-        if "allocate" not in str(error):
-            raise
-        raise MemoryError(str(error).splitlines()[0]) from error
     finally:
         torch.set_num_threads(before)
         gc.collect()  # Lightning's objects reference each other and the network

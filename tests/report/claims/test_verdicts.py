@@ -89,7 +89,7 @@ def test_a_difference_that_can_be_chance(made_up: MadeUp) -> None:
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
 def test_so_few_seeds_never_tell_a_difference(made_up: MadeUp, seeds: int) -> None:
-    """Whatever the numbers are."""
+    """Even if the two configurations differ by 80 points."""
     made_up.plan("paper", SEEDS[:seeds])
     errors(made_up, "original", LOW[:seeds])
     errors(made_up, "conv1x1", [90.0] * seeds)
