@@ -12,6 +12,7 @@ from resnet_ablations.results.locks import Owner
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import State
 from resnet_ablations.sweep import slurm
+from resnet_ablations.sweep.monitor import SweepMonitor
 from resnet_ablations.sweep.run_sweep import Submitted
 from resnet_ablations.sweep.slurm import SlurmRun, submit, train_on_slurm
 
@@ -64,6 +65,10 @@ def test_a_stop_cancels_the_jobs_that_it_submitted_and_waits_until_they_have_gon
         queue.clear()
         return ""
 
+    def stopping(monitor: SweepMonitor, reason: str) -> None:
+        assert commands, "printing comes after scancel, since it may fail"
+
+    monkeypatch.setattr(SweepMonitor, "stopping", stopping)
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0)
     monkeypatch.setattr(slurm, "submit", submitted)
     monkeypatch.setattr(slurm, "jobs_in_queue", in_queue)

@@ -204,12 +204,13 @@ def _wait(
                         progress.started(run.folder)
                 if not stopping and (stop.signal is not None or (failed and fail_fast)):
                     stopping = True
-                    progress.stopping(
-                        "a run failed" if stop.signal is None else "send the signal again to exit without waiting"
-                    )
                     if array is not None:
                         with suppress(subprocess.SubprocessError):  # the jobs may have ended already
                             slurm("scancel", array)
+                    # After scancel: printing may fail, for example because Ctrl-C has ended the reader of a pipe too.
+                    progress.stopping(
+                        "a run failed" if stop.signal is None else "send the signal again to exit without waiting"
+                    )
                     under_way = [run for run in under_way if run.key in stoppable]
                 progress.update()
                 if under_way and (stop.signal is None or stopping):
