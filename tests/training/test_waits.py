@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from observing import wait_until
 from PIL import Image
 
 from resnet_ablations.config import RunConfig
@@ -24,7 +25,7 @@ from resnet_ablations.settings import DataSettings
 from resnet_ablations.training import stopping
 from resnet_ablations.training.ranks import RankFailed, RankKilled
 from resnet_ablations.training.run import train_run
-from resnet_ablations.training.stopping import Interrupted
+from resnet_ablations.training.stopping import Interrupted, StopRequest
 
 Config = Callable[..., RunConfig]
 Decode = Callable[[Path], Image.Image]
@@ -189,6 +190,49 @@ def test_a_stop_while_images_are_loaded(config: Config, monkeypatch: pytest.Monk
     with pytest.raises(Interrupted):
         train_run(run)
     assert status_of(run).outcome == "interrupted"
+
+
+def test_an_alarm_of_the_program_that_trains_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test runners and other programs have alarms of their own, and a process has only one."""
+    rung: list[str] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append("own"))
+    monkeypatch.setattr(stopping, "GRACE_SECONDS", 0.05)
+    stop = StopRequest(signal.SIGTERM)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with stop, stop.interrupting():
+            wait_until(lambda: rung == ["own"])  # without a stop signal, the alarm is not touched
+        signal.setitimer(signal.ITIMER_REAL, 100, 7)
+        with stop, pytest.raises(Interrupted), stop.interrupting():
+            _stopped_while_busy()
+        delay, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+        assert 99 < delay < 100
+        assert interval == 7
+        signal.raise_signal(signal.SIGALRM)
+        assert rung == ["own", "own"]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def _stopped_while_busy() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+
+def test_a_handler_of_another_language_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_handler = signal.signal
+
+    def unknown(number: int, handler: Any) -> Any:
+        set_handler(number, handler)  # refuses None, as Python does
+        return None
+
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGALRM)
+    monkeypatch.setattr(signal, "signal", unknown)
+    with StopRequest(signal.SIGTERM) as stop, stop.interrupting():
+        os.kill(os.getpid(), signal.SIGTERM)
+    monkeypatch.undo()
+    for number, handler in zip((signal.SIGTERM, signal.SIGALRM), before, strict=True):
+        signal.signal(number, handler)
 
 
 # Shared memory

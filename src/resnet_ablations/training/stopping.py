@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
@@ -37,6 +38,8 @@ class StopRequest:
         self._at_once = at_once
         self._before: dict[int, Any] = {}
         self._interrupts = False
+        self._alarm: tuple[Any, float, float] | None = None
+        """The caller's alarm: its handler, when it is due on the monotonic clock (0 if it is not set), its interval."""
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
@@ -47,16 +50,31 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGALRM, self._interrupt)
         self._interrupts = True
         try:
             if self.signal is not None:
-                signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+                self._take_alarm()
             yield
         finally:
             self._interrupts = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+            self._give_back_alarm()
+
+    def _take_alarm(self) -> None:
+        """Set the process's one alarm; until a stop signal, it is left to the program that trains the run."""
+        if self._alarm is not None:
+            return
+        handler = signal.signal(signal.SIGALRM, self._interrupt)
+        delay, interval = signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+        self._alarm = (handler, delay and time.monotonic() + delay, interval)
+
+    def _give_back_alarm(self) -> None:
+        if self._alarm is None:
+            return
+        (handler, due, interval), self._alarm = self._alarm, None
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _set_handler(signal.SIGALRM, handler)
+        if due:
+            signal.setitimer(signal.ITIMER_REAL, max(due - time.monotonic(), 1e-3), interval)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._interrupts and self.signal is not None:
@@ -70,15 +88,21 @@ class StopRequest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            _set_handler(number, handler)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal = number
             if self._interrupts:
-                signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+                self._take_alarm()
         else:
             self._at_once(number)
+
+
+def _set_handler(number: int, handler: Any) -> None:
+    """Set the handler of a signal, unless it is None: Python cannot set a handler that another language had set."""
+    if handler is not None:
+        signal.signal(number, handler)
 
 
 def when_parent_ends(act: Callable[[], object]) -> None:
