@@ -37,6 +37,11 @@ help: ## list the targets
 
 setup: $(VENV)/installed ## install everything into .venv (the other targets do this by themselves)
 
+# A copied or moved .venv still names the folder in which it was made: install into it again.
+ifneq ($(shell test "$$(cat $(VENV)/installed 2>/dev/null)" -ef . && echo same),same)
+.PHONY: $(VENV)/installed
+endif
+
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed: make PYTHON=python3.13 …")'
 ifneq ($(UV),)
@@ -46,7 +51,9 @@ else
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH)) $(REQUIREMENTS)
 endif
-	@touch $@
+	@# The programs of packages that are not installed again start the Python of the first folder.
+	@sed -i.old "1,2s|/[^\"]*/$(BIN)/python|$$PWD/$(BIN)/python|" $$(grep -Il '^#!' $(BIN)/*) && rm -f $(BIN)/*.old
+	@pwd > $@
 
 sweep-%: setup ## train what is missing of experiments/%.yaml, then print and write its table and curves
 	@$(RUN) sweep $* $(OVERRIDES) hydra/launcher=$(LAUNCHER) $(if $(filter 0,$(WAIT)),hydra.launcher.wait=false)

@@ -12,8 +12,10 @@ from PIL import Image
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
+from resnet_ablations.paths import ROOT
 from resnet_ablations.results.provenance import usable_cores
 
+assert ROOT.samefile(Path(__file__).parents[1]), f"another checkout's code is installed, {ROOT}: run `make setup`"
 torch.set_num_threads(1)
 for place in ("RESNET_ABLATIONS_RESULTS", "RESNET_ABLATIONS_DATA"):
     os.environ.pop(place, None)

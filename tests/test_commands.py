@@ -89,6 +89,19 @@ def test_a_command_line_is_that_of_the_module(
     assert seen == [[f"resnet-ablations {arguments[0]}", *given]]
 
 
+@pytest.mark.parametrize("command", ["train", "sweep", "report"])
+def test_the_code_of_another_checkout_is_refused(
+    command: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An environment copied with its checkout runs the code of the first checkout."""
+    (tmp_path / "src" / "resnet_ablations").mkdir(parents=True)
+    (tmp_path / "src" / "resnet_ablations" / "__main__.py").touch()
+    assert run(command, "seed=1") == 2
+    output, errors = capsys.readouterr()
+    assert (output, errors.count("\n")) == ("", 1)
+    assert f"the current folder is in the checkout {tmp_path}, but the code that runs is in" in errors
+
+
 def test_a_plan_names_its_experiment(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("plan", "shortcutz") == 2
     assert "experiment=shortcutz: no such experiment" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import importlib
 import sys
 
 from resnet_ablations.output import survive_lost_output
+from resnet_ablations.paths import mistaken_checkout
 
 COMMANDS = {
     "train": ("train", "train one run"),
@@ -59,6 +60,9 @@ def main() -> int | None:
         near = difflib.get_close_matches(command, COMMANDS, n=1)
         allowed = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(COMMANDS)}"
         print(f"error: {command}: no such command; {allowed}", file=sys.stderr)
+        return 2
+    if not asks_for_help and (mistake := mistaken_checkout()):
+        print(f"error: {mistake}", file=sys.stderr)
         return 2
     if command == "sweep" and (asks_for_help or not arguments):
         from resnet_ablations.experiments import experiment_names  # pandas

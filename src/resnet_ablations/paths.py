@@ -13,6 +13,22 @@ ROOT = PACKAGE.parents[1] if IS_CLONE else _INSTALLED
 CONF = ROOT / "conf"
 
 
+def mistaken_checkout() -> str | None:
+    """Return the mistake if the current folder is in a checkout of this project, but the code that runs is elsewhere.
+
+    The environment was copied with the checkout, or another checkout is installed in it.
+    """
+    here = Path(os.path.realpath("."))
+    code = Path("src", PACKAGE.name)
+    checkout = next((folder for folder in (here, *here.parents) if (folder / code / "__main__.py").exists()), None)
+    if checkout is None or PACKAGE.samefile(checkout / code):
+        return None
+    return (
+        f"{here}: the current folder is in the checkout {checkout}, but the code that runs is in {PACKAGE}; "
+        f"run `make setup` in {checkout}, or change to a folder outside it"
+    )
+
+
 def with_home(path: str) -> str:
     """Return the path with `~` replaced; raise `ValueError` for the home folder of an unknown user."""
     try:

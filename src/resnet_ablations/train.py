@@ -16,7 +16,7 @@ from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.output import survive_lost_output
 from resnet_ablations.overrides import check_options, check_repeated, compose, group_options
-from resnet_ablations.paths import CONF
+from resnet_ablations.paths import CONF, mistaken_checkout
 from resnet_ablations.results.atomic_write import reporting_full_disk
 from resnet_ablations.results.locks import RunLocked
 from resnet_ablations.results.results_folder import writable
@@ -109,6 +109,8 @@ def main() -> None:
         return
     shows_only = arguments.hydra_help or arguments.cfg or arguments.info
     with exit_on_user_error():
+        if mistake := mistaken_checkout():
+            raise UserError(mistake)
         if arguments.multirun and not shows_only:
             _sweep(arguments.overrides)
             return

@@ -100,6 +100,26 @@ def test_no_repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert same(commit) is None
 
 
+def test_a_repository_around_an_archive_is_not_the_codes(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outer repository may ignore the unpacked archive; then `git status` shows no change."""
+    committed()
+    archive = repository / "archive" / PACKAGE
+    archive.mkdir(parents=True)
+    (archive / "config.py").touch()
+    (repository / ".gitignore").write_text("archive\n", encoding="utf-8")
+    monkeypatch.setattr(provenance, "PACKAGE", archive)
+    origin = provenance.provenance("cpu", 1)
+    assert (origin["commit"], origin["dirty"], uncommitted_changes()) == (None, None, "")
+
+
+def test_the_repository_of_a_hook_is_not_the_codes(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git sets GIT_DIR in hooks and in `git rebase --exec`."""
+    commit = committed()
+    git("init", "--quiet", str(repository / "other"))
+    monkeypatch.setenv("GIT_DIR", str(repository / "other" / ".git"))
+    assert provenance.provenance("cpu", 1)["commit"] == commit
+
+
 def test_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = committed()
     monkeypatch.setenv("PATH", "")

@@ -102,10 +102,24 @@ def _git(*arguments: str) -> str | None:
 
 def _run_git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
     """Run git in the package's folder, to which paths are relative; return None where git or the clone is missing."""
-    if not IS_CLONE:
-        return None  # a repository around an installed package is another project's
+    return _git_runs(*arguments) if IS_CLONE and _in_repository(PACKAGE) else None
+
+
+@cache
+def _in_repository(package: Path) -> bool:
+    """Return whether git knows the files of the package; a repository around an unpacked archive does not."""
+    known = _git_runs("ls-files", "--error-unmatch", "--", str(package))
+    return known is not None and known.returncode == 0
+
+
+def _git_runs(*arguments: str) -> subprocess.CompletedProcess[str] | None:
+    # Inside a hook of git, the variables name the repository of the hook.
+    other = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    environment = {name: value for name, value in os.environ.items() if name not in other}
     try:
-        return subprocess.run(["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, timeout=20)
+        return subprocess.run(
+            ["git", *arguments], cwd=PACKAGE, env=environment, capture_output=True, text=True, timeout=20
+        )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
 

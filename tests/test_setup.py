@@ -1,0 +1,89 @@
+"""`make setup`: an environment belongs to the folder in which it was made."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations.paths import PACKAGE, ROOT, mistaken_checkout
+
+UV = """#!/bin/sh
+echo "$@" >> asked
+mkdir -p .venv/bin
+test -e .venv/bin/torchrun || printf '#!%s/.venv/bin/python3\\nimport torch\\n' "$PWD" > .venv/bin/torchrun
+"""
+"""A stand-in for uv that writes down its arguments, and keeps the programs of packages that are installed."""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with the files that `make setup` reads, and the stand-in for uv."""
+    folder = tmp_path / "first"
+    folder.mkdir()
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
+    (folder / "uv").write_text(UV, encoding="utf-8")
+    (folder / "uv").chmod(0o755)
+    return folder
+
+
+def installs(folder: Path) -> int:
+    """Run `make setup`; return how often it installed."""
+    (folder / "asked").unlink(missing_ok=True)
+    ended = subprocess.run(["make", "setup", "UV=./uv"], cwd=folder, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    asked = (folder / "asked").read_text(encoding="utf-8") if (folder / "asked").exists() else ""
+    return asked.count("--editable .[dev]")
+
+
+def test_a_copied_or_moved_environment_is_installed_again(checkout: Path, tmp_path: Path) -> None:
+    assert [installs(checkout), installs(checkout)] == [1, 0]
+    moved = checkout.rename(tmp_path / "moved")
+    assert [installs(moved), installs(moved)] == [1, 0]
+    copy = Path(shutil.copytree(moved, tmp_path / "a copy", symlinks=True))
+    assert [installs(copy), installs(copy), installs(moved)] == [1, 0, 0]
+    for folder in (moved, copy):
+        program = (folder / ".venv" / "bin" / "torchrun").read_text(encoding="utf-8")
+        assert program == f"#!{folder}/.venv/bin/python3\nimport torch\n"
+    (tmp_path / "link").symlink_to(moved)
+    assert installs(tmp_path / "link") == 0, "the same folder by another name"
+
+
+def test_an_environment_of_an_earlier_version_is_installed_again(checkout: Path) -> None:
+    installs(checkout)
+    (checkout / ".venv" / "installed").write_text("", encoding="utf-8")
+    assert installs(checkout) == 1
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.14", "3.15"])
+def test_a_python_that_cannot_run_it_is_refused(checkout: Path, version: str) -> None:
+    """Hydra 1.3 fails on Python 3.14."""
+    python = checkout / "python"
+    python.write_text(
+        f'#!/bin/sh\nexec python3 -c "import sys; sys.version_info = ({version.replace(".", ", ")}, 0); $2"\n',
+        encoding="utf-8",
+    )
+    python.chmod(0o755)
+    ended = subprocess.run(["make", "setup", "PYTHON=./python"], cwd=checkout, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "Python 3.11 to 3.13 is needed" in ended.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_the_code_of_another_checkout_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest checkout around the current folder counts; symbolic links to the same code are the same code."""
+    monkeypatch.chdir(tmp_path)
+    assert mistaken_checkout() is None
+    other, same = tmp_path / "other", tmp_path / "other" / "same"
+    (code := other / "src" / PACKAGE.name).mkdir(parents=True)
+    (code / "__main__.py").touch()
+    (same / "src").mkdir(parents=True)
+    (same / "src" / PACKAGE.name).symlink_to(PACKAGE)
+    for folder in (other, other / "src"):
+        monkeypatch.chdir(folder)
+        assert (mistake := mistaken_checkout()) is not None
+        assert f"run `make setup` in {other}," in mistake
+        assert f"the code that runs is in {PACKAGE};" in mistake
+    monkeypatch.chdir(same / "src")
+    assert mistaken_checkout() is None
