@@ -202,20 +202,34 @@ def test_the_papers_errors_are_on_its_own_axis_and_pale(declare: Declare) -> Non
     assert "the paper’s" not in draw(made_up, made_up.plan("small"), "fig6").note
 
 
-def test_names_and_titles_do_not_overlap(declare: Declare) -> None:
-    made_up = declare(declared.DEPTHS + declared.FIGURE_6)
-    for depth in (20, 32, 44, 56, 110):
-        made_up.run(f"d{depth}/plain", 9.5)
-    chart = draw(made_up, made_up.plan(), "fig6")
+def check_places(chart: Chart) -> None:
+    """Check that each panel's title, legend and axes lie below each other and inside the panel."""
     chart.figure.draw_without_rendering()
-    left, right = chart.figure.subfigs
-    assert len({line.get_color() for line in left.axes[0].lines}) == 5
-    for panel in (left, right):
+    for panel in chart.figure.subfigs:
         (legend,), (title, *_) = panel.legends, panel.texts
         box = legend.get_window_extent()
         assert panel.axes[0].get_window_extent().y1 < box.y0 < box.y1 < title.get_window_extent().y0 + 1
         assert panel.bbox.x0 <= box.x0 < box.x1 <= panel.bbox.x1
         assert panel.bbox.y0 < panel.axes[0].xaxis.label.get_window_extent().y0
+
+
+def test_a_long_name_in_a_legend_stays_in_its_panel(declare: Declare) -> None:
+    long = "WWW the gate: two 3×3 convolutions with BN, whose bias is β of the second one, and a ReLU before the sum" * 2
+    made_up = declare(declared.DEPTHS.replace('labels: ["20"]', f'labels: ["{long}"]') + declared.FIGURE_6)
+    chart = draw(made_up, made_up.plan(), "fig6")
+    check_places(chart)
+    (name, *_), _ = ([text.get_text() for text in panel.legends[0].get_texts()] for panel in chart.figure.subfigs)
+    assert long in name.replace("\n", " ")
+
+
+def test_names_and_titles_do_not_overlap(declare: Declare) -> None:
+    made_up = declare(declared.DEPTHS + declared.FIGURE_6)
+    for depth in (20, 32, 44, 56, 110):
+        made_up.run(f"d{depth}/plain", 9.5)
+    chart = draw(made_up, made_up.plan(), "fig6")
+    check_places(chart)
+    left, _ = chart.figure.subfigs
+    assert len({line.get_color() for line in left.axes[0].lines}) == 5
     names = [text.get_text() for text in left.legends[0].get_texts()]
     assert names == [f"depth = {depth}, n = 1/1" for depth in (20, 32, 44, 56, 110)]
     assert [handle.get_marker() for handle in left.legends[0].legend_handles] == list(MARKERS[:5])  # type: ignore[union-attr]

@@ -1,6 +1,7 @@
 """The papers' figures: curves of training, and the responses of layers."""
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -26,6 +27,8 @@ STYLES = list(zip(COLOURS, MARKERS, strict=True))
 """The colour and the marker of each line of a panel."""
 PLOT = 1.55
 """The height of a panel's axes in inches."""
+LEGEND_LETTERS = {1: 58, 2: 22}
+"""The most characters in a line of a legend with one column or two."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ def _figure(name: str, sweep: Sweep, panels: Sequence[Panel], data: ReportData) 
     lines = figure_points(panels, quantities, sweep, data)
     points = lines.dropna(subset="quantity").astype({"ours": bool})
     legends = [some["legend"].to_list() for _, some in lines.drop_duplicates(["panel", "line"]).groupby("panel")]
-    columns = [2 if len(some) > 2 and max(map(len, some)) <= 22 else 1 for some in legends]
-    head = 0.28 + 0.125 * max(math.ceil(len(some) / number) for some, number in zip(legends, columns, strict=True))
+    columns = [2 if len(some) > 2 and max(map(len, some)) <= LEGEND_LETTERS[2] else 1 for some in legends]
+    legends = [[textwrap.fill(label, LEGEND_LETTERS[1]) for label in some] for some in legends]
+    heights = [math.ceil(sum(1 + label.count("\n") for label in some) / number) for some, number in zip(legends, columns, strict=True)]
+    head = 0.28 + 0.125 * max(heights)
     note = _note(quantities, points, len(sweep.plan.seeds)) + redeclared_note(sweep)
     figure, places = panel_figure([head + PLOT + 0.42] * len(panels), note)
     last = max([1.0, *points["x"] + (kind == "responses"), *lines["end"] * (kind != "responses")])
