@@ -145,14 +145,25 @@ def test_an_experiment_without_figures_has_a_default_figure(declare: Declare) ->
     assert (training, test) == ("--", "-")
     assert (x, y) == ([500, 1_000, 1_500, 1_800], [50.0, 50.0, 50.0, 5.0])
     assert curves(second) == []
-    names = {"(a) CIFAR-10, rows 1 to 1", "ResNet-1001, n = 1/1", "ResNet-1001: no run yet", "ResNet-164: no run yet"}
+    names = {
+        "(a) CIFAR-10",
+        "(b) CIFAR-100",
+        "ResNet-1001, n = 1/1",
+        "ResNet-1001: no run yet",
+        "ResNet-164: no run yet",
+    }
     assert names <= set(texts(chart))
     assert not any("NIN" in text for text in texts(chart)), "another author's method has no curve"
 
 
 def test_a_panel_has_as_many_lines_as_there_are_colours(made_up: MadeUp, declare: Declare) -> None:
     experiment = made_up.experiment.model_copy(update={"figures": []})
-    assert [len(panel.cells) for panel in default_panels(experiment)] == [6, 5]
+    panels = default_panels(experiment)
+    assert [(panel.title, len(panel.cells)) for panel in panels] == [("Part 1 of 2", 6), ("Part 2 of 2", 5)]
+    seven = experiment.model_copy(update={"rows": experiment.rows[:7]})
+    assert [len(panel.cells) for panel in default_panels(seven)] == [4, 3]
+    (alone,) = default_panels(experiment.model_copy(update={"rows": experiment.rows[:3]}))
+    assert alone.title == "All rows"
     assert default_panels(declare(declared.RESPONSES).experiment) == []
 
 
@@ -214,7 +225,9 @@ def check_places(chart: Chart) -> None:
 
 
 def test_a_long_name_in_a_legend_stays_in_its_panel(declare: Declare) -> None:
-    long = "WWW the gate: two 3×3 convolutions with BN, whose bias is β of the second one, and a ReLU before the sum" * 2
+    long = (
+        "WWW the gate: two 3×3 convolutions with BN, whose bias is β of the second one, and a ReLU before the sum" * 2
+    )
     made_up = declare(declared.DEPTHS.replace('labels: ["20"]', f'labels: ["{long}"]') + declared.FIGURE_6)
     chart = draw(made_up, made_up.plan(), "fig6")
     check_places(chart)

@@ -71,7 +71,7 @@ def curve_figures(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
 
 
 def default_panels(experiment: Experiment) -> list[Panel]:
-    """Return panels with the error curves of all rows that are run here, at most six rows in a panel."""
+    """Return panels with the error curves of all rows that are run here: six rows or fewer in each, evenly divided."""
     panels: list[Panel] = []
     for column in experiment.columns:
         cells = [
@@ -79,10 +79,14 @@ def default_panels(experiment: Experiment) -> list[Panel]:
             for row, place, cell in experiment.cells()
             if place is column and row.configurations and (cell.metric or column.metric) == "test_error"
         ]
-        for start in range(0, len(cells), len(STYLES)):
-            some = cells[start : start + len(STYLES)]
-            heading = f"{column_label(column)}, " * (len(experiment.columns) > 1)
-            title = f"{heading}rows {start + 1} to {start + len(some)}"
+        parts = math.ceil(len(cells) / len(STYLES))
+        size = math.ceil(len(cells) / max(parts, 1))
+        for part in range(parts):
+            names = [column_label(column)] * (len(experiment.columns) > 1) + [f"part {part + 1} of {parts}"] * (
+                parts > 1
+            )
+            title = ", ".join(names) or "all rows"
+            some = cells[part * size : (part + 1) * size]
             panels.append(
                 Panel(id=f"curves{len(panels)}", title=title[0].upper() + title[1:], kind="errors", cells=some)
             )
@@ -96,7 +100,10 @@ def _figure(name: str, sweep: Sweep, panels: Sequence[Panel], data: ReportData) 
     legends = [some["legend"].to_list() for _, some in lines.drop_duplicates(["panel", "line"]).groupby("panel")]
     columns = [2 if len(some) > 2 and max(map(len, some)) <= LEGEND_LETTERS[2] else 1 for some in legends]
     legends = [[textwrap.fill(label, LEGEND_LETTERS[1]) for label in some] for some in legends]
-    heights = [math.ceil(sum(1 + label.count("\n") for label in some) / number) for some, number in zip(legends, columns, strict=True)]
+    heights = [
+        math.ceil(sum(1 + label.count("\n") for label in some) / number)
+        for some, number in zip(legends, columns, strict=True)
+    ]
     head = 0.28 + 0.125 * max(heights)
     note = _note(quantities, points, len(sweep.plan.seeds)) + redeclared_note(sweep)
     figure, places = panel_figure([head + PLOT + 0.42] * len(panels), note)
