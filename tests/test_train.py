@@ -1,5 +1,6 @@
 """`python -m resnet_ablations.train` as a person calls it: exit codes, what it prints and what it leaves."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
+from resnet_ablations.config import RunConfig
+from resnet_ablations.data.listing import Listing
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.train import main
 from resnet_ablations.training.module import TrainingModule
@@ -63,6 +66,28 @@ def test_mistakes_that_hydra_reports_badly_or_not_at_all(
     assert all(line.startswith("error: ") for line in said.err.splitlines())
     assert said.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_list_of_images_is_left_from_the_checks_when_a_run_trains(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """ImageNet's takes 200 MB, in every rank that torchrun starts."""
+    left: list[int] = []
+
+    def training(run: RunConfig) -> None:
+        images = run.data.load()
+        gc.collect()
+        left.append(sum(type(each) is Listing for each in gc.get_objects()))
+        assert len(images.train) == 27
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("resnet_ablations.training.run.train_run", training)
+    data = ("data=imagenet", f"data.root={photos}", "data.classes=3", "data.crop=8", "network=imagenet_resnet18")
+    monkeypatch.setattr(sys, "argv", ["train", *data, "trainer=cpu"])
+    gc.collect()
+    others = sum(type(each) is Listing for each in gc.get_objects())
+    main()
+    assert left == [others]
 
 
 def test_a_process_that_torchrun_started_begins_no_sweep(

@@ -16,8 +16,9 @@ class UserError(Exception):
 
 
 def reason_of(error: Exception) -> str:
-    """Return the system's reason of an error, `No space left on device`, or else the error's own text."""
-    return getattr(error, "strerror", None) or str(error)
+    """Return the system's reason of an error, `No space left on device`, or else the error's own text, on one line."""
+    reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+    return " ".join(str(reason).split()) or type(error).__name__
 
 
 def as_yaml(value: object) -> str:

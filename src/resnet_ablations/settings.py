@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from resnet_ablations.components import parameters_of, resolve
 from resnet_ablations.data.images import ImageFiles, Images, check_classes, check_held_out
+from resnet_ablations.data.room import check_memory
 from resnet_ablations.data.sources import Folder, Source
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.dimensions import DimensionChange
@@ -184,10 +185,12 @@ class DataSettings(ComponentSettings):
     def load(self, *, verify: bool = True) -> Images | ImageFiles:
         """Return the images for training and testing; download or prepare them first if necessary.
 
-        Raise `UserError` if `verify` and the images are no longer those of the settings' fingerprint.
+        Raise `UserError` if the images are no longer those of the settings' fingerprint. Without `verify`, streamed
+        images are not compared; other images always are, since all of them are read anyway.
         """
+        self.__dict__.pop("source", None)  # its list of images would take memory during training
         data = self._reread()
-        if verify and self.fingerprint is not None:
+        if self.fingerprint is not None and (verify or not data.source.streams):
             data._verified()
         images = data.source.load()
         if self.held_out is None:
@@ -195,6 +198,13 @@ class DataSettings(ComponentSettings):
         split = images.hold_out(self.held_out)
         check_classes(split, images, self.held_out)
         return split
+
+    def check_memory(self, copies: int) -> None:
+        """Raise `UserError` unless memory has room for `copies` of all images; streamed images need none."""
+        source = self._reread().source
+        if not source.streams:
+            count = source.training_images() + source.test_images()
+            check_memory(getattr(self, "root", None), (count, *source.shape), copies)
 
     def _reread(self) -> Self:
         """Return these settings with a new `source`, which reads the list of images again."""

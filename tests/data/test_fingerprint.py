@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -138,6 +140,53 @@ def test_files_that_changed_just_now_are_not_cached(root: Path, tmp_path: Path) 
     """The next change may have the same time: it would not be seen."""
     fingerprint(root, PATHS, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+class Rounded:
+    """The status of a file on an image of a file system, such as squashfs: its change time has whole seconds."""
+
+    def __init__(self, status: os.stat_result) -> None:
+        self._status = status
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._status, name) // 10**9 * 10**9 if name == "st_ctime_ns" else getattr(self._status, name)
+
+
+class OnOtherDevice(Rounded):
+    """The status of a file that lies on another file system than its neighbours."""
+
+    def __getattr__(self, name: str) -> Any:
+        return -1 if name == "st_dev" else getattr(self._status, name)
+
+
+@pytest.mark.parametrize("fault", ["whole seconds", "read-only"])
+@pytest.mark.parametrize("of_all_files", [True, False])
+def test_file_systems_without_change_times_are_read_each_time(
+    root: Path, cache: Path, read: list[str], monkeypatch: pytest.MonkeyPatch, fault: str, of_all_files: bool
+) -> None:
+    """Another image of a file system may have files of the same names, sizes, times and inodes."""
+    fingerprint(root, PATHS, cache)
+    stat, statvfs = os.stat, os.statvfs
+
+    def status(path: str, **options: Any) -> Any:
+        found = stat(path, **options)
+        there = "files/" in str(path) and (of_all_files or str(path).endswith(PATHS[1]))
+        if not there:
+            return found
+        other = Rounded(found) if fault == "whole seconds" else found
+        return other if of_all_files else OnOtherDevice(other)
+
+    def file_system(path: str) -> Any:
+        there = fault == "read-only" and (of_all_files or path.endswith(PATHS[1]))
+        return SimpleNamespace(f_flag=os.ST_RDONLY if there else statvfs(path).f_flag)
+
+    monkeypatch.setattr(os, "stat", status)
+    monkeypatch.setattr(os, "statvfs", file_system)
+    before = sorted(cache.iterdir())
+    for _ in range(2):
+        fingerprint(root, PATHS, cache)
+    assert len(read) == 9
+    assert sorted(cache.iterdir()) == before
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"0" * 32, None])

@@ -497,13 +497,13 @@ def test_decoded_images_that_do_not_fit(root: Path, decoded: list[int], monkeypa
     monkeypatch.setattr(room, "available_memory", lambda: 15 * 6 * 5 * 3 - 1)
     message = _error(_source(root).prepare)
     assert message.startswith(
-        f"data.root={root}: the decoded images need 1.3 KiB of memory, and 1.3 KiB are there; use"
+        f"data.root={root}: the decoded images need 1.3 KiB of memory, but only 1.3 KiB are free; use"
     )
     assert message.endswith("or data=imagenet, which decodes them during training")
     monkeypatch.setattr(room, "available_memory", lambda: 15 * 6 * 5 * 3)
     usage = shutil.disk_usage(root)._replace(free=1349)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert _error(_source(root).prepare).startswith(f"data.cache={root}/../cache: the decoded images need 1.3 KiB, and")
+    assert _error(_source(root).prepare).startswith(f"data.cache={root}/../cache: the decoded images need 1.3 KiB, but")
     assert decoded == []
 
 

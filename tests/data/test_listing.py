@@ -290,15 +290,27 @@ def test_a_renamed_data_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "base"),
-    [(Cifar10, "cifar-10-batches-py"), (Cifar100, "cifar-100-python"), (FashionMnist, "FashionMNIST")],
+    ("source", "base", "files"),
+    [
+        (Cifar10, "cifar-10-batches-py", ["data_batch_1"]),
+        (Cifar100, "cifar-100-python", ["train", "test", "meta"]),
+        (FashionMnist, "FashionMNIST", ["raw/train-images-idx3-ubyte.gz"]),
+    ],
 )
-def test_the_unpacked_data_set_as_its_own_root(tmp_path: Path, source: type[Cifar10], base: str) -> None:
-    """Otherwise it would be downloaded once more, into itself."""
-    root = tmp_path / base
+@pytest.mark.parametrize("renamed", [False, True])
+def test_the_unpacked_data_set_as_its_own_root(
+    tmp_path: Path, source: type[Cifar10], base: str, files: list[str], renamed: bool
+) -> None:
+    """Otherwise it would be downloaded once more, into itself. Its content decides, not its name."""
+    root = tmp_path / ("mine" if renamed else base)
     root.mkdir()
+    source(root=str(root)).check()
+    for file in files:
+        touch(root / file)
     with pytest.raises(UserError, match=f"data.root={root}: is the unpacked data set itself; set data.root={tmp_path}"):
         source(root=str(root)).check()
+    (root / base).mkdir()
+    source(root=str(root)).check()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names that are no text")

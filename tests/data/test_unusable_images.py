@@ -147,7 +147,7 @@ def test_a_batch_that_memory_cannot_hold(config: Config, tmp_path: Path, monkeyp
     images = ("data=imagenet", f"data.root={root}", "data.classes=2", "data.crop=100000", "bn_batch=32")
     message = refusal(lambda: train_run(config(*images)))
     assert message.startswith(
-        "data.crop=100000: a batch of 32 images needs 894.1 GiB of memory, and 1.0 GiB are there;"
+        "data.crop=100000: a batch of 32 images needs 894.1 GiB of memory, but only 1.0 GiB are free;"
     )
 
 

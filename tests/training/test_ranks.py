@@ -1,5 +1,6 @@
 """Several ranks train like one device that sees all their micro-batches in order."""
 
+import multiprocessing
 import shutil
 import signal
 import threading
@@ -10,6 +11,7 @@ from hashlib import sha256
 from itertools import product
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.data import room
 from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.batches import WHOLE, Share
 from resnet_ablations.data.images import Images
@@ -30,6 +33,7 @@ from resnet_ablations.network.masks import Mask
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.results.locks import RunLock
+from resnet_ablations.training import rank_processes
 from resnet_ablations.training import run as training
 from resnet_ablations.training.fork_server import fork_server, start_process
 from resnet_ablations.training.module import TrainingModule
@@ -81,7 +85,7 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
     config = validate(frozen)
     with process_group(config.trainer.ranks, gpu=False) as ranks:
         seen = Seen()
-        batches = training.load_batches(config, ranks.share)
+        batches = training.load_batches(config, ranks)
         hand_out, first = batches.train, ranks.share.rank * config.micro_batches // ranks.count
         network = build_network(config)
         here = (0, 0)
@@ -481,3 +485,34 @@ def test_more_gpus_than_there_are_are_refused(config: Config, monkeypatch: pytes
     with pytest.raises(UserError, match=r"^trainer.devices=4: this machine has 2 CUDA GPUs"):
         training.train_run(run)
     assert not run.folder.path.exists()
+
+
+def test_a_rank_that_neither_answers_nor_ends() -> None:
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    sender.close()
+    process: Any = SimpleNamespace(join=lambda seconds: None, exitcode=None)
+    with pytest.raises(RankKilled, match=r"^rank 1 of 2 sent no answer and did not end within 20 seconds$"):
+        rank_processes._answer(receiver, process, "rank 1 of 2")
+
+
+def test_memory_is_checked_for_all_ranks_of_a_machine_before_one_loads(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rank alone sees memory that another is about to take."""
+
+    class Waits(Ranks):
+        def all_reduce_max(self, *numbers: int) -> list[int]:
+            raise EOFError
+
+    @contextmanager
+    def two_ranks(count: int, *, gpu: bool) -> Iterator[Ranks]:
+        yield Waits(Share(0, count), local_rank=0)
+
+    run, size = config("trainer.devices=2", "bn_batch=16"), (1437 + 360) * 8 * 8
+    monkeypatch.setattr(training, "process_group", two_ranks)
+    monkeypatch.setattr(room, "available_memory", lambda: 2 * size - 1)
+    with pytest.raises(UserError, match=r"\(2 copies, one for each device\)"):
+        training._join_and_train(run, StopRequest())
+    monkeypatch.setattr(room, "available_memory", lambda: 2 * size)
+    with pytest.raises(EOFError):
+        training._join_and_train(run, StopRequest())

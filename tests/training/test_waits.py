@@ -130,6 +130,25 @@ def test_a_wait_has_a_limit(
     assert (status_of(run).outcome, status_of(run).killed) == ("failed", False)
 
 
+def test_a_suspended_run_waits_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scontrol suspend`, or Ctrl-Z: the clock goes on, and the decoding processes are well."""
+    answers: Iterator[Any] = iter([RuntimeError("DataLoader timed out after 0.5 seconds"), 7])
+
+    class Loader:
+        def __iter__(self) -> Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            answer = next(answers)
+            if isinstance(answer, Exception):
+                monkeypatch.setattr(time, "monotonic", lambda: later)
+                raise answer
+            return int(answer)
+
+    later = time.monotonic() + 3600
+    assert next(waiting.Waiting[int](Loader(), lambda: False)) == 7
+
+
 def test_a_stop_is_heard_while_a_batch_is_awaited(
     run: RunConfig, decoding: Callable[[Decode], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,5 +113,4 @@ def _is_reduced(image: Image.Image) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image that can be read"
-    reason = reason_of(error) or type(error).__name__
-    return "cannot be read (" + " ".join(reason.split()) + ")"
+    return f"cannot be read ({reason_of(error)})"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from resnet_ablations.data.progress import shared_work
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, reason_of
 
 SECONDS_WITHOUT_DATA: Final = 60
 """Seconds without data after which a download fails."""
@@ -30,7 +30,7 @@ def check_root(root: Path, files: Callable[[], Iterable[Path]]) -> None:
     try:
         problem = _root_problem(root, files)
     except OSError as error:
-        problem = f"cannot be read ({_reason(error)}); make it readable or point data.root at another folder"
+        problem = f"cannot be read ({reason_of(error)}); make it readable or point data.root at another folder"
     if problem:
         raise UserError(f"data.root={root}: {problem}")
 
@@ -63,7 +63,7 @@ def missing(files: Mapping[Path, str]) -> list[Path]:
         except FileNotFoundError:
             absent.append(path)
         except OSError as error:
-            problems.append(f"{path}: cannot be read ({_reason(error)}); make it readable or remove it")
+            problems.append(f"{path}: cannot be read ({reason_of(error)}); make it readable or remove it")
         else:
             if found != md5:
                 wrong = f"wrong checksum (MD5 {found}, expected {md5})"
@@ -91,7 +91,7 @@ def staging(root: Path, name: str) -> Iterator[Path]:
                 shutil.rmtree(folder, ignore_errors=True)
     except (OSError, NotImplementedError) as error:  # NotImplementedError: a file system without locks
         raise UserError(
-            f"data.root={root}: cannot write there ({_reason(error)}); "
+            f"data.root={root}: cannot write there ({reason_of(error)}); "
             "make room or make it writable, or point data.root at another folder"
         ) from None
 
@@ -113,7 +113,7 @@ def fetch(path: Path, md5: str, urls: Iterable[str], folder: Path) -> None:
             download_url(url, folder, path.name, md5)
             break
         except (OSError, RuntimeError, HTTPException) as error:
-            reason = _reason(error)
+            reason = reason_of(error)
         finally:
             socket.setdefaulttimeout(before)
     else:
@@ -135,9 +135,3 @@ def unpack(archive: Path, root: Path, files: Iterable[Path], folder: Path) -> No
                     shutil.copyfileobj(packed, staged)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 (folder / path.name).replace(path)
-
-
-def _reason(error: Exception) -> str:
-    """Return the error's reason in a few words on one line."""
-    reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
-    return " ".join(str(reason).split()) or type(error).__name__

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -46,16 +47,19 @@ def fingerprint(root: Path, paths: Sequence[str], cache: Path | None, *, sampled
 
     The result is kept in a file in the folder `cache`, under a digest of the path, size, modification time, change time
     and inode of every file. Any program that writes to a file changes its change time, and none can set it back. The
-    cache is not used if `cache` is None or cannot be written. Print progress on stderr if reading is slow. Raise
-    `UserError`, with up to five problems, if files cannot be read.
+    cache is not used if `cache` is None or cannot be written, or if a file system does not keep change times. Print
+    progress on stderr if reading is slow. Raise `UserError`, with up to five problems, if files cannot be read.
     """
     began = time.time()
-    stamps = _of_each(root, paths, "checking", _stamp)
+    file_systems = FileSystems()
+    stamps = _of_each(root, paths, "checking", partial(_stamp, file_systems=file_systems))
+    if not file_systems.keep_change_times():
+        cache = None
     file = None if cache is None else cache / f"fingerprint-{_digest(repr((RULE, sampled)), paths, stamps)}"
     if file is not None and (known := _read(file)):
         return known
     contents = _of_each(root, paths, "reading", lambda path: _content(path, sampled))
-    if _of_each(root, paths, "checking", _stamp) != stamps:
+    if _of_each(root, paths, "checking", partial(_stamp, file_systems=file_systems)) != stamps:
         raise changed_while_read(root)
     result = _digest("", paths, contents)
     newest = max((changed for *_, changed, _ in stamps), default=0)
@@ -68,8 +72,34 @@ Stamp = tuple[int, int, int, int]
 """The size of a file, its modification time, its change time (both in ns) and its inode."""
 
 
-def _stamp(path: str) -> Stamp:
+class FileSystems:
+    """The file systems on which files lie, and whether the change times of these files can be relied on."""
+
+    def __init__(self) -> None:
+        self._files: dict[int, str] = {}
+        self._fractions: set[int] = set()
+
+    def add(self, path: str, status: os.stat_result) -> None:
+        """Note the file's device, and whether its change time has a fraction of a second."""
+        self._files.setdefault(status.st_dev, path)
+        if status.st_ctime_ns % 10**9:
+            self._fractions.add(status.st_dev)
+
+    def keep_change_times(self) -> bool:
+        """Return False if a file system is read-only, or has no change times but whole seconds.
+
+        An image of a file system, such as squashfs or ISO 9660, shows the modification times that were stored when it
+        was made. Another image in its place can have the same times, inodes and sizes, but other content.
+        """
+        return all(
+            device in self._fractions and not os.statvfs(path).f_flag & os.ST_RDONLY
+            for device, path in self._files.items()
+        )
+
+
+def _stamp(path: str, file_systems: FileSystems) -> Stamp:
     status = os.stat(path)  # noqa: PTH116
+    file_systems.add(path, status)
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 

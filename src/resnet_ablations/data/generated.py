@@ -46,6 +46,7 @@ class Generated(Source):
     """
 
     classes = len(CLASSES)
+    streams = True
 
     def __init__(
         self,

@@ -26,6 +26,8 @@ class ImageNet(Source):
     the mean and the standard deviation of ImageNet's training images.
     """
 
+    streams = True
+
     def __init__(
         self,
         *,

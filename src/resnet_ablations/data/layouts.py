@@ -22,11 +22,15 @@ DOWNLOADED: Final = {
 }
 """The folders and archives of the data sets that have an option of their own, and that option."""
 
-CONTENT: Final = {"data_batch_1": "cifar-10-batches-py", "fine_label_names": "cifar-100-python"}
-"""A file of an unpacked data set, by which a renamed folder is recognised."""
+CONTENT: Final = {
+    "cifar-10-batches-py": ("data_batch_1",),
+    "cifar-100-python": ("meta", "train", "test"),
+    "FashionMNIST": ("raw/train-images-idx3-ubyte.gz",),
+}
+"""Files of the unpacked data sets, by which a folder of any name is recognised."""
 
 LOOKED_AT: Final = 500
-"""The most entries of a folder that are looked at: a hint is worth no minute."""
+"""The most entries of a folder that are looked at, so that a hint takes no minute."""
 
 
 def same_name(first: str, second: str) -> bool:
@@ -65,8 +69,7 @@ def hint_for_missing(root: Path) -> str | None:
 
 def hint_for_downloads(root: Path, base: str) -> str | None:
     """Return what to do if `root` is the unpacked data set `base` itself, not the folder that contains it."""
-    named = root.name == base or any((root / name).exists() for name, of in CONTENT.items() if of == base)
-    inside = named and not (root / base).exists()
+    inside = _has_content_of(root, base) and not (root / base).exists()
     return f"is the unpacked data set itself; set data.root={root.absolute().parent}" if inside else None
 
 
@@ -77,14 +80,19 @@ def _downloaded(root: Path, test: str) -> str | None:
     for name, option in DOWNLOADED.items():
         if (root / name).exists():
             return f"contains {name}; use data={option} data.root={root}"
-    for name, folder_name in CONTENT.items():
-        if (root / name).exists():
+    for name, files in CONTENT.items():
+        if _has_content_of(root, name):
             parent = root.absolute().parent
             return (
-                f"contains {name} of {folder_name}; rename it to {parent / folder_name} and use "
-                f"data={DOWNLOADED[folder_name]} data.root={parent}"
+                f"contains {files[0]} of {name}; rename it to {parent / name} and use "
+                f"data={DOWNLOADED[name]} data.root={parent}"
             )
     return None
+
+
+def _has_content_of(root: Path, base: str) -> bool:
+    """Return whether `root` is the unpacked data set `base`, whatever its name is."""
+    return all((root / name).is_file() for name in CONTENT[base])
 
 
 def _archive(root: Path, test: str) -> str | None:

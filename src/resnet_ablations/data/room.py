@@ -2,22 +2,25 @@
 
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from resnet_ablations.errors import UserError
 
-CGROUP: Final = Path("/sys/fs/cgroup")
+CGROUPS: Final = Path("/sys/fs/cgroup")
+OWN_CGROUPS: Final = Path("/proc/self/cgroup")
 
 
-def check_memory(root: Path, shape: Iterable[int]) -> None:
-    """Raise `UserError` unless memory has room for uint8 images of this shape, all together."""
-    needed, free = math.prod(shape), available_memory()
+def check_memory(root: Path | str | None, shape: Iterable[int], copies: int = 1) -> None:
+    """Raise `UserError` unless memory has room for uint8 images of this shape, all together and `copies` times."""
+    needed, free = copies * math.prod(shape), available_memory()
     if free is not None and needed > free:
+        each = f" ({copies} copies, one for each device)" if copies > 1 else ""
         raise UserError(
-            f"data.root={root}: the decoded images need {_readable(needed)} of memory, and {_readable(free)} are "
-            "there; use fewer or smaller images, or data=imagenet, which decodes them during training"
+            f"data.root={root}: the decoded images need {_readable(needed)} of memory{each}, but only "
+            f"{_readable(free)} are free; use fewer or smaller images, or data=imagenet, which decodes them during "
+            "training"
         )
 
 
@@ -26,8 +29,8 @@ def check_room(cache: Path, shape: Iterable[int]) -> None:
     needed, free = math.prod(shape), shutil.disk_usage(cache).free
     if needed > free:
         raise UserError(
-            f"data.cache={cache}: the decoded images need {_readable(needed)}, and {_readable(free)} are there; make "
-            "room or point data.cache at another folder, or use data=imagenet, which decodes images during training"
+            f"data.cache={cache}: the decoded images need {_readable(needed)}, but only {_readable(free)} are free; "
+            "make room or point data.cache at another folder, or use data=imagenet, which decodes them during training"
         )
 
 
@@ -36,24 +39,52 @@ def check_batch_memory(crop: int, images: int) -> None:
     needed, free = images * crop * crop * 3, available_memory()
     if free is not None and needed > free:
         raise UserError(
-            f"data.crop={crop}: a batch of {images} images needs {_readable(needed)} of memory, and {_readable(free)} "
-            "are there; lower data.crop or bn_batch"
+            f"data.crop={crop}: a batch of {images} images needs {_readable(needed)} of memory, but only "
+            f"{_readable(free)} are free; lower data.crop or bn_batch"
         )
 
 
 def available_memory() -> int | None:
-    """Return the bytes that this process can still allocate, within the limit of its container; None if unknown."""
+    """Return the bytes that this process can still allocate, also within its control groups; None if unknown.
+
+    A container and a SLURM job are control groups with a limit.
+    """
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
         return None
+    return min([free, *(room for group in _control_groups() if (room := _room_in(group)) is not None)])
+
+
+def _control_groups() -> Iterator[Path]:
+    """Yield the folders of the control groups that may limit this process's memory: its own and those above it."""
     try:
-        limit, used = (int((CGROUP / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
-        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
-        return min(free, max(0, limit - used + int(stat["file"])))  # the kernel gives up cached files
-    except (OSError, ValueError, KeyError):  # no container, or "max": no limit
-        return free
+        lines = OWN_CGROUPS.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        lines = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "" or "memory" in controllers.split(","):  # version 2 has no names of controllers
+            mount = CGROUPS / "memory" if controllers else CGROUPS
+            own = mount / path.lstrip("/")
+            yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(mount))
+
+
+def _room_in(group: Path) -> int | None:
+    """Return the bytes that are free within a control group's limit; None if it has no limit or is not there."""
+    for limit, used, prefix in (
+        ("memory.max", "memory.current", ""),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    ):
+        try:
+            most, now = (int((group / name).read_text(encoding="ascii")) for name in (limit, used))
+            stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+            cached = sum(int(stat[f"{prefix}{kind}_file"]) for kind in ("active", "inactive"))
+        except (OSError, ValueError, KeyError):  # ValueError: "max", no limit
+            continue
+        return max(0, most - now + cached)  # the kernel gives up cached files
+    return None
 
 
 def _readable(count: int) -> str:

@@ -27,6 +27,8 @@ class Source(ABC):
     shape: tuple[int, int, int]
     """The height, width and channels of a network's input."""
     classes: int
+    streams: bool = False
+    """True if training decodes images each time it uses them, so that they are not all in memory."""
 
     @abstractmethod
     def check(self) -> None:

@@ -1,11 +1,10 @@
-"""The wait for batches of decoding processes: it has a limit, hears a stop, and says why it cannot go on."""
+"""The wait for batches of decoding processes: it ends at a limit or a stop signal, and reports the reason."""
 
 import errno
 import re
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import active_children
@@ -62,8 +61,9 @@ class Waiting(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        began = time.monotonic()
-        stop_heard: float | None = None
+        # Polls are counted, because a clock counts also the time for which this process was suspended.
+        polls = 0
+        stop_heard: int | None = None
         while True:
             try:
                 return next(self._batches)
@@ -74,13 +74,13 @@ class Waiting(Generic[T]):
             if pinning is not None and not pinning.is_alive():
                 self._kill()
                 raise DecodingFailed("the thread that copies batches to pinned memory has ended")
-            now = time.monotonic()
+            polls += 1
             if stop_heard is None and self._stopped():
-                stop_heard = now
-            if stop_heard is not None and now - stop_heard >= STOP_SECONDS:
+                stop_heard = polls
+            if stop_heard is not None and (polls - stop_heard) * POLL_SECONDS >= STOP_SECONDS:
                 self._kill()
                 raise StoppedWaiting
-            if now - began > LIMIT_SECONDS:
+            if polls * POLL_SECONDS > LIMIT_SECONDS:
                 self._kill()
                 raise DecodingFailed(
                     f"the decoding processes gave no batch for {LIMIT_SECONDS:.0f} seconds; see whether the file "

@@ -94,14 +94,19 @@ def _answer(receiver: Connection, process: ForkServerProcess, name: str) -> Any:
         answer, failed = receiver.recv()
     except EOFError:
         process.join(END_SECONDS)
-        code = process.exitcode or 0
-        ending = f" was killed by signal {-code}" if code < 0 else f" ended with exit code {code}"
-        if code == NO_FORK_SERVER:
-            ending = f": {FORK_SERVER_KILLED}"
-        raise RankKilled(f"{name}{ending}") from None
+        raise RankKilled(f"{name}{_ending(process.exitcode)}") from None
     if failed:
         raise answer
     return answer
+
+
+def _ending(code: int | None) -> str:
+    """Return how a rank ended that has sent nothing; None is the exit code of a process that is still there."""
+    if code is None:
+        return f" sent no answer and did not end within {END_SECONDS:.0f} seconds"
+    if code == NO_FORK_SERVER:
+        return f": {FORK_SERVER_KILLED}"
+    return f" was killed by signal {-code}" if code < 0 else f" ended with exit code {code}"
 
 
 def _rank_main(

@@ -12,7 +12,7 @@ import torch
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.data.array_batches import ArrayBatches
-from resnet_ablations.data.batches import WHOLE, Batches, Share
+from resnet_ablations.data.batches import Batches
 from resnet_ablations.data.file_batches import FileBatches
 from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.data.room import check_batch_memory
@@ -33,6 +33,7 @@ from resnet_ablations.training.devices import check_devices, check_own_gpus, dev
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
 from resnet_ablations.training.ranks import (
+    ALONE,
     PeerLost,
     RankFailed,
     RankKilled,
@@ -165,6 +166,8 @@ def _join_and_train(config: RunConfig, stop: StopRequest) -> Result | None:
     with stop, process_group(config.trainer.ranks, gpu=nccl) as ranks:
         if missing_device is not None:
             raise missing_device  # inside the process group, so that the other ranks receive the error
+        if ranks.count > 1 and ranks.local_rank == 0:  # all ranks wait at the next line, before they load images
+            config.data.check_memory(config.trainer.devices)
         most, least = ranks.all_reduce_max(int(gpu), -int(gpu))
         if most != -least:
             raise UserError(
@@ -221,7 +224,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
     with ExitStack() as stack:
         stack.enter_context(quiet_lightning())
         with stop.interrupting():
-            loaded = load_batches(config, ranks.share, lambda: stop.signal is not None)
+            loaded = load_batches(config, ranks, lambda: stop.signal is not None)
         batches = stack.enter_context(closing(loaded))
         # Only the first rank writes files.
         text = HEADER if start is None else start.curve
@@ -314,13 +317,14 @@ def _named_endings(stop: StopRequest) -> Iterator[None]:
         raise RankFailed(str(error)) from None
 
 
-def load_batches(config: RunConfig, share: Share = WHOLE, stopped: Callable[[], bool] = lambda: False) -> Batches:
+def load_batches(config: RunConfig, ranks: Ranks = ALONE, stopped: Callable[[], bool] = lambda: False) -> Batches:
     """Return the batches of a run: from arrays if the data set is in memory, else from files decoded in training.
 
-    The first rank raises `UserError` if the images are no longer those of the configuration.
+    Raise `UserError` if the images are no longer those of the configuration. Each machine may have its own copy of the
+    images: the first rank of each machine compares streamed images, and every rank compares others.
     """
-    data, schedule = config.data, config.schedule
-    match data.load(verify=share.rank == 0):
+    data, schedule, share = config.data, config.schedule, ranks.share
+    match data.load(verify=ranks.local_rank == 0):
         case Images() as images:
             batches = ArrayBatches(
                 images,
