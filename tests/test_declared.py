@@ -54,6 +54,12 @@ def test_a_plan_with_overrides_of_its_own_has_no_change() -> None:
     assert changes_since(planned("warmup", *overrides), load_experiment("warmup")) == {}
 
 
+def test_interpolations_and_numbers_in_lists_have_no_change() -> None:
+    """YAML and Hydra read them differently."""
+    overrides = ["bn_batch=${schedule.batch_size}", "network.widths=[1.6e1,16,16]"]
+    assert changes_since(planned("warmup", *overrides), load_experiment("warmup")) == {}
+
+
 def test_the_settings_are_those_that_hydra_composes() -> None:
     """Hydra adds the schema's own settings only; no setting of conf/ is missed."""
     for one in planned("shortcuts").configurations.values():

@@ -19,8 +19,9 @@ from resnet_ablations import overrides
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import checked, compose, freeze, sweep_settings
-from resnet_ablations.paths import CONF
-from resnet_ablations.results.keys import without_locations
+from resnet_ablations.paths import CONF, ROOT
+from resnet_ablations.results.keys import NUMBERS, without_locations
+from resnet_ablations.sweep.planning import plan
 
 Config = Callable[..., RunConfig]
 
@@ -366,9 +367,20 @@ def test_one_string_is_no_list_of_overrides() -> None:
         compose("network=resnet20")
 
 
-def test_a_command_line_sets_a_key_once() -> None:
-    with pytest.raises(UserError, match="seed: given more than once"):
-        overrides.check_repeated(["seed=1", "++seed=2"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("seed=1", "++seed=2"),
+        ("sweep.retries=1", "sweep.retries=2"),
+        ("hydra/launcher=joblib", "hydra/launcher=local"),
+        ("hydra.launcher.wait=true", "hydra.launcher.wait=false"),
+        ("hydra.job.name=a", "hydra.job.name=b"),
+    ],
+)
+def test_a_command_line_sets_a_key_once(first: str, second: str) -> None:
+    name = first.partition("=")[0]
+    with pytest.raises(UserError, match=f"{name}: given more than once"):
+        plan([first, second])
     assert compose(["seed=1", "seed=2"]).seed == 2
 
 
@@ -418,6 +430,65 @@ def test_any_other_file_is_no_frozen_configuration(content: bytes, tmp_path: Pat
     file.write_bytes(content)
     messages = refused(f"frozen={file}")
     assert all("\n" not in message for message in messages)
+
+
+def test_a_key_that_must_be_given_hides_no_other_mistake() -> None:
+    messages = refused("data=imagenet", "seed=-1", "data.cache='???'", "schedule.momentum=3", "network.widht=3")
+    assert [message.partition(":")[0] for message in messages] == [
+        *("data.root", "data.cache", "network.widht=3", "schedule.momentum=3", "seed=-1")
+    ]
+    assert messages[:2] == ("data.root: must be given", "data.cache: must be given")
+
+
+@pytest.mark.parametrize("with_unknown_key", [False, True])
+def test_a_frozen_file_of_an_earlier_version(tmp_path: Path, with_unknown_key: bool) -> None:
+    run = compose([f"paths.results={tmp_path}"])
+    for version in range(1, NUMBERS):
+        file = tmp_path / "runs" / run.key_under(version) / "config.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(yaml.safe_dump(run.as_dict() | ({"earlier": 1, "older": 2} if with_unknown_key else {})))
+        reason = (
+            "does not fit this version (earlier=1: no such key here, and 1 more)"
+            if with_unknown_key
+            else "an earlier version made this file"
+        )
+        assert refused(f"frozen={file}") == (
+            f"frozen={file}: {reason}; its numbers cannot be trained again: start a new run",
+        )
+        messages = refused(f"frozen={file}", "trainer.threads=0")
+        assert messages[-1].startswith("trainer.threads=0: must be")
+        assert len(messages) == 1 + with_unknown_key
+
+
+def test_every_published_run_is_composed_or_refused_in_a_line_that_says_why() -> None:
+    """One run of each network and data set."""
+    folders = sorted((ROOT / "results" / "reference" / "runs").glob("*-[dg][ie]*"))  # whose images are always there
+    one_of_each = {(folder.name.split("-")[-3], folder.name.split("-")[0]): folder for folder in folders}
+    outcomes = set()
+    for folder in one_of_each.values():
+        file = folder / "config.yaml"
+        try:
+            assert compose([f"frozen={file}"]).key == folder.name
+            outcomes.add("composed")
+        except UserError as error:
+            (message,) = error.messages
+            assert message.startswith(f"frozen={file}: ")
+            assert message.endswith("; its numbers cannot be trained again: start a new run")
+            outcomes.add("refused")
+    assert "composed" in outcomes
+
+
+def test_seeds_and_hydras_own_keys_beside_a_frozen_configuration(tmp_path: Path) -> None:
+    run = compose([f"paths.results={tmp_path}"])
+    run.folder.freeze(run.as_dict())
+    frozen = f"frozen={run.folder.config}"
+    for seeds in ("seed=1", "seed=1,2"):
+        with pytest.raises(UserError, match="seed=1: the frozen configuration sets this key"):
+            plan([frozen, seeds])
+    (job,) = plan([frozen, "trainer=cpu"]).jobs
+    assert job.config.key == run.key
+    assert compose([frozen, "hydra.run.dir=x", "hydra.job.name=y"]).key == run.key
+    assert refused(frozen, "hydra/launcher=slurm")[0].startswith("hydra/launcher=slurm: only a sweep has this key")
 
 
 def test_what_adds_channels_or_maps_no_x_is_allowed() -> None:

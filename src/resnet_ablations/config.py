@@ -133,13 +133,20 @@ class RunConfig(Settings):
 
         Settings that have the default of their schema are left out, so that a setting can be added without new keys.
         """
-        changed = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        return configuration_name(without_locations(changed))
+        return configuration_name(self._changed)
+
+    @property
+    def _changed(self) -> dict[str, Any]:
+        return without_locations(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
     @property
     def key(self) -> str:
         """The run's key: the name of its configuration and its seed."""
         return run_key(self.configuration, self.seed)
+
+    def key_under(self, numbers: int) -> str:
+        """Return the key that a run of these settings had under an earlier version of `keys.NUMBERS`."""
+        return run_key(configuration_name(self._changed, numbers), self.seed)
 
     @property
     def folder(self) -> RunFolder:
@@ -246,32 +253,32 @@ def message_of(error: dict[str, Any], group: str = "") -> str:
     return message if names_keys else f"{shortened(key)}={shortened(error['input'])}: {message}"
 
 
-_once: dict[DataSettings, DataSettings | UserError] | None = None
+_identified_before: dict[DataSettings, DataSettings | UserError] | None = None
 """The results of `_identified` within `identifying_data_once`."""
 
 
 @contextmanager
 def identifying_data_once() -> Iterator[None]:
     """Check the images of equal settings once within the context: the runs of a sweep share a few data sets."""
-    global _once
-    before = _once
-    _once = {} if before is None else before
+    global _identified_before
+    before = _identified_before
+    _identified_before = {} if before is None else before
     try:
         yield
     finally:
-        _once = before
+        _identified_before = before
 
 
 def _identified(data: DataSettings) -> DataSettings:
     """Return the settings with the fingerprint of the images; raise `UserError` if they have another fingerprint."""
-    if _once is None:
+    if _identified_before is None:
         return data.identify()
-    if data not in _once:
+    if data not in _identified_before:
         try:
-            _once[data] = data.identify()
+            _identified_before[data] = data.identify()
         except UserError as error:
-            _once[data] = error
-    identified = _once[data]
+            _identified_before[data] = error
+    identified = _identified_before[data]
     if isinstance(identified, UserError):
         raise UserError(*identified.messages)
     return identified

@@ -64,7 +64,9 @@ def settings(overrides: Overrides) -> dict[str, Any]:
 def _differences(planned: PlannedConfiguration, overrides: Overrides) -> list[str]:
     """Return `KEY=VALUE, now VALUE` for each setting of a planned configuration that has another value today."""
     then, now = flat_settings(planned.config), settings(overrides)
-    either = {*_set_by(planned.overrides), *_set_by(overrides)} - {*GROUPS}
+    set_by_either = [*_set_by(planned.overrides).items(), *_set_by(overrides).items()]
+    interpolated = {key for key, text in set_by_either if "${" in text}  # the value is unknown here
+    either = {key for key, _ in set_by_either} - {*GROUPS} - interpolated
     keys = [key for key in {**then, **now} if (key in then and key in now) or key in either]
     return [
         f"{key}={as_yaml(then.get(key))}, now {as_yaml(now.get(key))}"
@@ -106,8 +108,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Return the value of an override; YAML 1.1 reads `1e-3` as a text."""
-    value = yaml.load(text, yaml.CSafeLoader)
+    """Return the value of an override."""
+    return _with_numbers(yaml.load(text, yaml.CSafeLoader))
+
+
+def _with_numbers(value: Any) -> Any:
+    """Return a value with its numbers, also those in lists: YAML 1.1 reads `1e-3` as a text."""
+    if isinstance(value, list):
+        return [_with_numbers(item) for item in value]
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:

@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from resnet_ablations.config import NO_SUCH_KEY, RunConfig, message_of, validate
 from resnet_ablations.errors import UserError, shortened
 from resnet_ablations.paths import CONF
-from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, is_location
+from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, NUMBERS, is_location
 from resnet_ablations.settings import Settings
 
 BESIDE_FROZEN = ", ".join([*sorted(ELSEWHERE), *(f"data.{name}" for name in sorted(LOCATIONS))])
@@ -64,10 +64,10 @@ def compose(overrides: Sequence[str], *, sweep: Sequence[str] = ()) -> RunConfig
     for override in parsed:
         key = override.key_or_group
         line = shortened(override.input_line)
-        if frozen and key != "frozen" and not is_location(override.input_line or ""):
-            mistakes.append(f"{line}: the frozen configuration sets this key; allowed beside it: {BESIDE_FROZEN}")
-        elif key.partition(".")[0] in SWEEP_KEYS or key.startswith(("hydra.launcher", "hydra/launcher")):
+        if key.partition(".")[0] in SWEEP_KEYS or key.startswith(("hydra.launcher", "hydra/launcher")):
             mistakes.append(f"{line}: only a sweep has this key: resnet-ablations sweep, or add -m")
+        elif frozen and key != "frozen" and not _stands_beside_frozen(override):
+            mistakes.append(f"{line}: the frozen configuration sets this key; allowed beside it: {BESIDE_FROZEN}")
         elif override.is_sweep_override():
             mistakes.append(f"{line}: several values make a sweep: add -m")
         elif mistake := _wrong_option(override):
@@ -77,7 +77,7 @@ def compose(overrides: Sequence[str], *, sweep: Sequence[str] = ()) -> RunConfig
         elif not key.startswith(tuple(wrong_groups)):
             valid.append(override)
     try:
-        run = thawed(parsed) if frozen and not mistakes else checked(_composed(valid))
+        run = read_frozen(parsed) if frozen and not mistakes else checked(_composed(valid))
     except (HydraException, OmegaConfBaseException) as error:
         mistakes.append(_reason(error))
     except UserError as error:
@@ -96,7 +96,6 @@ def check_repeated(overrides: Sequence[str]) -> None:
 
 def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
     """Return the values of each key of a multirun command line, as Hydra's sweeps read them."""
-    check_repeated(overrides)
     choices: dict[str, list[str]] = {}
     for override in _parse(overrides):
         key, _, value = (override.input_line or "").lstrip("+").partition("=")
@@ -125,15 +124,22 @@ def checked(config: DictConfig) -> RunConfig:
     return _validated({name: value for name, value in tree.items() if name not in (*SWEEP_KEYS, "frozen", "hydra")})
 
 
-def _validated(tree: dict[str, Any]) -> RunConfig:
+def _validated(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig:
     """Return the run of a resolved configuration; raise `UserError` with every mistake, with suggestions."""
+    mistakes = [f"{key}: must be given" for key, value in _leaves(tree) if value == "???"]
     try:
-        if absent := [key for key, value in _leaves(tree) if value == "???"]:
-            raise UserError(*(f"{key}: must be given" for key in absent))
-        return validate(tree)
+        run = validate(_given(tree), identify_data=identify_data and not mistakes)
     except UserError as error:
+        mistakes = list(dict.fromkeys([*mistakes, *error.messages]))
+    if mistakes:
         keys = [*tree, *(key for key, _ in _leaves(tree) if not key.endswith("_target_"))]
-        raise UserError(*(_with_suggestion(message, keys) for message in error.messages)) from None
+        raise UserError(*(_with_suggestion(message, keys) for message in mistakes))
+    return run
+
+
+def _given(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the settings that must be given and are not."""
+    return {name: _given(value) if isinstance(value, dict) else value for name, value in tree.items() if value != "???"}
 
 
 def freeze(run: RunConfig) -> list[str]:
@@ -145,13 +151,19 @@ def freeze(run: RunConfig) -> list[str]:
     return [f"frozen='{run.folder.config.absolute().as_uri()}'"]
 
 
-def thawed(overrides: Sequence[Override]) -> RunConfig:
-    """Return the run of a frozen configuration, with the overrides of locations beside it.
+def _stands_beside_frozen(override: Override) -> bool:
+    """Return whether an override sets no setting that a frozen configuration has."""
+    return is_location(override.input_line or "") or override.key_or_group.startswith("hydra")
+
+
+def read_frozen(overrides: Sequence[Override]) -> RunConfig:
+    """Return the run of a frozen configuration, with the overrides that stand beside it: locations, and Hydra's own.
 
     conf/ may have changed since the run was frozen. A published file has no locations: they have today's defaults. The
-    results folder is the one that the file lies in. Raise `UserError` if the run's key is not the name of its folder.
+    results folder is the one that the file lies in. Raise `UserError` if the run's key is not the name of its folder,
+    or if an earlier version made the file: its numbers cannot be trained again.
     """
-    beside = [override for override in overrides if override.key_or_group != "frozen"]
+    locations = [override for override in overrides if is_location(override.input_line or "")]
     *_, place = (str(override.value()) for override in overrides if override.key_or_group == "frozen")
     path = Path(unquote(place.removeprefix("file://")) if place.startswith("file://") else place).expanduser()
     try:
@@ -165,23 +177,44 @@ def thawed(overrides: Sequence[Override]) -> RunConfig:
     paths = frozen.get("paths")
     if home.name == "runs" and isinstance(paths, dict) and Path(str(paths.get("results"))).absolute() != home.parent:
         frozen["paths"] = paths | {"results": str(home.parent)}
-    run = _validated(_with_locations(frozen, beside))
-    if run.key != path.parent.name:
+    tree, name = _with_locations(frozen, locations), path.parent.name
+    try:
+        run = _validated(tree, identify_data=False)
+    except UserError as error:
+        raise UserError(*_mistakes_of_frozen(path, error.messages)) from None
+    if name in (run.key_under(numbers) for numbers in range(1, NUMBERS)):
+        raise UserError(f"frozen={path}: an earlier version made this file; {NOT_AGAIN}")
+    run = _validated(tree)
+    if run.key != name:
         raise UserError(
-            f"frozen={path}: the file is the configuration of {run.key}, not of its folder; "
-            f"use the file in runs/{run.key}"
+            f"frozen={path}: the file is the configuration of {run.key}, not of its folder; restore the file, or start "
+            "a new run"
         )
     return run
 
 
-def _with_locations(frozen: dict[str, Any], beside: Sequence[Override]) -> dict[str, Any]:
-    """Return a frozen configuration with the locations that it lacks, and with those that `beside` sets."""
-    if not beside and frozen.keys() >= ELSEWHERE:
+NOT_AGAIN = "its numbers cannot be trained again: start a new run"
+
+
+def _mistakes_of_frozen(path: Path, messages: Sequence[str]) -> list[str]:
+    """Return the messages about locations, and one message for all others, which are not the user's mistakes."""
+    others = [message for message in messages if not is_location(message.partition(":")[0])]
+    own = [message for message in messages if message not in others]
+    if not others:
+        return own
+    more = f", and {len(others) - 1} more" if len(others) > 1 else ""
+    first = others[0].partition(";")[0]
+    return [f"frozen={path}: does not fit this version ({first}{more}); {NOT_AGAIN}", *own]
+
+
+def _with_locations(frozen: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
+    """Return a frozen configuration with the locations that it lacks, and with those that `overrides` set."""
+    if not overrides and frozen.keys() >= ELSEWHERE:
         return frozen
     options, target = [f"data={name}" for name in _options("data")], frozen["data"].get("_target_")
     same = [line for line in options if _composed(_parse([line])).data._target_ == target]
-    composed: Any = OmegaConf.to_container(_composed([*_parse(same[:1]), *beside]), resolve=True)
-    chosen = {override.key_or_group for override in beside}
+    composed: Any = OmegaConf.to_container(_composed([*_parse(same[:1]), *overrides]), resolve=True)
+    chosen = {override.key_or_group for override in overrides}
     tree = frozen | {group: composed[group] for group in ELSEWHERE if group not in frozen or group in chosen}
     locations = {name: composed["data"][name] for name in LOCATIONS if name in composed["data"]}
     moved = locations if chosen & {"paths", "paths.data"} else {}

@@ -115,7 +115,7 @@ def main() -> None:
             _sweep(arguments.overrides)
             return
         if not shows_only:
-            check_repeated([line for line in arguments.overrides if not line.startswith("hydra.")])
+            check_repeated(arguments.overrides)
             compose(arguments.overrides)
     _train()
 

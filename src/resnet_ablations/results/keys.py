@@ -9,7 +9,7 @@ ELSEWHERE = frozenset({"trainer", "paths", "logger"})
 """The groups that are not part of the key: devices, paths and loggers."""
 
 NUMBERS: Final = 3
-"""The version of the rules that are no settings, such as `streams`: a change that moves the numbers of all runs adds 1.
+"""The version of the fixed rules, such as `streams`: a change that moves the numbers of all runs adds 1.
 
 Keys of version 1, whose random numbers came from NumPy's `Generator` and from torch, do not contain the version.
 """
@@ -31,15 +31,16 @@ def is_location(override: str) -> bool:
     return group in ELSEWHERE or (group == "data" and name in LOCATIONS)
 
 
-def configuration_name(scientific: dict[str, Any]) -> str:
+def configuration_name(scientific: dict[str, Any], numbers: int = NUMBERS) -> str:
     """Return the name of a scientific configuration without its seed: NETWORK-SHORTCUT-PLACEMENT-DATA-HASH.
 
     A part without a label, such as the original placement, is left out: `resnet56-dropout-digits-1a2b3c4d`.
 
-    The hash covers `NUMBERS` and the names and values of all settings; a class is represented by its name. Settings
+    The hash covers `numbers` and the names and values of all settings; a class is represented by its name. Settings
     that are null are left out, so a setting can be added later without changing a key, if null means "as before".
     """
-    content = {"numbers": NUMBERS} | _canonical({name: value for name, value in scientific.items() if name != "seed"})
+    version = {"numbers": numbers} if numbers > 1 else {}
+    content = version | _canonical({name: value for name, value in scientific.items() if name != "seed"})
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:8]
     parts = labels_of(scientific)

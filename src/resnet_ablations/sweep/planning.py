@@ -11,7 +11,7 @@ from resnet_ablations.cell_runs import CellRuns, Overrides, Replacements, keys_s
 from resnet_ablations.config import RunConfig, identifying_data_once
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, load_experiment
-from resnet_ablations.overrides import SWEEP_KEYS, SweepSettings, choices_of, compose, sweep_settings
+from resnet_ablations.overrides import SWEEP_KEYS, SweepSettings, check_repeated, choices_of, compose, sweep_settings
 from resnet_ablations.results.keys import NUMBERS, is_location
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
 
@@ -45,6 +45,7 @@ def plan(overrides: Sequence[str]) -> Plan:
 
     Raise `UserError` with every mistake in any of its runs.
     """
+    check_repeated(overrides)
     with identifying_data_once():
         return _plan(tuple(line for line in overrides if not line.lstrip("+~").startswith("hydra")))
 
@@ -59,7 +60,8 @@ def _plan(overrides: Overrides) -> Plan:
         return _plan_experiment(choices.pop("experiment"), choices.pop("scale", ["quick"]), choices, settings)
     if unused := [key for key in SWEEP_KEYS if key in choices]:
         raise UserError(*(f"{key}: needs experiment=NAME" for key in unused))
-    seeds = choices.pop("seed", None)
+    # A frozen configuration has its seed; `compose` refuses another one beside it.
+    seeds = None if "frozen" in choices else choices.pop("seed", None)
     products = itertools.product(*([f"{key}={value}" for value in values] for key, values in choices.items()))
     jobs = [job for product in products for job in _with_seeds(_compose(product), product, seeds)]
     return Plan(_unique(_without_errors(jobs)), None, settings)
