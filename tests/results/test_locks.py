@@ -71,7 +71,7 @@ def test_who_is_dead(change: dict[str, object], silent_for: float, dead: bool) -
 def test_owners_in_a_job_that_is_over_are_dead(
     monkeypatch: pytest.MonkeyPatch, job: str, own: str, queue: list[str] | None, dead: bool
 ) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", own)
+    monkeypatch.setenv(locks.OWN_JOB, own)
     owner = Owner.this_process().model_copy(update={"host": "elsewhere", "job": job})
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert owner.is_dead(time.time(), queue) is dead
@@ -87,13 +87,15 @@ def test_the_lock_of_a_job_that_is_over_can_be_removed(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_job_is_named_as_squeue_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Owner.this_process().job == ""
+def test_a_shell_in_a_job_is_not_the_job_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep says which job it has submitted; in a notebook or a shell of `salloc` SLURM says which job that is."""
     monkeypatch.setenv("SLURM_JOB_ID", "8")
-    assert Owner.this_process().job == "8"
-    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
-    assert Owner.this_process().job == "7_0"
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    owner = Owner.this_process()
+    assert (owner.job, owner.restart) == ("", "")
+    monkeypatch.setenv(locks.OWN_JOB, "7_0")
+    owner = Owner.this_process()
+    assert (owner.job, owner.restart) == ("7_0", "1")
 
 
 def test_an_owner_sends_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +122,7 @@ def test_a_process_taken_for_dead_leaves_the_lock_of_the_next_owner(tmp_path: Pa
 
 
 def test_two_nodes_of_one_job_count_each_other_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv(locks.OWN_JOB, "12")
     there = Owner.this_process().model_copy(update={"host": "other"})
     assert not there.is_dead(time.time())
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")

@@ -88,30 +88,30 @@ class LocalLauncher(RunLauncher):
 
 
 class SlurmLauncher(RunLauncher):
-    """A launcher that submits the runs as one SLURM job array.
+    """A launcher that submits the runs as SLURM jobs.
 
     `parameters` are the parameters of submitit's `SlurmExecutor`; null means submitit's default. If `wait` is false,
     the launcher returns after submitting.
     """
 
-    def __init__(self, wait: bool, array_parallelism: int, **parameters: Any) -> None:
+    def __init__(self, wait: bool, **parameters: Any) -> None:
         self.wait = wait
-        self.array_parallelism = array_parallelism
         self.parameters = parameters
 
     def train(self, runs: "Sequence[RunConfig]") -> None:
         from resnet_ablations.sweep.slurm import train_on_slurm
 
-        train_on_slurm(
-            runs,
-            self.parameters | {"array_parallelism": self.array_parallelism},
-            wait=self.wait,
-            fail_fast=self.config.sweep.fail_fast,
-            folder=Path(runs[0].paths.results).resolve() / "slurm",
-        )
+        fail_fast = self.config.sweep.fail_fast
+        train_on_slurm(runs, self.parameters, wait=self.wait, fail_fast=fail_fast, folder=self._folder(runs))
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
         from resnet_ablations.sweep.slurm import checked_queue
+        from resnet_ablations.sweep.submission import checked_settings
 
+        checked_settings(runs, self.parameters, self._folder(runs))
         checked_queue()
-        return min(len(runs), self.array_parallelism)
+        return min(len(runs), self.parameters["array_parallelism"])
+
+    def _folder(self, runs: "Sequence[RunConfig]") -> Path:
+        """Return the folder for the scripts and the output of jobs."""
+        return Path(runs[0].paths.results).resolve() / "slurm"

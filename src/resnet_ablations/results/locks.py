@@ -18,6 +18,9 @@ HEARTBEAT_SECONDS = 10.0
 DEAD_AFTER_SECONDS = 300.0
 """The time without a heartbeat after which an owner on another machine counts as dead."""
 
+OWN_JOB = "RESNET_ABLATIONS_SLURM_JOB"
+"""The environment variable in which a run that a sweep submitted to SLURM keeps the number of its job."""
+
 
 @contextmanager
 def file_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
@@ -140,13 +143,15 @@ class RunLock:
 
 
 def slurm_job() -> str:
-    """Return the SLURM job of this process as `squeue` writes it (`12`, `12_3`), or "" outside SLURM."""
-    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
+    """Return the SLURM job of this process as `squeue` writes it (`12`, `12_3`); "" if no sweep submitted the job.
+
+    A shell in a job of the user, or a notebook's server, is not the job of a run.
+    """
+    return os.environ.get(OWN_JOB, "")
 
 
 def _restart() -> str:
-    return os.environ.get("SLURM_RESTART_COUNT", "")
+    return os.environ.get("SLURM_RESTART_COUNT", "") if slurm_job() else ""
 
 
 def _host() -> str:

@@ -223,6 +223,13 @@ class RunFolder:
                 file.write(content.encode())
                 file.truncate()
 
+    def restore_status(self, status: Status | None) -> None:
+        """Write an earlier status again; remove the status if there was none."""
+        if status is None:
+            self._status.unlink(missing_ok=True)
+        else:
+            self.set_status(status)
+
 
 def folders_named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
     """Return the runs that match one of the patterns, sorted; raise `UserError` for patterns without a match."""
