@@ -11,7 +11,7 @@ from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import check_options
 from resnet_ablations.report.claims.power import advice
-from resnet_ablations.results.provenance import same_code
+from resnet_ablations.results.provenance import attempts, same_code
 from resnet_ablations.results.states import State
 from resnet_ablations.results.sweeps import SweepPlan
 from resnet_ablations.sweep.estimates import (
@@ -75,7 +75,8 @@ def description_of(job: Job, state: State) -> str:
     if (result := result_of(job)) is not None:
         text = result.outcome if result.key == job.config.key else f"served by {result.key}"
         if same_code(result.provenance) is False:
-            text += f", of another code version ({str(result.provenance.get('commit'))[:7]})"
+            commits = dict.fromkeys(str(attempt.get("commit"))[:7] for attempt in attempts(result.provenance))
+            text += f", of another code version ({', '.join(commits)})"
         return text
     if state.resumable_from is None:
         return state.outcome

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from resnet_ablations.results import provenance
-from resnet_ablations.results.provenance import CODE, same_code, source_hash, uncommitted_changes
+from resnet_ablations.results.provenance import (
+    CODE,
+    attempts,
+    code_differs,
+    resumed,
+    same_code,
+    source_hash,
+    uncommitted_changes,
+)
 
 PACKAGE = Path("src/resnet_ablations")
 PARTS = [PACKAGE / (part if part.endswith(".py") else f"{part}/file.py") for part in CODE]
@@ -21,6 +29,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
         file.write_text("original\n", encoding="utf-8")
     (tmp_path / ".gitignore").write_text("__pycache__\n", encoding="utf-8")
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path / PACKAGE)
+    monkeypatch.setattr(provenance, "SOURCE", source_hash())
     git("init", "--quiet", str(tmp_path))
     provenance._same_as_commit.cache_clear()
     yield tmp_path
@@ -108,6 +117,7 @@ def test_a_repository_around_an_archive_is_not_the_codes(repository: Path, monke
     (archive / "config.py").touch()
     (repository / ".gitignore").write_text("archive\n", encoding="utf-8")
     monkeypatch.setattr(provenance, "PACKAGE", archive)
+    monkeypatch.setattr(provenance, "SOURCE", source_hash())
     origin = provenance.provenance("cpu", 1)
     assert (origin["commit"], origin["dirty"], uncommitted_changes()) == (None, None, "")
 
@@ -177,3 +187,21 @@ def test_an_installed_package_asks_no_repository_around_it(repository: Path, mon
     origin = provenance.provenance("cpu", 1)
     assert (origin["commit"], origin["dirty"], origin["source"]) == (None, None, provenance.SOURCE)
     assert uncommitted_changes() == ""
+
+
+def test_code_that_is_no_longer_on_the_disk_has_no_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fork server of a sweep has the code of the sweep's start; the commit may have changed since."""
+    committed()
+    assert provenance.provenance("cpu", 1)["commit"] is not None
+    change(repository / PARTS[0])
+    committed()
+    origin = provenance.provenance("cpu", 1)
+    assert (origin["commit"], origin["dirty"], origin["source"]) == (None, None, provenance.SOURCE)
+
+
+def test_other_packages_are_named() -> None:
+    first = {"commit": "a" * 40, "source": "1", "versions": {"torch": "2.6.0", "numpy": "2.0"}}
+    last = first | {"versions": {"torch": "2.7.0", "numpy": "2.0"}}
+    assert code_differs(last) is None
+    assert code_differs(resumed(dict(first), 4, attempts(first))) is None
+    assert code_differs(resumed(last, 4, attempts(first))) == "other packages than before (torch 2.6.0 → 2.7.0)"

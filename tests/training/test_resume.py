@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from observing import numbers
 from signalled import stopped_at
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.results.frames import load_results
+from resnet_ablations.results.provenance import attempts, provenance, same_code
 from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.training import run as training_run
 from resnet_ablations.training.run import train_run
 from resnet_ablations.training.stopping import Interrupted
 
@@ -96,6 +100,47 @@ def test_a_killed_process_leaves_a_curve_that_is_cut_back_to_its_checkpoint(
     assert numbers(train_run(run)) == numbers(expected)
     assert folder(run).curve.read_bytes() == folder(straight).curve.read_bytes()
     assert not list(folder(run).path.glob(".*"))
+
+
+def test_the_provenance_of_a_resumed_run_is_that_of_every_attempt(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three attempts: of other code with changes, of that code without them on another machine, and of today's code."""
+    run = config(*RUN)
+    today = provenance("cpu", 1)
+    dirty = {"commit": "a" * 40, "dirty": True, "source": "1" * 64}
+    clean = {"commit": "b" * 40, "dirty": False, "machine": {"device": "H100"}, "source": "1" * 64}
+    unchanged = {"commit": "c" * 40, "dirty": False}
+    monkeypatch.setattr(training_run, "uncommitted_changes", lambda: "+ a line\n")
+    for number, (attempt, stop) in enumerate([(dirty, 7), (clean, 11), (unchanged, None)]):
+        monkeypatch.setattr(training_run, "provenance", lambda *_, attempt=attempt: today | attempt)
+        caplog.clear()
+        if stop is not None:
+            stopped_at(monkeypatch, run, stop)
+        else:
+            result = train_run(run)
+        assert len([record for record in caplog.records if record.levelname == "WARNING"]) == (number == 2)
+    assert "goes on from step 6 with other code than before (before: source 11111111, commit bbbbbbb" in caplog.text
+
+    assert result is not None
+    known = [(a["from_iteration"], a["commit"], a["machine"]["device"]) for a in attempts(result.provenance)]
+    assert known == [(0, "a" * 40, "cpu"), (4, "b" * 40, "H100"), (6, "c" * 40, "cpu")]
+    assert run.folder.changes.read_text() == "+ a line\nFrom iteration 4 on:\nno uncommitted changes\n"
+    (row,) = load_results(run.paths.results).to_dict("records")
+    assert row["commit"] == "; ".join(letter * 40 for letter in "abc")
+    assert (row["dirty"], row["machine"].split("; ")[1]) == (True, "H100")
+    assert same_code(result.provenance) is False
+    assert same_code({**result.provenance, "earlier_attempts": []}) is True
+
+
+def test_a_checkpoint_of_an_earlier_version_names_no_attempts(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = training_run.save_checkpoint
+    monkeypatch.setattr(training_run, "save_checkpoint", lambda to, state: save(to, replace(state, attempts=[])))
+    stopped_at(monkeypatch, run := config(*RUN), 7)
+    result = train_run(run)
+    assert result is not None
+    assert attempts(result.provenance)[0] == {"commit": None, "dirty": None, "from_iteration": 0}
+    assert same_code(result.provenance) is None
 
 
 def test_the_two_newest_checkpoints_are_kept_until_the_run_is_finished(

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from resnet_ablations.errors import mistakes_in_file
 from resnet_ablations.results.keys import class_label, run_key
+from resnet_ablations.results.provenance import attempts
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import Result, RunFolder
 
@@ -66,8 +67,9 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
 
     Errors are in %, NaN if the run diverged. Other metrics, such as `response_mean`, are columns with that name, NaN if
     a run lacks them. Settings are columns with dotted names, such as `network.depth`; for a group with a class, such as
-    `shortcut`, the column holds the name of the class. Damaged results are left out with a warning and are listed in
-    `.attrs["damaged"]`.
+    `shortcut`, the column holds the name of the class. For a run that was resumed with another commit or on another
+    machine, `commit` or `machine` is `FIRST; SECOND`, and `dirty` is true if one attempt had uncommitted changes.
+    Damaged results are left out with a warning and are listed in `.attrs["damaged"]`.
     """
     rows, damaged = [], []
     for folder in _run_folders(results, "result.json"):
@@ -138,9 +140,19 @@ def _read_run(folder: Path) -> dict[str, Any]:
         raise ValueError(f"the file is the result of {result.key}")
     values = result.model_dump(exclude={"provenance", "metrics"})
     config = RunFolder(folder.parents[1], folder.name).configuration()
-    provenance = {name: result.provenance.get(name) for name in ("commit", "dirty")}
-    machine = _machine(result.provenance.get("machine"))
-    return {**result.metrics, **flat_settings(config), **values, **provenance, "machine": machine, "path": str(folder)}
+    each = attempts(result.provenance)
+    provenance = {
+        "commit": _listed([attempt.get("commit") for attempt in each]),
+        "dirty": True if any(attempt.get("dirty") for attempt in each) else each[-1].get("dirty"),
+        "machine": _listed([_machine(attempt.get("machine")) for attempt in each]),
+    }
+    return {**result.metrics, **flat_settings(config), **values, **provenance, "path": str(folder)}
+
+
+def _listed(values: list[Any]) -> Any:
+    """Return the one value of all attempts, or the different ones in one text."""
+    different = list(dict.fromkeys(values))
+    return different[0] if len(different) == 1 else "; ".join(str(value or "unknown") for value in different)
 
 
 def _machine(machine: Any) -> str | None:

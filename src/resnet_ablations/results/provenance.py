@@ -1,11 +1,11 @@
-"""The provenance of a result: code, versions, machine."""
+"""The provenance of a result: code, versions and machine of each attempt to train it."""
 
 import hashlib
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -36,9 +36,11 @@ SOURCE = source_hash()
 
 
 def provenance(device: str, threads: int) -> dict[str, Any]:
-    """Return the provenance entry of `result.json` at the start of the run."""
-    commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--", "..", "../../conf")
+    """Return the provenance of an attempt at its start."""
+    commit = changes = None
+    if source_hash() == SOURCE:  # or else the code of this process is no longer on the disk
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--", "..", "../../conf")
     return {
         "commit": commit,
         "dirty": None if changes is None else bool(changes),
@@ -47,6 +49,38 @@ def provenance(device: str, threads: int) -> dict[str, Any]:
         "machine": {"cpu": _cpu(), "cores": usable_cores(), "threads": threads, "device": device},
         "started": now(),
     }
+
+
+def resumed(origin: dict[str, Any], iteration: int, earlier: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the provenance of a run that goes on from this iteration, with its earlier attempts, the first one first.
+
+    A checkpoint of an earlier version does not name the attempts before it.
+    """
+    unknown = {"commit": None, "dirty": None, "from_iteration": 0}
+    return origin | {"from_iteration": iteration, "earlier_attempts": [dict(a) for a in earlier] or [unknown]}
+
+
+def attempts(origin: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the attempts of a run, the first one first; `origin` is the run's provenance."""
+    earlier = origin.get("earlier_attempts")
+    last = {"from_iteration": 0} | {name: value for name, value in origin.items() if name != "earlier_attempts"}
+    return [*(a for a in earlier if isinstance(a, dict)), last] if isinstance(earlier, list) else [last]
+
+
+def code_differs(origin: Mapping[str, Any]) -> str | None:
+    """Return how the code or the packages of a resumed run's last attempt differ from those before; None if equal."""
+    *earlier, last = attempts(origin)
+    if not earlier or all(earlier[-1].get(name) == last.get(name) for name in ("source", "versions")):
+        return None
+    if earlier[-1].get("source") == last.get("source"):
+        before, after = (attempt.get("versions") or {} for attempt in (earlier[-1], last))
+        moved = [f"{name} {before.get(name)} → {after[name]}" for name in after if after[name] != before.get(name)]
+        return f"other packages than before ({', '.join(moved)})"
+    before, after = (
+        f"source {str(attempt.get('source') or 'unknown')[:8]}, commit {str(attempt.get('commit') or 'unknown')[:7]}"
+        for attempt in (earlier[-1], last)
+    )
+    return f"other code than before (before: {before}; now: {after})"
 
 
 def uncommitted_changes() -> str:
@@ -62,11 +96,16 @@ def uncommitted_changes() -> str:
 
 
 def same_code(origin: Mapping[str, Any]) -> bool | None:
-    """Return whether `CODE` is the same as when a run was trained; `origin` is the run's provenance.
+    """Return whether `CODE` is the same as in every attempt of a run; `origin` is the run's provenance.
 
     An older result has no source hash; then the commit decides. Return None without git, if the commit is unknown
     here, and for a run with uncommitted changes.
     """
+    each = [_same_code(attempt) for attempt in attempts(origin)]
+    return False if False in each else None if None in each else True
+
+
+def _same_code(origin: Mapping[str, Any]) -> bool | None:
     if origin.get("source") is not None:
         return bool(origin["source"] == SOURCE)
     commit, dirty = origin.get("commit"), origin.get("dirty")

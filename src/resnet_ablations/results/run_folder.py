@@ -162,12 +162,19 @@ class RunFolder:
         if lines:
             write_atomically(self.responses, "".join(["layer,name,std\n", *lines]))
 
-    def write_changes(self, diff: str) -> None:
-        """Write the uncommitted changes of the code that trains the run; no file where there are none."""
-        if diff:
-            write_atomically(self.changes, diff)
-        else:
+    def write_changes(self, diff: str, iteration: int = 0) -> None:
+        """Write the uncommitted changes of the code that trains the run from this iteration on, after earlier ones.
+
+        There is no file if no attempt had any.
+        """
+        earlier = self.changes.read_bytes() if iteration and self.changes.exists() else b""
+        if not earlier and not diff:
             self.changes.unlink(missing_ok=True)
+            return
+        changes = (diff or "no uncommitted changes\n").encode()
+        if not (earlier and earlier.endswith(changes)):
+            heading = f"From iteration {iteration:,} on:\n".encode() if iteration else b""
+            write_atomically(self.changes, earlier + heading + changes)
 
     def result(self) -> Result | None:
         """Return the result if the run is done: `result.json` exists, is valid and belongs to this run."""

@@ -7,7 +7,7 @@ from typing import Any
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import freeze
 from resnet_ablations.results.atomic_write import reporting_full_disk
-from resnet_ablations.results.provenance import SOURCE
+from resnet_ablations.results.provenance import SOURCE, same_code
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import save_sweep
@@ -99,6 +99,8 @@ def _summarise(name: str, jobs: Sequence[Job]) -> int:
     results = [result for job in jobs if (result := result_of(job)) is not None]
     if changed := [result.key for result in results if result.provenance.get("source") not in (None, SOURCE)]:
         print(f"{name}: these runs were trained after the code had changed during the sweep: {', '.join(changed)}")
+    if resumed := [r.key for r in results if r.key not in changed and same_code(r.provenance) is False]:
+        print(f"{name}: these runs were trained by other code before they were resumed: {', '.join(resumed)}")
     if without:
         print(f"{name}: {without} of {len(jobs)} runs have no result; the same command continues with them")
     return without

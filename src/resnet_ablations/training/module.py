@@ -131,7 +131,7 @@ class TrainingModule(pl.LightningModule):
             for mine, term in zip(own, terms, strict=True):
                 mine.add_(term.to(self.device))
 
-    def checkpoint(self, key: str, curve: str, elapsed: float) -> Checkpoint:
+    def checkpoint(self, key: str, curve: str, elapsed: float, attempts: list[dict[str, Any]]) -> Checkpoint:
         """Return the run's state after the last iteration; only the first rank's state has the terms of all ranks."""
         others = self.ranks.gather([term.cpu() for term in (*self.statistics.terms, self.sums)])
         state = self._optimizer().state
@@ -148,6 +148,7 @@ class TrainingModule(pl.LightningModule):
             elapsed=elapsed,
             warmed_up=self.warmed_up,
             others=others,
+            attempts=attempts,
         )
 
     def _optimizer(self) -> torch.optim.Optimizer:

@@ -24,7 +24,15 @@ from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.atomic_write import DISK_FULL, disk_full_message, reporting_full_disk
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
 from resnet_ablations.results.locks import RunLock, slurm_job
-from resnet_ablations.results.provenance import SOURCE, now, provenance, uncommitted_changes
+from resnet_ablations.results.provenance import (
+    SOURCE,
+    attempts,
+    code_differs,
+    now,
+    provenance,
+    resumed,
+    uncommitted_changes,
+)
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.settings import TrainerSettings
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
@@ -231,10 +239,14 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
         curve = stack.enter_context(CurveFile(folder.curve, text)) if ranks.is_first else None
         trainer = lightning_trainer(config, iterations - done, ranks)
         origin = provenance(device_name(trainer.strategy.root_device, ranks.count), threads)
+        if start is not None:
+            origin = resumed(origin, done, start.attempts)
         if ranks.is_first:
-            folder.write_changes(uncommitted_changes() if origin["dirty"] else "")
+            folder.write_changes(uncommitted_changes() if origin["dirty"] else "", done)
             device = origin["machine"]["device"]
             log.info("%s on %s, %s threads, source %s, from step %s", config.key, device, threads, SOURCE[:8], done)
+            if (difference := code_differs(origin)) is not None:
+                log.warning("%s: goes on from step %s with %s", config.key, done, difference)
         rows: list[CurveRow] = []
         saved = time.monotonic()
 
@@ -258,7 +270,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
             stopped, due = ranks.all_reduce_max(stop.signal or 0, due)
             if stopped or due:
                 text = "" if curve is None else curve.text
-                checkpoint = module.checkpoint(config.key, text, time.monotonic() - began)
+                checkpoint = module.checkpoint(config.key, text, time.monotonic() - began, attempts(origin))
                 if ranks.is_first:
                     save_checkpoint(folder, checkpoint)
                 saved = time.monotonic()

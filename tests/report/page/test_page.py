@@ -15,6 +15,7 @@ from resnet_ablations import experiments
 from resnet_ablations.report.__main__ import main
 from resnet_ablations.report.anchors import anchor, run_anchor
 from resnet_ablations.report.frame import read_report_data
+from resnet_ablations.report.page.runs import _environment, _provenance
 from resnet_ablations.report.tables import formats
 from resnet_ablations.report.tables.summary import summary
 from resnet_ablations.results.run_folder import RunFolder
@@ -122,6 +123,17 @@ def test_only_runs_that_a_table_speaks_of(full: Full) -> None:
     assert len(keys) == 16 + 2 + 1
     assert full.stranger.key not in keys
     assert f"{served}-s0" in keys
+
+
+def test_a_resumed_run_names_the_commit_and_the_machine_of_each_attempt() -> None:
+    first = {"commit": "c0ffee", "dirty": True, "machine": {"device": "A100"}, "from_iteration": 0}
+    origin = {"commit": "badcafe", "dirty": False, "machine": {"device": "H100"}, "from_iteration": 1200}
+    origin |= {"earlier_attempts": [first]}
+    assert _provenance(origin) == {
+        "commit from iteration 0 on": "c0ffee, with uncommitted changes",
+        "commit from iteration 1,200 on": "badcafe",
+    }
+    assert _environment(origin) == "device A100; device H100"
 
 
 def test_a_run_has_what_can_be_known_of_it(made_up: MadeUp) -> None:

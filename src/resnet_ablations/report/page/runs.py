@@ -15,6 +15,7 @@ from resnet_ablations.report.curves import thinned
 from resnet_ablations.report.figures.chart import NumbersRow
 from resnet_ablations.report.figures.run_curves import run_curves
 from resnet_ablations.report.frame import ReportData
+from resnet_ablations.results.provenance import attempts
 from resnet_ablations.results.run_folder import Result, RunFolder
 
 CURVE_ROWS = 10
@@ -92,15 +93,24 @@ def _curve(curve: pd.DataFrame) -> list[NumbersRow]:
 
 
 def _provenance(provenance: dict[str, Any]) -> dict[str, str]:
-    commit = str(provenance.get("commit") or "unknown")
-    lines = {"commit": commit + (", with uncommitted changes" if provenance.get("dirty") else "")}
+    each = attempts(provenance)
+    lines = {}
+    for attempt in each:
+        name = "commit" if len(each) == 1 else f"commit from iteration {attempt.get('from_iteration', 0):,} on"
+        dirty = ", with uncommitted changes" if attempt.get("dirty") else ""
+        lines[name] = str(attempt.get("commit") or "unknown") + dirty
     return lines | {name: str(provenance[name]) for name in ("started", "finished") if provenance.get(name)}
 
 
 def _environment(provenance: dict[str, Any]) -> str:
-    """Return the versions and the machine, which many runs share."""
-    parts = [values for name in ("versions", "machine") if isinstance(values := provenance.get(name), dict) and values]
-    return "; ".join(", ".join(f"{name} {value}" for name, value in values.items()) for values in parts)
+    """Return the versions and the machines, which many runs share."""
+    parts = [
+        ", ".join(f"{name} {value}" for name, value in values.items())
+        for part in ("versions", "machine")
+        for attempt in attempts(provenance)
+        if isinstance(values := attempt.get(part), dict) and values
+    ]
+    return "; ".join(dict.fromkeys(parts))
 
 
 def _percent(error: float | None) -> str:

@@ -159,7 +159,8 @@ def _reference(published: pd.DataFrame) -> Iterator[str]:
 
 def _commits(runs: pd.DataFrame) -> list[str]:
     """Return the commits of the code that trained the runs."""
-    return sorted({commit[:10] if isinstance(commit, str) else "unknown" for commit in runs["commit"]})
+    of_runs = (commit.split("; ") if isinstance(commit, str) else ["unknown"] for commit in runs["commit"])
+    return sorted({commit[:10] for of_run in of_runs for commit in of_run})
 
 
 def _dirty(runs: pd.DataFrame) -> pd.Series:
