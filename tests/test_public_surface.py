@@ -37,6 +37,7 @@ def test_the_names() -> None:
         "compose",
         "load_cells",
         "load_curves",
+        "load_network",
         "load_paper",
         "load_responses",
         "load_results",

@@ -4,6 +4,7 @@ import resnet_ablations as ra
 config = ra.compose(["network=resnet110", "shortcut=exclusive_gating", "shortcut.gate_bias=-6"])
 network = ra.build_network(config)
 runs = ra.load_results("results")
+trained = ra.load_network(runs["path"][0])
 curves = ra.load_curves("results")
 responses = ra.load_responses("results")
 cells = ra.load_cells("results")
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from resnet_ablations.overrides import compose
     from resnet_ablations.report.frame import load_cells
     from resnet_ablations.results.frames import load_curves, load_responses, load_results
+    from resnet_ablations.training.weights import load_network
 
 __all__ = [
     "UserError",
@@ -27,6 +29,7 @@ __all__ = [
     "compose",
     "load_cells",
     "load_curves",
+    "load_network",
     "load_paper",
     "load_responses",
     "load_results",
@@ -38,6 +41,7 @@ _HOMES = {
     "compose": "overrides",
     "load_cells": "report.frame",
     "load_curves": "results.frames",
+    "load_network": "training.weights",
     "load_paper": "experiments",
     "load_responses": "results.frames",
     "load_results": "results.frames",

@@ -15,6 +15,7 @@ COMMANDS = {
     "report": ("report.__main__", "make all tables, figures and the page from the results"),
     "publish": ("publish", "copy finished runs, text only, to results/reference and make its report"),
     "networks": ("networks", "list every network of both papers: parameters, multiply-adds, memory"),
+    "evaluate": ("evaluate", "test finished runs again from the weights that they have kept"),
     "clean": ("clean", "remove runs, after asking"),
     "wandb-sync": ("wandb_sync", "send runs to a wandb server, each once and whole"),
 }

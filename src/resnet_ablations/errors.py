@@ -21,6 +21,11 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(reason).split()) or type(error).__name__
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its type if the text is empty."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def as_yaml(value: object) -> str:
     """Return a setting as YAML writes it: `null`, `true` and `false`, and any other value as Python writes it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

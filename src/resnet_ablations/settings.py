@@ -285,6 +285,7 @@ class TrainerSettings(Settings):
     micro_batches_per_pass: Positive | None = None
     checkpoint_minutes: Annotated[float, Gt(0), Le(10)]
     checkpoint_iterations: Positive | None
+    keep_weights: bool | None = None
 
     @model_validator(mode="after")
     def _graphs_are_recorded_once(self) -> Self:

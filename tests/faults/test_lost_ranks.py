@@ -78,6 +78,13 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on(
     assert sweeps.outcome() == undisturbed
     assert sweeps.temporary_files() == set()
     names = {path.name for path in (sweeps.results / "runs" / key).iterdir()}
-    assert names - {"changes.diff"} == {"config.yaml", "curve.csv", "layer_responses.csv", "log.txt", "result.json"}
+    assert names - {"changes.diff"} == {
+        "config.yaml",
+        "curve.csv",
+        "layer_responses.csv",
+        "log.txt",
+        "result.json",
+        "weights.pt",
+    }
     assert {path.name for path in sweeps.results.iterdir()} == {".lock", "runs"}
     assert {path.name for path in sweeps.place.iterdir()} == {"results", "said.txt"}

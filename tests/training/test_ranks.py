@@ -263,7 +263,7 @@ def test_resumed_equals_uninterrupted_on_several_devices_too(config: Config, tmp
     resumed, expected = training.train_run(run), training.train_run(straight)
 
     assert numbers(resumed) == numbers(expected)
-    for name in ("curve", "responses"):
+    for name in ("curve", "responses", "weights"):
         assert getattr(run.folder, name).read_bytes() == getattr(straight.folder, name).read_bytes()
 
 

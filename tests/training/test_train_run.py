@@ -60,7 +60,7 @@ def test_a_finished_run(config: Config) -> None:
     before = time.time()
     result = train_run(run)
     left = folder(run)
-    files = {"config.yaml", "curve.csv", "layer_responses.csv", "log.txt", "result.json"}
+    files = {"config.yaml", "curve.csv", "layer_responses.csv", "log.txt", "result.json", "weights.pt"}
     assert {path.name for path in left.path.iterdir()} - {"changes.diff"} == files
     assert left.result() == result
     assert (result.key, result.configuration, result.seed) == (run.key, run.configuration, 3)

@@ -90,6 +90,7 @@ class RunFolder:
         self.config = self.path / "config.yaml"
         self.curve = self.path / "curve.csv"
         self.responses = self.path / "layer_responses.csv"
+        self.weights = self.path / "weights.pt"
         self.changes = self.path / "changes.diff"
         self.log = self.path / "log.txt"
         self._status = self.path / "status.json"
@@ -121,11 +122,12 @@ class RunFolder:
         return config
 
     def start(self, config: dict[str, Any]) -> None:
-        """Freeze the configuration; set a damaged result aside, and remove the responses that belong to it."""
+        """Freeze the configuration; set a damaged result aside, and remove the other files of the run's end."""
         self.freeze(config)
         if self._result.exists() and self.result() is None:
             self.set_aside(self._result)
         self.responses.unlink(missing_ok=True)
+        self.weights.unlink(missing_ok=True)
 
     def set_aside(self, path: Path) -> None:
         """Rename a damaged file, so that it is kept but not read again."""
@@ -161,6 +163,10 @@ class RunFolder:
         lines = [f"{layer},{name},{std:.6g}\n" for layer, (name, std) in enumerate(responses, start=1)]
         if lines:
             write_atomically(self.responses, "".join(["layer,name,std\n", *lines]))
+
+    def write_weights(self, content: bytes) -> None:
+        """Write the final weights."""
+        write_atomically(self.weights, content)
 
     def write_changes(self, diff: str, iteration: int = 0) -> None:
         """Write the uncommitted changes of the code that trains the run from this iteration on, after earlier ones.

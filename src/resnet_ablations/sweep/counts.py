@@ -1,13 +1,17 @@
 """The multiply-adds and the checkpoint size of a run's network, computed without memory for its weights."""
 
+from collections.abc import Iterable
 from functools import cached_property
+
+from torch import Tensor
 
 from resnet_ablations.build import meta_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.network.cost import multiply_adds
+from resnet_ablations.training.weights import keeps_weights
 
 TENSOR_BYTES = 290
-"""The bytes of a checkpoint for each tensor besides its numbers: name, shape, archive entry."""
+"""The bytes of a file for each tensor besides its numbers: name, shape, archive entry."""
 
 
 class Counts:
@@ -25,7 +29,17 @@ class Counts:
     def checkpoint_bytes(self) -> int:
         """The size of a checkpoint (weights, running statistics, momentum), to within 2 %."""
         state, momentum = list(self._network.state_dict().values()), list(self._network.parameters())
-        return sum(tensor.nbytes + TENSOR_BYTES for tensor in (*state, *momentum))
+        return _file_bytes([*state, *momentum])
+
+    def kept_bytes(self, setting: bool | None) -> int:
+        """Return the size of the weights that a finished run keeps, by `trainer.keep_weights`; 0 if it keeps none."""
+        if not keeps_weights(setting, self._network):
+            return 0
+        return _file_bytes(self._network.state_dict().values())
+
+
+def _file_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes + TENSOR_BYTES for tensor in tensors)
 
 
 _counts: dict[str, Counts] = {}

@@ -89,7 +89,7 @@ def checkpoint_bytes(run: RunConfig) -> int:
 def _timing_key(run: RunConfig) -> str:
     """Return a text that is equal for two runs whose steps take the same time."""
     batches = f"{run.schedule.batch_size} {run.bn_batch} {run.precision}"
-    trainer = run.trainer.model_dump(exclude={"workers", "checkpoint_minutes", "checkpoint_iterations"})
+    trainer = run.trainer.model_dump(exclude={"workers", "checkpoint_minutes", "checkpoint_iterations", "keep_weights"})
     return f"{network_of(run)} {batches} {trainer}"
 
 
@@ -118,5 +118,9 @@ def _test_images(data: DataSettings) -> int:
 
 
 def _result_bytes(run: RunConfig) -> int:
-    """Return the approximate size of a finished run: text, mostly a line in curve and log per logged iteration."""
-    return 8_000 + 200 * (run.schedule.iterations // run.schedule.log_every) + 40 * run.network.depth
+    """Return the approximate size of a finished run: its weights if they are kept, and text.
+
+    The text is mostly a line in curve and log for each logged iteration.
+    """
+    weights = counted(run).kept_bytes(run.trainer.keep_weights)
+    return weights + 8_000 + 200 * (run.schedule.iterations // run.schedule.log_every) + 40 * run.network.depth

@@ -4,7 +4,6 @@ Batches and dropout masks are functions of the iteration, so a checkpoint does n
 function of the iteration and of `warmed_up`.
 """
 
-import hashlib
 import io
 import logging
 from dataclasses import asdict, dataclass, field
@@ -12,7 +11,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resnet_ablations.results.run_folder import RunFolder
 
@@ -73,12 +72,3 @@ def load_checkpoint(folder: RunFolder) -> Checkpoint | None:
         else:
             return checkpoint
     return None
-
-
-def weights_digest(network: nn.Module) -> str:
-    """Return the SHA-256 of a network's weights and running statistics."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

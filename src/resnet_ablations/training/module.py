@@ -269,13 +269,8 @@ class TrainingModule(pl.LightningModule):
 
     def evaluate(self) -> tuple[float, float]:
         """Return cross-entropy and error (%) on the test set."""
-        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         with self._evaluation():
-            for images, labels in self.batches.test():
-                logits = self.network(images)
-                loss = F.cross_entropy(logits, labels, reduction="sum")
-                sums[:2] += loss_and_errors(loss, logits, labels)
-                sums[2] += len(labels)
+            sums = summed_loss_and_errors(self.network, self.batches).to(self.device)
         self.ranks.all_reduce_sum(sums)
         loss, errors, count = sums.tolist()
         return loss / count, 100 * errors / count
@@ -335,6 +330,18 @@ class TrainingModule(pl.LightningModule):
                 images, _ = self.batches.train(iteration, number, self.passes)
                 self._draw_masks(iteration, number)
                 self.network(images)
+
+
+def summed_loss_and_errors(network: nn.Module, batches: Batches) -> Tensor:
+    """Return the summed cross-entropy, the number of errors and the number of images of the test set."""
+    sums = torch.zeros(3, dtype=torch.float64)
+    for images, labels in batches.test():
+        logits = network(images)
+        loss = F.cross_entropy(logits, labels, reduction="sum")
+        sums = sums.to(images.device)
+        sums[:2] += loss_and_errors(loss, logits, labels)
+        sums[2] += len(labels)
+    return sums
 
 
 def split_by_decay(network: nn.Module, decayed: str) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

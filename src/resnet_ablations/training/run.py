@@ -35,7 +35,7 @@ from resnet_ablations.results.provenance import (
 )
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.settings import TrainerSettings
-from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint, weights_digest
+from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint
 from resnet_ablations.training.compute import raising_memory_error
 from resnet_ablations.training.devices import check_devices, check_own_gpus, device_name, threads_of
 from resnet_ablations.training.module import TrainingModule
@@ -52,6 +52,7 @@ from resnet_ablations.training.ranks import (
 )
 from resnet_ablations.training.stopping import Interrupted, StopRequest
 from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
+from resnet_ablations.training.weights import keeps_weights, save_weights, weights_digest
 
 log = logging.getLogger(__name__)
 
@@ -290,6 +291,8 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
     folder.write_responses((response.layer, response.std) for response in module.responses)
     last = rows[-1]
     sound = not module.diverged
+    if sound and keeps_weights(config.trainer.keep_weights, network):
+        save_weights(folder, network)
     return Result(
         key=config.key,
         configuration=config.configuration,

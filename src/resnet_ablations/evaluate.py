@@ -1,0 +1,74 @@
+"""Test finished runs again from the weights that they have kept; print the error beside the recorded one."""
+
+import argparse
+from contextlib import closing
+
+import torch
+from rich.table import Table
+
+from resnet_ablations.console import standard_console
+from resnet_ablations.data.progress import ProgressLines
+from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.paths import default_results
+from resnet_ablations.results.results_folder import readable
+from resnet_ablations.results.run_folder import RunFolder, folders_named
+from resnet_ablations.training.compute import in_memory_format
+from resnet_ablations.training.module import summed_loss_and_errors
+from resnet_ablations.training.ranks import ALONE
+from resnet_ablations.training.run import load_batches
+from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
+from resnet_ablations.training.weights import load_trained
+
+
+def main() -> None:
+    """Test the named runs."""
+    parser = argparse.ArgumentParser(
+        prog="resnet-ablations evaluate",
+        description=__doc__,
+        epilog="example: resnet-ablations evaluate 'resnet56-identity-*'",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="the name of a run, or a pattern")
+    parser.add_argument("--results", default=default_results(), help="the results folder")
+    arguments = parser.parse_args()
+    table = Table(box=None)
+    for heading in ("run", "recorded test error", "test error here"):
+        table.add_column(heading, overflow="fold", justify="left" if heading == "run" else "right")
+    mistakes: list[str] = []
+    with exit_on_user_error():
+        folders = folders_named(readable(arguments.results), arguments.runs)
+        progress = ProgressLines("testing")
+        for done, folder in enumerate(folders, start=1):
+            try:
+                recorded, here = evaluate(folder)
+            except UserError as error:
+                mistakes += error.messages
+            else:
+                table.add_row(folder.key, f"{recorded:.2f} %", "the same" if here == recorded else f"{here:.2f} %")
+            progress.at(done, len(folders), "runs")
+        if table.rows:
+            standard_console(120).print(table)
+        if mistakes:
+            raise UserError(*mistakes)
+
+
+def evaluate(folder: RunFolder) -> tuple[float, float]:
+    """Return the recorded test error (%) of a run, and that of its kept weights on this machine.
+
+    They are the same on the machine that trained the run; elsewhere, rounding can change the class of an image.
+    """
+    config, network = load_trained(folder)
+    result = folder.result()
+    assert result is not None
+    assert result.test_error is not None
+    torch.set_num_threads(int(result.provenance["machine"]["threads"]))
+    with quiet_lightning(), closing(load_batches(config)) as batches, torch.no_grad():
+        trainer = lightning_trainer(config, 0, ALONE)
+        device = trainer.strategy.root_device
+        network = in_memory_format(network.to(device), config.trainer.channels_last)
+        with trainer.precision_plugin.forward_context():
+            _, errors, count = summed_loss_and_errors(network, batches.to(device)).tolist()
+    return result.test_error, 100 * errors / count
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The final weights of a finished run: kept in its folder, and loaded again."""
+
+import hashlib
+import io
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import nn
+
+from resnet_ablations.build import build_network
+from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.errors import UserError, first_line
+from resnet_ablations.results.run_folder import RunFolder
+
+MOST_BYTES = 25_000_000
+"""The size up to which weights are kept if `trainer.keep_weights` is null."""
+
+
+def keeps_weights(setting: bool | None, network: nn.Module) -> bool:
+    """Return whether a finished run keeps the network's weights and running statistics, by `trainer.keep_weights`."""
+    if setting is not None:
+        return setting
+    return sum(tensor.nbytes for tensor in network.state_dict().values()) <= MOST_BYTES
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's weights and running statistics."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_weights(folder: RunFolder, network: nn.Module) -> None:
+    """Write the network's weights and running statistics, as a `state_dict` of contiguous CPU tensors."""
+    buffer = io.BytesIO()
+    torch.save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, buffer)
+    folder.write_weights(buffer.getvalue())
+
+
+def load_network(run: str | Path) -> nn.Module:
+    """Return the trained network of a run, in evaluation mode; `run` is the run's folder, `results/runs/KEY`.
+
+    Its running statistics are those of the final evaluation. Nothing in the file is executed. Raise `UserError` if the
+    run is not finished, has no weights, or has weights of another run.
+    """
+    path = Path(run).expanduser().absolute()
+    return load_trained(RunFolder(path.parents[1], path.name))[1]
+
+
+def load_trained(folder: RunFolder) -> tuple[RunConfig, nn.Module]:
+    """Return the configuration and the trained network of a run, as `load_network` does."""
+    result = folder.result()
+    if result is None or result.outcome != "finished":
+        raise UserError(f"{folder.path}: no finished run; resnet-ablations status lists the runs")
+    try:
+        content = folder.weights.read_bytes()
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder.path}: its weights were not kept; remove the run (resnet-ablations clean {folder.key}) and train "
+            "it again with trainer.keep_weights=true"
+        ) from None
+    config = validate(folder.configuration(), identify_data=False)
+    network = build_network(config)
+    try:
+        network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        if weights_digest(network) != result.weights:
+            raise ValueError("result.json has the digest of other weights")
+    except (UnpicklingError, ValueError, TypeError, RuntimeError, EOFError, AttributeError) as error:
+        raise UserError(
+            f"{folder.weights}: not the weights of this run ({first_line(error)}); remove the run and train it again"
+        ) from None
+    return config, network.eval()
