@@ -17,7 +17,7 @@ from resnet_ablations.experiments import Experiment, load_experiment, paper_curv
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.claims import rules
 from resnet_ablations.report.claims.claim_file import Claim, load_claims
-from resnet_ablations.report.claims.evidence import NotJudged, Quantity, Sample, SamplesOf, mean_of
+from resnet_ablations.report.claims.evidence import ClaimQuantity, NotJudged, Sample, SamplesOf, mean_of
 from resnet_ablations.report.claims.power import MOST_SEEDS, SEEDS, seeds_text
 from resnet_ablations.report.claims.relations import Bounded
 from resnet_ablations.report.claims.wording import RESPONSE
@@ -38,7 +38,7 @@ DOCS = ROOT / "docs" / "statistics.md"
 BEGIN, END = "<!-- begin power: written by python scripts/claim_power.py -->\n", "<!-- end power -->"
 
 
-def paper_number(experiment: Experiment, name: str, quantity: Quantity = "value") -> float:
+def paper_number(experiment: Experiment, name: str, quantity: ClaimQuantity = "value") -> float:
     """Return the paper's number of a cell, 20 for "fail", the logarithm of a loss; NaN if the paper has none."""
     cells = {f"{row.id}/{column.id}": cell for row, column, cell in experiment.cells()}
     cell = cells[experiment.full_cell_id(name)]
@@ -65,13 +65,13 @@ def _simulated(claim: Claim, experiment: Experiment, seeds: int, stream: Stream)
     configurations = {row.id: len(row.configurations) for row in experiment.rows}
 
     @cache
-    def number_of(name: str, quantity: Quantity) -> float:
+    def number_of(name: str, quantity: ClaimQuantity) -> float:
         number = paper_number(experiment, name, quantity)
         if math.isnan(number) or (isinstance(claim.relation, Bounded) and number == FAIL):
             raise NotJudged("the paper gives no number")
         return number
 
-    def of(name: str, quantity: Quantity) -> list[Sample]:
+    def of(name: str, quantity: ClaimQuantity) -> list[Sample]:
         number = number_of(name, quantity)
         spread = SHARE if quantity == "train_loss" else min(SPREAD, SHARE * number)
         several = configurations[experiment.full_cell_id(name).partition("/")[0]]

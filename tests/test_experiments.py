@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from resnet_ablations.experiments import (
-    Quantity,
+    CurveQuantity,
     experiment_names,
     load_experiment,
     paper_curve,
@@ -132,7 +132,7 @@ def test_the_curves_of_table_1_have_losses() -> None:
     ],
 )
 def test_a_paper_curve_is_a_quantity_by_iteration(
-    curve: str, quantity: Quantity, first: tuple[int, float] | None, last: tuple[int, float] | None
+    curve: str, quantity: CurveQuantity, first: tuple[int, float] | None, last: tuple[int, float] | None
 ) -> None:
     series = paper_curve(curve, quantity)
     if series is None:

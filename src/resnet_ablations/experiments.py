@@ -39,9 +39,6 @@ METRICS = {
 }
 """The metrics that a table can show, with their names in the report; every run has the first two."""
 
-Overrides = list[str]
-"""Hydra overrides, for example `["shortcut=dropout", "shortcut.rate=0.5"]`."""
-
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,9 +53,9 @@ class Scale(_Strict):
     serves here.
     """
 
-    overrides: Overrides = []
+    overrides: list[str] = []
     seeds: Annotated[list[int], Field(min_length=1)]
-    replacements: dict[str, Overrides | None] = {}
+    replacements: dict[str, list[str] | None] = {}
     prefix_of: str | None = None
     iterations: int | None = None
 
@@ -74,7 +71,7 @@ class Column(_Strict):
 
     id: str
     heading: str = ""
-    overrides: Overrides = []
+    overrides: list[str] = []
     metric: str = "test_error"
 
 
@@ -88,7 +85,7 @@ class Cell(_Strict):
     digitised: float | None = None
     curve: str | None = None
     metric: str | None = None
-    overrides: Overrides = []
+    overrides: list[str] = []
 
 
 class Row(_Strict):
@@ -100,7 +97,7 @@ class Row(_Strict):
 
     id: str
     labels: list[str]
-    configurations: list[Overrides] = []
+    configurations: list[list[str]] = []
     cells: dict[str, Cell]
     remark: str = ""
 
@@ -138,7 +135,7 @@ class Experiment(_Strict):
     source: str
     caption: str
     headings: list[str]
-    overrides: Overrides = []
+    overrides: list[str] = []
     columns: Annotated[list[Column], Field(min_length=1)] = [Column(id="error")]
     baseline: Literal["first_row", "first_column"] | None = None
     scales: dict[str, Scale]
@@ -171,7 +168,10 @@ class Experiment(_Strict):
             if scale.prefix_of is not None and scale.prefix_of not in self.scales:
                 raise ValueError(f"scale {name!r} is a prefix of unknown scale {scale.prefix_of!r}")
             if unused := set(scale.replacements) - self._all_overrides():
-                raise ValueError(f"scale {name!r} replaces overrides that no row, column or cell has: {sorted(unused)}")
+                raise ValueError(
+                    f"scales.{name}.replacements: no override of this experiment: {', '.join(sorted(unused))}; "
+                    "correct or remove"
+                )
         return self
 
     def _all_overrides(self) -> set[str]:
@@ -261,15 +261,15 @@ def load_others(experiment: str) -> "pd.DataFrame":
     return values.loc[values["experiment"] == experiment, columns]
 
 
-Quantity = Literal["train_loss", "train_error", "test_error"]
-_FILES: dict[Quantity, tuple[str, ...]] = {
+CurveQuantity = Literal["train_loss", "train_error", "test_error"]
+_FILES: dict[CurveQuantity, tuple[str, ...]] = {
     "train_loss": ("__trainloss",),
     "train_error": ("_train",),
     "test_error": ("__testerr", "_test", "_val"),
 }
 
 
-def paper_curve(curve: str, quantity: Quantity) -> "pd.Series | None":
+def paper_curve(curve: str, quantity: CurveQuantity) -> "pd.Series | None":
     """Return a digitised curve by iteration: cross-entropy (±5 %) or error in % (±0.02); None if the paper has none."""
     for suffix in _FILES[quantity]:
         path = EXPERIMENTS / "curves" / f"{curve}{suffix}.csv"

@@ -17,12 +17,12 @@ from resnet_ablations.report.tables.table import Table
 
 @dataclass(frozen=True)
 class SweepReport:
-    """A sweep's tables and figures; `tidy` holds the data frames of its CSV files, by file stem."""
+    """A sweep's tables and figures; `frames` holds the data frames of its CSV files, by file stem."""
 
     sweep: Sweep
     comparison: Table
     faithfulness: Table | None
-    tidy: dict[str, pd.DataFrame]
+    frames: dict[str, pd.DataFrame]
     figures: tuple[Chart, ...]
     agrees: tuple[bool, ...]
     """True for each cell that differs from its baseline as in the paper, False for each that does not."""
@@ -41,7 +41,7 @@ class SweepReport:
         for table in self.tables[1:]:
             text += [f"### {table.title}\n", formats.markdown(table)]
         found: dict[str, str | bytes] = {f"{name}.md": "\n".join(text), f"{name}.tex": formats.latex(self.comparison)}
-        found |= {f"{stem}.csv": formats.csv(frame) for stem, frame in self.tidy.items()}
+        found |= {f"{stem}.csv": formats.csv(frame) for stem, frame in self.frames.items()}
         charts = ((chart.name, suffix, content) for chart in self.figures for suffix, content in chart.files.items())
         return found | {f"{name}-{chart}.{suffix}": content for chart, suffix, content in charts}
 
@@ -49,15 +49,15 @@ class SweepReport:
 def sweep_report(sweep: Sweep, data: ReportData) -> SweepReport:
     """Return the report on one sweep of a results folder, without verdicts."""
     name = sweep.plan.name
-    tidy = {name: summary(sweep), f"{name}-runs": run_table(sweep)}
+    frames = {name: summary(sweep), f"{name}-runs": run_table(sweep)}
     if len(sweep.others):
-        tidy[f"{name}-others"] = sweep.others
+        frames[f"{name}-others"] = sweep.others
     table, found = None, faithfulness(sweep, data)
     if len(found):
         table = faithfulness_table(sweep, found)
-        tidy[table.name] = found.drop(columns="label")
+        frames[table.name] = found.drop(columns="label")
     agrees = tuple(orderings(sweep)["agrees"])
-    return SweepReport(sweep, comparison(sweep, data.path), table, tidy, figures_of(sweep, data), agrees)
+    return SweepReport(sweep, comparison(sweep, data.path), table, frames, figures_of(sweep, data), agrees)
 
 
 def figures_of(sweep: Sweep, data: ReportData) -> tuple[Chart, ...]:

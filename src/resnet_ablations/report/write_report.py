@@ -10,7 +10,7 @@ from rich.text import Text
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import SCALES
 from resnet_ablations.report.claims.claim_file import load_claims
-from resnet_ablations.report.claims.verdict_table import pages, tidy, verdict_table
+from resnet_ablations.report.claims.verdict_table import pages, verdict_frame, verdict_table
 from resnet_ablations.report.claims.verdicts import Verdict, judge
 from resnet_ablations.report.contents import sweep_report
 from resnet_ablations.report.frame import read_report_data
@@ -73,5 +73,5 @@ def _claims(verdicts: Sequence[Verdict]) -> dict[str, str | bytes]:
     return {
         f"{table.name}.md": f"## {table.title}\n\n{formats.markdown(table)}",
         f"{table.name}.tex": "\n".join(map(formats.latex, pages(table))),
-        f"{table.name}.csv": formats.csv(tidy(verdicts)),
+        f"{table.name}.csv": formats.csv(verdict_frame(verdicts)),
     }

@@ -51,7 +51,7 @@ class Result(BaseModel):
         final = {name: getattr(self, name) for name in ("train_loss", "train_error", "test_loss", "test_error")}
         if self.outcome == "finished":
             if absent := [name for name, value in final.items() if value is None]:
-                raise ValueError(f"finished without {', '.join(absent)}")
+                raise ValueError(f"{', '.join(absent)}: must be given for a finished run")
             if not all(math.isfinite(value) for value in final.values()):
                 raise ValueError("finished with a loss or an error that is not finite")
         return self
@@ -195,7 +195,7 @@ class RunFolder:
         write_atomically(self._result, json.dumps(result.model_dump(), indent=1, ensure_ascii=False) + "\n")
         self._clear()
 
-    def tidy(self) -> None:
+    def remove_leftovers(self) -> None:
         """Remove the files of a process that was killed just after it had written the result."""
         if (lock := RunLock(self.path)).owner() is None:
             self._clear()

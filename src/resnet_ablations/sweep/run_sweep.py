@@ -60,7 +60,7 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
             print(f"{name}: retrying {len(again)} killed runs: {keys}", flush=True)
     for job in plan.jobs:
         if job.config.folder.result() is not None:
-            job.config.folder.tidy()
+            job.config.folder.remove_leftovers()
     without = _summarise(name, missing)
     if stopped is not None:
         raise stopped

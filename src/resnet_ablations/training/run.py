@@ -74,7 +74,7 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
             _train_other_rank(rank, config, stop)
         return None
     if (result := _finished(config, folder, stop)) is not None:
-        folder.tidy()
+        folder.remove_leftovers()
         return result
     check_devices(config)
     # The logger ends after the run's outcome is in its folder, and before the lock is released.
@@ -198,8 +198,9 @@ def reporting_full_memory(config: RunConfig) -> Iterator[None]:
     except MemoryError as error:
         reason = (str(error).strip() or "out of memory").splitlines()[0]
         raise UserError(
-            f"{config.key}: not enough memory ({reason}); less is needed with trainer.recompute=true, "
-            "trainer.micro_batches_per_pass=1, a smaller bn_batch or a smaller network"
+            f"{config.key}: not enough memory ({reason}); the same run needs less with trainer.recompute=true, "
+            "trainer.micro_batches_per_pass=1 (on a GPU) or fewer runs at once (hydra.launcher.runs_per_device=1); "
+            "a smaller bn_batch or network makes another run"
         ) from None
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from scipy import stats  # type: ignore[import-untyped]
 
 from resnet_ablations.report.claims.claim_file import Claim, load_claims
-from resnet_ablations.report.claims.verdict_table import pages, tidy, verdict_table
+from resnet_ablations.report.claims.verdict_table import pages, verdict_frame, verdict_table
 from resnet_ablations.report.claims.verdicts import Verdict, judge
 from resnet_ablations.report.frame import read_report_data
 from resnet_ablations.report.tables import formats
@@ -645,7 +645,7 @@ def test_each_table_of_the_latex_file_fits_a_page(made_up: MadeUp) -> None:
 def test_the_tidy_form(made_up: MadeUp) -> None:
     made_up.plan("quick")
     made_up.run("dropout", 71.0, dirty=True, commit=None)
-    frame = tidy(verdicts(made_up, fails("dropout"), BEATS))
+    frame = verdict_frame(verdicts(made_up, fails("dropout"), BEATS))
     assert list(frame.columns) == [
         *("claim", "sentence", "where", "experiment", "sweep", "scale", "outcome", "effect", "interval", "p", "q"),
         *("seeds", "decided_at", "statement", "flags", "power", "seeds_needed"),

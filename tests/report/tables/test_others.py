@@ -63,7 +63,7 @@ def test_frame_and_csv_have_the_median_and_every_value(placements: MadeUp) -> No
     assert cells.loc[("original", "r110"), ["others", "others_n"]].tolist() == [6.875, 2]
     assert (pd.isna(cells.loc[("pre", "r110"), "others"]), cells.loc[("pre", "r110"), "others_n"]) == (True, 0)
     assert summary(own).set_index(["row", "column"]).loc[("bn", "r110"), ["others", "others_n"]].tolist() == [9.0, 1]
-    values = sweep_report(own, read_report_data(placements.path)).tidy["declared-quick-others"]
+    values = sweep_report(own, read_report_data(placements.path)).frames["declared-quick-others"]
     assert values["value"].tolist() == [6.25, 7.5, 9.0, 1.0]
     assert values["is_counted"].tolist() == [True, True, True, False], "the table shows no training error"
     assert {"n", "protocol", "source", "statistic", "year"} <= set(values)

@@ -13,7 +13,7 @@ from resnet_ablations.report.claims.wording import ERROR, RESPONSE, UNITS, Unit
 from resnet_ablations.report.curves import train_points
 from resnet_ablations.report.frame import ReportData, Run, Sweep, is_error
 
-Quantity = Literal["value", "train_error", "train_loss", "early_train_error"]
+ClaimQuantity = Literal["value", "train_error", "train_loss", "early_train_error"]
 """The metric that a cell shows; at the end of training, the training error or the logarithm of the training loss; the
 training error of the first iterations."""
 PARTS = {"train_loss": (0.9, 1.0), "train_error": (0.9, 1.0), "early_train_error": (0.0, 1 / 3)}
@@ -43,7 +43,7 @@ class Sample:
         return statistics.median(self.numbers)
 
 
-SamplesOf = Callable[[str, Quantity], list[Sample]]
+SamplesOf = Callable[[str, ClaimQuantity], list[Sample]]
 """A function of a cell's name and a quantity; it returns a sample of each configuration of the cell."""
 
 
@@ -65,7 +65,7 @@ class Evidence:
         """True for the unchanged experiment at scale `paper`."""
         return self.sweep.plan.scale == "paper" and not self.overridden
 
-    def samples(self, cell: str, quantity: Quantity) -> list[Sample]:
+    def samples(self, cell: str, quantity: ClaimQuantity) -> list[Sample]:
         """Return a sample of each configuration of a cell; raise `NotJudged` if the cell is not run at this scale."""
         rows = self.sweep.cell(cell)
         first = rows.iloc[0]
@@ -86,7 +86,7 @@ class Evidence:
             found.append(Sample(label, str(configuration), metric, known, unit, printed))
         return found
 
-    def _number(self, run: Run, quantity: Quantity) -> float:
+    def _number(self, run: Run, quantity: ClaimQuantity) -> float:
         """Return the run's number; infinite if the run diverged, NaN if the run has no such number."""
         if run["outcome"] == "diverged":
             # The response of a diverged run cannot be compared with other responses.
@@ -103,7 +103,7 @@ class Evidence:
         )
 
 
-def mean_of(quantity: Quantity, curve: pd.Series, iterations: int) -> float:
+def mean_of(quantity: ClaimQuantity, curve: pd.Series, iterations: int) -> float:
     """Return the mean of a curve over the quantity's part of the iterations; NaN if the curve has no point there."""
     first, last = PARTS[quantity]
     part = curve.loc[first * iterations : last * iterations]

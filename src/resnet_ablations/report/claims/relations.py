@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from resnet_ablations.report.claims import rules
-from resnet_ablations.report.claims.evidence import Evidence, NotJudged, Quantity, Sample, SamplesOf
+from resnet_ablations.report.claims.evidence import ClaimQuantity, Evidence, NotJudged, Sample, SamplesOf
 from resnet_ablations.report.claims.rules import PValues
 from resnet_ablations.report.claims.statistics import LEVEL, SIGN_LEVEL, median_interval, shift_interval
 from resnet_ablations.report.claims.wording import DIVERGED, covered, runs
@@ -23,7 +23,7 @@ Points = Annotated[float, Field(gt=0)]
 class Finding:
     """An outcome with its numbers."""
 
-    outcome: rules.Outcome
+    outcome: rules.VerdictOutcome
     statement: str
     """The finding as a sentence, without its opening (`At this scale: `) and its full stop."""
     effect: str = "–"
@@ -91,7 +91,7 @@ class LowerThan(Relation):
     kind: Literal["lower_than"]
     lower: str
     higher: Cells
-    quantity: Quantity = "value"
+    quantity: ClaimQuantity = "value"
 
     def compare(self, of: SamplesOf) -> list[Comparison]:
         """Return a comparison of each configuration of `higher` with `lower`."""
@@ -106,7 +106,7 @@ class Lowest(Relation):
     kind: Literal["lowest"]
     cell: str
     of: Cells
-    quantity: Quantity = "value"
+    quantity: ClaimQuantity = "value"
     seeds: ClassVar[int] = 5
 
     def compare(self, of: SamplesOf) -> list[Comparison]:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from resnet_ablations.report.claims.statistics import Numbers, best_test, rank_test, sign_test
 
-Outcome = Literal["reproduced", "contradicted", "inconclusive", "not run"]
+VerdictOutcome = Literal["reproduced", "contradicted", "inconclusive", "not run"]
 
 
 class PValues(NamedTuple):
@@ -53,7 +53,7 @@ def every(tested: Sequence[PValues]) -> PValues:
 
 def decide(
     tested: Sequence[PValues], worst: PValues, level: float, fewest_runs: int, words: tuple[str, str]
-) -> tuple[Outcome, str, str, float]:
+) -> tuple[VerdictOutcome, str, str, float]:
     """Return the outcome, the direction of the worst comparison, its certainty in words, and p.
 
     All comparisons must hold. `words` are for and against the claim. p is NaN if a sample has a single run, because

@@ -9,7 +9,7 @@ import pandas as pd
 from resnet_ablations.experiments import SCALES
 from resnet_ablations.report.claims.claim_file import deciding_scales
 from resnet_ablations.report.claims.power import load_power
-from resnet_ablations.report.claims.rules import Outcome
+from resnet_ablations.report.claims.rules import VerdictOutcome
 from resnet_ablations.report.claims.verdicts import Verdict
 from resnet_ablations.report.tables.table import MARK, Table, TableColumn
 
@@ -78,7 +78,7 @@ def _counts(verdicts: Sequence[Verdict]) -> str:
         by_scale[verdict.scale].append(verdict.finding.outcome)
     texts = [
         f"{scale or 'no sweep'}: "
-        + ", ".join(f"{of.count(outcome)} {outcome}" for outcome in get_args(Outcome) if outcome in of)
+        + ", ".join(f"{of.count(outcome)} {outcome}" for outcome in get_args(VerdictOutcome) if outcome in of)
         for scale, of in by_scale.items()
         if of
     ]
@@ -100,7 +100,7 @@ def pages(table: Table) -> list[Table]:
     ]
 
 
-def tidy(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+def verdict_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Return one row for each verdict; `power` and `seeds_needed` apply to the claim in the paper's setting."""
     frame = pd.DataFrame(
         {

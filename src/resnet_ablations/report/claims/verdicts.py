@@ -13,7 +13,7 @@ from resnet_ablations.report.claims.relations import Finding
 from resnet_ablations.report.claims.wording import runs
 from resnet_ablations.report.frame import CellId, ReportData, Sweep
 from resnet_ablations.report.tables.captions import distinct
-from resnet_ablations.report.tables.notes import provenance
+from resnet_ablations.report.tables.notes import provenance_warnings
 from resnet_ablations.report.tables.summary import listed
 from resnet_ablations.results.keys import NUMBERS
 
@@ -114,4 +114,4 @@ def _flags(planned: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
         yield f"not the experiment’s own setting: {' '.join(evidence.overridden)}"
     if (version := evidence.sweep.plan.numbers) != NUMBERS:
         yield f"planned under version {version} of the rules that are no settings, such as those for random numbers"
-    yield from provenance(used)
+    yield from provenance_warnings(used)

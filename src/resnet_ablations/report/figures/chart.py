@@ -22,7 +22,7 @@ from resnet_ablations.report.frame import Sweep
 
 WIDTH = 3.45
 """The width of a panel in inches: one column of a printed page."""
-LETTERS = 19
+LETTERS_PER_INCH = 19
 """Characters per inch of a figure's note."""
 LINE = 0.13
 """The height of a line of the note in inches."""
@@ -106,7 +106,7 @@ def panel_figure(heights: Sequence[float], note: str, width: float = WIDTH) -> t
     `heights` and `width` of the panels in inches; panels side by side are as high as the higher one.
     """
     columns = min(2, len(heights))
-    lines = textwrap.wrap(note, int(columns * width * LETTERS))
+    lines = textwrap.wrap(note, int(columns * width * LETTERS_PER_INCH))
     rows = [max(heights[start : start + columns]) for start in range(0, len(heights), columns)]
     rows.append(LINE * len(lines) + 0.08)
     figure = Figure(figsize=(columns * width, math.fsum(rows)))

@@ -14,7 +14,7 @@ from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, p
 from resnet_ablations.report.figures.svg import COLOURS, GREY, link
 from resnet_ablations.report.frame import FAIL, Sweep, is_error
 
-LETTERS = 30
+NAME_LETTERS = 30
 """The most letters on a line of a row's name."""
 LABELS, NAME_LINE = 1.5, 0.112
 """The width of the strip's names and the height of a name's line, in inches."""
@@ -88,12 +88,12 @@ def strip(sweep: Sweep) -> Chart | None:
 
 def _broken(name: str) -> str:
     """Return a row's name on one line or, before its parenthesis if that helps, on two."""
-    if len(name) <= LETTERS:
+    if len(name) <= NAME_LETTERS:
         return name
     first, parenthesis, rest = name.partition(" (")
-    if parenthesis and max(len(first), len(rest) + 1) <= LETTERS:
+    if parenthesis and max(len(first), len(rest) + 1) <= NAME_LETTERS:
         return f"{first}\n({rest}"
-    return textwrap.fill(name, LETTERS)
+    return textwrap.fill(name, NAME_LETTERS)
 
 
 def _draw_runs(axes: Axes, number: int, runs: pd.DataFrame, marker: str, colour: str) -> None:

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pandas as pd
 
-from resnet_ablations.experiments import Panel, Quantity, paper_curve, paper_responses
+from resnet_ablations.experiments import CurveQuantity, Panel, paper_curve, paper_responses
 from resnet_ablations.report.anchors import runs_link
 from resnet_ablations.report.curves import by_size, coarser, error_points, over_seeds, paper_loss, train_points
 from resnet_ablations.report.frame import ReportData, Sweep
@@ -57,7 +57,7 @@ def _curves(rows: pd.DataFrame, quantities: Collection[str], sweep: Sweep, data:
     runs = [data.curves[key][data.curves[key]["iteration"] <= end] for key, end in ends]
     name = rows["curve"].iloc[0] if sweep.plan.scale in ("early", "paper") else ""
     stop = rows["iterations"].max() if sweep.plan.scale == "early" else None
-    shown: list[Quantity] = [quantity for quantity in get_args(Quantity) if quantity in quantities]
+    shown: list[CurveQuantity] = [quantity for quantity in get_args(CurveQuantity) if quantity in quantities]
     for quantity in shown:
         paper = paper_loss(name) if quantity == "train_loss" else paper_curve(name, quantity)
         yield quantity, False, [] if paper is None or not name or paper.loc[:stop].empty else [paper.loc[:stop]]

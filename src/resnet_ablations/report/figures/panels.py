@@ -32,7 +32,7 @@ LEGEND_LETTERS = {1: 58, 2: 22}
 
 
 @dataclass(frozen=True)
-class Quantity:
+class PanelQuantity:
     """A quantity of a panel: its name, the label of its axis, and its line style."""
 
     name: str
@@ -43,18 +43,20 @@ class Quantity:
     on_right: bool = False
 
 
-KINDS: dict[str, dict[str, Quantity]] = {
+KINDS: dict[str, dict[str, PanelQuantity]] = {
     "loss_and_error": {
-        "train_loss": Quantity("training loss", "training loss", "--", 1.1, unit=""),
-        "test_error": Quantity("test error", "test error (%)", on_right=True),
+        "train_loss": PanelQuantity("training loss", "training loss", "--", 1.1, unit=""),
+        "test_error": PanelQuantity("test error", "test error (%)", on_right=True),
     },
     "errors": {
-        "train_error": Quantity("training error", "error (%)", "--", 0.9),
-        "test_error": Quantity("test error", "error (%)", width=1.7),
+        "train_error": PanelQuantity("training error", "error (%)", "--", 0.9),
+        "test_error": PanelQuantity("test error", "error (%)", width=1.7),
     },
-    "test_error": {"test_error": Quantity("test error", "error (%)")},
+    "test_error": {"test_error": PanelQuantity("test error", "error (%)")},
     "responses": {
-        "response": Quantity("standard deviation of each layer’s response", "standard deviation", width=1.2, unit="")
+        "response": PanelQuantity(
+            "standard deviation of each layer’s response", "standard deviation", width=1.2, unit=""
+        )
     },
 }
 """The quantities of each kind of panel."""
@@ -137,7 +139,7 @@ def _figure(name: str, sweep: Sweep, panels: Sequence[Panel], data: ReportData) 
     return Chart(name, shows, note, headings, rows, figure)
 
 
-def _axes(place: SubFigure, quantities: dict[str, Quantity]) -> dict[bool, Axes]:
+def _axes(place: SubFigure, quantities: dict[str, PanelQuantity]) -> dict[bool, Axes]:
     """Return the axes on the left (False) and on the right (True); they are the same if no quantity is on the right."""
     two = any(quantity.on_right for quantity in quantities.values())
     left = add_axes(place, 0.52, 0.4, 0.48 if two else 0.15, PLOT)
@@ -158,13 +160,15 @@ def _name_lines(place: SubFigure, title: str, legends: Sequence[str], columns: i
     place.legend(handles=handles, ncols=columns, loc="upper left", bbox_to_anchor=(0.02, 1 - 0.2 / height))
 
 
-def _draw_papers(axes: Axes, points: pd.DataFrame, shape: Quantity, colour: str) -> None:
+def _draw_papers(axes: Axes, points: pd.DataFrame, shape: PanelQuantity, colour: str) -> None:
     url = link("", f"the paper’s {points['label'].iloc[0]}: {shape.name}")
     x, y = points["x"], points["median"]
     axes.plot(x, y, color=colour, alpha=0.55, linewidth=0.7, linestyle=shape.stroke, url=url)
 
 
-def _draw_ours(axes: Axes, points: pd.DataFrame, shape: Quantity, style: tuple[str, str], marked: list[int]) -> None:
+def _draw_ours(
+    axes: Axes, points: pd.DataFrame, shape: PanelQuantity, style: tuple[str, str], marked: list[int]
+) -> None:
     """Draw a line, the band of its seeds, and marks at the points `marked`."""
     colour, marker = style
     label, to, runs = points.iloc[0][["label", "to", "runs"]]
@@ -180,7 +184,7 @@ def _draw_ours(axes: Axes, points: pd.DataFrame, shape: Quantity, style: tuple[s
     draw_marks(axes, marks["x"].to_list(), marks["median"].to_list(), urls, marker=marker, color=colour)
 
 
-def _note(quantities: dict[str, Quantity], points: pd.DataFrame, seeds: int) -> str:
+def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame, seeds: int) -> str:
     """Return the explanation of the lines."""
     shapes = list(quantities.values())
     parts = ["one line for each row of the table"]
@@ -220,7 +224,7 @@ def _set_axis(axes: Axes, label: str, ends: tuple[float, float]) -> None:
 
 
 def _numbers(
-    panels: Sequence[Panel], points: pd.DataFrame, quantities: dict[str, Quantity]
+    panels: Sequence[Panel], points: pd.DataFrame, quantities: dict[str, PanelQuantity]
 ) -> tuple[tuple[str, ...], tuple[NumbersRow, ...]]:
     """Return headings and rows of a table of the curves at five places of the x axis.
 

@@ -90,7 +90,7 @@ def files(report: SweepReport) -> dict[str, str]:
     """Return the addresses of a sweep's files."""
     name = report.sweep.plan.name
     names = {"Markdown": f"{name}.md", "LaTeX": f"{name}.tex"}
-    names |= {f"{stem.removeprefix(name).strip('-')} CSV".strip(): f"{stem}.csv" for stem in report.tidy}
+    names |= {f"{stem.removeprefix(name).strip('-')} CSV".strip(): f"{stem}.csv" for stem in report.frames}
     names |= {f"{chart.name} PDF": f"{name}-{chart.name}.pdf" for chart in report.figures}
     return {what: quote(file) for what, file in names.items()}
 

@@ -26,7 +26,7 @@ def notes(sweep: Sweep) -> tuple[str, ...]:
         (absent, f"Not run at this scale: {'; '.join(absent)}."),
         (unknown, f"Cells of this sweep that the experiment no longer has: {', '.join(unknown)}."),
         *((True, sentence) for sentence in _without_metric(cells)),
-        *((True, f"{sentence[0].upper()}{sentence[1:]}.") for sentence in provenance(runs)),
+        *((True, f"{sentence[0].upper()}{sentence[1:]}.") for sentence in provenance_warnings(runs)),
     ]
     stated = (sentence for applies, sentence in facts if applies)
     one_seed = ("One seed tells no order: differences between single runs are not compared with the paper’s.",)
@@ -46,7 +46,7 @@ def sources(others: pd.DataFrame) -> tuple[str, ...]:
     return tuple(", ".join(of_line) + str(line) for line, of_line in values.groupby(lines, sort=False))
 
 
-def provenance(runs: pd.DataFrame) -> list[str]:
+def provenance_warnings(runs: pd.DataFrame) -> list[str]:
     """Return warnings about the origin of runs: longer runs, several versions of the code, uncommitted changes."""
     ends = [f"{end:,}" for end in sorted(set(runs.loc[runs["from_longer_run"], "iterations"]))]
     longer, dirty, versions = runs["from_longer_run"].sum(), _dirty(runs).sum(), _commits(runs)
