@@ -24,6 +24,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         with pytest.raises(UserError) as error:
             load_experiment("broken")
         assert all(str(path) in message for message in error.value.messages)
+        assert not any("Value error" in message or "Input should" in message for message in error.value.messages)
         return error.value.messages
 
     return refused

@@ -73,7 +73,7 @@ def refused(*overrides: str) -> tuple[str, ...]:
         (["seed"], ["seed"]),
         (["schedule.milestones=[1,"], ["schedule.milestones=[1,"]),
         (["data=image_folder", "data.root=/nowhere"], ["data.root=/nowhere", "train/CLASS"]),
-        (["data=image_folder"], ["data.root: must be given"]),
+        (["data=image_folder"], ["data.root: must be given, as data.root=VALUE"]),
         (["data=cifar10", "data.root=/no/where"], ["data.root=/no/where"]),
         (["data.normalisation=none"], ["data.normalisation=none", "per_pixel_mean", "per_channel"]),
         (["data.augmentation.pad=-1"], ["data.augmentation.pad=-1"]),
@@ -328,7 +328,7 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         (["paths.results='???'"], ["paths.results: must be given"]),
         (["paths.results='${HOME}/x'"], ["${oc.env:HOME}"]),
         (["paths.data=null"], ["paths.data=null: must be"]),
-        (["network.widths={}"], ["network.widths={}: does not fit there"]),
+        (["network.widths={}"], ["network.widths={}: does not fit there", "; correct the key or the value"]),
         (["network.widths.a=0"], ["network.widths.a=0: does not fit there"]),
         (["network.widths=[]"], ["network.widths=[]: must not be empty"]),
         (["network.widths=[64,32,16]"], ["network.widths=[64, 32, 16]", "zero_pad only adds channels"]),
@@ -437,7 +437,10 @@ def test_a_key_that_must_be_given_hides_no_other_mistake() -> None:
     assert [message.partition(":")[0] for message in messages] == [
         *("data.root", "data.cache", "network.widht=3", "schedule.momentum=3", "seed=-1")
     ]
-    assert messages[:2] == ("data.root: must be given", "data.cache: must be given")
+    assert messages[:2] == (
+        "data.root: must be given, as data.root=VALUE",
+        "data.cache: must be given, as data.cache=VALUE",
+    )
 
 
 @pytest.mark.parametrize("with_unknown_key", [False, True])

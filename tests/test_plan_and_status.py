@@ -114,7 +114,9 @@ def test_a_plan_follows_the_launchers_setting(
     assert "as alone" not in said, "it was measured"
 
 
-@pytest.mark.parametrize("wrong", ["hydra.launcher.runs_per_device=0", "hydra.launcher.processes=2"])
+@pytest.mark.parametrize(
+    "wrong", ["hydra.launcher.runs_per_device=0", "hydra.launcher.processes=2", "hydra.launcher.runs_per_device.x=1"]
+)
 def test_a_plan_for_a_launcher_that_there_is_not(
     says: Callable[..., tuple[str, str]], capsys: pytest.CaptureFixture[str], wrong: str
 ) -> None:

@@ -41,13 +41,15 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(python: Python, tmp_path: 
         (["experiment=shortcuts"], ["add -m"]),
         (["scale=quick"], ["add -m"]),
         (["-m", "seed=0,1", "hydra/launcher=nowhere"], ["hydra/launcher=nowhere"]),
+        (["-m", "paths.results=a=[b"], ["quote the value for Hydra and the whole for the shell: \"KEY='VALUE'\""]),
+        (["-m", "scale=quick"], ["scale: needs an experiment; name it first: sweep NAME, or experiment=NAME"]),
         (["-m", "bn_batch=16", "trainer=cpu", "trainer.nodes=2"], ["trainer.nodes=2: only SLURM"]),
         (
             ["-m", "experiment=shortcuts", "scale=quick", "schedule.batch_size=0", "shortcutt=identity", "seed=0,-1"],
             ["schedule.batch_size=0: must be greater", "shortcutt=identity: no such key here; did you mean shortcut?"],
         ),
     ],
-    ids=["experiment alone", "scale alone", "launcher", "nodes", "runs of a sweep"],
+    ids=["experiment alone", "scale alone", "launcher", "unquoted", "scale of a sweep", "nodes", "runs of a sweep"],
 )
 def test_mistakes_that_hydra_reports_badly_or_not_at_all(
     arguments: list[str],

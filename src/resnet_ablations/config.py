@@ -11,7 +11,7 @@ from pydantic import ValidationError, create_model, model_validator
 
 from resnet_ablations.components import defaults_of, parameters_of, resolve
 from resnet_ablations.data.sources import Source
-from resnet_ablations.errors import UserError, shortened
+from resnet_ablations.errors import UserError, plain_reason, shortened
 from resnet_ablations.loggers.logger import Logger, NoLogger
 from resnet_ablations.network.shortcuts import Plain, Shortcut
 from resnet_ablations.results.keys import configuration_name, run_key, without_locations
@@ -214,7 +214,7 @@ def _truth_values(given: Any, checked: Any, key: str = "") -> list[str]:
     elif isinstance(given, list) and isinstance(checked, list) and len(given) == len(checked):
         parts = [(*pair, f"{key}.{i}") for i, pair in enumerate(zip(given, checked, strict=True))]
     elif isinstance(given, bool) and not isinstance(checked, bool):
-        return [f"{key}={shortened(given)}: must be a number"]
+        return [f"{key}={shortened(given)}: must be a number, not true or false"]
     else:
         return []
     return [message for part in parts for message in _truth_values(*part)]
@@ -241,12 +241,12 @@ def message_of(error: dict[str, Any], group: str = "") -> str:
     key = group + ".".join(map(str, error["loc"]))
     match error["type"]:
         case "missing":
-            return f"{key}: must be given"
+            return f"{key}: must be given, as {key}=VALUE"
         case "extra_forbidden" | "unexpected_keyword_argument":
             return f"{shortened(key)}={shortened(error['input'])}: {NO_SUCH_KEY}"
         case "string_too_short" | "too_short" if error["ctx"]["min_length"] == 1:
             return f"{key}={shortened(error['input'])}: must not be empty"
-    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = plain_reason(error["msg"])
     message = re.sub(r"^Predicate '(\w+)' failed$", r"must be \1", message)
     # The validator of a whole group names the keys itself.
     names_keys = error["type"] == "value_error" and isinstance(error["input"], dict)

@@ -48,6 +48,12 @@ def exit_on_user_error() -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-def mistakes_in_file(error: ValidationError, whole: str = "file") -> list[str]:
-    """Return the errors in a file that does not fit its schema, as `key: reason`; `whole` replaces an empty key."""
-    return [f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors()]
+def plain_reason(message: str) -> str:
+    """Return a message of pydantic in the words of our messages."""
+    return message.removeprefix("Value error, ").replace("Input should be", "must be")
+
+
+def mistakes_in_file(error: ValidationError) -> list[str]:
+    """Return the errors in a file that does not fit its schema: `key: reason`, or `reason` for the whole file."""
+    found = [(".".join(map(str, e["loc"])), plain_reason(e["msg"])) for e in error.errors()]
+    return [f"{key}: {reason}" if key else reason for key, reason in found]

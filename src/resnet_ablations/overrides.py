@@ -126,7 +126,7 @@ def checked(config: DictConfig) -> RunConfig:
 
 def _validated(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig:
     """Return the run of a resolved configuration; raise `UserError` with every mistake, with suggestions."""
-    mistakes = [f"{key}: must be given" for key, value in _leaves(tree) if value == "???"]
+    mistakes = [f"{key}: must be given, as {key}=VALUE" for key, value in _leaves(tree) if value == "???"]
     try:
         run = validate(_given(tree), identify_data=identify_data and not mistakes)
     except UserError as error:
@@ -260,7 +260,9 @@ def _composed(overrides: Sequence[Override]) -> DictConfig:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
             except Exception as error:  # OmegaConf raises many kinds for a key or a value that does not fit
                 reason = _first_line(error)
-                raise UserError(f"{shortened(override.input_line)}: does not fit there ({reason})") from None
+                raise UserError(
+                    f"{shortened(override.input_line)}: does not fit there ({reason}); correct the key or the value"
+                ) from None
         return config
     with _own_hydra():
         return hydra_compose("train", lines)
@@ -297,7 +299,10 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
             parsed.append(_parsed(override))
         except HydraException as error:
             reason = _first_line(error).partition(" expecting ")[0]
-            mistakes.append(f"{override}: not a valid KEY=VALUE for Hydra ({reason}); quote it: KEY='VALUE'")
+            mistakes.append(
+                f"{override}: not a valid KEY=VALUE for Hydra ({reason}); "
+                "quote the value for Hydra and the whole for the shell: \"KEY='VALUE'\""
+            )
     if mistakes:
         raise UserError(*mistakes)
     return parsed
@@ -324,7 +329,8 @@ def check_options(overrides: Sequence[str]) -> dict[str, Any]:
             try:
                 composed = hydra_compose("train", [*groups, *launcher_settings], return_hydra_config=True)
             except (HydraException, OmegaConfBaseException) as error:
-                raise UserError(_first_line(error)) from None
+                reason = f"does not fit the launcher ({_first_line(error)})"
+                raise UserError(f"{', '.join(launcher_settings)}: {reason}; {_allowed(allowed)}") from None
     settings: Any = OmegaConf.to_container(composed.hydra.launcher)
     return cast(dict[str, Any], settings)
 

@@ -255,7 +255,7 @@ class ScheduleSettings(Settings):
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
-            raise ValueError("schedule.nesterov=true: schedule.momentum=0.0: must be greater than 0")
+            raise ValueError("schedule.nesterov=true: needs schedule.momentum greater than 0")
         return self
 
     def learning_rate_at(self, iteration: int, *, warmed_up: bool = False) -> float:
@@ -292,12 +292,12 @@ class TrainerSettings(Settings):
         if self.cuda_graph and self.recompute:
             raise ValueError(
                 "trainer.cuda_graph=true: recomputation reads the state of the random numbers, which a CUDA graph "
-                "cannot; allowed with trainer.recompute=true: false"
+                "cannot; set trainer.cuda_graph=false or trainer.recompute=false"
             )
         if self.cuda_graph and self.compile not in (None, "default"):
             raise ValueError(
                 f"trainer.cuda_graph=true: trainer.compile={self.compile} records CUDA graphs of its own; "
-                "allowed with it: false"
+                "set trainer.cuda_graph=false, or trainer.compile=null or default"
             )
         return self
 

@@ -49,7 +49,7 @@ def test_the_rate_is_divided_by_the_decay_factor_at_each_milestone(config: Calla
 
 
 def test_nesterovs_momentum_without_momentum_is_a_mistake(config: Callable[..., RunConfig]) -> None:
-    with pytest.raises(UserError, match=r"schedule\.nesterov=true: schedule\.momentum=0\.0: must be greater than 0"):
+    with pytest.raises(UserError, match=r"schedule\.nesterov=true: needs schedule\.momentum greater than 0"):
         config("schedule.nesterov=true", "schedule.momentum=0")
 
 

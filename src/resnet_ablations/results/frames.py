@@ -212,5 +212,5 @@ def _with_damage(frame: pd.DataFrame, damaged: list[str]) -> pd.DataFrame:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(mistakes_in_file(error, "result.json"))
+        return "; ".join(mistakes_in_file(error))
     return " ".join(str(error).split())

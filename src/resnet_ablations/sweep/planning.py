@@ -59,7 +59,9 @@ def _plan(overrides: Overrides) -> Plan:
     if "experiment" in choices:
         return _plan_experiment(choices.pop("experiment"), choices.pop("scale", ["quick"]), choices, settings)
     if unused := [key for key in SWEEP_KEYS if key in choices]:
-        raise UserError(*(f"{key}: needs experiment=NAME" for key in unused))
+        raise UserError(
+            *(f"{key}: needs an experiment; name it first: sweep NAME, or experiment=NAME" for key in unused)
+        )
     # A frozen configuration has its seed; `compose` refuses another one beside it.
     seeds = None if "frozen" in choices else choices.pop("seed", None)
     products = itertools.product(*([f"{key}={value}" for value in values] for key, values in choices.items()))
