@@ -29,6 +29,11 @@ class HighwayGate(nn.Module):
         self.second = convolution(unit.out_channels, unit.out_channels, 3)
         self.normalise = nn.BatchNorm2d(unit.out_channels)
 
+    @property
+    def bias(self) -> nn.Parameter:
+        """b_g, a vector of out_channels values."""
+        return self.normalise.bias
+
     def forward(self, x: Tensor) -> Tensor:
         hidden = torch.relu(self.normalise_first(self.first(x)))
         # In bf16 1 − σ(−7) is 1.
@@ -47,15 +52,18 @@ class HighwayGating(Shortcut):
         self.gate = HighwayGate(unit)
 
     def initialise(self) -> None:
-        nn.init.constant_(self.gate.normalise.bias, self.gate_bias)
+        nn.init.constant_(self.gate.bias, self.gate_bias)
 
     def undecayed(self) -> Iterator[nn.Parameter]:
         if not self.decay_gate_bias:
-            yield self.gate.normalise.bias
+            yield self.gate.bias
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         gate = self.gate(x)
         return (1 - gate) * self.match(x) + gate * residual
+
+    def expected_scale(self, gate: float | None) -> float | None:
+        return None if gate is None else 1 - gate
 
 
 @final
@@ -69,6 +77,9 @@ class ScaledResidual(Shortcut):
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         return self.match(x) + self.alpha * residual
+
+    def expected_scale(self, gate: float | None) -> float:
+        return 1.0
 
 
 @final
@@ -88,3 +99,6 @@ class StochasticDepth(Shortcut):
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         b = self.kept(residual[:, :1, :1, :1]) if self.training else self.survival
         return self.match(x) + b * residual
+
+    def expected_scale(self, gate: float | None) -> float:
+        return 1.0

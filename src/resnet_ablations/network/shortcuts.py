@@ -39,6 +39,13 @@ class Shortcut(nn.Module, ABC):
         """Yield the parameters without weight decay."""
         return iter(())
 
+    def expected_scale(self, gate: float | None) -> float | None:
+        """Return λ, by which the shortcut is expected to scale x in training; None if that is not known.
+
+        `gate` is the mean of g(x) on a batch if the shortcut has a module `gate`, otherwise None.
+        """
+        return None
+
 
 @final
 class Identity(Shortcut):
@@ -51,6 +58,9 @@ class Identity(Shortcut):
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         return self.match(x) + residual
 
+    def expected_scale(self, gate: float | None) -> float:
+        return 1.0
+
 
 @final
 class Plain(Shortcut):
@@ -61,6 +71,9 @@ class Plain(Shortcut):
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         return residual
+
+    def expected_scale(self, gate: float | None) -> float:
+        return 0.0
 
 
 @final
@@ -75,6 +88,9 @@ class ConstantScaling(Shortcut):
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         return self.shortcut_scale * self.match(x) + self.residual_scale * residual
+
+    def expected_scale(self, gate: float | None) -> float:
+        return self.shortcut_scale
 
 
 class Gate(nn.Module):
@@ -158,6 +174,9 @@ class ExclusiveGating(Shortcut):
         gate = self.gate(x)
         return (1 - gate) * self.match(x) + gate * residual
 
+    def expected_scale(self, gate: float | None) -> float | None:
+        return None if gate is None else 1 - gate
+
 
 @final
 class ShortcutOnlyGating(Shortcut):
@@ -186,6 +205,9 @@ class ShortcutOnlyGating(Shortcut):
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         return (1 - self.gate(x)) * self.match(x) + residual
+
+    def expected_scale(self, gate: float | None) -> float | None:
+        return None if gate is None else 1 - gate
 
 
 @final
@@ -223,3 +245,6 @@ class Dropout(Shortcut):
             x = x * self.kept(x)
             return (x / self.keep_rate if self.inverted else x) + residual
         return (x if self.inverted else self.keep_rate * x) + residual
+
+    def expected_scale(self, gate: float | None) -> float:
+        return 1.0 if self.inverted else self.keep_rate

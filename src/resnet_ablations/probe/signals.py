@@ -1,0 +1,141 @@
+"""The signal and the gradient of each residual unit on a batch: what a run records while it trains.
+
+In v2's notation unit l has the input x_l, the residual F(x_l), the merge y_l = h(x_l) + F(x_l) and the output
+x_{l+1} = f(y_l). E is the mean cross-entropy, x_L the output of the last unit. The direct term of ∂E/∂x_l is ∂E/∂x_L
+carried back by the shortcuts alone, with every F(x) held constant. If h(x) = λ·x and f is the identity, v2's eq. 8
+says that it is (∏ λ) ∂E/∂x_L.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnet_ablations.network.masks import masks_of, numbers_of_masks
+from resnet_ablations.network.units import ResidualUnit
+
+
+@dataclass(frozen=True)
+class UnitSignals:
+    """The signals of one unit; norms are Euclidean, over images, channels and positions."""
+
+    unit: int
+    """The unit's number, counted from 1; the output of the last unit has the next number."""
+    signal: float
+    """‖x_l‖"""
+    gradient: float
+    """‖∂E/∂x_l‖"""
+    direct: float
+    """‖direct term of ∂E/∂x_l‖"""
+    residual: float | None = None
+    """‖F(x_l)‖; None at the output of the last unit, as all that follows."""
+    negative: float | None = None
+    """The share of negative values in y_l (v2, section 4.2)."""
+    scale: float | None = None
+    """The λ that the shortcut expects (`Shortcut.expected_scale`); None if the shortcut does not say."""
+    gate_mean: float | None = None
+    """The mean of g(x); None without a gate, as all that follows."""
+    gate_open: float | None = None
+    """The share of g(x) above one half."""
+    gate_bias: float | None = None
+    """The mean of b_g."""
+
+
+@dataclass
+class _Pass:
+    """The tensors of one unit in a forward pass."""
+
+    unit: ResidualUnit
+    x: Tensor = field(init=False)
+    residual: Tensor = field(init=False)
+    negative: Tensor = field(init=False)
+    gate: Tensor | None = None
+
+
+def unit_signals(network: nn.Module, images: Tensor, labels: Tensor) -> list[UnitSignals]:
+    """Return the signals of each residual unit, and of the output of the last one.
+
+    `images` are N × C × H × W, `labels` N. The network keeps its mode and its parameters' gradients. In `train()` mode
+    batch normalisation uses the statistics of this batch and updates its running statistics, and dropout masks that
+    are not set are drawn.
+    """
+    passes = [_Pass(module) for module in network.modules() if isinstance(module, ResidualUnit)]
+    with ExitStack() as hooks, torch.enable_grad(), _masks_drawn(network, images):
+        outputs: list[Tensor] = []
+        for each in passes:
+            for hook in _hooks(each):
+                hooks.callback(hook.remove)
+        last = passes[-1].unit.register_forward_hook(lambda unit, inputs, output: outputs.append(output))
+        hooks.callback(last.remove)
+        loss = F.cross_entropy(network(images), labels)
+        signals = [*(each.x for each in passes), *outputs]
+        gradients = torch.autograd.grad(loss, signals)
+        direct = _direct_terms(passes, gradients[-1])
+    sizes = _norms(signals), _norms(gradients), _norms(direct), _norms([each.residual for each in passes])
+    found = [
+        UnitSignals(number, signal, gradient, term, residual, each.negative.item(), **_scale_and_gate(each))
+        for number, (each, signal, gradient, term, residual) in enumerate(zip(passes, *sizes, strict=False), start=1)
+    ]
+    return [*found, UnitSignals(len(passes) + 1, *(size[-1] for size in sizes[:3]))]
+
+
+@contextmanager
+def _masks_drawn(network: nn.Module, images: Tensor) -> Iterator[None]:
+    """Draw the masks that are not set, so that both passes through a unit have the same."""
+    unset = [mask for mask in masks_of(network) if mask.numbers is None]
+    numbers_of_masks(unset, len(images), images.device).random_()
+    yield
+    for mask in unset:
+        mask.numbers = None
+
+
+def _hooks(each: _Pass) -> Sequence[Any]:
+    """Register hooks that keep the unit's tensors; return their handles."""
+
+    def keep(name: str, value: Callable[[tuple[Tensor, ...], Tensor], Tensor]) -> Callable[..., None]:
+        return lambda module, inputs, output: setattr(each, name, value(inputs, output))
+
+    unit = each.unit
+    gate = getattr(unit.shortcut, "gate", None)
+    return [
+        unit.register_forward_pre_hook(lambda module, inputs: setattr(each, "x", inputs[0])),
+        unit.branch.register_forward_hook(keep("residual", lambda inputs, f: f.detach())),
+        unit.shortcut.register_forward_hook(keep("negative", lambda inputs, y: (y.detach() < 0).float().mean())),
+        *([] if gate is None else [gate.register_forward_hook(keep("gate", lambda inputs, g: g.detach()))]),
+    ]
+
+
+def _direct_terms(passes: Sequence[_Pass], gradient: Tensor) -> list[Tensor]:
+    """Return the direct term at the input of each unit, and the gradient at the output of the last one."""
+    terms = [gradient]
+    for each in reversed(passes):
+        unit, x = each.unit, each.x.detach().requires_grad_()
+        output = unit.after_addition(unit.shortcut(unit.first(x) if unit.shared else x, each.residual))
+        if output.requires_grad:
+            (term,) = torch.autograd.grad(output, x, terms[-1], allow_unused=True, materialize_grads=True)
+        else:  # a plain unit, whose output is F(x)
+            term = torch.zeros_like(x)
+        terms.append(term)
+    return terms[::-1]
+
+
+def _norms(tensors: Sequence[Tensor]) -> list[float]:
+    return torch.stack([tensor.detach().double().norm() for tensor in tensors]).tolist()
+
+
+def _scale_and_gate(each: _Pass) -> dict[str, float | None]:
+    shortcut, gate = each.unit.shortcut, each.gate
+    if gate is None:
+        return {"scale": shortcut.expected_scale(None)}
+    mean = gate.double().mean().item()
+    bias = getattr(shortcut.gate, "bias", None)
+    return {
+        "scale": shortcut.expected_scale(mean),
+        "gate_mean": mean,
+        "gate_open": (gate > 0.5).double().mean().item(),
+        "gate_bias": bias.detach().double().mean().item() if isinstance(bias, Tensor) else None,
+    }
