@@ -18,9 +18,9 @@ from torchvision.datasets import CIFAR10
 
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
+from resnet_ablations.cores import usable_cores
 from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.images import Images
-from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.training.compute import set_float32_precision
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.ranks import ALONE

@@ -30,10 +30,11 @@ from benchmarks.loops import Repetition, Stopwatch, ours, plain, write_cifar10
 from benchmarks.machine import convolution_peak, machine
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
+from resnet_ablations.cores import usable_cores
 from resnet_ablations.data.images import Images
 from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.provenance import now, usable_cores
+from resnet_ablations.results.provenance import now
 
 BATCH, IMAGES = 128, 12_800
 RESULTS = Path(__file__).parent / "results"

@@ -11,9 +11,9 @@ from commands import Command, Starter
 from PIL import Image
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.cores import usable_cores
 from resnet_ablations.overrides import compose
 from resnet_ablations.paths import ROOT
-from resnet_ablations.results.provenance import usable_cores
 
 assert ROOT.samefile(Path(__file__).parents[1]), f"another checkout's code is installed, {ROOT}: run `make setup`"
 torch.set_num_threads(1)

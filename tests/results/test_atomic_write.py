@@ -1,12 +1,13 @@
 """A reader finds the old file or the new file, also after a crash."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from resnet_ablations.results.atomic_write import write_atomically
+from resnet_ablations.results.atomic_write import fsync_folder, write_atomically
 
 
 def test_it_writes_and_replaces(tmp_path: Path) -> None:
@@ -16,7 +17,36 @@ def test_it_writes_and_replaces(tmp_path: Path) -> None:
     write_atomically(path, b"\x00two")
     assert path.read_bytes() == b"\x00two"
     assert [p.name for p in path.parent.iterdir()] == ["file.json"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_the_umask_gives_the_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, mode: int) -> None:
+    """Also on file systems without chmod."""
+    for name in ("chmod", "fchmod"):
+        monkeypatch.setattr(os, name, lambda *_: pytest.fail("chmod"))
+    path = tmp_path / "file.json"
+    before = os.umask(umask)
+    try:
+        for text in ("one", "two"):
+            write_atomically(path, text)
+            assert stat.S_IMODE(path.stat().st_mode) == mode
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("kind", ["folders", "files"])
+def test_a_file_system_without_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    fsync = os.fsync
+
+    def refused(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == (kind == "folders"):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refused)
+    write_atomically(tmp_path / "file.json", "new")
+    assert (tmp_path / "file.json").read_text() == "new"
+    assert fsync_folder(tmp_path) == (kind == "files")
 
 
 @pytest.mark.parametrize("at", ["replace", "fsync"])

@@ -10,7 +10,7 @@ import pytest
 
 from hydra_plugins.resnet_ablations_plugins.plugins import LocalLauncher
 from resnet_ablations.config import RunConfig
-from resnet_ablations.results.provenance import usable_cores
+from resnet_ablations.cores import usable_cores
 from resnet_ablations.sweep import processes, slots
 from resnet_ablations.sweep.slots import Slots
 

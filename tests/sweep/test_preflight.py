@@ -1,5 +1,7 @@
 """Nothing starts where there is no place for what it leaves."""
 
+import errno
+import fcntl
 import os
 import shutil
 from collections import namedtuple
@@ -37,6 +39,34 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         check_room(str(tmp_path / "file"), [], 0)
     with pytest.raises(UserError, match=r"paths.results=/proc/results: cannot be written"):
         check_room("/proc/results", [], 0)
+
+
+def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as NFS mounted with `nolock` by an old kernel, and some FUSE file systems."""
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(UserError, match=r"this file system has no locks \(No locks available\), which runs need"):
+        check_room(str(tmp_path), [], 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_without_fsync_of_folders_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_room(str(tmp_path), [], 0)
+    assert capsys.readouterr() == ("", "")
+
+    def refused(_: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    check_room(str(tmp_path), [], 0)
+    output, errors = capsys.readouterr()
+    assert (output, errors.count("\n")) == ("", 1)
+    assert "after a power failure, the newest files can be missing" in errors
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")

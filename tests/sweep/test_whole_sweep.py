@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from resnet_ablations.cores import usable_cores
 from resnet_ablations.results.frames import load_curves, load_results
-from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.sweep.slots import Slots
 

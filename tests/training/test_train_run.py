@@ -334,3 +334,20 @@ def test_a_high_error_is_a_value(config: Config) -> None:
     assert result is not None
     assert result.outcome == "finished"
     assert result.test_error > 20
+
+
+def test_the_files_of_a_group_follow_the_umask(config: Config, tmp_path: Path) -> None:
+    """In a folder whose files belong to a group (setgid), every member can go on with a run."""
+    run = config("logger=csv")
+    results = tmp_path / "results"
+    results.mkdir()
+    results.chmod(0o2775)
+    before = os.umask(0o002)
+    try:
+        train_run(run)
+    finally:
+        os.umask(before)
+    modes = {path.relative_to(results): path.stat().st_mode & 0o7777 for path in results.rglob("*")}
+    assert {path.name for path in modes} >= {"result.json", "config.yaml", "curve.csv", "log.txt", ".lock"}
+    wrong = {path for path, mode in modes.items() if mode != (0o2775 if (results / path).is_dir() else 0o664)}
+    assert wrong == set()

@@ -1,6 +1,5 @@
 """Image files decoded into arrays."""
 
-import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from resnet_ablations.cores import usable_cores
 from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError, reason_of
 
@@ -42,7 +42,7 @@ def decode(root: Path, paths: Sequence[str], shape: tuple[int, int, int]) -> npt
 
     problems: list[str] = []
     progress = ProgressLines(f"decoding {root}")
-    with quiet_pillow(), ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
+    with quiet_pillow(), ThreadPoolExecutor(min(usable_cores(), MAX_THREADS)) as pool:
         for done, found in enumerate(pool.map(decode_chunk, range(0, len(paths), CHUNK)), start=1):
             problems += found
             if len(problems) >= 5:

@@ -2,7 +2,7 @@
 
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +11,9 @@ from resnet_ablations.errors import UserError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """The system's error numbers for a disk or a quota that is full."""
+
+NOT_OFFERED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF)
+"""The system's error numbers for an operation that a file system does not have."""
 
 
 def disk_full_message(place: str | Path) -> str:
@@ -30,26 +33,42 @@ def reporting_full_disk(place: str | Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write to a temporary file in the same folder, fsync it, rename it, fsync the folder."""
+    """Write to a temporary file in the same folder, fsync it, rename it, fsync the folder; the umask gives the mode."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
+            _fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    fsync_folder(path.parent)
+
+
+def fsync_folder(folder: Path) -> bool:
+    """Write a folder's list of files to the disk; return False if the file system does not offer that."""
     try:
-        os.fsync(folder)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (PermissionError, IsADirectoryError):
+        return False
+    try:
+        return _fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def _fsync(descriptor: int) -> bool:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+        return False
+    return True
 
 
 def remove_temporary_files(folder: Path) -> None:

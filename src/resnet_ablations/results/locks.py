@@ -28,7 +28,7 @@ def file_lock(path: Path, *, wait: bool = True) -> Iterator[None]:
 
     The lock holds across machines: NFS passes on the lock of a file that is open for writing, but not of a folder.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield

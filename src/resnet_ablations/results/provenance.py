@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from resnet_ablations.cores import usable_cores
 from resnet_ablations.paths import IS_CLONE, PACKAGE
 
 CODE = ("network", "data", "training", "probe", "build.py", "config.py", "settings.py", "streams.py")
@@ -126,11 +127,6 @@ def _same_as_commit(commit: str) -> bool | None:
 def now() -> str:
     """Return the time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _git(*arguments: str) -> str | None:

@@ -1,12 +1,15 @@
 """The check of a results folder, the same for every command and function that is given one."""
 
+import errno
 import fcntl
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 from resnet_ablations.errors import UserError, reason_of, shortened
 from resnet_ablations.paths import with_home
+from resnet_ablations.results.atomic_write import NOT_OFFERED, fsync_folder
 
 
 def readable(results: str | Path) -> Path:
@@ -36,12 +39,31 @@ def writable(results: str | Path) -> Path:
             )
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _check_locks(file.fileno(), results)
+        if not fsync_folder(folder):
+            print(
+                f"paths.results={results}: this file system does not write folders to the disk on request (fsync); "
+                "after a power failure, the newest files can be missing",
+                file=sys.stderr,
+            )
     except (OSError, ValueError) as error:
         raise UserError(
             f"paths.results={results}: cannot be written: {reason_of(error)}; choose another folder"
         ) from None
     return folder
+
+
+def _check_locks(descriptor: int, results: str | Path) -> None:
+    """Raise `UserError` if the file system has no locks: without them, two processes could train the same run."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in (*NOT_OFFERED, errno.ENOLCK):
+            raise
+        raise UserError(
+            f"paths.results={results}: this file system has no locks ({reason_of(error)}), which runs need; "
+            "mount it with locks, or choose another folder"
+        ) from None
 
 
 def _expanded(results: str | Path) -> Path:

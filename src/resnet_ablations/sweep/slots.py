@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.cores import usable_cores
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.sweep.packing import Packing, best_packing
 
 

@@ -44,9 +44,9 @@ def train_logged(run: RunConfig, threads: int, stop: StopRequest, planned: str) 
     `planned` is the hash of the code that planned the run: other code trains the run, but the log and the sweep say so.
     """
     run.folder.path.mkdir(parents=True, exist_ok=True)
-    log = os.open(run.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
+    with run.folder.log.open("ab") as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
     if planned != SOURCE:
         print(f"the code has changed since this run was planned (source {planned[:8]}, now {SOURCE[:8]})", flush=True)
     from resnet_ablations.training.run import train_run  # imports Lightning, which takes seconds

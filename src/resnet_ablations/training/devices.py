@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from resnet_ablations.config import RunConfig, validate
+from resnet_ablations.cores import usable_cores
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.provenance import usable_cores
 from resnet_ablations.training.compute import check_compute
 from resnet_ablations.training.ranks import Ranks, rank_from_environment
 

@@ -5,15 +5,20 @@ import multiprocessing
 import os
 import shutil
 import signal
+import tempfile
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.util import get_temp_dir
 from typing import Final
 
+from resnet_ablations.errors import UserError, reason_of
+
 NO_FORK_SERVER: Final = 255
 """The exit code that multiprocessing reports if the fork server was killed: the real exit code is lost."""
 FORK_SERVER_KILLED: Final = "the fork server of its process was killed"
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+LONGEST: Final = 107 - len("/pymp-12345678/listener-12345678")
+"""The longest path of a temporary folder, in bytes: the path of a socket has at most 107."""
 SOCKETS: Final = "RESNET_ABLATIONS_SOCKETS"
 """Environment variable: the temporary folder of the fork server's socket.
 
@@ -21,6 +26,23 @@ The process that started the fork server removes the folder, unless it is killed
 """
 if SOCKETS in os.environ:
     atexit.register(shutil.rmtree, os.environ.pop(SOCKETS), ignore_errors=True)
+
+
+def shorten_sockets() -> None:
+    """Let multiprocessing's sockets of this process lie in /tmp if TMPDIR is too long for the path of a socket."""
+    usual = tempfile.gettempdir()
+    if len(os.fsencode(usual)) <= LONGEST:
+        return
+    tempfile.tempdir = "/tmp"
+    try:
+        get_temp_dir()  # multiprocessing keeps the folder that this call makes
+    except OSError as error:
+        raise UserError(
+            f"TMPDIR={usual}: too long for the path of a socket, and /tmp cannot be written ({reason_of(error)}); "
+            f"set TMPDIR to a folder whose path has at most {LONGEST} bytes"
+        ) from None
+    finally:
+        tempfile.tempdir = usual
 
 
 def fork_server() -> ForkServerContext:
@@ -56,6 +78,7 @@ def _ensure_running() -> None:
     # The fork server would start the resource tracker, which unblocks signals; so start the tracker before blocking.
     resource_tracker.ensure_running()
     # Set for the fork server alone: no other process may remove the folder.
+    shorten_sockets()
     os.environ[SOCKETS] = get_temp_dir()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:

@@ -38,6 +38,7 @@ from resnet_ablations.settings import TrainerSettings
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint
 from resnet_ablations.training.compute import raising_memory_error
 from resnet_ablations.training.devices import check_devices, check_own_gpus, device_name, threads_of
+from resnet_ablations.training.fork_server import shorten_sockets
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
 from resnet_ablations.training.ranks import (
@@ -222,6 +223,7 @@ def _log_file(folder: RunFolder) -> Iterator[None]:
 def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
     """Train as one of the ranks; return the result in the first rank, else None."""
     began = time.monotonic()
+    shorten_sockets()
     threads = threads_of(config)
     torch.set_num_threads(threads)
     network = build_network(config)
