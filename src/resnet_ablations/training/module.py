@@ -25,7 +25,7 @@ from resnet_ablations.streams import Purpose, Stream
 from resnet_ablations.training.captured import CapturedStep, CudaGraphs
 from resnet_ablations.training.checkpoint import Checkpoint
 from resnet_ablations.training.compute import in_memory_format, micro_batches_per_pass, training_pass
-from resnet_ablations.training.grouped_batch_norm import group_batch_norm
+from resnet_ablations.training.micro_batch_norm import normalise_by_micro_batch
 from resnet_ablations.training.ranks import ALONE, Ranks
 from resnet_ablations.training.running_statistics import AVERAGED_ITERATIONS, RunningStatistics
 from resnet_ablations.training.sgd import set_learning_rate
@@ -103,7 +103,7 @@ class TrainingModule(pl.LightningModule):
         self.per_pass = micro_batches_per_pass(self.trainer_settings.micro_batches_per_pass, own, self.device)
         self.passes = own // self.per_pass
         if self.per_pass > 1:
-            group_batch_norm(self.network, self.per_pass)
+            normalise_by_micro_batch(self.network, self.per_pass)
         self.masks = masks_of(self.network)
         self.mask_numbers = numbers_of_masks(self.masks, self.per_pass * self.bn_batch, self.device)
         self.statistics = RunningStatistics(self.network, self.ranks, self.micro_batches)

@@ -1,4 +1,4 @@
-"""Batch normalisation over groups in one pass, against one pass for each group."""
+"""Batch normalisation of several micro-batches in one pass, against one pass for each."""
 
 from collections.abc import Callable
 
@@ -11,21 +11,21 @@ from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.training.compute import micro_batches_per_pass
-from resnet_ablations.training.grouped_batch_norm import GroupedBatchNorm2d, group_batch_norm
+from resnet_ablations.training.micro_batch_norm import MicroBatchNorm2d, normalise_by_micro_batch
 from resnet_ablations.training.run import train_run
 
 Config = Callable[..., RunConfig]
 
-GROUPS = 4
+MICRO_BATCHES = 4
 
 
-def gradients_and_buffers(config: RunConfig, groups: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Two updates on 32 images in 4 groups of 8; a pass takes `groups` groups."""
+def gradients_and_buffers(config: RunConfig, per_pass: int, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Two updates on 32 images in 4 micro-batches of 8; a pass takes `per_pass` of them."""
     torch.manual_seed(0)
     network = build_network(config).to(dtype)
-    if groups > 1:
-        group_batch_norm(network, groups)
-    passes = GROUPS // groups
+    if per_pass > 1:
+        normalise_by_micro_batch(network, per_pass)
+    passes = MICRO_BATCHES // per_pass
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     for _ in range(2):
         images, labels = torch.randn(32, 1, 8, 8, dtype=dtype), torch.randint(10, (32,))
@@ -40,29 +40,31 @@ def gradients_and_buffers(config: RunConfig, groups: int, dtype: torch.dtype) ->
 # Relative to a tensor's largest value. In float32, rounding turns the sign of a ReLU's input now and then, which moves
 # a gradient by up to 10⁻²; in float64 that did not happen.
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 3e-2)])
-@pytest.mark.parametrize("groups", [2, 4])
+@pytest.mark.parametrize("per_pass", [2, 4])
 @pytest.mark.parametrize(
     "overrides", [(), ("shortcut=exclusive_gating", "shortcut.batch_norm=true"), ("activation=full_preactivation",)]
 )
 def test_one_pass_is_equal_to_micro_batches(
-    config: Config, overrides: tuple[str, ...], groups: int, dtype: torch.dtype, tolerance: float
+    config: Config, overrides: tuple[str, ...], per_pass: int, dtype: torch.dtype, tolerance: float
 ) -> None:
-    """Gradients and running statistics, which follow the groups in their order."""
+    """Compare gradients and running statistics, which are updated in the order of the micro-batches."""
     run = config(*overrides, "bn_batch=8")
-    one, several = gradients_and_buffers(run, 1, dtype), gradients_and_buffers(run, groups, dtype)
+    one, several = gradients_and_buffers(run, 1, dtype), gradients_and_buffers(run, per_pass, dtype)
     assert list(one) == list(several)
     for name, expected in one.items():
         distance = (several[name] - expected).abs().max() / expected.abs().max().clamp(min=1e-3)
         assert distance < tolerance, name
-    assert {int(value) for name, value in several.items() if name.endswith("num_batches_tracked")} == {2 * GROUPS}
+    assert {int(value) for name, value in several.items() if name.endswith("num_batches_tracked")} == {
+        2 * MICRO_BATCHES
+    }
 
 
-def test_a_single_group_over_all_images_is_something_else(config: Config) -> None:
+def test_one_micro_batch_of_all_images_gives_other_numbers(config: Config) -> None:
     """Else the test above could not fail."""
     network = build_network(config())
     images = torch.randn(32, 1, 8, 8)
     whole = network(images)
-    group_batch_norm(network, GROUPS)
+    normalise_by_micro_batch(network, MICRO_BATCHES)
     assert (network(images) - whole).abs().max() > 1e-2
 
 
@@ -74,11 +76,11 @@ def test_a_layer_keeps_its_parameters_names_hooks_and_evaluation() -> None:
     images = torch.randn(4, 3, 2, 2)
     network(images)
     evaluated = network.eval()(images)
-    group_batch_norm(network, 2)
+    normalise_by_micro_batch(network, 2)
     after = network.state_dict(keep_vars=True)
     assert list(before) == list(after)
     assert all(before[name] is after[name] for name in before)
-    assert isinstance(network[1][0], GroupedBatchNorm2d)
+    assert isinstance(network[1][0], MicroBatchNorm2d)
     assert torch.equal(network(images), evaluated)
     assert seen[-1] is network[1][0]
     assert network.train()(images.to(memory_format=torch.channels_last)).is_contiguous(
