@@ -223,7 +223,7 @@ def test_compose_leaves_no_files_and_no_global_state(
     "overrides",
     [
         [],
-        ["schedule=small", "network=resnet164", "activation=full_preactivation", "shortcut=none"],
+        ["schedule=small", "network=resnet164", "activation=full_preactivation", "shortcut=plain"],
         ["bn_batch=16", "schedule=small", "shortcut=exclusive_gating", "shortcut.gate_bias=-6", "seed=3"],
         ["network.units=[1,1,2]", "network.depth=10", "schedule.milestones=[1,2]", "data.augmentation={pad:1}"],
         ["++seed=1", "seed=2", "data.held_out=10", "logger=wandb", "trainer=cpu", "trainer.threads=null"],
@@ -497,7 +497,7 @@ def test_seeds_and_hydras_own_keys_beside_a_frozen_configuration(tmp_path: Path)
 def test_what_adds_channels_or_maps_no_x_is_allowed() -> None:
     bottleneck = ["network=resnet164", "network.widths=[8,16,32]"]
     assert compose(bottleneck).network.widths == [8, 16, 32]
-    assert compose(["network.widths=[64,32,16]", "shortcut=none"]).network.widths == [64, 32, 16]
+    assert compose(["network.widths=[64,32,16]", "shortcut=plain"]).network.widths == [64, 32, 16]
 
 
 def test_a_frozen_file_may_be_named_with_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def _imagenet(name: str, *overrides: str, printed: str = "–") -> PrintedNetwor
 
 # Parameters: v1, Table 6, and v2, Table 4. Multiply-adds: v1, Table 1.
 ENTRIES = (
-    *(_cifar(f"plain-{depth}", f"network=resnet{depth}", "shortcut=none") for depth in (20, 32, 44, 56, 110)),
+    *(_cifar(f"plain-{depth}", f"network=resnet{depth}", "shortcut=plain") for depth in (20, 32, 44, 56, 110)),
     _cifar("ResNet-20", "network=resnet20", printed="0.27 M"),
     _cifar("ResNet-32", "network=resnet32", printed="0.46 M"),
     _cifar("ResNet-44", "network=resnet44", printed="0.66 M"),
@@ -70,8 +70,8 @@ ENTRIES = (
     _cifar("ResNet-1001", "network=resnet1001"),
     _cifar("ResNet-1001, pre-act", "network=resnet1001", PREACTIVATION, printed="10.2 M"),
     _cifar("ResNet-1202", "network=resnet1202", printed="19.4 M"),
-    _imagenet("plain-18", "network=imagenet_resnet18", "shortcut=none", printed="1.8 G"),
-    _imagenet("plain-34", "network=imagenet_resnet34", "shortcut=none", printed="3.6 G"),
+    _imagenet("plain-18", "network=imagenet_resnet18", "shortcut=plain", printed="1.8 G"),
+    _imagenet("plain-34", "network=imagenet_resnet34", "shortcut=plain", printed="3.6 G"),
     _imagenet("ResNet-18", "network=imagenet_resnet18", printed="1.8 G"),
     _imagenet("ResNet-34 A", "network=imagenet_resnet34", printed="3.6 G"),
     _imagenet("ResNet-34 B", "network=imagenet_resnet34", "network.dimension_change=projection"),

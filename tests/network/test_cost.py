@@ -36,7 +36,7 @@ def on_cifar(*overrides: str) -> nn.Module:
         (0, []),
         (0, ["network.dimension_change=zero_pad_both_sides"]),
         (0, ["network.dimension_change=average_pool"]),
-        (0, ["shortcut=none"]),
+        (0, ["shortcut=plain"]),
         (0, ["shortcut=constant_scaling"]),
         (0, ["shortcut=dropout"]),
         (0, [PREACTIVATION]),

@@ -15,6 +15,7 @@ KEYS = {
     "shortcut=highway_gating": "resnet56-highway_gating-digits-8bfc8231-s0",
     "shortcut=identity": "resnet56-identity-digits-fd984d7a-s0",
     "shortcut=none": "resnet56-plain-digits-8a3a78e8-s0",
+    "shortcut=plain": "resnet56-plain-digits-8a3a78e8-s0",
     "shortcut=scaled_residual": "resnet56-scaled_residual-digits-b81f1f45-s0",
     "shortcut=shortcut_only_gating": "resnet56-shortcut_only_gating-digits-aadc4171-s0",
     "shortcut=stochastic_depth": "resnet56-stochastic_depth-digits-5372627a-s0",

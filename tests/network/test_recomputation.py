@@ -51,7 +51,7 @@ def steps(network: nn.Module, precision: str, *, training: bool = True) -> dict[
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("shortcut", ["identity", "dropout", "exclusive_gating", "conv1x1", "none"])
+@pytest.mark.parametrize("shortcut", ["identity", "dropout", "exclusive_gating", "conv1x1", "plain"])
 @pytest.mark.parametrize(("network", "activation"), [("resnet20", "original"), ("resnet164", "full_preactivation")])
 def test_recomputation_changes_no_number(network: str, activation: str, shortcut: str, precision: str) -> None:
     keeping, again = (steps(each, precision) for each in both(small(combined(network, activation, shortcut), units=2)))

@@ -93,7 +93,7 @@ def test_feature_maps_halve_at_each_stage_but_the_first(network: str) -> None:
 
 
 def test_no_convolution_has_a_bias_but_a_gates(config: Config) -> None:
-    for shortcut in ("identity", "constant_scaling", "conv1x1", "dropout", "exclusive_gating", "none"):
+    for shortcut in ("identity", "constant_scaling", "conv1x1", "dropout", "exclusive_gating", "plain"):
         network = build_network(config(f"shortcut={shortcut}", "network.dimension_change=projection"))
         gates = {id(gate.conv) for gate in network.modules() if isinstance(gate, Gate)}
         assert all((conv.bias is not None) == (id(conv) in gates) for conv in convolutions(network))
@@ -219,7 +219,7 @@ def test_by_default_gates_alone_leave_out_the_units_that_change_dimensions(short
 
 
 def test_plain_units_of_one_shape_leave_option_a_in_the_others() -> None:
-    network = in_units("same_shape", "none")
+    network = in_units("same_shape", "plain")
     assert [type(unit.shortcut) for unit in units(network)] == [Plain, Plain, *[Identity, Plain] * 2]
 
 
@@ -227,7 +227,7 @@ def test_plain_units_of_one_shape_leave_option_a_in_the_others() -> None:
 @pytest.mark.parametrize("network", ["resnet20", "resnet110_1layer", "resnet164", "imagenet_resnet34"])
 def test_a_plain_net_is_its_layers_one_after_the_other(network: str, depth_units: int) -> None:
     """v1's plain nets, also where dimensions change; no additional parameter."""
-    config = small(combined(network, shortcut="none"), units=depth_units)
+    config = small(combined(network, shortcut="plain"), units=depth_units)
     plain = of_settings(config).double()
     assert not [p for unit in units(plain) for p in unit.shortcut.parameters()]
     layers: list[nn.Module] = [*plain.stem]

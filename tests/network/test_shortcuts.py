@@ -88,7 +88,7 @@ def test_the_rows_of_fig_2_are_there() -> None:
         "shortcut_only_gating",
         "conv1x1",
         "dropout",
-        "none",
+        "plain",
     } <= {*SHORTCUTS}
 
 

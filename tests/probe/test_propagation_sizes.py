@@ -103,7 +103,7 @@ def test_signal_and_gradient_are_those_of_the_network(built: Callable[..., nn.Mo
 
 
 def test_a_plain_network_passes_nothing_on_but_through_f(built: Callable[..., nn.Module]) -> None:
-    sizes = propagation(built(*ONE_STAGE, "shortcut=none"), images(), LABELS)
+    sizes = propagation(built(*ONE_STAGE, "shortcut=plain"), images(), LABELS)
     assert column(sizes, "carried") == [sizes[0].signal, *[0] * UNITS]
     assert column(sizes, "returned") == [*[0] * UNITS, sizes[-1].gradient]
 

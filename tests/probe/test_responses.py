@@ -47,7 +47,7 @@ def test_a_layer_that_never_varies_has_none() -> None:
 @pytest.mark.parametrize(
     ("overrides", "layers"),
     [
-        (["network=resnet20", "shortcut=none"], 19),
+        (["network=resnet20", "shortcut=plain"], 19),
         (["network=resnet56"], 55),
         (["network=resnet56", "shortcut=conv1x1"], 55),
         (["network=resnet56", "shortcut=exclusive_gating", "shortcut.batch_norm=true"], 55),

@@ -90,8 +90,8 @@ rows:
 DEPTHS = """
 headings: [depth]
 columns:
-  - {id: plain, heading: plain test, overrides: [shortcut=none]}
-  - {id: plain_train, heading: plain train, overrides: [shortcut=none], metric: train_error}
+  - {id: plain, heading: plain test, overrides: [shortcut=plain]}
+  - {id: plain_train, heading: plain train, overrides: [shortcut=plain], metric: train_error}
   - {id: resnet, heading: ResNet test}
   - {id: resnet_train, heading: ResNet train, metric: train_error}
 rows:
@@ -131,7 +131,7 @@ baseline: first_row
 rows:
   - id: plain20
     labels: [plain-20]
-    configurations: [[network.depth=20, shortcut=none]]
+    configurations: [[network.depth=20, shortcut=plain]]
     cells: {mean: {digitised: 1.82, curve: fig7__plain20}, max: {digitised: 2.32}}
   - id: resnet20
     labels: [ResNet-20]

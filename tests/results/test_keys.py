@@ -156,7 +156,7 @@ def test_the_key_is_readable_and_fit_for_a_folder(config: Config) -> None:
     ("overrides", "name"),
     [
         ([], "resnet8-identity-digits-"),
-        (["shortcut=none"], "resnet8-plain-digits-"),
+        (["shortcut=plain"], "resnet8-plain-digits-"),
         (["activation=full_preactivation"], "resnet8-identity-full_preactivation-digits-"),
         (
             ["network=resnet110_1layer", "network.depth=8", "shortcut=dropout", "activation=relu_only_preactivation"],
