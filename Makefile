@@ -33,7 +33,7 @@ OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS
 help: ## list the targets
 	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local|slurm] [WAIT=0] [ARGS=\"Hydra overrides\"]"
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
-	@echo "sweep-NAME for NAME in: $(basename $(notdir $(wildcard experiments/*.yaml)))"
+	@echo "sweep-NAME for NAME in: $(filter-out claims,$(basename $(notdir $(wildcard experiments/*.yaml))))"
 
 setup: $(VENV)/installed ## install everything into .venv (the other targets do this by themselves)
 

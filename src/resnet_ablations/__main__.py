@@ -17,7 +17,7 @@ COMMANDS = {
     "networks": ("networks", "list every network of both papers: parameters, multiply-adds, memory"),
     "evaluate": ("evaluate", "test finished runs again from the weights that they have kept"),
     "clean": ("clean", "remove runs, after asking"),
-    "wandb-sync": ("wandb_sync", "send runs to a wandb server, each once and whole"),
+    "wandb-sync": ("wandb_sync", "send runs to a wandb server; runs that are complete there are left alone"),
 }
 """The module and the summary of each command."""
 _SUMMARIES = "\n".join(f"  {name:<12}{summary}" for name, (_, summary) in COMMANDS.items())
@@ -27,7 +27,7 @@ Reproduce the ablation studies of the residual network papers.
 
 {_SUMMARIES}
 
-Start here, some minutes on two CPU cores:  resnet-ablations sweep shortcuts
+Start here, about 10 minutes on two cores:  resnet-ablations sweep shortcuts
 Arguments and an example of a command:      resnet-ablations COMMAND --help
 Results are in ./results; another folder:   RESNET_ABLATIONS_RESULTS=FOLDER
 """
