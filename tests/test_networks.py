@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from resnet_ablations import networks
-from resnet_ablations.networks import CIFAR, ENTRIES, IMAGENET, PrintedNetwork, main, on_meta
+from resnet_ablations.build import meta_network
+from resnet_ablations.networks import CIFAR, ENTRIES, IMAGENET, PrintedNetwork, main
 from resnet_ablations.overrides import CONF, compose
 
 PARAMETERS = {
@@ -84,6 +85,7 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 
 def test_no_memory_is_taken_for_weights() -> None:
     (largest,) = (entry for entry in ENTRIES if entry.name == "ResNet-200")
-    config, network = on_meta(largest)
+    config = compose(largest.overrides)
+    network = meta_network(config, channels=3, classes=largest.images.classes)
     assert config.network.depth == 200
     assert all(parameter.is_meta for parameter in network.parameters())

@@ -63,7 +63,12 @@ def _initialise(network: ResNet, fan: Literal["fan_in", "fan_out"], stream: Stre
             module.initialise()
 
 
-def meta_network(config: RunConfig) -> nn.Module:
-    """Return the network of a configuration on the meta device, where it takes no memory and computes nothing."""
+def meta_network(config: RunConfig, *, channels: int | None = None, classes: int | None = None) -> nn.Module:
+    """Return the network of a configuration on the meta device, where it takes no memory and computes nothing.
+
+    `channels` and `classes` are those of the configuration's data unless given.
+    """
     with torch.device("meta"):
-        return build_network(config)
+        return network_for(
+            config, channels=channels or config.data.image[0], classes=classes or config.data.source.classes
+        )

@@ -10,8 +10,7 @@ from rich.table import Table
 from torch import nn
 from torchvision.models import vgg16, vgg19  # type: ignore[import-untyped]
 
-from resnet_ablations.build import network_for
-from resnet_ablations.config import RunConfig
+from resnet_ablations.build import meta_network
 from resnet_ablations.console import standard_console
 from resnet_ablations.network.cost import cost
 from resnet_ablations.network.dimensions import UnitShape
@@ -89,13 +88,6 @@ VGG = ((vgg16, "VGG-16", 16, "15.3 G"), (vgg19, "VGG-19", 19, "19.6 G"))
 """Torchvision's VGG networks; v1, section 4.1, compares its networks with them."""
 
 
-def on_meta(entry: PrintedNetwork) -> tuple[RunConfig, nn.Module]:
-    """Return the configuration of a network and the network on the meta device, without weights."""
-    config = compose(entry.overrides)
-    with torch.device("meta"):
-        return config, network_for(config, channels=3, classes=entry.images.classes)
-
-
 def main() -> None:
     """Print the table."""
     argparse.ArgumentParser(
@@ -106,7 +98,8 @@ def main() -> None:
     for heading in ("depth", "units", "parameters", "paper", "multiply-\nadds", "paper", "activations"):
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in track(ENTRIES, console=Console(stderr=True), transient=True):
-        config, network = on_meta(entry)
+        config = compose(entry.overrides)
+        network = meta_network(config, channels=3, classes=entry.images.classes)
         shape = f"{config.network.depth}", f"{sum(config.network.stages)}"
         printed = entry.printed_parameters, entry.printed_multiply_adds
         table.add_row(entry.name, *shape, *_costs(network, entry.images, *printed))

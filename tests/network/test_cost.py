@@ -10,7 +10,7 @@ from made import combined, composed, small
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from resnet_ablations.build import network_for
+from resnet_ablations.build import meta_network, network_for
 from resnet_ablations.config import RunConfig
 from resnet_ablations.network.cost import Cost, cost
 from resnet_ablations.network.resnet import parameter_count
@@ -21,8 +21,7 @@ RESNET110, GATES = 1_727_962, 96_224
 
 
 def on_meta(config: RunConfig, classes: int = 1000) -> nn.Module:
-    with torch.device("meta"):
-        return network_for(config, channels=3, classes=classes)
+    return meta_network(config, channels=3, classes=classes)
 
 
 @cache

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from resnet_ablations.build import network_for
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
-from resnet_ablations.probe.responses import Response, recorded_responses, summary
+from resnet_ablations.probe.responses import Response, recorded_responses, response_metrics
 
 Config = Callable[..., RunConfig]
 
@@ -148,8 +148,8 @@ def made(*deviations: float) -> list[Response]:
     return responses
 
 
-def test_the_summary_is_over_layers() -> None:
-    assert summary(made(1, 2, 6, 1.5)) == pytest.approx(
+def test_the_metrics_of_a_run_are_over_its_layers() -> None:
+    assert response_metrics(made(1, 2, 6, 1.5)) == pytest.approx(
         {"response_mean": 2.625, "response_median": 1.75, "response_max": 6}
     )
 
@@ -159,4 +159,4 @@ def test_a_network_without_3x3_convolutions_has_no_responses(config: Config) -> 
     with recorded_responses(network) as responses:
         network(torch.randn(2, 1, 8, 8))
     assert responses == []
-    assert summary(responses) == {}
+    assert response_metrics(responses) == {}

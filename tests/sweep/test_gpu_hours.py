@@ -1,4 +1,5 @@
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from resnet_ablations import experiments
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.overrides import compose
-from resnet_ablations.sweep.estimates import GPU_FLOPS, gpu_hours
+from resnet_ablations.sweep.estimates import GPU_FLOPS, hours_at_assumed_rate, multiply_adds_left
 from resnet_ablations.sweep.planning import plan
 
 # One worker counts each network once.
@@ -16,12 +17,14 @@ pytestmark = pytest.mark.xdist_group("counting")
 STATED = re.compile(r"# At the paper's scale (\d+) runs, about (\d+) GPU-hours \(estimated from FLOPs at (\d+) TFLOP/s")
 
 
-def run(*overrides: str) -> RunConfig:
-    return compose(["data=cifar10", "data.root=.", *overrides])
+def gpu_hours(runs: Iterable[RunConfig]) -> float:
+    """Return the GPU-hours of runs that have not begun."""
+    return hours_at_assumed_rate(multiply_adds_left(runs))
 
 
-def test_a_step_is_three_forward_passes_of_two_operations_a_multiply_add() -> None:
-    one = run("network=resnet20", "schedule.iterations=10", "schedule.batch_size=32")
+def test_a_step_is_three_forward_passes_of_two_operations_a_multiply_add(tmp_path: Path) -> None:
+    settings = ("network=resnet20", "schedule.iterations=10", "schedule.batch_size=32")
+    one = compose(["data=cifar10", "data.root=.", f"paths.results={tmp_path}", *settings])
 
     # v1, section 4.2: 3×3 convolutions on 32², 16² and 8² positions, and the classifier's 64 × 10.
     positions = {16: 32 * 32, 32: 16 * 16, 64: 8 * 8}
@@ -45,10 +48,11 @@ def test_the_header_of_an_experiment_says_what_it_costs(
 ) -> None:
     monkeypatch.setattr(ImageNet, "check", lambda self: None)
     monkeypatch.setattr(ImageNet, "fingerprint", lambda self: None)
-    root = [f"data.root={tmp_path}"] if name.startswith("imagenet") else []
+    places = [f"paths.{name}={tmp_path}" for name in ("data", "results")]
+    places += [f"data.root={tmp_path}"] if name.startswith("imagenet") else []
     stated = STATED.search((experiments.EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8"))
 
-    jobs = plan([f"experiment={name}", "scale=paper", f"paths.data={tmp_path}", *root]).jobs
+    jobs = plan([f"experiment={name}", "scale=paper", *places]).jobs
 
     assert stated is not None
     runs, hours, tera = map(int, stated.groups())

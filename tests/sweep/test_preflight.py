@@ -13,32 +13,32 @@ import pytest
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.sweep.estimates import checkpoint_bytes
-from resnet_ablations.sweep.preflight import check_room
+from resnet_ablations.sweep.preflight import check_results_folder
 
 Config = Callable[..., RunConfig]
 Usage = namedtuple("Usage", "total used free")
 
 
 def test_the_folder_is_created_but_not_its_parent(tmp_path: Path) -> None:
-    check_room(str(tmp_path / "results"), [], 0)
+    check_results_folder(str(tmp_path / "results"), [], 0)
     assert list((tmp_path / "results").iterdir()) == []
     with pytest.raises(UserError, match=r"nowhere does not exist; create it, or mount"):
-        check_room(str(tmp_path / "nowhere" / "results"), [], 0)
+        check_results_folder(str(tmp_path / "nowhere" / "results"), [], 0)
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_relative_folder_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    check_room("results", [], 0)
+    check_results_folder("results", [], 0)
     assert (tmp_path / "results").is_dir()
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file: cannot be written: File exists"):
-        check_room(str(tmp_path / "file"), [], 0)
+        check_results_folder(str(tmp_path / "file"), [], 0)
     with pytest.raises(UserError, match=r"paths.results=/proc/results: cannot be written"):
-        check_room("/proc/results", [], 0)
+        check_results_folder("/proc/results", [], 0)
 
 
 def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_a_file_system_without_fsync_of_folders_is_named(
 def test_a_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     with pytest.raises(UserError, match=r"cannot be written: Permission denied"):
-        check_room(str(tmp_path), [], 0)
+        check_results_folder(str(tmp_path), [], 0)
 
 
 @pytest.mark.parametrize(("free", "at_once", "enough"), [(3, 1, True), (2.9, 1, False), (5.9, 2, False), (6, 2, True)])
@@ -84,16 +84,16 @@ def test_two_checkpoints_and_the_next_one_for_each_run_at_once(
     left = round(free * checkpoint_bytes(runs[0]))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(left, 0, left))
     if enough:
-        check_room(str(tmp_path), runs, at_once)
+        check_results_folder(str(tmp_path), runs, at_once)
     else:
         with pytest.raises(UserError, match=rf"checkpoints of {at_once} runs? at once need \d MB; make room"):
-            check_room(str(tmp_path), runs, at_once)
+            check_results_folder(str(tmp_path), runs, at_once)
 
 
 def test_the_largest_runs_count(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = config(), config("network.depth=20")
     left = 3 * checkpoint_bytes(large) - 1
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(left, 0, left))
-    check_room(str(tmp_path), [small], 1)
+    check_results_folder(str(tmp_path), [small], 1)
     with pytest.raises(UserError, match="make room"):
-        check_room(str(tmp_path), [small, large], 1)
+        check_results_folder(str(tmp_path), [small, large], 1)

@@ -62,7 +62,7 @@ def _layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
     return found
 
 
-def summary(responses: list[Response]) -> dict[str, float]:
+def response_metrics(responses: list[Response]) -> dict[str, float]:
     """Return the mean, median and maximum over the layers, as metrics of a run; {} if there are no layers."""
     if not responses:
         return {}

@@ -20,14 +20,9 @@ KEPT = 3
 """The checkpoints of a run on the disk at the same time: two, and the next one while it is written."""
 
 
-def gpu_hours(runs: Iterable[RunConfig]) -> float:
-    """Return the hours of one GPU for all iterations of the runs, at two operations a multiply-add."""
-    return hours_at_assumed_rate(sum(_multiply_adds(run, run.schedule.iterations) for run in runs))
-
-
 def multiply_adds_left(runs: Iterable[RunConfig]) -> int:
     """Return the multiply-adds left after each run's newest checkpoint; a step counts as three forward passes."""
-    return sum(_multiply_adds(run, _iterations_left(run)) for run in runs)
+    return sum(3 * counted(run).multiply_adds * run.schedule.batch_size * _iterations_left(run) for run in runs)
 
 
 def hours_at_assumed_rate(multiply_adds: int) -> float:
@@ -53,8 +48,8 @@ def time_left(
     """Return the time that the local launcher needs for the runs, from a few timed steps of each distinct network.
 
     `timed` is called after each network with two numbers: networks timed so far, and all networks. Raise `UserError` if
-    a run's device is missing. The estimate leaves out starting processes, decoding image files, and the 10-crop and
-    320-pixel tests.
+    a run's device is missing. The estimate leaves out starting processes, decoding image files, and the
+    tests with 10 crops, with crops of 320 and at five scales.
     """
     networks = {_timing_key(run): run for run in runs}
     seconds: dict[str, StepSeconds] = {}
@@ -91,10 +86,6 @@ def _timing_key(run: RunConfig) -> str:
     batches = f"{run.schedule.batch_size} {run.bn_batch} {run.precision}"
     trainer = run.trainer.model_dump(exclude={"workers", "checkpoint_minutes", "checkpoint_iterations", "keep_weights"})
     return f"{network_of(run)} {batches} {trainer}"
-
-
-def _multiply_adds(run: RunConfig, iterations: int) -> int:
-    return 3 * counted(run).multiply_adds * run.schedule.batch_size * iterations
 
 
 def _iterations_left(run: RunConfig) -> int:

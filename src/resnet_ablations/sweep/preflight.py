@@ -9,7 +9,7 @@ from resnet_ablations.results.results_folder import writable
 from resnet_ablations.sweep.estimates import checkpoints_bytes
 
 
-def check_room(results: str, runs: Sequence[RunConfig], at_once: int) -> None:
+def check_results_folder(results: str, runs: Sequence[RunConfig], at_once: int) -> None:
     """Raise `UserError` if the results folder cannot be written, or has no room for the runs' checkpoints."""
     free = shutil.disk_usage(writable(results)).free
     if (needed := checkpoints_bytes(runs, at_once)) > free:

@@ -12,7 +12,7 @@ from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import save_sweep
 from resnet_ablations.sweep.planning import Job, Plan
-from resnet_ablations.sweep.preflight import check_room
+from resnet_ablations.sweep.preflight import check_results_folder
 
 Launch = Callable[[list[list[str]]], Any]
 """A function of the overrides of each run that returns when all have ended, or raises `Submitted`."""
@@ -34,7 +34,7 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     configs = [job.config for job in missing]
     for settings in {config.logger.model_dump_json(): config.logger for config in configs}.values():
         settings.build().check()
-    check_room(results, configs, at_once(configs) if configs else 0)
+    check_results_folder(results, configs, at_once(configs) if configs else 0)
     for source in {job.config.data.model_dump_json(): job.config.data.source for job in plan.jobs}.values():
         source.prepare()
     with reporting_full_disk(results):
@@ -69,7 +69,10 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
 
 
 def _to_retry(jobs: Sequence[Job], fail_fast: bool) -> list[Job]:
-    """Return the killed runs; with `fail_fast` also those that were stopped because of them."""
+    """Return the runs to launch again: the killed ones.
+
+    With `fail_fast`, all runs without a result if every failed run was killed, otherwise none.
+    """
     states = {job.config.key: state_of(job.config.folder) for job in jobs if result_of(job) is None}
     killed = {key for key, state in states.items() if state.killed}
     if fail_fast and killed:

@@ -19,7 +19,7 @@ from resnet_ablations.data.waiting import StoppedWaiting
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.masks import masks_of, numbers_of_masks
 from resnet_ablations.network.shortcuts import Shortcut
-from resnet_ablations.probe.responses import Response, recorded_responses, summary
+from resnet_ablations.probe.responses import Response, recorded_responses, response_metrics
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.streams import Purpose, Stream
 from resnet_ablations.training.captured import CapturedStep, CudaGraphs
@@ -290,7 +290,7 @@ class TrainingModule(pl.LightningModule):
             for response in self.responses:
                 response.totals = response.totals.to(self.device)
                 self.ranks.all_reduce_sum(response.totals)
-            self.metrics = summary(self.responses) | ({"top5_error": top5_error} if self.batches.top5 else {})
+            self.metrics = response_metrics(self.responses) | ({"top5_error": top5_error} if self.batches.top5 else {})
             for name, crops in self.batches.protocols().items():
                 self.metrics[f"{name}_error"], self.metrics[f"{name}_top5_error"] = self._errors(crops())
 
