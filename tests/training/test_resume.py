@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from observing import numbers
 from signalled import stopped_at
@@ -20,6 +19,7 @@ from resnet_ablations.results.frames import load_results
 from resnet_ablations.results.provenance import attempts, provenance, same_code
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.training import run as training_run
+from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import train_run
 from resnet_ablations.training.stopping import Interrupted
 
@@ -74,13 +74,13 @@ def test_resumed_equals_uninterrupted(
 
 def test_a_signal_just_before_the_first_step_stops_after_it(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lightning handles SIGTERM at that time, and would stop after half a step, without a checkpoint."""
-    begin = pl.Trainer._run_stage
+    begin = TrainingModule.on_train_start
 
-    def signalled(trainer: pl.Trainer) -> None:
+    def signalled(module: TrainingModule) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        begin(trainer)
+        begin(module)
 
-    monkeypatch.setattr(pl.Trainer, "_run_stage", signalled)
+    monkeypatch.setattr(TrainingModule, "on_train_start", signalled)
     with pytest.raises(Interrupted):
         train_run(run := config(*RUN))
     assert folder(run).resumable_from() == 1
