@@ -49,21 +49,21 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(fcntl, "flock", refused)
     with pytest.raises(UserError, match=r"this file system has no locks \(No locks available\), which runs need"):
-        check_room(str(tmp_path), [], 0)
+        check_results_folder(str(tmp_path), [], 0)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_system_without_fsync_of_folders_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check_room(str(tmp_path), [], 0)
+    check_results_folder(str(tmp_path), [], 0)
     assert capsys.readouterr() == ("", "")
 
     def refused(_: int) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     monkeypatch.setattr(os, "fsync", refused)
-    check_room(str(tmp_path), [], 0)
+    check_results_folder(str(tmp_path), [], 0)
     output, errors = capsys.readouterr()
     assert (output, errors.count("\n")) == ("", 1)
     assert "after a power failure, the newest files can be missing" in errors
