@@ -33,7 +33,7 @@ def cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     return run
 
 
-def test_what_is_named_goes(cleaned: Callable[..., list[str]]) -> None:
+def test_named_runs_are_removed(cleaned: Callable[..., list[str]]) -> None:
     assert cleaned("y\n", KEYS[0]) == [*KEYS[1:]]
 
 
@@ -42,11 +42,13 @@ def test_a_pattern(cleaned: Callable[..., list[str]]) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "\n", "n\n", "maybe\n"])
-def test_without_a_yes_all_stays(cleaned: Callable[..., list[str]], answer: str) -> None:
+def test_an_answer_other_than_yes_removes_nothing(cleaned: Callable[..., list[str]], answer: str) -> None:
     assert cleaned(answer, "*") == [*KEYS]
 
 
-def test_after_a_ctrl_c_all_stays(cleaned: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_at_the_question_removes_nothing(
+    cleaned: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def pressed(question: str) -> str:
         raise KeyboardInterrupt
 

@@ -101,13 +101,13 @@ def test_a_broken_experiment_is_named(broken: Any, changes: dict[str, Any], name
 
 
 @pytest.mark.parametrize("name", ["title", "source", "caption", "headings", "scales", "rows"])
-def test_what_an_experiment_cannot_do_without(broken: Any, name: str) -> None:
+def test_an_experiment_without_a_required_field_is_refused(broken: Any, name: str) -> None:
     content = {key: value for key, value in VALID.items() if key not in (name, "figures")}
     assert any(name in message for message in broken(content))
 
 
 @pytest.mark.parametrize("name", ["id", "labels", "cells"])
-def test_what_a_row_cannot_do_without(broken: Any, name: str) -> None:
+def test_a_row_without_a_required_field_is_refused(broken: Any, name: str) -> None:
     content = {key: value for key, value in row().items() if key != name}
     assert any(f"rows.0.{name}" in message for message in broken(VALID | {"rows": [content], "figures": []}))
 

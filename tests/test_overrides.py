@@ -187,7 +187,7 @@ def test_bn_batch_follows_the_schedule_and_the_users_wins(schedule: str) -> None
     assert compose(["bn_batch=16", f"schedule={schedule}"]).bn_batch == 16
 
 
-def test_what_was_composed_is_plain_and_can_be_checked_again(config: Config) -> None:
+def test_a_composed_configuration_is_plain_data_and_can_be_validated_again(config: Config) -> None:
     """A configuration is sent to other processes and written to config.yaml."""
     from resnet_ablations.config import validate
 
@@ -494,7 +494,7 @@ def test_seeds_and_hydras_own_keys_beside_a_frozen_configuration(tmp_path: Path)
     assert refused(frozen, "hydra/launcher=slurm")[0].startswith("hydra/launcher=slurm: only a sweep has this key")
 
 
-def test_what_adds_channels_or_maps_no_x_is_allowed() -> None:
+def test_bottlenecks_and_plain_networks_allow_such_widths() -> None:
     bottleneck = ["network=resnet164", "network.widths=[8,16,32]"]
     assert compose(bottleneck).network.widths == [8, 16, 32]
     assert compose(["network.widths=[64,32,16]", "shortcut=plain"]).network.widths == [64, 32, 16]

@@ -24,7 +24,7 @@ def test_table_1_as_printed() -> None:
     assert math.isnan(paper.loc["dropout", "error"]["curve"])
 
 
-def test_what_is_digitised_and_what_the_paper_lacks() -> None:
+def test_digitised_and_missing_numbers() -> None:
     assert load_paper("layer_responses").loc[("resnet110", "mean"), ["printed", "digitised"]].isna().to_list() == [
         True,
         False,

@@ -117,7 +117,7 @@ def test_a_plan_follows_the_launchers_setting(
 @pytest.mark.parametrize(
     "wrong", ["hydra.launcher.runs_per_device=0", "hydra.launcher.processes=2", "hydra.launcher.runs_per_device.x=1"]
 )
-def test_a_plan_for_a_launcher_that_there_is_not(
+def test_a_plan_for_an_unknown_launcher_is_refused(
     says: Callable[..., tuple[str, str]], capsys: pytest.CaptureFixture[str], wrong: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:

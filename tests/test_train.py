@@ -70,7 +70,7 @@ def test_mistakes_that_hydra_reports_badly_or_not_at_all(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_list_of_images_is_left_from_the_checks_when_a_run_trains(
+def test_a_training_run_keeps_no_list_of_images_from_the_checks(
     photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """ImageNet's takes 200 MB, in every rank that torchrun starts."""

@@ -1,4 +1,7 @@
-"""The settings that `experiments/` and `conf/` declare today, compared with those of a saved plan; without Hydra."""
+"""The settings that `experiments/` and `conf/` declare today, compared with those of a saved plan.
+
+The report imports no Hydra, so this module composes the files itself; a test compares the result with Hydra's.
+"""
 
 from collections.abc import Iterable
 from functools import cache
@@ -23,8 +26,8 @@ def changes_since(plan: SweepPlan, experiment: Experiment) -> dict[tuple[str, st
     """Return, by row and column, how the settings of a plan's cell differ from those that are declared today.
 
     `schedule.iterations=810, now 1980; …`. Cells without a difference, and cells that the experiment no longer has, are
-    left out. A setting that one side lacks and no override sets was added or removed: no difference, because the value
-    of before is what runs did without the setting.
+    left out. A setting that only one side has, and that no override sets, was added or removed since; it does not
+    count, because runs without it did what its default says.
     """
     scale = experiment.scales.get(plan.scale)
     cells = runs_of_cells(experiment, scale, plan.overrides) if scale is not None else []

@@ -76,8 +76,9 @@ class Column(_Strict):
 
 
 class Cell(_Strict):
-    """A number of the table: as the paper prints it or as `digitised` from a figure, and its `curve` in the figure.
+    """A number of the table.
 
+    `printed`: as in the paper's table. `digitised`: read from a figure. `curve`: the name of its digitised curve.
     `metric` and `overrides` are set only if the cell differs from its column.
     """
 

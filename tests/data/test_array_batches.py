@@ -109,7 +109,7 @@ def test_all_crops_and_both_sides_are_drawn_equally_often() -> None:
     np.testing.assert_allclose(together / len(rows), 1 / 50, atol=0.006)
 
 
-def test_what_a_data_set_does_not_want_is_not_done() -> None:
+def test_a_data_set_without_augmentations_has_none() -> None:
     rows, columns, mirrored = places(make(pad=0, flip=False), 10)
     assert not rows.any()
     assert not columns.any()

@@ -73,7 +73,7 @@ def test_two_at_once_draw_once(tmp_path: Path, drawn: list[Path]) -> None:
     assert len(drawn) == 1
 
 
-def test_what_a_killed_drawing_left_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leftovers_of_a_killed_drawing_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -85,7 +85,7 @@ def test_what_a_killed_drawing_left_does_no_harm(tmp_path: Path, monkeypatch: py
     assert len(source(tmp_path).load().train) == 30
 
 
-def test_missing_images_are_told(tmp_path: Path) -> None:
+def test_missing_images_are_reported(tmp_path: Path) -> None:
     files = source(tmp_path).load()
     gone = files.root / str(files.train[4])
     gone.unlink()
@@ -94,7 +94,7 @@ def test_missing_images_are_told(tmp_path: Path) -> None:
             action()
 
 
-def test_no_place_to_draw(tmp_path: Path) -> None:
+def test_a_missing_folder_for_drawn_images_is_refused(tmp_path: Path) -> None:
     nowhere = tmp_path / "no" / "where"
     for action in (source(nowhere).check, source(nowhere).prepare):
         with pytest.raises(UserError, match=f"data.root={nowhere}: {nowhere} does not exist"):

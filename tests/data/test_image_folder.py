@@ -248,7 +248,7 @@ def test_two_processes_at_once_decode_once(root: Path, tmp_path: Path) -> None:
     assert all("9 images" in output for output in outputs)
 
 
-def test_a_wait_for_another_process_is_said(
+def test_a_wait_for_another_process_is_reported(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It lasts as long as the other process decodes."""
@@ -357,7 +357,7 @@ def test_folder_without_images(root: Path) -> None:
     assert message.startswith(f"{root}/train/frog: no .jpg, .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff, .webp images")
 
 
-def test_classes_and_shape_that_do_not_agree_are_told_together(root: Path) -> None:
+def test_wrong_classes_and_wrong_shape_are_reported_together(root: Path) -> None:
     messages = _errors(_source(root, classes=10, shape=(32, 32, 3)).check)
     assert messages[0] == (f"data.classes=10: {root}/train has 3 class folders (cat, dog, frog); set data.classes=3")
     assert messages[1].startswith(f"data.shape=[32, 32, 3]: {root}/train/cat/1.png is 6×5 (height×width)")
@@ -507,7 +507,7 @@ def test_decoded_images_that_do_not_fit(root: Path, decoded: list[int], monkeypa
     assert decoded == []
 
 
-def test_at_most_five_problems_are_told(root: Path) -> None:
+def test_at_most_five_problems_are_reported(root: Path) -> None:
     for file in root.rglob("*.*"):
         if file.name != "1.png":
             file.write_bytes(b"text")

@@ -60,7 +60,7 @@ def test_hidden_and_other_files_and_folders_are_ignored(root: Path) -> None:
     assert source(root).load().train.tolist() == before
 
 
-def test_no_file_is_asked_for_more_than_its_name_by_the_check(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_reads_only_names_of_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A `stat` of 1.28 million files may take minutes."""
     asked: list[str] = []
     stat = os.stat
@@ -174,7 +174,7 @@ def test_settings_that_image_files_do_not_have(config: Config, root: Path) -> No
     assert any("'scale' or 'scale_aspect_ratio'" in message for message in messages)
 
 
-def test_where_the_images_lie_is_no_part_of_the_key_and_what_is_done_to_them_is(
+def test_the_key_has_the_processing_of_images_and_not_their_location(
     config: Config, root: Path, tmp_path: Path
 ) -> None:
     key = configured(config, root).key

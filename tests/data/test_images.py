@@ -60,7 +60,7 @@ def test_held_out_images_come_from_training_and_take_the_place_of_the_test_image
     assert (np.abs(np.bincount(split.test_labels, minlength=5) - shares) < 1).all()
 
 
-def test_what_is_held_out_is_spread_over_each_class() -> None:
+def test_held_out_images_are_spread_over_each_class() -> None:
     by_class = sorted(range(160), key=lambda number: LABELS[number])
     assert numbers(arrays().hold_out(8).test) == sorted(by_class[10::20])
     in_order = replace(arrays(), train_labels=np.repeat([0, 1], 80))
@@ -73,7 +73,7 @@ def test_the_rest_of_a_split_stays() -> None:
 
 
 @pytest.mark.parametrize("count", [160, 161, 5000])
-def test_something_must_be_left_to_train_on(count: int) -> None:
+def test_held_out_images_must_leave_training_images(count: int) -> None:
     for whole in (arrays(), files()):
         with pytest.raises(UserError, match=f"data.held_out={count}: must be smaller than .* 160 images"):
             whole.hold_out(count)

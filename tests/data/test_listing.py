@@ -103,7 +103,7 @@ def test_two_spellings_of_a_name_are_two_files(root: Path) -> None:
         "below/x.gif",
     ],
 )
-def test_what_may_be_an_image_is_refused(root: Path, name: str) -> None:
+def test_files_that_may_be_images_are_refused(root: Path, name: str) -> None:
     touch(root / "train/cat" / name)
     touch(root / "test/dog" / name)
     message = refusal(root)
@@ -120,7 +120,7 @@ def test_a_class_of_other_images_is_counted_and_not_called_empty(root: Path) -> 
     assert "1,200 files in class folders" in refusal(root)
 
 
-def test_what_is_passed_over_is_said_in_one_line_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ignored_files_are_reported_in_one_line_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = list_images(root).train.paths.tolist()
     assert capsys.readouterr().err == ""
     for name in (".DS_Store", "._1.png", "Thumbs.db", ".hidden/1.png", "__MACOSX/1.png", "@eaDir/1.png"):

@@ -158,7 +158,7 @@ def test_parameters_make_a_strict_schema(source: type[Source]) -> None:
         (FashionMnist(root="/nowhere"), (28, 28, 1), 10, 60_000, 10_000),
     ],
 )
-def test_what_is_known_without_data(
+def test_shape_and_classes_are_known_without_data(
     source: Source, shape: tuple[int, int, int], classes: int, training: int, test: int
 ) -> None:
     assert (source.shape, source.classes) == (shape, classes)
@@ -269,7 +269,7 @@ def test_unpacked_file_with_a_wrong_checksum(tmp_path: Path, cifar10_archive: by
     _assert_cifar10(tmp_path)
 
 
-def test_what_a_killed_download_left_does_no_harm(tmp_path: Path, cifar10_archive: bytes) -> None:
+def test_leftovers_of_a_killed_download_do_no_harm(tmp_path: Path, cifar10_archive: bytes) -> None:
     left = tmp_path / ".download-cifar-10-batches-py"
     left.mkdir()
     (left / "cifar-10-python.tar.gz").write_bytes(b"half")

@@ -140,7 +140,7 @@ def test_scale_aspect_ratio_draws_areas_and_ratios(size: tuple[int, int]) -> Non
     assert abs(mirrored.mean() - 0.5) < 0.03
 
 
-def test_where_no_window_fits_the_centre_is_taken() -> None:
+def test_the_central_crop_replaces_a_window_that_does_not_fit() -> None:
     boxes, mirrored = drawn(scale_aspect_ratio, (1000, 10), 5, 200)
     np.testing.assert_array_equal(boxes, np.tile([496.0, 0.0, 506.0, 10.0], (200, 1)))  # of 500×5 from column 248 on
     assert 0 < mirrored.sum() < 200

@@ -30,7 +30,7 @@ def test_the_key_is_that_without_a_logger(config: Config, logger: str) -> None:
     assert validate(run.as_dict()).as_dict() == run.as_dict()
 
 
-def test_no_logger_is_the_default_also_of_what_was_frozen_before_there_were_any(config: Config) -> None:
+def test_no_logger_is_the_default_also_of_earlier_frozen_configurations(config: Config) -> None:
     tree = config().as_dict()
     del tree["logger"]
     assert isinstance(validate(tree).logger.build(), NoLogger)
@@ -74,7 +74,7 @@ def test_the_user_can_set_the_wandb_group() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["logger=wandb"], ["-m", "logger=wandb", "seed=0,1"]])
-def test_without_a_key_neither_a_run_nor_a_sweep_is_begun(
+def test_a_missing_key_stops_a_run_and_a_sweep_before_they_begin(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """The error is one line; nothing is written, and no question is asked, because no terminal could answer."""

@@ -53,7 +53,7 @@ def test_option_b_is_a_strided_linear_map_of_each_pixel(stride: int, normalised:
 
 
 @pytest.mark.parametrize("form", [*FORMS, "projection"])
-def test_where_the_shape_stays_x_is_x(form: DimensionChange) -> None:
+def test_units_that_keep_the_shape_leave_x_unchanged(form: DimensionChange) -> None:
     x = torch.randn(2, 4, 8, 6)
     match = UnitShape(4, 4, 1, form, normalised=True).match()
     assert match(x) is x

@@ -139,7 +139,7 @@ def test_identity_adds(shape: UnitShape) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_none_is_the_residual_alone(shape: UnitShape) -> None:
+def test_plain_is_the_residual_alone(shape: UnitShape) -> None:
     """Also where dimensions change: no parameter, and no use of x."""
     x, residual = inputs(shape)
     plain = Plain(shape)

@@ -110,7 +110,7 @@ def test_layers_are_named_and_in_the_networks_order(config: Config) -> None:
     ]
 
 
-def test_only_what_is_called_inside_is_measured(config: Config) -> None:
+def test_only_calls_inside_the_context_are_measured(config: Config) -> None:
     network = build(config())
     images = torch.randn(4, 1, 8, 8)
     network(10 * images)

@@ -38,14 +38,14 @@ def test_one_row_a_planned_run_of_a_cell_in_the_papers_order(made_up: MadeUp) ->
     assert several["value"].isna().all()
 
 
-def test_without_a_sweep_there_are_the_columns(tmp_path: Path) -> None:
+def test_the_columns_exist_without_a_sweep(tmp_path: Path) -> None:
     cells = load_cells(tmp_path)
     assert cells.empty
     assert list(cells.columns) == list(COLUMNS)
     assert cells["seed"].dtype == "Int64"
 
 
-def test_what_is_damaged_is_left_out_and_named(made_up: MadeUp) -> None:
+def test_damaged_files_are_left_out_and_named(made_up: MadeUp) -> None:
     made_up.plan("quick")
     made_up.plan("small")
     sweep_path(made_up.path, "shortcuts-small").write_text("{")
@@ -130,7 +130,7 @@ def test_an_own_run_comes_before_one_that_serves(made_up: MadeUp) -> None:
     assert (original["value"], original["from_longer_run"]) == (39.0, False)
 
 
-def test_what_becomes_of_a_serving_run_later_does_not_matter(made_up: MadeUp) -> None:
+def test_the_end_of_a_serving_run_does_not_matter(made_up: MadeUp) -> None:
     made_up.plan("early")
     diverged = {"scale": "paper", "outcome": "diverged", "error_at": lambda iteration: 40.0}
     made_up.run("original", stop=3_000, **diverged)  # type: ignore[arg-type]

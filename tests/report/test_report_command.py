@@ -219,7 +219,7 @@ def _built_again_is_the_same(made_up: MadeUp) -> None:
     assert [name for name in first if first[name] != second[name]] == []
 
 
-def test_what_the_report_makes_no_more_goes(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_removes_its_old_files(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:
     made_up.plan("quick")
     made_up.run("original", 5.0)
     place = made_up.path / "report"
@@ -236,7 +236,7 @@ def test_what_the_report_makes_no_more_goes(made_up: MadeUp, capsys: pytest.Capt
     )
 
 
-def test_nothing_goes_while_something_is_damaged(made_up: MadeUp) -> None:
+def test_the_report_removes_nothing_while_a_file_is_damaged(made_up: MadeUp) -> None:
     made_up.plan("quick")
     (made_up.path / "report").mkdir()
     for name in EARLY:

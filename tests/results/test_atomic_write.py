@@ -67,7 +67,7 @@ def test_a_crash_before_the_rename_leaves_the_old_file_and_nothing_else(
     assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
 
 
-def test_nothing_is_seen_of_it_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_appears_only_at_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All is on disk, in the same folder, when the one step that cannot be half done is taken; then the folder is."""
     path = tmp_path / "file.json"
     steps: list[str] = []

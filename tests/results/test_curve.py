@@ -55,7 +55,7 @@ def test_a_curve_is_read_while_it_grows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["100,0.1", "a,b,c,d,e,f", "1,2,3,4,5,6,7"])
-def test_what_is_no_curve_is_a_value_error(tmp_path: Path, line: str) -> None:
+def test_a_file_that_is_no_curve_is_a_value_error(tmp_path: Path, line: str) -> None:
     (tmp_path / "curve.csv").write_text(f"{HEADER}{line}\n")
     with closing(CurveReader(tmp_path / "curve.csv")) as reader, pytest.raises(ValueError, match=r".+"):
         reader.rows()

@@ -109,7 +109,7 @@ def test_a_run_without_a_result_is_in_the_curves_only(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("there", [False, True])
-def test_nothing_there_gives_empty_tables(tmp_path: Path, there: bool) -> None:
+def test_an_empty_folder_gives_empty_tables(tmp_path: Path, there: bool) -> None:
     if there:
         (tmp_path / "runs").mkdir()
     results, curves, responses = load_results(tmp_path), load_curves(tmp_path), load_responses(tmp_path)

@@ -77,12 +77,12 @@ def test_the_key_of_one_configuration() -> None:
 
 
 @pytest.mark.parametrize("override", LOCATIONS)
-def test_where_a_run_is_trained_is_not_in_its_key(config: Config, override: str) -> None:
+def test_the_place_of_training_is_not_in_the_key(config: Config, override: str) -> None:
     assert config(override).key == config().key
     assert is_location(override)
 
 
-def test_where_the_data_lie_is_not_in_the_key(config: Config, tmp_path: object) -> None:
+def test_the_location_of_data_is_not_in_the_key(config: Config, tmp_path: object) -> None:
     keys = {config("data=cifar10", f"data.root={tmp_path}/{place}").key for place in ("a", "b")}
     assert len(keys) == 1
     assert is_location("data.root=/elsewhere")
@@ -90,7 +90,7 @@ def test_where_the_data_lie_is_not_in_the_key(config: Config, tmp_path: object) 
 
 
 @pytest.mark.parametrize("override", SCIENTIFIC)
-def test_what_can_change_a_number_changes_the_configuration(config: Config, override: str) -> None:
+def test_settings_that_can_change_a_number_change_the_configuration(config: Config, override: str) -> None:
     assert config(override).configuration != config().configuration
     assert not is_location(override)
 
@@ -211,7 +211,7 @@ def test_labels_of_classes(target: str, label: str) -> None:
     assert class_label(target) == label
 
 
-def test_without_locations_leaves_its_argument_alone(config: Config, tmp_path: object) -> None:
+def test_without_locations_does_not_change_its_argument(config: Config, tmp_path: object) -> None:
     tree = config("data=cifar10").as_dict()
     before = json.dumps(tree)
     scientific = without_locations(tree)

@@ -52,7 +52,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
         ({"host": "elsewhere"}, locks.DEAD_AFTER_SECONDS + 60, True),
     ],
 )
-def test_who_is_dead(change: dict[str, object], silent_for: float, dead: bool) -> None:
+def test_owners_that_are_gone(change: dict[str, object], silent_for: float, dead: bool) -> None:
     owner = Owner.this_process().model_copy(update=change)
     assert owner.is_dead(time.time() - silent_for) is dead
 

@@ -159,7 +159,7 @@ def test_a_full_disk_without_a_status_is_an_error(folder: RunFolder, monkeypatch
         folder.set_status(Status(outcome="running", iteration=0, iterations=6))
 
 
-def test_a_run_that_starts_again_forgets_the_responses_of_before(folder: RunFolder) -> None:
+def test_a_run_that_starts_again_removes_its_earlier_responses(folder: RunFolder) -> None:
     folder.write_responses([("stem", 1.0)])
     folder.start({"seed": 3})
     assert not folder.responses.exists()

@@ -38,7 +38,7 @@ def locked(folder: RunFolder) -> Iterator[RunFolder]:
         yield folder
 
 
-def test_without_a_folder_it_is_missing(tmp_path: Path) -> None:
+def test_a_run_without_a_folder_is_missing(tmp_path: Path) -> None:
     assert state_of(RunFolder(tmp_path, KEY)) == State("missing")
 
 

@@ -83,7 +83,7 @@ def test_iterations_and_evaluations_count(config: Config, timed: list[Any]) -> N
     assert time_left([held_out], ONE).seconds == pytest.approx(6 + 3 * 0.001 * 100)
 
 
-def test_only_what_is_left_counts(config: Config, timed: list[Any]) -> None:
+def test_only_the_remaining_iterations_count(config: Config, timed: list[Any]) -> None:
     run = config()
     all_of_it = multiply_adds_left([run])
     checkpointed(run, 4)

@@ -179,12 +179,12 @@ def test_on_a_cpu_it_is_refused_before_anything_is_written(config: Config) -> No
 
 
 @pytest.mark.parametrize("setting", ["trainer.recompute=true", "trainer.compile=reduce-overhead"])
-def test_what_a_graph_cannot_hold_is_refused(config: Config, setting: str) -> None:
+def test_settings_that_a_graph_cannot_record_are_refused(config: Config, setting: str) -> None:
     with pytest.raises(UserError, match=r"trainer\.cuda_graph=true") as refusal:
         config("trainer.cuda_graph=true", setting)
     assert len(refusal.value.messages) == 1
     assert "\n" not in refusal.value.messages[0]
 
 
-def test_it_is_no_part_of_the_key(config: Config) -> None:
+def test_it_is_not_in_the_key(config: Config) -> None:
     assert config("trainer.cuda_graph=true").key == config("trainer.micro_batches_per_pass=1").key == config().key

@@ -155,7 +155,7 @@ def test_without_a_compiler_a_sweep_is_refused(
 ) -> None:
     """The error is one line, and nothing is written.
 
-    In short: `test_compute.py::test_where_nothing_can_be_compiled_a_run_is_refused`.
+    In short: `test_compute.py::test_a_compiled_run_without_a_compiler_is_refused`.
     """
     settings = (*SMALL, "trainer=cpu", "trainer.compile=default", "paths.results=mine")
     environment = {"CXX": "/no/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}

@@ -89,7 +89,7 @@ def test_cuda_graphs_on_a_cpu_are_refused_before_anything_is_written(config: Con
     assert not run.folder.path.exists()
 
 
-def test_where_nothing_can_be_compiled_a_run_is_refused(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_run_without_a_compiler_is_refused(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "_why_not_compiled", lambda device: f"no compiler for the {device}")
     run = config("trainer.compile=default")
     with pytest.raises(UserError, match=r"trainer\.compile=default: torch\.compile does not work here: no compiler"):
@@ -98,7 +98,7 @@ def test_where_nothing_can_be_compiled_a_run_is_refused(config: Config, monkeypa
     train_run(config("schedule.iterations=1"))
 
 
-def test_a_mode_that_there_is_not(config: Config) -> None:
+def test_an_unknown_mode_is_refused(config: Config) -> None:
     with pytest.raises(UserError, match=r"trainer\.compile=true: must be 'default', 'reduce-overhead' or"):
         config("trainer.compile=true")
 

@@ -132,7 +132,7 @@ def test_other_weights_are_refused(
     assert not Path("touched").exists()
 
 
-def test_no_such_run_is_one_line(tmp_path: Path) -> None:
+def test_an_unknown_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ra.UserError, match="no finished run; resnet-ablations status lists the runs"):
         ra.load_network(tmp_path / "results" / "runs" / "no-such-run-s0")
 

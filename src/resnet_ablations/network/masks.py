@@ -15,7 +15,10 @@ import torch
 from torch import Tensor, nn
 
 STATE = 0x243F6A8885A308D3
-"""The digits of π. From the state 0, the number of some places 2i would be twice that of i, and their masks related."""
+"""The start state of SplitMix64: digits of π.
+
+With state 0, the number of some positions 2i would be twice that of i, and their masks would be correlated.
+"""
 
 
 @final

@@ -14,7 +14,7 @@ from resnet_ablations.network.shortcuts import Shortcut
 Activation = Literal["bn", "relu", "zero_bn"]
 """A layer of a placement."""
 INITIAL_GAMMA: Final = {"bn": 1.0, "zero_bn": 0.0}
-"""The layers that are batch normalisation, and γ at the start."""
+"""The layers that are batch normalisation, each with its initial γ."""
 
 
 def odd(size: int) -> bool:
@@ -52,7 +52,8 @@ class Placement:
 class Branch:
     """The convolutions of F, by kernel size: basic (3, 3), bottleneck (1, 3, 1), single (3,).
 
-    Every convolution has as many output channels as the stage is wide; the last one has `expansion` times as many.
+    All but the last convolution have as many output channels as the stage is wide; the last one has `expansion` times
+    as many.
     Convolution number `strided`, counted from 0, has the unit's stride.
     """
 

@@ -50,10 +50,10 @@ def slots_for(
 ) -> Slots:
     """Return the slots: `runs_per_device` runs on each GPU, or on the CPU as a whole.
 
-    If `runs_per_device` is null: on GPUs the number is measured, but it is 1 if there is at most one run for each GPU,
-    or if a run uses several devices; on a CPU there is one run for each core or group of `trainer.threads` cores. The
-    number on a CPU depends neither on a measurement nor on the number of missing runs, because the number of threads
-    can change the last digits of a run. Raise `UserError` if `runs_per_device` is not a whole number from 1 on.
+    On GPUs, null means: measured; but 1 if no two runs share a GPU or a run uses several devices. On a CPU, null means:
+    one run for each group of `trainer.threads` cores, by default for each core. The number on a CPU depends neither on
+    a measurement nor on the number of missing runs, because the number of threads can change the last digits of a run.
+    Raise `UserError` if `runs_per_device` is not a whole number from 1 on.
     """
     per_device = checked_runs_per_device(runs_per_device)
     devices = max(run.trainer.devices for run in runs)
@@ -74,7 +74,7 @@ def slots_for(
 
 
 def _threads(runs: Sequence[RunConfig], share: int) -> int:
-    """Return the largest `trainer.threads` of the runs, or `share` if one of them is null."""
+    """Return the largest `trainer.threads` of the runs, or `share` if a run has none."""
     threads = [run.trainer.threads for run in runs if run.trainer.threads is not None]
     return max(threads) if len(threads) == len(runs) else max(1, share)
 

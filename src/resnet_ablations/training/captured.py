@@ -10,7 +10,10 @@ from torch import Tensor
 from resnet_ablations.training.step import Step
 
 WARM_UP: Final = 3
-"""The iterations before the recording: in them, libraries choose kernels and allocate memory, as no graph may."""
+"""The iterations before the recording.
+
+In them, libraries choose kernels and allocate memory, which is not allowed while a graph is recorded.
+"""
 
 
 class Recorder(ABC):
@@ -18,7 +21,7 @@ class Recorder(ABC):
 
     @abstractmethod
     def run(self, work: Callable[[], object]) -> None:
-        """Do the work in the place of a recording, for example on its stream, without a recording."""
+        """Run the work without recording it, where a recording would run, for example on its stream."""
 
     @abstractmethod
     def record(self, work: Callable[[], object]) -> Callable[[], None]:

@@ -176,7 +176,7 @@ class TrainingModule(pl.LightningModule):
         self.optimizers().step()  # type: ignore[union-attr]
 
     def _stop_before(self, iteration: int) -> None:
-        """Stop with the state after the iteration before, of which a checkpoint is written."""
+        """Stop with the state after the previous iteration, and write a checkpoint of it."""
         self.stopped_waiting = True
         self.iteration = iteration - 1
         self.after_iteration(iteration)
@@ -247,7 +247,8 @@ class TrainingModule(pl.LightningModule):
     def _check_inputs(self, iterations: int, tested: bool) -> None:
         """Raise `UserError` if an image of the last `iterations`, or a test image if `tested`, has a non-finite value.
 
-        Then the loss says nothing of the network. This reads the images again, so that no step pays for the check.
+        With such values the loss says nothing about the network. The images are read again here, so that training steps
+        need no check.
         """
         recent = range(self.iteration + 1 - iterations, self.iteration + 1)
         trained = (

@@ -100,7 +100,7 @@ class Ranks:
 
 @contextmanager
 def _collective() -> Iterator[None]:
-    """Turn torch's error in a collective operation, which follows the end of another rank, into `PeerLost`."""
+    """Raise `PeerLost` in place of torch's error if a collective operation fails, because another rank has ended."""
     try:
         yield
     except RuntimeError as error:
@@ -159,7 +159,7 @@ def process_group(count: int, *, gpu: bool) -> Iterator[Ranks]:
 
 
 def _report(store: Any, failure: BaseException, reason: str) -> None:
-    """Write why this rank ends to the store, for the ranks that lose it."""
+    """Write the reason of this rank's failure to the store, where the other ranks read it."""
     kinds = (kind.__name__ for kind in (UserError, RankKilled, Interrupted) if isinstance(failure, kind))
     with suppress(RuntimeError):  # the store ends with the first rank
         store.set(FAILURE, json.dumps([next(kinds, RankFailed.__name__), reason]))

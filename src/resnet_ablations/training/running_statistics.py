@@ -14,7 +14,7 @@ AVERAGED_ITERATIONS: Final = 100
 
 
 class RunningStatistics:
-    """The running statistics of one device that sees all micro-batches of an iteration one after the other.
+    """The running statistics that one device would have if it saw all micro-batches of an iteration in sequence.
 
     With `bn_statistics=moving`, evaluation uses these. With `averaged`, it uses `average`: the mean over the
     micro-batches of the first `AVERAGED_ITERATIONS` iterations, with the current weights. R2's README: "strictly
@@ -72,7 +72,10 @@ class RunningStatistics:
         self._ranks.all_reduce_sum(*self.terms)
 
     def average(self, forward_passes: Callable[[], object]) -> None:
-        """Replace the terms by the mean over all micro-batches that the ranks' `forward_passes` take, equally many."""
+        """Replace the terms by the mean over all micro-batches that `forward_passes` takes.
+
+        Every rank must take the same number.
+        """
         for term in self.terms:
             term.zero_()
         momenta = [layer.momentum for layer in self._layers]

@@ -24,8 +24,8 @@ class _Trainer(pl.Trainer):
 def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks) -> pl.Trainer:
     """Return Lightning's trainer for `iterations` iterations of a run, and set torch's global options for the run.
 
-    Lightning knows only this rank's device. Its DDP would start this program again for each rank, broadcast inside a
-    signal handler, and wait for all ranks before every micro-batch.
+    Lightning knows only this rank's device, because its DDP would start this program again for each rank, broadcast
+    inside a signal handler, and wait for all ranks before every micro-batch.
     """
     # The benchmark may choose another cuDNN kernel in every process: the same seed would not give the same curve.
     torch.backends.cudnn.benchmark = False

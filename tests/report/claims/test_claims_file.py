@@ -65,7 +65,7 @@ ADDED = [
 
 
 @pytest.mark.parametrize(("experiment", "kind", "cell", "quantity"), ADDED)
-def test_what_the_papers_claim_is_there(experiment: str, kind: str, cell: str, quantity: str) -> None:
+def test_every_claim_of_the_papers_is_in_the_file(experiment: str, kind: str, cell: str, quantity: str) -> None:
     assert any(
         claim.experiment == experiment
         and claim.relation.kind == kind
@@ -75,7 +75,7 @@ def test_what_the_papers_claim_is_there(experiment: str, kind: str, cell: str, q
     )
 
 
-def test_what_the_papers_do_not_claim_is_not_there() -> None:
+def test_no_claim_is_in_the_file_that_the_papers_do_not_make() -> None:
     """No gap that grows at every depth, no gain from aspect ratios or small batches, whose rows are other recipes."""
     cells = {cell for claim in CLAIMS if not claim.relation.is_absolute for cell in claim.relation.cells}
     assert not cells & {"preactivation_resnet200_320_aspect/top1", "preactivation_resnet1001_64/cifar10"}

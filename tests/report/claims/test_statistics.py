@@ -49,7 +49,7 @@ def test_intervals_of_a_median_by_hand(n: int, low: int, high: int, coverage: fl
     assert (interval.low, interval.high, interval.coverage) == (low, high, pytest.approx(coverage))
 
 
-def test_of_one_run_nothing_is_said() -> None:
+def test_one_run_gives_no_interval_and_no_verdict() -> None:
     assert median_interval([6.6]).coverage == 0
     assert rank_test([6.6], [6.6, 7.0]) == (2, 2)
     surest = higher([2_000.0], [float(i) for i in range(1_000)])
@@ -146,7 +146,7 @@ def test_the_interval_goes_with_the_test() -> None:
 
 
 @pytest.mark.parametrize("noise", ["normal", "standard_cauchy", "rounded"])
-def test_without_a_difference_there_is_a_verdict_in_not_more_than_five_percent(noise: str) -> None:
+def test_equal_samples_get_a_verdict_in_at_most_five_percent(noise: str) -> None:
     """Five seeds against five of the same distribution: p ≤ 0.05 in 8 of 252 cases, half of them either way."""
     rng, trials = np.random.default_rng(3), 300
     outcomes: list[str] = []
@@ -227,7 +227,7 @@ def test_a_difference_within_a_tolerance() -> None:
     assert 5 < inside < 55
 
 
-def test_of_k_comparisons_each_has_to_hold_and_any_contradicts_at_a_kth() -> None:
+def test_all_of_k_comparisons_support_and_one_contradicts_at_level_over_k() -> None:
     assert every([PValues(0.01, 2.0), PValues(0.04, 1.9)]) == (0.04, 3.8)
     assert every([PValues(0.01, 2.0), PValues(1.99, 0.02), PValues(0.01, 2.0)]) == (1.99, 0.06)
 

@@ -88,7 +88,7 @@ def test_a_difference_that_can_be_chance(made_up: MadeUp) -> None:
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
-def test_so_few_seeds_never_tell_a_difference(made_up: MadeUp, seeds: int) -> None:
+def test_too_few_seeds_never_show_a_difference(made_up: MadeUp, seeds: int) -> None:
     """Even if the two configurations differ by 80 points."""
     made_up.plan("paper", SEEDS[:seeds])
     errors(made_up, "original", LOW[:seeds])
@@ -213,7 +213,7 @@ def test_mixed_settings_are_flagged(declare: Declare) -> None:
     assert found.flags == ("mixed settings: iterations 64000 and 68000",)
 
 
-def test_overrides_are_said_and_are_not_the_papers_setting(made_up: MadeUp) -> None:
+def test_overrides_are_named_and_are_not_the_papers_setting(made_up: MadeUp) -> None:
     made_up.plan("paper", SEEDS, overrides=("data=fashion_mnist",), name="shortcuts-paper-123456")
     errors(made_up, "original", LOW)
     errors(made_up, "conv1x1", HIGH)
@@ -226,7 +226,7 @@ def test_overrides_are_said_and_are_not_the_papers_setting(made_up: MadeUp) -> N
     )
 
 
-def test_where_data_lie_is_no_other_setting(made_up: MadeUp) -> None:
+def test_the_location_of_data_is_no_change_of_a_setting(made_up: MadeUp) -> None:
     made_up.plan("paper", SEEDS, overrides=("data.root=/somewhere",))
     errors(made_up, "original", LOW)
     assert (
@@ -275,7 +275,7 @@ def test_failing_has_no_verdict_with_overrides(made_up: MadeUp) -> None:
     assert verdict(made_up, fails("dropout")).finding.outcome == "not run"
 
 
-def test_what_is_said_of_failing_runs(made_up: MadeUp) -> None:
+def test_the_message_of_a_failing_run(made_up: MadeUp) -> None:
     made_up.plan("paper", SEEDS)
     errors(made_up, "dropout", (71, 72, 73, 90, DIVERGED))
     found = verdict(made_up, fails("dropout"))
@@ -397,7 +397,7 @@ def test_lower_than_several_needs_each(made_up: MadeUp) -> None:
     assert verdict(made_up, several).finding.outcome == "contradicted"
 
 
-def test_one_of_many_comparisons_has_to_be_surer_to_contradict(made_up: MadeUp) -> None:
+def test_one_of_many_comparisons_contradicts_at_a_stricter_level(made_up: MadeUp) -> None:
     """p = 0.016 in one comparison contradicts it, but not a claim of six."""
     made_up.plan("paper", SEEDS)
     errors(made_up, "original", (6.4, 6.6, 6.7, 6.8, 6.9))

@@ -59,7 +59,7 @@ def test_every_run_is_a_mark_that_leads_to_it(made_up: MadeUp) -> None:
     assert chart.rows[rows.index("dropout")].texts == ("fail", "diverged")
 
 
-def test_stopped_early_nothing_of_the_papers_end_stands_beside(made_up: MadeUp) -> None:
+def test_the_early_scale_shows_no_number_of_the_papers_end(made_up: MadeUp) -> None:
     made_up.run("original", 40.0, scale="early")
     chart = strip(made_up, made_up.plan("early"))
     assert [to for _, _, to, _ in marks(chart.figure.subfigs[0].axes[0]) if not to] == []
@@ -156,7 +156,7 @@ def test_a_run_that_several_cells_share_costs_once(declare: Declare) -> None:
         ),
     ],
 )
-def test_only_what_can_be_compared_is_drawn(
+def test_only_comparable_runs_are_drawn(
     declare: Declare, of_plain: dict[str, Any], of_resnet: dict[str, Any], amounts: tuple[str, ...]
 ) -> None:
     made_up = declare(declared.DEPTHS)
@@ -167,7 +167,7 @@ def test_only_what_can_be_compared_is_drawn(
     assert [axes.get_xlabel() for panel in chart.figure.subfigs for axes in panel.axes] == list(amounts)
 
 
-def test_a_run_of_before_multiply_adds_were_counted_is_left_out_where_they_are_shown(declare: Declare) -> None:
+def test_a_run_without_counted_multiply_adds_is_left_out_of_the_figure_of_costs(declare: Declare) -> None:
     made_up = declare(declared.DEPTHS)
     made_up.run("d20/plain", 8.0, seconds=10.0, multiply_adds=None)
     made_up.run("d20/resnet", 7.0, seconds=20.0, multiply_adds=1_000_000)

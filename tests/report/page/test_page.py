@@ -116,7 +116,7 @@ def test_every_number_of_ours_leads_to_its_runs(full: Full) -> None:
 
 
 @of_one_folder
-def test_only_runs_that_a_table_speaks_of(full: Full) -> None:
+def test_only_runs_of_a_table_are_shown(full: Full) -> None:
     served = full.made_up.configuration("paper", "conv1x1")
     keys = [text_of(key) for key in with_class(full.root, "key") if key.tag == "span"]
     assert keys == sorted(keys)
@@ -305,7 +305,7 @@ def test_the_page_leads_with_table_1_and_what_it_says(made_up: MadeUp) -> None:
     assert text_of(early) == "None of the 16 runs is finished."
 
 
-def test_one_seed_tells_no_order(made_up: MadeUp) -> None:
+def test_one_seed_shows_no_order(made_up: MadeUp) -> None:
     made_up.plan("quick")
     for cell, error in (("original", 4.0), ("dropout", 60.0), ("exclusive_gating_-6", 3.0)):
         made_up.run(cell, error)

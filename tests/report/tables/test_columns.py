@@ -73,7 +73,7 @@ def test_rows_of_other_authors_and_empty_cells(declare: Declare) -> None:
     assert made.notes == ()
 
 
-def test_what_is_not_run_at_a_scale_and_what_stands_for_what(declare: Declare) -> None:
+def test_the_notes_name_missing_rows_and_replacements(declare: Declare) -> None:
     shallow = ["network.depth=56", "network.kernels=[3,3]"]
     fewer = {"network.depth=164": shallow, "network.depth=1001": None, "data=CIFAR10": ["data=CIFAR10", "bn_batch=16"]}
     made_up = declare(declared.METHODS, replacements=fewer)
@@ -177,7 +177,7 @@ def test_each_configuration_ends_at_its_own_iteration(declare: Declare) -> None:
     assert "1,000/2,000 iterations of 128" in table(made_up, plan).caption
 
 
-def test_held_out_images_are_said(declare: Declare) -> None:
+def test_the_caption_names_held_out_images(declare: Declare) -> None:
     made_up = declare(declared.BIASES)
     plan = made_up.plan()
     made_up.run("b0", 9.0)

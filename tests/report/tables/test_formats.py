@@ -50,7 +50,7 @@ def test_latex_is_escaped_and_plain_ascii() -> None:
     assert re.sub(r"\\\$", "", text.partition("\n")[2]).count("$") % 2 == 0
 
 
-def test_what_latex_does_not_know_is_named() -> None:
+def test_characters_unknown_to_latex_are_named() -> None:
     text = latex(Table("n", "t", "é ß 日 Ω\x1b", (TableColumn("x"),), (), command="make x\n\\evil"))
     assert r"\caption{é ß {[}U+65E5{]} {[}U+03A9{]}{[}U+001B{]}}" in text
     assert text.splitlines()[0] == r"% Runs are missing; this command trains them: make x \evil"

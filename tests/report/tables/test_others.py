@@ -82,7 +82,7 @@ def test_the_page_prints_each_value_with_its_source(placements: MadeUp) -> None:
         assert line in text
 
 
-def test_without_any_value_there_is_no_column(made_up: MadeUp) -> None:
+def test_the_column_is_missing_without_any_value(made_up: MadeUp) -> None:
     plan = made_up.plan()
     made = table(made_up, plan)
     assert "others" not in [column.heading for column in made.columns]

@@ -113,6 +113,6 @@ def test_a_plan_of_earlier_rules_is_named(made_up: MadeUp) -> None:
     assert verdict(made_up, "conv1x1").flags == (f"p{said}",)
 
 
-def test_plans_of_before_have_version_1() -> None:
+def test_earlier_plans_have_version_1() -> None:
     fields = {"name": "a-quick", "experiment": "a", "scale": "quick", "overrides": [], "replacements": {}, "seeds": [0]}
     assert SweepPlan.model_validate(fields | {"cells": {}, "configurations": {}}).numbers == 1

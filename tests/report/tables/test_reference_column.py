@@ -37,7 +37,7 @@ def headings(made: Table) -> list[str]:
     return [column.heading for column in made.columns]
 
 
-def test_the_published_median_stands_between_the_papers_and_ours(made_up: MadeUp, reference: MadeUp) -> None:
+def test_the_published_median_is_in_the_column_between_the_papers_and_ours(made_up: MadeUp, reference: MadeUp) -> None:
     plan = made_up.plan(seeds=(0, 1))
     made_up.run("original", 4.0)
     for seed, error in enumerate((2.0, 3.0, 90.0)):  # seed 2 is not in the plan
@@ -62,7 +62,7 @@ def test_the_published_median_stands_between_the_papers_and_ours(made_up: MadeUp
     assert cells.loc["dropout", "reference_n"] == 0
 
 
-def test_fail_is_said_of_published_numbers_too(made_up: MadeUp, reference: MadeUp) -> None:
+def test_published_numbers_are_fail_too(made_up: MadeUp, reference: MadeUp) -> None:
     plan = made_up.plan("paper")
     reference.run("dropout", 23.14, scale="paper")
     reference.run("exclusive_gating_0_to_-5", 30.0, scale="paper")
@@ -77,7 +77,7 @@ def test_a_published_paper_run_serves_an_early_cell(made_up: MadeUp, reference: 
     assert column(made_up, plan, "reference")["original"] == "40.00"
 
 
-def test_without_published_runs_of_the_plan_there_is_no_such_column(made_up: MadeUp, reference: MadeUp) -> None:
+def test_the_column_is_missing_without_published_runs(made_up: MadeUp, reference: MadeUp) -> None:
     plan = made_up.plan()
     made_up.run("original", 4.0)
     assert "reference" not in headings(table(made_up, plan)), "there is no such folder"

@@ -111,7 +111,7 @@ def test_one_run_on_either_side_is_compared_with_nothing(made_up: MadeUp) -> Non
     assert ONE_SEED in table(made_up, plan).notes
 
 
-def test_a_row_not_as_in_the_paper_is_marked_and_said(made_up: MadeUp) -> None:
+def test_a_row_that_differs_from_the_paper_is_marked_and_named(made_up: MadeUp) -> None:
     plan = made_up.plan(seeds=(0, 1))
     errors = {"original": 4.0, "shortcut_only_gating_-6": 3.5, "conv1x1": 4.4, "dropout": 4.0}
     made_up.all_runs(errors, seeds=(0, 1))
@@ -138,7 +138,7 @@ def test_no_ordering_is_claimed_without_a_baseline(made_up: MadeUp) -> None:
     assert made.notes == ()
 
 
-def test_versions_of_the_code_are_said_when_they_differ(made_up: MadeUp) -> None:
+def test_different_versions_of_the_code_are_named(made_up: MadeUp) -> None:
     plan = made_up.plan()
     made_up.run("original", 4.0)
     made_up.run("conv1x1", 30.0, commit="beefbeefbeefbeef")
@@ -150,7 +150,7 @@ def test_versions_of_the_code_are_said_when_they_differ(made_up: MadeUp) -> None
     )
 
 
-def test_served_cells_are_said(made_up: MadeUp) -> None:
+def test_the_note_names_served_cells(made_up: MadeUp) -> None:
     plan = made_up.plan("early")
     made_up.run("original", 6.6, scale="paper", error_at=lambda iteration: 40.0)
     made = table(made_up, plan)
