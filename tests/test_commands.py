@@ -1,5 +1,6 @@
 """`resnet-ablations COMMAND` runs the command's module with its arguments, and every `--help` starts nothing."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -160,6 +161,29 @@ print("trained", file=open("end", "w"))
         assert started.wait() == 0
         assert (tmp_path / "end").read_text() == "trained\n"
         (tmp_path / "end").unlink()
+
+
+def test_a_message_that_cannot_be_printed_changes_nothing(tmp_path: Path) -> None:
+    """To a full disk, in an encoding without the character, to a pipe that another program has set to non-blocking."""
+    code = """
+import os, sys
+from resnet_ablations.output import survive_lost_output
+survive_lost_output()
+os.set_blocking(1, False)
+print("é" * 100_000, flush=True)
+print("trained", file=open("end", "w"))
+"""
+    python = f"{sys.executable} -c '{code}'"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for reader in ("> /dev/full", "> said.txt", "| (sleep 0.1; cat > piped.txt)"):
+        ended = subprocess.run(
+            ["sh", "-c", f"{python} {reader}"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert (ended.returncode, ended.stderr) == (0, ""), reader
+        assert (tmp_path / "end").read_text() == "trained\n"
+        (tmp_path / "end").unlink()
+    for name in ("said.txt", "piped.txt"):
+        assert (tmp_path / name).read_text() == "\\xe9" * 100_000 + "\n"
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])

@@ -83,8 +83,8 @@ def become(
     standing_by: list[Spare] = []
     for _ in range(spares):
         standing_by.append(Spare(standing_by))
-    sys.stdout = open(1, "w", buffering=1 if terminal else -1, closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.__stdout__ = open(1, "w", buffering=1 if terminal else -1, closefd=False)  # type: ignore[misc]  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, closefd=False)  # type: ignore[misc]  # noqa: SIM115
     multiprocessing.util.spawnv_passfds = partial(start, standing_by)
     if "INJECTED" in environment:
         runpy.run_path(str(INJECTED))

@@ -1,16 +1,17 @@
 """The standard output of a command, which outlives its reader."""
 
-import errno
 import io
 import os
+import select
 import sys
 from typing import final
 
 
 def survive_lost_output() -> None:
-    """Let the process go on if the reader of stdout or stderr has ended, such as `| head -1` or a closed terminal.
+    """Let the process go on if something cannot be printed to stdout or stderr.
 
-    What is printed from then on is lost. A closed stdout or stderr is opened as the null device.
+    The text is lost if the reader has ended (`| head -1`, a closed terminal) or the disk is full (`> log.txt`).
+    Characters that the encoding does not have are escaped. A closed stdout or stderr is opened as the null device.
     """
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
@@ -23,7 +24,7 @@ def survive_lost_output() -> None:
             wrapper = io.TextIOWrapper(
                 io.BufferedWriter(_Output(stream.fileno())),
                 encoding=stream.encoding,
-                errors=stream.errors,
+                errors="backslashreplace" if stream.errors == "strict" else stream.errors,
                 line_buffering=stream.line_buffering or stream.write_through,
                 write_through=stream.write_through,
             )
@@ -32,7 +33,7 @@ def survive_lost_output() -> None:
 
 @final
 class _Output(io.RawIOBase):
-    """A file descriptor whose write errors for a lost reader are ignored."""
+    """A file descriptor whose write errors are ignored."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -48,9 +49,10 @@ class _Output(io.RawIOBase):
 
     def write(self, data: object) -> int:
         view = memoryview(data)  # type: ignore[arg-type]
-        try:
-            return os.write(self._number, view)
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF):
-                raise
-            return view.nbytes
+        while True:
+            try:
+                return os.write(self._number, view)
+            except BlockingIOError:  # another program has set the terminal to non-blocking
+                select.select([], [self._number], [])
+            except OSError:
+                return view.nbytes

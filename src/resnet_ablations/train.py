@@ -77,7 +77,9 @@ def _sweep(overrides: list[str]) -> None:
     check_options(overrides)
     planned = plan(overrides)
     # The default action would leave the processes of the runs behind.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         _train()
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import sys
 import termios
@@ -34,6 +35,7 @@ class Terminal:
         self.path = os.ttyname(self._kept)
         self.before = self.settings
         self.shown = b""
+        self._hangs_up = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -52,10 +54,18 @@ class Terminal:
         self._reader.join()
         os.close(self._typed)
 
+    def hang_up(self) -> None:
+        """Lose the connection, as when a window or an SSH session ends."""
+        self._hangs_up.set()
+        self._reader.join()  # a read under way would keep the terminal open
+        os.close(self._kept)
+        os.close(self._typed)
+
     def _read(self) -> None:
         with suppress(OSError):
-            while some := os.read(self._typed, 1 << 16):
-                self.shown += some
+            while not self._hangs_up.is_set():
+                if select.select([self._typed], [], [], 0.05)[0]:
+                    self.shown += os.read(self._typed, 1 << 16)
 
 
 def write_of(nth: int) -> dict[str, Any]:
@@ -116,6 +126,19 @@ def test_ctrl_c_once(sweeps: Sweeps, table: dict[str, Any], terminal: Terminal) 
     wait_until(lambda: terminal.shown.rfind(SHOW_CURSOR) > terminal.shown.rfind(HIDE_CURSOR))
     assert b"send the signal again to stop at once" in terminal.shown
     assert b"Traceback" not in terminal.shown
+    check_goes_on(sweeps, table)
+
+
+def test_a_lost_terminal(sweeps: Sweeps, table: dict[str, Any]) -> None:
+    """The kernel sends SIGHUP to the sweep and to all of its processes, and nothing can be printed any more."""
+    terminal = Terminal()
+    command = sweeps.start(*TABLE, *HOW, faults=[write_of(3)], output=Path(terminal.path))
+    runs = until_both_stop(command)
+    terminal.hang_up()
+    wait_until(lambda: all(has_pending(pid, signal.SIGTERM) for pid in runs))
+    go_on(*runs)
+    assert command.wait() == 128 + signal.SIGHUP
+    check_stopped(sweeps, command, 10)
     check_goes_on(sweeps, table)
 
 

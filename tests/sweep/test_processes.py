@@ -1,14 +1,17 @@
 import multiprocessing
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.locks import Owner
+from resnet_ablations.results.locks import Owner, RunLock
 from resnet_ablations.results.provenance import SOURCE
+from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import processes, worker
+from resnet_ablations.sweep.monitor import SweepMonitor
 from resnet_ablations.sweep.processes import train_in_processes
 from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training import fork_server
@@ -33,6 +36,32 @@ def test_waiting_for_another_sweep_is_printed_once(
     with pytest.raises(TimeoutError):
         train_in_processes([run], Slots(1, 1), fail_fast=False)
     assert capsys.readouterr().out.count("another sweep trains it; waiting for it") == 1
+
+
+@pytest.mark.parametrize("ending", ["Ctrl-C", "an error"])
+def test_whatever_ends_a_sweep_stops_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    """Ctrl-C, after which nothing can be printed as the reader of the output has ended; or an error of the sweep."""
+    run = compose(["network.depth=8", "trainer=cpu", "schedule.iterations=1000000", f"paths.results={tmp_path}"])
+
+    def lost(*_: object) -> None:
+        raise BrokenPipeError
+
+    def update(progress: SweepMonitor) -> None:
+        if run.folder.curve.exists() and run.folder.curve.read_text().count("\n") > 1:
+            if ending == "an error":
+                raise RuntimeError("of the sweep")
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(SweepMonitor, "say", lost)
+    monkeypatch.setattr(SweepMonitor, "update", update)
+    try:
+        with pytest.raises(BrokenPipeError if ending == "Ctrl-C" else RuntimeError):
+            train_in_processes([run], Slots(1, 1), fail_fast=False)
+        state = state_of(run.folder)
+        assert (state.outcome, state.resumable_from) == ("interrupted", state.iteration)
+    finally:
+        if (owner := RunLock(run.folder.path).owner()) is not None:
+            os.kill(owner.pid, signal.SIGKILL)
 
 
 def test_no_other_process_removes_the_folder_of_the_fork_servers_socket(

@@ -255,10 +255,11 @@ def _collated(samples: list[Sample | UserError]) -> Collated | UserError:
 
 
 def _quiet(worker: int) -> None:
-    """Suppress warnings of libraries about a file's metadata in a worker process, and ignore SIGTERM.
+    """Suppress warnings of libraries about a file's metadata in a worker process, and ignore SIGTERM and SIGHUP.
 
-    A scheduler sends SIGTERM to all processes of a run. The run needs its workers until its last step, and ends them
-    itself without a signal.
+    A scheduler or a lost terminal sends them to all processes of a run. The run needs its workers until its last step,
+    and ends them itself without a signal.
     """
     warnings.simplefilter("ignore")
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

@@ -9,6 +9,8 @@ from contextlib import suppress
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.util import get_temp_dir
+from types import TracebackType
+from typing import Self
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.locks import RunLock
@@ -19,15 +21,16 @@ from resnet_ablations.sweep import worker
 from resnet_ablations.sweep.monitor import SweepMonitor
 from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training.fork_server import FORK_SERVER_KILLED, NO_FORK_SERVER, fork_server, start_process
-from resnet_ablations.training.stopping import StopRequest
+from resnet_ablations.training.stopping import SIGNALS, StopRequest
 
 
 def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bool) -> None:
     """Train each run in its own process.
 
     Runs that another sweep trains come last: this function waits for them. A run that crashes does not affect the
-    others; its files and the reason are in its folder. The first Ctrl-C or SIGTERM stops all runs after their current
-    steps, and so does the first failure if `fail_fast`; a second signal stops them at once.
+    others; its files and the reason are in its folder. The first Ctrl-C, SIGTERM or SIGHUP stops all runs after their
+    current steps, and so do the first failure if `fail_fast`, and an error of this function; a second Ctrl-C or SIGTERM
+    stops them at once.
     """
     print(slots, flush=True)
     waiting = list(runs)
@@ -35,12 +38,14 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
         pool = _Pool(slots)
 
         def at_once(number: int) -> None:
-            progress.close()
-            for run in pool.kill():
-                _record_end(run, -signal.SIGKILL, interrupted=True)
-            os._exit(128 + number)
+            try:
+                for run in pool.kill():
+                    _record_end(run, -signal.SIGKILL, interrupted=True)
+                progress.close()
+            finally:
+                os._exit(128 + number)
 
-        with StopRequest(signal.SIGINT, signal.SIGTERM, at_once=at_once) as stop:
+        with StopRequest(*SIGNALS, at_once=at_once) as stop, pool:
             stopping = failed = False
             while pool.runs or (waiting and not stopping):
                 while not stopping and pool.has_room and waiting:
@@ -68,10 +73,10 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
                     failed = failed or state_of(run.folder).outcome == "failed"
                 if not stopping and (stop.signal is not None or (failed and fail_fast)):
                     stopping = True
+                    pool.stop()
                     progress.stopping(
                         "a run failed" if stop.signal is None else "send the signal again to stop at once"
                     )
-                    pool.stop()
                 progress.update()
     if stop.signal is not None:
         raise SystemExit(128 + stop.signal)
@@ -83,7 +88,7 @@ def _first_unlocked(runs: Sequence[RunConfig]) -> int | None:
 
 
 class _Pool:
-    """The running processes, each in its own slot."""
+    """The running processes, each in its own slot; a context that stops them if an error ends it."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
@@ -91,6 +96,19 @@ class _Pool:
         os.environ["OMP_NUM_THREADS"] = str(slots.threads)
         self._context = fork_server()
         self.runs: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
+        self._asked: set[ForkServerProcess] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        while self.runs:
+            self.wait()
+            for run, code in self.ended():
+                _record_end(run, code, interrupted=True)
 
     @property
     def has_room(self) -> bool:
@@ -119,8 +137,10 @@ class _Pool:
         return [(self.runs.pop(process)[0], process.exitcode or 0) for process in ended]
 
     def stop(self) -> None:
-        for process in self.runs:
+        """Ask the processes to stop after their current steps; ask each only once, as a second signal ends it."""
+        for process in self.runs.keys() - self._asked:
             process.terminate()
+        self._asked = set(self.runs)
 
     def kill(self) -> list[RunConfig]:
         """Kill all processes and return their runs; this process must exit afterwards."""

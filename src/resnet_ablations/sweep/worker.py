@@ -25,8 +25,9 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None, planned: str) -
     """
     # The inherited temporary folder, with its sockets, is removed when the sweep ends: use another one.
     multiprocessing.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
-    # A terminal sends Ctrl-C to all processes; the process of the sweep passes it on as SIGTERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal sends Ctrl-C and SIGHUP to all processes; the process of the sweep passes them on as SIGTERM.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     # If the sweep was killed, stop as if it had passed on a signal.
     when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     unblock_signals()

@@ -12,11 +12,12 @@ from multiprocessing.util import get_temp_dir
 from typing import Final
 
 from resnet_ablations.errors import UserError, reason_of
+from resnet_ablations.training.stopping import SIGNALS
 
 NO_FORK_SERVER: Final = 255
 """The exit code that multiprocessing reports if the fork server was killed: the real exit code is lost."""
 FORK_SERVER_KILLED: Final = "the fork server of its process was killed"
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+BLOCKED: Final = (*SIGNALS, signal.SIGUSR2)
 LONGEST: Final = 107 - len("/pymp-12345678/listener-12345678")
 """The longest path of a temporary folder, in bytes: the path of a socket has at most 107."""
 SOCKETS: Final = "RESNET_ABLATIONS_SOCKETS"
@@ -70,18 +71,20 @@ def start_process(process: ForkServerProcess) -> bool:
 
 def unblock_signals() -> None:
     """Unblock the signals in a process of the fork server, once its handlers are set."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
 
 
 def _ensure_running() -> None:
     """Start the fork server if needed, without waiting for its imports, so that signals are handled meanwhile."""
-    # The fork server would start the resource tracker, which unblocks signals; so start the tracker before blocking.
-    resource_tracker.ensure_running()
-    # Set for the fork server alone: no other process may remove the folder.
     shorten_sockets()
+    # Set for the fork server alone: no other process may remove the folder.
     os.environ[SOCKETS] = get_temp_dir()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     try:
+        # It ignores SIGINT and SIGTERM, and inherits that SIGHUP is blocked. The fork server would start it too, but
+        # would then have its other signals unblocked.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -118,7 +118,7 @@ def _rank_main(
 ) -> None:
     """Do the work as a rank, and send its value or its error."""
     os.environ.update(environment)
-    for number in (signal.SIGINT, signal.SIGUSR2):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # the main process forwards stop requests as SIGTERM
     # The main process holds the run's lock: if the main process ends, this process must stop writing.
     when_parent_ends(lambda: os._exit(1))

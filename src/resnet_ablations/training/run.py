@@ -51,7 +51,7 @@ from resnet_ablations.training.ranks import (
     process_group,
     rank_from_environment,
 )
-from resnet_ablations.training.stopping import Interrupted, StopRequest
+from resnet_ablations.training.stopping import SIGNALS, Interrupted, StopRequest
 from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 from resnet_ablations.training.weights import keeps_weights, save_weights, weights_digest
 
@@ -68,7 +68,7 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
     or SIGTERM); the run then has a checkpoint of its last complete step. Write every other error to the run's folder
     and raise it again; an error that a user can fix is a `UserError`.
     """
-    folder, stop = config.folder, stop or StopRequest(signal.SIGINT, signal.SIGTERM)
+    folder, stop = config.folder, stop or StopRequest(*SIGNALS)
     if rank := rank_from_environment(config.trainer.ranks):
         # The first rank reports the end, after it has written the run's files.
         with reporting_full_disk(folder.path), _log_file(folder), suppress(Interrupted):

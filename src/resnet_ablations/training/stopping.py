@@ -11,6 +11,8 @@ from multiprocessing.connection import wait
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that stop a run: Ctrl-C, `kill`, and the loss of the terminal."""
 GRACE_SECONDS = 20.0
 """The time that work before the first step may still take after a stop signal."""
 
@@ -29,7 +31,8 @@ class Interrupted(BaseException):
 class StopRequest:
     """A context that handles the signals `numbers`; `signal` is the first signal received, or None.
 
-    A second signal calls `at_once`, which by default ends the process.
+    A second signal calls `at_once`, which by default ends the process; but SIGHUP does not, since a terminal that is
+    lost sends it more than once. Under `nohup`, which ignores SIGHUP, SIGHUP stays ignored.
     """
 
     def __init__(self, *numbers: int, at_once: Callable[[int], None] = lambda number: os._exit(128 + number)) -> None:
@@ -81,21 +84,23 @@ class StopRequest:
             raise Interrupted(self.signal)
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._received) for number in self._numbers}
+        for number in self._numbers:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._received)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            _set_handler(number, handler)
+        while self._before:
+            _set_handler(*self._before.popitem())
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal = number
             if self._interrupts:
                 self._take_alarm()
-        else:
+        elif number != signal.SIGHUP:
             self._at_once(number)
 
 
