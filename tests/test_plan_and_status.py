@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import finished
 import pytest
 import torch
 
@@ -47,7 +48,7 @@ def finish(run: RunConfig, results: Path, **changes: object) -> None:
     settings = {"iterations": 6, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
     errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.345}
     names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
-    folder.finish(Result.model_validate(names | settings | errors | changes))
+    finished.finish(folder, Result.model_validate(names | settings | errors | changes))
 
 
 def line(text: str, part: str) -> str:
@@ -251,6 +252,20 @@ def test_status(says: Callable[..., tuple[str, str]], config: Callable[..., RunC
     assert f"{failed.key}: OSError: disk\n" in said
     assert f"{gone.key}: its process was killed\n" in said
     assert "results/runs/RUN/log.txt" in said
+
+
+def test_a_finished_run_without_its_whole_curve_is_damaged(
+    says: Callable[..., tuple[str, str]], tmp_path: Path
+) -> None:
+    run = compose([*TINY, "seed=0"])
+    finish(run, tmp_path / "results")
+    RunFolder(tmp_path / "results", run.key).curve.unlink()
+    said, _ = says(status.main)
+    assert line(said, f"{run.key} ").split()[1] == "damaged"
+    assert f"{run.key}: curve.csv is missing" in said
+    said, _ = says(plan.main, *TINY, "seed=0")
+    assert "damaged, trained again: curve.csv is missing" in said
+    assert "1 runs, 0 finished, 1 to train" in said
 
 
 def test_status_fits_80_columns(says: Callable[..., tuple[str, str]], tmp_path: Path) -> None:

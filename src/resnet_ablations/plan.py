@@ -78,6 +78,8 @@ def description_of(job: Job, state: State) -> str:
             commits = dict.fromkeys(str(attempt.get("commit"))[:7] for attempt in attempts(result.provenance))
             text += f", of another code version ({', '.join(commits)})"
         return text
+    if state.outcome == "damaged":
+        return f"damaged, trained again: {state.reason}"
     if state.resumable_from is None:
         return state.outcome
     return f"{state.outcome}, resumable from step {state.resumable_from:,}"

@@ -18,7 +18,7 @@ from resnet_ablations.output import survive_lost_output
 from resnet_ablations.overrides import check_options, check_repeated, compose, group_options
 from resnet_ablations.paths import CONF, mistaken_checkout
 from resnet_ablations.results.atomic_write import reporting_full_disk
-from resnet_ablations.results.locks import RunLocked
+from resnet_ablations.results.locks import RunLocked, RunLost
 from resnet_ablations.results.results_folder import writable
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep.planning import Plan, plan
@@ -56,6 +56,9 @@ def _train(config: DictConfig) -> float | None:
             result = train_run(run)
         except RankFailed as error:
             print(f"{run.key}: failed: {str(error).splitlines()[0]}; see {run.folder.log}")
+            raise SystemExit(1) from None
+        except RunLost as lost:
+            print(f"{run.key}: {lost}")
             raise SystemExit(1) from None
         except RunLocked as locked:
             print(f"{run.key}: {locked}; this command does nothing")

@@ -57,7 +57,28 @@ class Sweeps:
         """Start `python -m resnet_ablations.train -m …`."""
         return self._start("train", "-m", *merged(overrides), faults=faults, output=output)
 
-    def _start(self, module: str, *arguments: str, faults: Sequence[Mapping[str, Any]], output: Path | None) -> Command:
+    def start_on(self, machine: str, *overrides: str, ahead: float = 0.0, nth: int = 0) -> Command:
+        """Start a single run in a process that believes to be on another machine.
+
+        Its clock is ahead by some seconds. If `nth` is given, the process is stopped at its operation `nth` on files.
+        """
+        stop = {"event": "any", "name": "*", "of": "sweep", "do": "stop", "nth": nth}
+        return self._start(
+            "train",
+            *merged(overrides),
+            faults=[stop] if nth else [],
+            output=self.place / f"said on {machine}.txt",
+            environment={"MACHINE": machine, "AHEAD": str(ahead)},
+        )
+
+    def _start(
+        self,
+        module: str,
+        *arguments: str,
+        faults: Sequence[Mapping[str, Any]],
+        output: Path | None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Command:
         injected = [{"under": str(self.results), "nth": 1, "of": "run", "once": None, **fault} for fault in faults]
         command = Command(
             self.starter,
@@ -69,6 +90,7 @@ class Sweeps:
                 "TMPDIR": str(self.temporary),
                 "PYTHONPATH": f"{ROOT / 'src'}:{INJECTED}",
                 "INJECTED": json.dumps(injected),
+                **(environment or {}),
             },
             fresh=self.fresh,
             spares=self.spares,

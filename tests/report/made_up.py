@@ -118,7 +118,7 @@ class MadeUp:
         folder.start({**settings, "seed": seed})
         finished = outcome == "finished"
         with CurveFile(folder.curve) as curve:
-            for iteration in range(every, iterations + 1, every):
+            for iteration in [*range(every, iterations, every), iterations]:
                 last = iteration == iterations
                 test_error = error_at(iteration) if error_at and iteration % (5 * every) == 0 else None
                 test_error = error if last and finished else test_error

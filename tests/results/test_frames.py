@@ -68,7 +68,7 @@ def test_a_diverged_run_has_no_errors(tmp_path: Path) -> None:
     run(
         tmp_path,
         outcome="diverged",
-        iterations=150,
+        iterations=200,
         train_loss=None,
         train_error=None,
         test_loss=None,
@@ -174,6 +174,12 @@ def damage(folder: Path, kind: str) -> None:
             path.write_text(json.dumps(content | {"outcome": "running"}))
         case "other run":
             path.write_text(json.dumps(content | {"key": "resnet20-digits-00000000-s3"}))
+        case "no curve":
+            (folder / "curve.csv").unlink()
+        case "short curve":
+            (folder / "curve.csv").write_text(CURVE[: CURVE.index("200,")])
+        case "torn curve":
+            (folder / "curve.csv").write_text(CURVE[:-2])
         case "no config":
             (folder / "config.yaml").unlink()
         case "torn config":
@@ -181,7 +187,11 @@ def damage(folder: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["torn", "empty", "no error", "nan", "other outcome", "other run", "no config", "torn config"]
+    "kind",
+    [
+        *("torn", "empty", "no error", "nan", "other outcome", "other run"),
+        *("no curve", "short curve", "torn curve", "no config", "torn config"),
+    ],
 )
 def test_a_damaged_result_is_left_out_and_named(tmp_path: Path, kind: str) -> None:
     folder = run(tmp_path)

@@ -1,14 +1,18 @@
+import errno
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from observing import wait_until
 
 from resnet_ablations.results import locks
-from resnet_ablations.results.locks import Owner, RunLock, RunLocked
+from resnet_ablations.results.locks import Owner, RunLock, RunLocked, RunLost
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
@@ -41,20 +45,99 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
     assert taken == Owner.this_process()
 
 
+ELSEWHERE = {"boot": "another"}
+"""The change of an owner on another machine, which has the name of this one."""
+SILENT = locks.DEAD_AFTER_SECONDS
+
+
+def locked_by(folder: Path, silent_for: float = 0.0, **change: object) -> RunLock:
+    """Return the lock of a run whose owner is this process with some changes."""
+    path = folder / "claim.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(Owner.this_process().model_copy(update=change).model_dump_json())
+    heartbeat = path.stat().st_mtime - silent_for
+    os.utime(path, (heartbeat, heartbeat))
+    return RunLock(folder)
+
+
 @pytest.mark.parametrize(
-    ("change", "silent_for", "dead"),
+    ("change", "silent_for", "alive"),
     [
-        ({}, 1e6, False),  # it is there, however busy
-        ({"started": 1}, 0, True),  # its number went to another process
-        ({"boot": "before"}, 0, True),
-        ({"pid": 2**22 + 1}, 0, True),
-        ({"host": "elsewhere", "pid": 2**22 + 1}, locks.DEAD_AFTER_SECONDS - 60, False),
-        ({"host": "elsewhere"}, locks.DEAD_AFTER_SECONDS + 60, True),
+        ({}, 1e6, True),  # it is there, however busy
+        ({"started": 1}, 0, False),  # its number went to another process
+        ({"pid": 2**22 + 1}, 0, False),
+        (ELSEWHERE, SILENT - 60, True),
+        (ELSEWHERE | {"pid": 2**22 + 1}, 0, True),  # a process that this machine does not have
+        (ELSEWHERE, SILENT + 60, False),
+        ({"host": "elsewhere"}, SILENT - 60, True),  # another process namespace of this machine, such as a container's
+        ({"host": "elsewhere"}, SILENT + 60, False),
     ],
 )
-def test_owners_that_are_gone(change: dict[str, object], silent_for: float, dead: bool) -> None:
-    owner = Owner.this_process().model_copy(update=change)
-    assert owner.is_dead(time.time() - silent_for) is dead
+def test_owners_that_are_alive(tmp_path: Path, change: dict[str, object], silent_for: float, alive: bool) -> None:
+    owner = locked_by(tmp_path / "runs" / "run", silent_for, **change).owner()
+    assert (owner is not None) is alive
+
+
+@pytest.mark.parametrize("ahead", [360.0, -360.0])
+def test_the_clock_of_this_machine_says_nothing_of_an_owner_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    monkeypatch.setattr(time, "time", lambda real=time.time: real() + ahead)
+    run = tmp_path / "runs" / "run"
+    with pytest.raises(RunLocked, match="300 s"), locked_by(run, **ELSEWHERE):
+        pytest.fail("two have it")
+    with locked_by(run, SILENT + 60, **ELSEWHERE) as lock:
+        lock.check()
+
+
+def test_an_owner_elsewhere_counts_as_alive_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of the file server cannot be known in a folder that is read-only."""
+    lock = locked_by(tmp_path / "runs" / "run", 1e6, **ELSEWHERE)
+
+    def refused(**_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    assert lock.owner() is not None
+
+
+def test_an_owner_that_was_suspended_learns_that_it_has_lost_the_run(tmp_path: Path) -> None:
+    """It writes no result, and leaves the lock of the next owner."""
+    run = tmp_path / "runs" / "run"
+    with RunLock(run) as mine:
+        mine.check()
+        theirs = locked_by(run, pid=os.getppid(), **ELSEWHERE)
+        for writing in (mine.check, lambda: mine.kept().__enter__()):
+            with pytest.raises(RunLost, match=f"process {os.getppid()} on .* has taken the run over"):
+                writing()
+    assert theirs.owner() is not None
+
+
+def test_an_owner_whose_run_was_finished_by_another_learns_it(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "run"
+    with RunLock(run) as lock:
+        (run / "claim.json").unlink()
+        with pytest.raises(RunLost, match="another process has taken the run over"):
+            lock.check()
+
+
+def test_nobody_takes_a_run_over_while_its_owner_writes_the_result(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "run"
+    with RunLock(run) as lock:
+        with lock.kept(), pytest.raises(BlockingIOError), locks.file_lock(tmp_path / ".lock", wait=False):
+            pytest.fail("it can be taken over")
+        with locks.file_lock(tmp_path / ".lock", wait=False):
+            pass
+
+
+def test_the_started_ranks_of_a_run_check_the_lock_of_the_process_that_started_them(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "run"
+    with RunLock(run) as lock:
+        RunLock(run, lock.holder).check()
+        with pytest.raises(RunLost):
+            RunLock(run, lock.holder.model_copy(update={"pid": 1})).check()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +157,7 @@ def test_owners_in_a_job_that_is_over_are_dead(
     monkeypatch.setenv(locks.OWN_JOB, own)
     owner = Owner.this_process().model_copy(update={"host": "elsewhere", "job": job})
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert owner.is_dead(time.time(), queue) is dead
+    assert owner.has_ended(queue) is (dead or None)
 
 
 def test_the_lock_of_a_job_that_is_over_can_be_removed(tmp_path: Path) -> None:
@@ -98,14 +181,24 @@ def test_a_shell_in_a_job_is_not_the_job_of_a_run(monkeypatch: pytest.MonkeyPatc
     assert (owner.job, owner.restart) == ("7_0", "1")
 
 
-def test_an_owner_sends_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_owner_sends_heartbeats_also_after_an_error_of_the_file_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.01)
-    with RunLock(tmp_path):
-        (path,) = tmp_path.glob("claim*")
+    failed = threading.Event()
+
+    def heartbeat(path: Path, real: Any = os.utime) -> None:
+        if failed.is_set():
+            return real(path)
+        failed.set()
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with RunLock(tmp_path / "runs" / "run"):
+        (path,) = tmp_path.glob("runs/run/claim*")
         os.utime(path, (0, 0))
-        end = time.monotonic() + 10
-        while path.stat().st_mtime == 0:
-            assert time.monotonic() < end
+        monkeypatch.setattr(os, "utime", heartbeat)
+        wait_until(lambda: path.stat().st_mtime > 0, seconds=10)
+    assert failed.is_set()
 
 
 def test_a_lock_that_cannot_be_read_has_no_owner(tmp_path: Path) -> None:
@@ -124,6 +217,6 @@ def test_a_process_taken_for_dead_leaves_the_lock_of_the_next_owner(tmp_path: Pa
 def test_two_nodes_of_one_job_count_each_other_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(locks.OWN_JOB, "12")
     there = Owner.this_process().model_copy(update={"host": "other"})
-    assert not there.is_dead(time.time())
+    assert there.has_ended() is None
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert there.is_dead(time.time())
+    assert there.has_ended() is True

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished import finish
 
+from resnet_ablations.results.curve import HEADER
 from resnet_ablations.results.locks import Owner
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.results.states import state_of
 
 KEY = "resnet8-identity-digits-1a2b3c4d-s3"
 VALUES: dict[str, Any] = {
@@ -43,14 +46,14 @@ def result_path(folder: RunFolder) -> Path:
 
 def test_a_result_comes_back_to_the_last_digit(folder: RunFolder) -> None:
     result = Result.model_validate(VALUES)
-    folder.finish(result)
+    finish(folder, result)
     assert folder.result() == result
     assert result_path(folder) == folder.path.parent.parent / "runs" / KEY / "result.json"
 
 
 def test_a_diverged_result_has_nulls(folder: RunFolder) -> None:
     result = Result.model_validate(VALUES | {"outcome": "diverged"} | dict.fromkeys(LOSSES))
-    folder.finish(result)
+    finish(folder, result)
     assert json.loads(result_path(folder).read_text())["test_error"] is None
     assert folder.result() == result
 
@@ -84,6 +87,7 @@ def test_a_torn_or_invalid_result_is_none(folder: RunFolder, content: str) -> No
 
 
 def test_a_field_of_a_later_version_is_no_damage(folder: RunFolder) -> None:
+    finish(folder, Result.model_validate(VALUES))
     result_path(folder).write_text(json.dumps(VALUES | {"more": 1}))
     assert folder.result() == Result.model_validate(VALUES)
 
@@ -94,9 +98,50 @@ def test_training_again_sets_a_damaged_result_aside_and_keeps_a_whole_one(folder
     folder.start({"seed": 3})
     assert (folder.path / "result.json.damaged").read_text() == WHOLE[:50]
     assert not result_path(folder).exists()
-    folder.finish(Result.model_validate(VALUES))
+    finish(folder, Result.model_validate(VALUES))
     folder.start({"seed": 3})
     assert folder.result() is not None
+
+
+LINE = "6,0.1,0.5,10,0.333333,14\n"
+ROWS = "2,0.1,0.9,30,,\n4,0.1,0.7,20,,\n" + LINE
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (None, "curve.csv is missing"),
+        ("", "its last is 0"),
+        (ROWS[: -len(LINE)], "its last is 4"),
+        (ROWS[:-1], "last line is incomplete"),
+        (ROWS.replace("4,0.1,0.7,20,,\n", ""), "not every row"),
+        (ROWS.replace("4,0.1", "2,0.1"), "not every row"),
+        (ROWS.replace("0.7,20", "\0\0"), "damaged"),
+        (ROWS + "8,0.1,0.4,9,,\n", "its last is 8"),
+        (ROWS.replace(",14\n", ",15\n"), "of another training"),
+    ],
+)
+def test_a_result_without_its_whole_curve_does_not_count_and_is_not_written(
+    folder: RunFolder, rows: str | None, told: str
+) -> None:
+    folder.curve.write_text(HEADER + ROWS)
+    folder.finish(Result.model_validate(VALUES))
+    assert folder.damage() == ""
+    assert state_of(folder).outcome == "finished"
+
+    folder.curve.unlink()
+    if rows is not None:
+        folder.curve.write_text(HEADER + rows)
+    assert folder.result() is None
+    assert told in folder.damage()
+    state = state_of(folder)
+    assert (state.outcome, state.done, state.reason) == ("damaged", False, folder.damage())
+    folder.start({"seed": 3})
+    assert (folder.path / "result.json.damaged").exists()
+    assert state_of(folder).outcome == "missing"
+    with pytest.raises(ValueError, match=told):
+        folder.finish(Result.model_validate(VALUES))
+    assert not result_path(folder).exists()
 
 
 def test_the_result_of_another_run_is_none(folder: RunFolder) -> None:
@@ -107,6 +152,8 @@ def test_the_result_of_another_run_is_none(folder: RunFolder) -> None:
 
 def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash while it is written leaves a run that is not done and still says so."""
+    finish(folder, Result.model_validate(VALUES))
+    folder.discard_result()
     folder.set_status(Status(outcome="running", iteration=5, iterations=6))
 
     def crash(*_: object) -> None:
@@ -120,10 +167,10 @@ def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.Monke
     status = folder.status()
     assert status is not None
     assert status.iteration == 5
-    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "status.json"}
-    folder.finish(Result.model_validate(VALUES))
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "curve.csv", "status.json"}
+    finish(folder, Result.model_validate(VALUES))
     assert folder.status() is None
-    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "result.json"}
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "curve.csv", "result.json"}
 
 
 def test_a_torn_status_is_none(folder: RunFolder) -> None:

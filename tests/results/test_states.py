@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished import finish
 
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
@@ -47,14 +48,14 @@ def test_a_configuration_alone_is_missing_too(folder: RunFolder) -> None:
 
 
 def test_a_result_wins_over_a_status(locked: RunFolder) -> None:
-    locked.finish(Result.model_validate(RESULT | ERRORS | {"outcome": "finished"}))
+    finish(locked, Result.model_validate(RESULT | ERRORS | {"outcome": "finished"}))
     locked.set_status(RUNNING)
     state = state_of(locked)
     assert (state.outcome, state.done, state.iteration, state.test_error) == ("finished", True, 6, 14.0)
 
 
 def test_a_divergence_is_done(folder: RunFolder) -> None:
-    folder.finish(Result.model_validate(RESULT | dict.fromkeys(ERRORS) | {"outcome": "diverged"}))
+    finish(folder, Result.model_validate(RESULT | dict.fromkeys(ERRORS) | {"outcome": "diverged"}))
     state = state_of(folder)
     assert (state.outcome, state.done, state.test_error) == ("diverged", True, None)
 

@@ -5,10 +5,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import finished
 import pytest
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
+from resnet_ablations.results.curve import HEADER
 from resnet_ablations.results.locks import Owner
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
@@ -24,7 +26,8 @@ def finish(run: RunConfig, outcome: str = "finished", source: str | None = None)
     folder = RunFolder(run.paths.results, run.key)
     folder.start(run.as_dict())
     error = 10.0 if outcome == "finished" else None
-    folder.finish(
+    finished.finish(
+        folder,
         Result(
             key=run.key,
             configuration=run.configuration,
@@ -39,7 +42,7 @@ def finish(run: RunConfig, outcome: str = "finished", source: str | None = None)
             seconds=1.0,
             images_per_second=1.0,
             provenance={} if source is None else {"source": source},
-        )
+        ),
     )
 
 
@@ -102,6 +105,23 @@ def test_a_torn_result_is_trained_again(planned: Planned, tmp_path: Path, conten
     again = Launcher()
     run_sweep(plan, again)
     assert again.launched == [[torn]]
+
+
+@pytest.mark.parametrize("content", [None, HEADER, f"{HEADER}6,0.1,0.5,1"])
+def test_a_result_whose_curve_is_missing_or_torn_is_trained_again(
+    planned: Planned, tmp_path: Path, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = planned("experiment=tiny")
+    run_sweep(plan, Launcher())
+    torn = keys(plan)[2]
+    curve = tmp_path / "results" / "runs" / torn / "curve.csv"
+    curve.unlink()
+    if content is not None:
+        curve.write_text(content)
+    again = Launcher()
+    run_sweep(plan, again)
+    assert again.launched == [[torn]]
+    assert f"{torn}: its result is damaged, so it is trained again: curve.csv " in capsys.readouterr().out
 
 
 def test_a_divergence_is_a_result(planned: Planned) -> None:

@@ -23,12 +23,13 @@ from resnet_ablations.network.cost import cost
 from resnet_ablations.network.masks import Mask
 from resnet_ablations.network.recomputation import recomputed
 from resnet_ablations.network.resnet import parameter_count
+from resnet_ablations.results.locks import Owner, RunLost
 from resnet_ablations.results.provenance import provenance
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training import run as training_run
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import load_batches, train_run
-from resnet_ablations.training.stopping import Interrupted
+from resnet_ablations.training.stopping import SIGNALS, Interrupted
 
 Config = Callable[..., RunConfig]
 
@@ -257,23 +258,88 @@ def ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize("happen", [ctrl_c, sigterm])
+def lost_terminal() -> None:
+    """The kernel sends SIGHUP, and then the shell does."""
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+ENDINGS = {ctrl_c: signal.SIGINT, sigterm: signal.SIGTERM, lost_terminal: signal.SIGHUP}
+
+
+@pytest.mark.parametrize("happen", ENDINGS)
 def test_a_run_that_is_stopped_is_interrupted_not_failed_and_not_finished(
     config: Config, breaking: Callable[[Callable[[], object]], None], happen: Callable[[], None]
 ) -> None:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     breaking(happen)
     run = config()
     with pytest.raises(Interrupted) as interrupted:
         train_run(run)
     left = folder(run)
     status = left.status()
-    assert interrupted.value.signal == (signal.SIGINT if happen is ctrl_c else signal.SIGTERM)
+    assert interrupted.value.signal == ENDINGS[happen]
     assert status is not None
     assert (status.outcome, status.iteration) == ("interrupted", 4)
     assert left.result() is None
     assert left.resumable_from() == 4
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_under_nohup_a_lost_terminal_stops_nothing(
+    config: Config, breaking: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        breaking(lost_terminal)
+        assert train_run(config()).outcome == "finished"
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def take_over(run: RunConfig) -> dict[str, bytes]:
+    """Name another owner in the lock, and leave its files; return all files of the run."""
+    (path,) = folder(run).path.glob("claim.json")
+    path.write_text(Owner.this_process().model_copy(update={"boot": "another", "pid": 1}).model_dump_json())
+    folder(run).curve.unlink()  # as another process does, which then writes its own
+    folder(run).curve.write_text("begun by another process\n")
+    return {path.name: path.read_bytes() for path in folder(run).path.iterdir() if path.name != "log.txt"}
+
+
+@pytest.mark.parametrize("ending", ["the next checkpoint", "the result", "a failure", "a stop"])
+def test_a_run_that_another_process_has_taken_over_writes_nothing_more(
+    config: Config, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """The owner was suspended in the fourth iteration."""
+    run = config("trainer.checkpoint_iterations=" + ("1" if ending == "the next checkpoint" else "3"))
+    files: dict[str, bytes] = {}
+    step = TrainingModule.training_step
+
+    def suspended(self: TrainingModule, iteration: int) -> None:
+        if iteration == 3:
+            files.update(take_over(run))
+            if ending == "a stop":
+                sigterm()
+            if ending == "a failure":
+                raise RuntimeError("no space left")
+        step(self, iteration)
+
+    monkeypatch.setattr(TrainingModule, "training_step", suspended)
+    with pytest.raises(RunLost, match=r"process 1 on .* has taken the run over; this process stops"):
+        train_run(run)
+    assert {path.name: path.read_bytes() for path in folder(run).path.iterdir() if path.name != "log.txt"} == files
+
+
+def test_a_result_is_written_with_its_whole_curve_whatever_the_file_holds(
+    config: Config, breaking: Callable[[Callable[[], object]], None], tmp_path: Path
+) -> None:
+    """The file was deleted, or replaced by a process that had owned the run, had been suspended and went on."""
+    run, whole = config("schedule.log_every=1"), config("schedule.log_every=1", f"paths.results={tmp_path}/whole")
+    train_run(whole)
+    breaking(lambda: folder(run).curve.unlink())
+    assert train_run(run).outcome == "finished"
+    assert folder(run).curve.read_bytes() == folder(whole).curve.read_bytes()
 
 
 def test_bf16_is_another_run_near_the_same_curve(config: Config) -> None:

@@ -74,4 +74,4 @@ def _fsync(descriptor: int) -> bool:
 def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files of processes killed in `write_atomically`; the caller holds the `results_lock`."""
     for temporary in folder.glob(".*.*"):
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)

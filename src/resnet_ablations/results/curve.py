@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,7 @@ class CurveFile:
 
     def __init__(self, path: Path, begun: str = HEADER) -> None:
         self.text = begun
+        self._path = path
         write_atomically(path, begun)
         self._file = path.open("a", encoding="utf-8", newline="")
 
@@ -44,6 +46,10 @@ class CurveFile:
         self.text += line.getvalue()
         self._file.write(line.getvalue())
         self._file.flush()
+
+    def rewrite(self) -> None:
+        """Write the complete curve once more, to disk: the file may have been deleted or replaced meanwhile."""
+        write_atomically(self._path, self.text)
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +76,26 @@ class CurveReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def check_whole(path: Path, iterations: int, test_error: float | None) -> None:
+    """Raise `ValueError` unless the file is the curve of a run that ended after `iterations` with this test error."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if not text.startswith(HEADER) or not text.endswith("\n"):
+            raise ValueError("its first or its last line is incomplete")
+        rows = [_row(line) for line in text.splitlines()[1:]]
+    except (FileNotFoundError, IsADirectoryError):
+        raise ValueError(f"{path.name} is missing") from None
+    except ValueError as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from None
+    ends = [0, *(row.iteration for row in rows)]
+    steps = [end - begin for begin, end in itertools.pairwise(ends)]
+    # The first row comes after the smaller one of `log_every` and `evaluate_every`, or at the end.
+    if ends[-1] != iterations or min(steps) < 1 or max(steps) > steps[0]:
+        raise ValueError(f"{path.name} has not every row up to iteration {iterations:,}; its last is {ends[-1]:,}")
+    if test_error is not None and _text(test_error) != _text(rows[-1].test_error):
+        raise ValueError(f"{path.name} is of another training: its test error is not that of the result")
 
 
 def _row(line: str) -> CurveRow:

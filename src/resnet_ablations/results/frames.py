@@ -15,7 +15,7 @@ from resnet_ablations.errors import mistakes_in_file
 from resnet_ablations.results.keys import class_label, run_key
 from resnet_ablations.results.provenance import attempts
 from resnet_ablations.results.results_folder import readable
-from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.results.run_folder import RunFolder
 
 KEY = re.compile(r"(?P<configuration>.+)-s(?P<seed>\d+)")
 
@@ -69,7 +69,7 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     a run lacks them. Settings are columns with dotted names, such as `network.depth`; for a group with a class, such as
     `shortcut`, the column holds the name of the class. For a run that was resumed with another commit or on another
     machine, `commit` or `machine` is `FIRST; SECOND`, and `dirty` is true if one attempt had uncommitted changes.
-    Damaged results are left out with a warning and are listed in `.attrs["damaged"]`.
+    Results that are damaged, or whose curve is, are left out with a warning and are listed in `.attrs["damaged"]`.
     """
     rows, damaged = [], []
     for folder in _run_folders(results, "result.json"):
@@ -135,11 +135,12 @@ def _run_folders(results: str | Path, file: str) -> Iterator[Path]:
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
-    result = Result.model_validate_json((folder / "result.json").read_bytes())
-    if not result.key == folder.name == run_key(result.configuration, result.seed):
+    run = RunFolder(folder.parents[1], folder.name)
+    result = run.checked_result()
+    if result.key != run_key(result.configuration, result.seed):
         raise ValueError(f"the file is the result of {result.key}")
     values = result.model_dump(exclude={"provenance", "metrics"})
-    config = RunFolder(folder.parents[1], folder.name).configuration()
+    config = run.configuration()
     each = attempts(result.provenance)
     provenance = {
         "commit": _listed([attempt.get("commit") for attempt in each]),

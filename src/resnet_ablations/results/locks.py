@@ -3,8 +3,8 @@
 import fcntl
 import os
 import socket
+import tempfile
 import threading
-import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from resnet_ablations.results.atomic_write import write_atomically
 
 HEARTBEAT_SECONDS = 10.0
 """The time between two heartbeats of an owner."""
@@ -68,52 +70,91 @@ class Owner(BaseModel):
         """Return a process of this machine and of this SLURM job."""
         return cls(host=_host(), boot=_boot(), pid=pid, started=_started(pid) or 0, job=slurm_job(), restart=_restart())
 
-    def is_dead(self, last_heartbeat: float, jobs: Container[str] | None = None) -> bool:
-        """Return whether the process is known to have ended.
+    @property
+    def is_of_this_machine(self) -> bool:
+        """True if the process runs on this machine, in this process namespace.
 
-        `last_heartbeat` is in seconds since the epoch. `jobs` are the jobs in SLURM's queue, None if unknown.
+        Machines may have the same name. A machine that has been started again counts as another one.
         """
-        if self.host == _host():
-            return self.boot != _boot() or _started(self.pid) != self.started
+        return (self.host, self.boot) == (_host(), _boot())
+
+    def has_ended(self, jobs: Container[str] | None = None) -> bool | None:
+        """Return whether the process has ended; None if this machine cannot know.
+
+        `jobs` are the jobs in SLURM's queue, None if unknown.
+        """
+        if self.is_of_this_machine:
+            return _started(self.pid) != self.started
         if self.job and self.job == slurm_job() and self.restart != _restart():
             # This process belongs to a later start of the same job, and SLURM runs a job once at a time.
             return True
-        if self.job and jobs is not None and self.job not in jobs:
-            return True
-        return time.time() - last_heartbeat > DEAD_AFTER_SECONDS
+        return True if self.job and jobs is not None and self.job not in jobs else None
 
 
 class RunLocked(Exception):
     """Another process that is alive owns the run."""
 
     def __init__(self, owner: Owner) -> None:
-        super().__init__(f"locked by process {owner.pid} on {owner.host.partition(' ')[0]}, which trains it")
-        self.owner = owner
+        message = f"locked by {_name(owner)}, which trains it"
+        if not owner.is_of_this_machine:
+            message += f" or was stopped less than {DEAD_AFTER_SECONDS:.0f} s ago"
+        super().__init__(message)
+
+
+class RunLost(RunLocked):
+    """Another process has taken the run over, because this owner seemed dead; this process must stop writing."""
+
+    def __init__(self, owner: Owner | None) -> None:
+        other = "another process" if owner is None else _name(owner)
+        Exception.__init__(self, f"{other} has taken the run over; this process stops and writes nothing more")
 
 
 class RunLock:
     """The lock on a run's folder, a context manager; entering raises `RunLocked` if a live process owns the run.
 
+    An owner on another machine counts as dead if it has sent no heartbeat for `DEAD_AFTER_SECONDS`, by the clock of the
+    file server. It may only have been suspended. So an owner calls `check` before it writes, and writes the result
+    inside `kept`. `holder` is the process that has entered the lock, by default this one.
+
     The file is called `claim.json` so that sweeps started by an earlier version of the package see it too.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, holder: Owner | None = None) -> None:
         self._path = folder / "claim.json"
         self._results = folder.parents[1]
         self._released = threading.Event()
+        self._holder = holder
+
+    @property
+    def holder(self) -> Owner:
+        """The process that has entered the lock or would enter it."""
+        return self._holder or Owner.this_process()
 
     def owner(self, jobs: Container[str] | None = None) -> Owner | None:
-        """Return the owner if it is alive; `jobs` as in `Owner.is_dead`."""
-        try:
-            owner = Owner.model_validate_json(self._path.read_bytes())
-            file = self._path.stat()
-        except (FileNotFoundError, ValidationError):
+        """Return the owner if it is alive; `jobs` as in `Owner.has_ended`."""
+        owner, file = self._read()
+        if owner is None or file is None:
             return None
         # squeue lists only this user's jobs.
-        return None if owner.is_dead(file.st_mtime, jobs if file.st_uid == os.getuid() else None) else owner
+        ended = owner.has_ended(jobs if file.st_uid == os.getuid() else None)
+        if ended is None:
+            ended = _time_of_file_server(self._path.parent) - file.st_mtime > DEAD_AFTER_SECONDS
+        return None if ended else owner
+
+    def check(self) -> None:
+        """Raise `RunLost` unless the holder still owns the run."""
+        if (owner := self._read()[0]) != self.holder:
+            raise RunLost(owner)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let no process take the run over inside the context; raise `RunLost` if one has."""
+        with results_lock(self._results):
+            self.check()
+            yield
 
     def remove_if_stale(self, jobs: Container[str] | None = None) -> None:
-        """Remove the lock of a dead owner; the caller holds the `results_lock`. `jobs` as in `Owner.is_dead`."""
+        """Remove the lock of a dead owner; the caller holds the `results_lock`. `jobs` as in `Owner.has_ended`."""
         if self.owner(jobs) is None:
             self._path.unlink(missing_ok=True)
 
@@ -122,7 +163,8 @@ class RunLock:
         with results_lock(self._results):
             if (owner := self.owner()) is not None:
                 raise RunLocked(owner)
-            self._path.write_text(Owner.this_process().model_dump_json() + "\n", encoding="utf-8")
+            self._holder = self.holder
+            write_atomically(self._path, self._holder.model_dump_json() + "\n")
         threading.Thread(target=self._send_heartbeats, daemon=True).start()
         return self
 
@@ -130,16 +172,40 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._released.set()
-        # A process that took this one for dead may own the run by now.
-        if self.owner() == Owner.this_process():
-            self._path.unlink(missing_ok=True)
+        with suppress(RunLost, FileNotFoundError), self.kept():
+            self._path.unlink()
+
+    def _read(self) -> tuple[Owner | None, os.stat_result | None]:
+        """Return the process that the file names and the attributes of the file; None if the file cannot be read."""
+        try:
+            # NFS asks the server for the attributes of a file that is opened, and else returns older ones.
+            with self._path.open("rb") as file:
+                return Owner.model_validate_json(file.read()), os.fstat(file.fileno())
+        except (FileNotFoundError, ValidationError):
+            return None, None
 
     def _send_heartbeats(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
-            if self.owner() != Owner.this_process():
-                return
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # the file server may answer again
+                if self._read()[0] != self.holder:
+                    return
                 os.utime(self._path)
+
+
+def _time_of_file_server(folder: Path) -> float:
+    """Return the time at which a new file in the folder is written; 0 if none can be written there.
+
+    The clocks of two machines differ, but the server of their common file system gives all files their times.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".clock.") as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _name(owner: Owner) -> str:
+    return f"process {owner.pid} on {owner.host.partition(' ')[0]}"
 
 
 def slurm_job() -> str:

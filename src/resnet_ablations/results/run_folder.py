@@ -8,14 +8,16 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
+from resnet_ablations.results.curve import check_whole
 from resnet_ablations.results.locks import Owner, RunLock, results_lock
 
 log = logging.getLogger(__name__)
@@ -124,7 +126,8 @@ class RunFolder:
     def start(self, config: dict[str, Any]) -> None:
         """Freeze the configuration; set a damaged result aside, and remove the other files of the run's end."""
         self.freeze(config)
-        if self._result.exists() and self.result() is None:
+        if damage := self.damage():
+            log.warning("%s: set aside: %s", self._result.name, damage)
             self.set_aside(self._result)
         self.responses.unlink(missing_ok=True)
         self.weights.unlink(missing_ok=True)
@@ -183,15 +186,37 @@ class RunFolder:
             write_atomically(self.changes, earlier + heading + changes)
 
     def result(self) -> Result | None:
-        """Return the result if the run is done: `result.json` exists, is valid and belongs to this run."""
+        """Return the result if the run is done: result and curve are there, whole, and of this run."""
+        with suppress(FileNotFoundError, ValueError):
+            return self.checked_result()
+        return None
+
+    def checked_result(self) -> Result:
+        """Return the result; raise `FileNotFoundError` without one, `ValueError` if it or its curve is damaged."""
+        result = Result.model_validate_json(self._result.read_bytes())
+        if result.key != self.key:
+            raise ValueError(f"the file is the result of {result.key}")
+        check_whole(self.curve, result.iterations, result.test_error)
+        return result
+
+    def damage(self) -> str:
+        """Return why the result does not count, or "" if it does or is not there."""
         try:
-            result = Result.model_validate_json(self._result.read_bytes())
-        except (FileNotFoundError, ValidationError):
-            return None
-        return result if result.key == self.key else None
+            self.checked_result()
+        except FileNotFoundError:
+            return ""
+        except ValidationError as error:
+            return f"{self._result.name}: " + "; ".join(mistakes_in_file(error))
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def finish(self, result: Result) -> None:
-        """Write the result, which marks the run as done; then remove the status and the checkpoints."""
+        """Write the result, which marks the run as done; then remove the status and the checkpoints.
+
+        Raise `ValueError` if the curve is not whole.
+        """
+        check_whole(self.curve, result.iterations, result.test_error)
         write_atomically(self._result, json.dumps(result.model_dump(), indent=1, ensure_ascii=False) + "\n")
         self._clear()
 

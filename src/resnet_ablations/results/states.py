@@ -7,7 +7,7 @@ from typing import Literal
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import RunFolder, Status
 
-Outcome = Literal["finished", "diverged", "failed", "interrupted", "running", "queued", "missing"]
+Outcome = Literal["finished", "diverged", "failed", "interrupted", "running", "queued", "missing", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
         )
     if _outcome(folder.status()) != _outcome(status):
         return state_of(folder, jobs)
+    if status is None and (damage := folder.damage()):
+        return State("damaged", reason=damage, resumable_from=resumable_from)
     if status is None:
         return State("missing", resumable_from=resumable_from)
     outcome, reason = status.outcome, status.reason

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from resnet_ablations.results.locks import DEAD_AFTER_SECONDS, RunLock
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 
@@ -90,7 +91,11 @@ class SweepMonitor:
         self._active.pop(folder.key, None)
         if folder.key not in self._postponed:
             self._postponed.add(folder.key)
-            self.say(f"{folder.key}: another sweep trains it; waiting for it to end")
+            owner = RunLock(folder.path).owner()
+            until = (
+                f", or to be silent for {DEAD_AFTER_SECONDS:.0f} s" if owner and not owner.is_of_this_machine else ""
+            )
+            self.say(f"{folder.key}: another sweep trains it; waiting for it to end{until}")
 
     def ended(self, folder: RunFolder) -> None:
         """Remove a run from the table and print how it ended."""

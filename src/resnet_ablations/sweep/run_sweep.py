@@ -44,6 +44,9 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     print(
         f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True
     )
+    for run in configs:
+        if damage := run.folder.damage():
+            print(f"{run.key}: its result is damaged, so it is trained again: {damage}", flush=True)
     stopped = None
     again, tries = missing, 1 + plan.settings.retries
     while again and tries and stopped is None:

@@ -23,7 +23,7 @@ from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.atomic_write import DISK_FULL, disk_full_message, reporting_full_disk
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
-from resnet_ablations.results.locks import RunLock, slurm_job
+from resnet_ablations.results.locks import Owner, RunLock, slurm_job
 from resnet_ablations.results.provenance import (
     SOURCE,
     attempts,
@@ -64,9 +64,10 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
     If SLURM or `torchrun` started a process for each device, all of them call this function, and only the first rank
     gets the result; the others get None. Otherwise one process calls it and starts the other ranks.
 
-    Raise `RunLocked` if another process is training the run. Raise `Interrupted` after a stop signal (by default SIGINT
-    or SIGTERM); the run then has a checkpoint of its last complete step. Write every other error to the run's folder
-    and raise it again; an error that a user can fix is a `UserError`.
+    Raise `RunLocked` if another process is training the run, and `RunLost` if another process has taken it over from
+    this one. Raise `Interrupted` after a stop signal (by default one of `SIGNALS`); the run then has a checkpoint of
+    its last complete step. Write every other error to the run's folder and raise it again; an error that a user can fix
+    is a `UserError`.
     """
     folder, stop = config.folder, stop or StopRequest(*SIGNALS)
     if rank := rank_from_environment(config.trainer.ranks):
@@ -80,9 +81,10 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
     check_devices(config)
     # The logger ends after the run's outcome is in its folder, and before the lock is released.
     logger = config.logger.build()
-    with reporting_full_disk(folder.path), RunLock(folder.path), _log_file(folder), logger_thread(folder, logger):
+    lock = RunLock(folder.path)
+    with reporting_full_disk(folder.path), lock, _log_file(folder), logger_thread(folder, logger):
         # The process that held the lock before may have finished the run.
-        return _finished(config, folder, stop) or _train_locked(config, folder, stop)
+        return _finished(config, folder, stop) or _train_locked(config, folder, lock, stop)
 
 
 def _finished(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
@@ -93,29 +95,33 @@ def _finished(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result
     result = folder.result()
     if result is not None and rank_from_environment(config.trainer.ranks) is not None:
         with suppress(RankFailed):
-            _join_and_train(config, stop)
+            _join_and_train(config, None, stop)
     return result
 
 
-def _train_locked(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result:
+def _train_locked(config: RunConfig, folder: RunFolder, lock: RunLock, stop: StopRequest) -> Result:
     """Train the run, whose lock this process holds, and write its result or the status at its end."""
     try:
         folder.start(config.as_dict())
         folder.set_status(_running_status(config))
         if config.trainer.ranks == 1 or rank_from_environment(config.trainer.ranks) is not None:
-            result = _join_and_train(config, stop)
+            result = _join_and_train(config, lock.holder, stop)
         else:
+            arguments = (config.as_dict(), lock.holder)
             with stop:
-                result = train_in_ranks(config.trainer.devices, _train_started_rank, (config.as_dict(),), stop)
+                result = train_in_ranks(config.trainer.devices, _train_started_rank, arguments, stop)
         assert result is not None
-        folder.finish(result)
+        with lock.kept():
+            folder.finish(result)
     except (Interrupted, KeyboardInterrupt, SystemExit) as end:
+        lock.check()  # after a takeover the status is another process's
         status = folder.status() or _running_status(config)
         folder.set_status(status.model_copy(update={"outcome": "interrupted"}))
         # KeyboardInterrupt and SystemExit come from a signal before the stop request handles signals.
         number = signal.SIGINT if isinstance(end, KeyboardInterrupt) else signal.SIGTERM
         raise end if isinstance(end, Interrupted) else Interrupted(stop.signal or number) from end
     except BaseException as error:
+        lock.check()
         _note_failure(config, error)
         raise
     return result
@@ -129,7 +135,7 @@ def _running_status(config: RunConfig, iteration: int = 0) -> Status:
 def _train_other_rank(rank: int, config: RunConfig, stop: StopRequest) -> None:
     """Train as rank `rank` > 0 of ranks that SLURM or `torchrun` started; report a failure of this rank."""
     try:
-        _join_and_train(config, stop)
+        _join_and_train(config, None, stop)
     except (Interrupted, RankKilled):
         raise
     except Exception as error:
@@ -158,15 +164,18 @@ def _note_failure(config: RunConfig, error: BaseException) -> None:
     folder.set_status(status.model_copy(update={"outcome": "failed", "reason": reason, "killed": killed}))
 
 
-def _train_started_rank(frozen: dict[str, Any], stop: StopRequest) -> Result | None:
+def _train_started_rank(frozen: dict[str, Any], holder: Owner, stop: StopRequest) -> Result | None:
     """Train as a rank that `train_in_ranks` has started."""
     config = validate(frozen, identify_data=False)
     with _log_file(config.folder):
-        return _join_and_train(config, stop)
+        return _join_and_train(config, holder, stop)
 
 
-def _join_and_train(config: RunConfig, stop: StopRequest) -> Result | None:
-    """Join the other ranks and train, unless the run is finished; return the result in the first rank, else None."""
+def _join_and_train(config: RunConfig, holder: Owner | None, stop: StopRequest) -> Result | None:
+    """Join the other ranks and train, unless the run is finished; return the result in the first rank, else None.
+
+    `holder` holds the run's lock; the first rank needs it to train.
+    """
     missing_device, gpu = None, False
     try:
         gpu = check_devices(config) == "gpu"
@@ -187,7 +196,8 @@ def _join_and_train(config: RunConfig, stop: StopRequest) -> Result | None:
         if nccl and ranks.count > 1:
             check_own_gpus(ranks)
         with reporting_full_memory(config):
-            return ranks.broadcast(config.folder.result) or _train_rank(ranks, config, config.folder, stop)
+            lock = RunLock(config.folder.path, holder)
+            return ranks.broadcast(config.folder.result) or _train_rank(ranks, config, config.folder, lock, stop)
 
 
 @contextmanager
@@ -220,7 +230,7 @@ def _log_file(folder: RunFolder) -> Iterator[None]:
         handler.close()
 
 
-def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
+def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLock, stop: StopRequest) -> Result | None:
     """Train as one of the ranks; return the result in the first rank, else None."""
     began = time.monotonic()
     shorten_sockets()
@@ -238,7 +248,9 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
         with stop.interrupting():
             loaded = load_batches(config, ranks, lambda: stop.signal is not None)
         batches = stack.enter_context(closing(loaded))
-        # Only the first rank writes files.
+        # Only the first rank writes files, and only while its run's lock is held.
+        if ranks.is_first:
+            lock.check()
         text = HEADER if start is None else start.curve
         curve = stack.enter_context(CurveFile(folder.curve, text)) if ranks.is_first else None
         trainer = lightning_trainer(config, iterations - done, ranks)
@@ -267,6 +279,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
                 status.images_per_second = module.images_per_second
                 images_left = (iterations - iteration) * config.schedule.batch_size
                 status.seconds_left = images_left / status.images_per_second
+                lock.check()
                 folder.set_status(status)
             if iteration == iterations or module.diverged:
                 return  # no checkpoint: a run that resumed from it would not write the curve's last row
@@ -276,6 +289,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
                 text = "" if curve is None else curve.text
                 checkpoint = module.checkpoint(config.key, text, time.monotonic() - began, attempts(origin))
                 if ranks.is_first:
+                    lock.check()
                     save_checkpoint(folder, checkpoint)
                 saved = time.monotonic()
             if stopped:
@@ -289,12 +303,15 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, stop: StopRe
             trainer.fit(module, train_dataloaders=range(done, iterations))
     if stopped:
         raise Interrupted(stopped)
-    if not ranks.is_first:
+    if curve is None:
         return None
-    folder.write_responses((response.layer, response.std) for response in module.responses)
+    with lock.kept():
+        curve.rewrite()
+        folder.write_responses((response.layer, response.std) for response in module.responses)
     last = rows[-1]
     sound = not module.diverged
     if sound and keeps_weights(config.trainer.keep_weights, network):
+        lock.check()
         save_weights(folder, network)
     return Result(
         key=config.key,

@@ -1,5 +1,8 @@
 """Faults at an exact moment of a process; Python imports a module of this name, if it is on the path, at its start.
 
+`MACHINE` in the environment, if set, is a boot id: the process believes to be on another machine, which has the name of
+the real one. `AHEAD` are the seconds by which its clock is fast.
+
 `INJECTED` in the environment is a list of faults. Each names an operation on files below `under`: opening one to write,
 renaming or removing one whose name fits `name`; at the `nth` of them (0: all) in a process of the kind `of`, before it
 is done, it comes.
@@ -11,6 +14,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
@@ -63,6 +67,12 @@ class Fault:
             os.write(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), b'{"ho')
         os.kill(os.getpid(), signal.SIGSTOP if self.do == "stop" else signal.SIGKILL)
 
+
+if "MACHINE" in os.environ:
+    from resnet_ablations.results import locks
+
+    locks._boot = lambda: os.environ["MACHINE"]
+    time.time = lambda real=time.time, ahead=float(os.environ["AHEAD"]): real() + ahead  # type: ignore[misc]
 
 for injected in json.loads(os.environ.get("INJECTED", "[]")):
     sys.addaudithook(Fault(**injected))
