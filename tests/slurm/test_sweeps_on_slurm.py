@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,13 +14,14 @@ from pathlib import Path
 import pytest
 from commands import ROOT, Command, Starter
 from observing import numbers, wait_until
-from two_nodes import TwoNodes
+from two_nodes import NODES, TwoNodes
 
 from resnet_ablations.cell_runs import merged  # the command line refuses a key that is given twice
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.frames import load_results
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.training.run import train_run
+from resnet_ablations.training.stopping import Interrupted, StopRequest
 
 pytestmark = pytest.mark.xdist_group("slurm")
 
@@ -35,6 +37,20 @@ RUN = (
     "trainer.threads=1",
 )
 ON_TWO = ("trainer.devices=2",)
+SHELL = {
+    "SLURM_JOB_ID": "1",
+    "SLURM_RESTART_COUNT": "1",
+    "SLURM_NTASKS": "7",
+    "SLURM_CPUS_PER_TASK": "7",
+    "SLURM_MEM_PER_CPU": "1",
+    "SLURM_MEM_PER_NODE": "1",
+    "SLURM_CPU_BIND": "mask_cpu:0x80",
+    "SBATCH_PARTITION": "none",
+    "SQUEUE_STATES": "FAILED",
+    "SCANCEL_STATE": "SUSPENDED",
+    "LOGNAME": "nobody",
+}
+"""The environment of every command: that of a shell in a job of another kind, and of a user who has set options."""
 
 BRAKE = """
 import os, time
@@ -77,6 +93,7 @@ class Cluster:
             "BRAKE": str(self.brake),
             "DAMAGE": str(self.damage),
             "COLUMNS": "200",
+            **SHELL,
         }
 
     def start(self, module: str, *arguments: str, fresh: bool = False) -> Command:
@@ -190,27 +207,6 @@ def test_a_table_as_one_job_array(cluster: Cluster) -> None:
     assert len(arrays) == 1, "one job array"
 
 
-def test_a_requeue_and_a_time_out_change_no_number(cluster: Cluster, tmp_path: Path) -> None:
-    """Seed 0 is requeued by hand, then preempted again; seed 1 reaches the limit of its job, three minutes."""
-    # SLURM looks at limits twice a minute; told any earlier, a job might not have Python there yet to listen.
-    sweep = cluster.sweep("seed=0,1", "hydra.launcher.time=3", "hydra.launcher.signal_delay_s=105")
-    requeued, late = cluster.runs(2)
-    until(under_way(requeued))
-    until(under_way(late))
-    job = cluster.job_of(requeued)
-    cluster.slurm.run("scontrol", "requeue", job)
-    references = [undisturbed(tmp_path, seed) for seed in (0, 1)]
-    until(lambda: len(starts(requeued)) > 1)
-    until(lambda: (status := late.status()) is not None and status.outcome == "interrupted")
-    cluster.brake.unlink()
-    said = ended(sweep, 0)
-    assert "sweep: 2 finished" in said
-    for run, reference in zip((requeued, late), references, strict=True):
-        assert_same(run, reference)
-        assert len(starts(run)) > 1
-        assert [step > 0 for step in starts(run)] == [False] + [True] * (len(starts(run)) - 1)
-
-
 @pytest.mark.long
 def test_a_run_on_two_devices_is_two_tasks_and_a_requeue_changes_no_number(cluster: Cluster, tmp_path: Path) -> None:
     sweep = cluster.sweep("seed=0", *ON_TWO)
@@ -263,34 +259,83 @@ def test_a_file_that_one_task_cannot_read_is_reported(cluster: Cluster) -> None:
     assert cluster.slurm.queue() == {}
 
 
-def test_a_submitted_sweep_survives_a_killed_and_a_cancelled_job(cluster: Cluster) -> None:
-    seeds, runs = ("seed=0,1,2", "hydra.launcher.array_parallelism=2"), cluster.runs(3)
+def test_a_submitted_sweep_survives_all_that_happens_to_its_jobs(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it changes a number. Seed 0 is requeued, then killed; seed 1 reaches its limit, three minutes.
+
+    Seed 2 is first trained and stopped in a shell in a job, whose job it does not become; its own job is cancelled.
+    """
+    # SLURM looks at limits twice a minute; told any earlier, a job might not have Python there yet to listen.
+    limit = ("hydra.launcher.time=3", "hydra.launcher.signal_delay_s=105")
+    seeds = ("seed=0,1,2", "hydra.launcher.array_parallelism=2", *limit)
+    requeued, late, cancelled = cluster.runs(3)
+    sleeps = ("--partition=both", f"--nodelist={NODES[1]}", "--output=/dev/null", "--wrap=sleep 1000")
+    shell = cluster.slurm.run("sbatch", "--parsable", *sleeps).stdout.strip()
+    cluster.environment["SLURM_JOB_ID"] = shell
+    monkeypatch.setenv("SLURM_JOB_ID", shell)
+    stop = StopRequest(signal.SIGINT)
+    stop.signal = signal.SIGINT
+    with pytest.raises(Interrupted):
+        train_run(compose([*RUN, "seed=2", f"paths.results={cluster.folder}/results"]), stop)
+    monkeypatch.delenv("SLURM_JOB_ID")
+
     said = ended(cluster.sweep(*seeds, "hydra.launcher.wait=false"), 0)
     assert re.search(r"submitted as SLURM job \d+: 3; resnet-ablations status shows", said)
-    until(under_way(runs[0]))
-    until(under_way(runs[1]))
+    until(under_way(requeued))
+    until(under_way(late))
     said = ended(cluster.start("status"), 0)
-    assert all(run.key in said for run in runs)
+    assert all(run.key in said for run in (requeued, late, cancelled))
     assert (said.count("running"), said.count("queued")) == (2, 1)
 
-    # The same command again submits nothing and waits; a killed job is a failed run, and the others go on.
+    # The same command again submits nothing and waits.
     sweep = cluster.sweep(*seeds, "sweep.retries=0")
     until(lambda: sweep.said.count("\n") >= 2)
     first, second, *_ = sweep.said.splitlines()
     assert first.startswith("sweep: 3 runs, 0 finished, 3 to train")
     assert second == "nothing to submit; running or queued already: 3"
-    os.kill(json.loads((runs[0].path / "claim.json").read_text())["pid"], signal.SIGKILL)
-    until(under_way(runs[2]))
-    cluster.slurm.run("scancel", cluster.job_of(runs[1]))
+    # At most two jobs run: the third begins in the place of the requeued one, which begins again when it is cancelled.
+    cluster.slurm.run("scontrol", "requeue", cluster.job_of(requeued))
+    until(under_way(cancelled))
+    cluster.slurm.run("scancel", cluster.job_of(cancelled))
+    references = [undisturbed(tmp_path, seed) for seed in (0, 1)]
+    until(lambda: len(starts(requeued)) > 1)
+    until(under_way(requeued))
+    os.kill(json.loads((requeued.path / "claim.json").read_text())["pid"], signal.SIGKILL)
+    until(lambda: len(starts(late)) > 1)
     cluster.brake.unlink()
     said = ended(sweep, 1)
     assert "sweep: 1 failed, 1 interrupted, 1 finished" in said
-    assert f"{runs[0].key}: failed: " in said
-    assert str(runs[0].log.relative_to(cluster.folder)) in said
+    assert f"{requeued.key}: failed: " in said
+    assert str(requeued.log.relative_to(cluster.folder)) in said
 
+    # A killed job is a failed run, and the others go on; the same command finishes it.
     said = ended(cluster.sweep(*seeds), 0)
     assert "sweep: 2 finished" in said
-    assert all(run.result() is not None for run in runs)
+    assert cancelled.result() is not None
+    for run, reference in zip((requeued, late), references, strict=True):
+        assert_same(run, reference)
+        assert [step > 0 for step in starts(run)] == [False] + [True] * (len(starts(run)) - 1)
+    assert shell in cluster.slurm.queue()
+
+
+@pytest.mark.long
+def test_a_large_sweep_is_several_arrays_and_a_stop_while_it_is_submitted_leaves_nothing(cluster: Cluster) -> None:
+    cluster.brake.unlink()
+    four = ("seed=0,1,2,3", "schedule.iterations=20", "hydra.launcher.array_parallelism=2")
+    programs = cluster.folder / "bin"
+    programs.mkdir()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        (programs / "sbatch").write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@"\nkill -{int(number)} $PPID\n')
+        (programs / "sbatch").chmod(0o755)
+        cluster.environment["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        assert "nothing is submitted" in ended(cluster.sweep(*four), 128 + number)
+        assert cluster.slurm.queue() == {}
+        assert "missing" not in ended(cluster.start("status"), 0)
+    cluster.environment["PATH"] = os.environ["PATH"]
+    said = ended(cluster.sweep(*four), 0)
+    assert re.search(r"submitted as SLURM jobs \d+, \d+: 4 \(this cluster takes at most 3 runs in a job array\)", said)
+    assert "sweep: 4 finished" in said
 
 
 @pytest.mark.long
@@ -321,9 +366,19 @@ def test_a_cancelled_sweep_is_finished_by_the_same_command(cluster: Cluster, tmp
 def test_the_stock_launcher_of_submitit(cluster: Cluster) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     cluster.brake.unlink()
+    cluster.environment = {name: value for name, value in cluster.environment.items() if name not in SHELL}
     launcher = ("hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=5", "hydra.launcher.mem_gb=null")
     said = ended(cluster.start("train", "-m", *RUN, *launcher, "seed=0"), 0)
     assert "sweep: 1 finished" in said
+
+
+def test_jobs_that_the_cluster_cannot_run_are_forgotten(cluster: Cluster) -> None:
+    said = ended(cluster.sweep("seed=0", "hydra.launcher.cpus_per_task=640"), 2)
+    reason = "Requested partition configuration not available now"
+    assert re.fullmatch(f"error: hydra/launcher=slurm: SLURM rejects the jobs: .*{reason}.*", said.splitlines()[-1])
+    assert cluster.slurm.queue() == {}
+    (run,) = cluster.runs(1)
+    assert run.status() is None, "so the corrected command submits it"
 
 
 def test_without_a_slurm_nothing_starts(cluster: Cluster) -> None:

@@ -38,6 +38,7 @@ AccountingStorageType=accounting_storage/none
 MpiDefault=none
 MailProg=/bin/true
 JobRequeue=1
+MaxArraySize=3
 ReturnToService=2
 KillWait=5
 MinJobAge=5
