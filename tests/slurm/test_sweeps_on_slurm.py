@@ -305,7 +305,7 @@ def test_a_submitted_sweep_survives_all_that_happens_to_its_jobs(
     until(lambda: len(starts(late)) > 1)
     cluster.brake.unlink()
     said = ended(sweep, 1)
-    assert "sweep: 1 failed, 1 interrupted, 1 finished" in said
+    assert "sweep: 1 failed, 1 finished, 1 interrupted" in said
     assert f"{requeued.key}: failed: " in said
     assert str(requeued.log.relative_to(cluster.folder)) in said
 
@@ -334,7 +334,8 @@ def test_a_large_sweep_is_several_arrays_and_a_stop_while_it_is_submitted_leaves
         assert "missing" not in ended(cluster.start("status"), 0)
     cluster.environment["PATH"] = os.environ["PATH"]
     said = ended(cluster.sweep(*four), 0)
-    assert re.search(r"submitted as SLURM jobs \d+, \d+: 4 \(this cluster takes at most 3 runs in a job array\)", said)
+    assert "this cluster takes at most 3 runs in a job array: 2 arrays\n" in said
+    assert re.search(r"submitted as SLURM jobs \d+, \d+: 4\n", said)
     assert "sweep: 4 finished" in said
 
 

@@ -121,10 +121,13 @@ def test_commands_of_slurm_do_not_see_the_settings_of_a_shell(
     assert "--user=4000000" in (cluster.folder / "asked").read_text().splitlines()[-1]
 
 
-def test_more_runs_than_an_array_takes_are_several_arrays(cluster: Cluster, runs: list[RunConfig]) -> None:
+def test_more_runs_than_an_array_takes_are_several_arrays(
+    cluster: Cluster, runs: list[RunConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
     """All together they run as many jobs at once as the launcher's setting says."""
     told = submitted(runs, array_parallelism=2)
-    assert told.startswith("submitted as SLURM jobs 1, 2, 3: 5 (this cluster takes at most 2 runs in a job array)")
+    assert told.startswith("submitted as SLURM jobs 1, 2, 3: 5; ")
+    assert capsys.readouterr().out == "this cluster takes at most 2 runs in a job array: 3 arrays\n"
     assert [(status := run.folder.status()) and status.job for run in runs] == ["1_0", "1_1", "2_0", "2_1", "3"]
     options = [re.findall("^#SBATCH --(array|dependency)=(.*)", script, re.MULTILINE) for script in cluster.scripts]
     assert options == [[("array", "0-1%1")], [("array", "0-1%1")], [("dependency", "afterany:1")]]
@@ -142,7 +145,7 @@ def test_rejected_jobs_are_cancelled_and_forgotten(cluster: Cluster, runs: list[
     assert cluster.asked == ["scontrol release 1,2,3", "scancel 1 2 3"]
     assert_forgotten(runs)
     cluster.does("scontrol", released)
-    assert submitted(runs).startswith("submitted as SLURM jobs 4, 5, 6: 5 ")
+    assert submitted(runs).startswith("submitted as SLURM jobs 4, 5, 6: 5; ")
 
 
 def test_a_job_that_slurm_took_though_sbatch_failed_is_cancelled(cluster: Cluster, runs: list[RunConfig]) -> None:
@@ -172,9 +175,20 @@ def test_jobs_that_cannot_be_cancelled_are_named(cluster: Cluster, runs: list[Ru
     """Their runs stay queued, so that the same command does not submit them twice."""
     cluster.does("scontrol", f"{PROGRAMS['scontrol']}\ntest $1 = show")
     cluster.does("scancel", "exit 1")
-    with pytest.raises(UserError, match=r"the jobs are still held, since scancel .*; later run: scancel 1 2 3"):
+    with pytest.raises(UserError, match=r"jobs may still be held, .*\(scancel .*\); later run: scancel 1 2 3"):
         submitted(runs)
     assert all((status := run.folder.status()) and status.outcome == "queued" for run in runs)
+
+
+def test_a_slurm_that_ends_while_it_is_asked(cluster: Cluster, runs: list[RunConfig]) -> None:
+    """Before anything is submitted, nothing is to be cancelled; after `sbatch` nobody knows."""
+    cluster.does("scontrol", "exit 1")
+    with pytest.raises(UserError, match="rejects the jobs: scontrol ends with exit code 1; nothing is submitted"):
+        submitted(runs)
+    cluster.does("scontrol", PROGRAMS["scontrol"])
+    cluster.does("sbatch", f"echo exit 1 >> {cluster.folder}/squeue; exit 1")
+    with pytest.raises(UserError, match="later run: scancel JOB, if squeue --me lists one that is held"):
+        submitted(runs)
 
 
 @pytest.mark.parametrize(

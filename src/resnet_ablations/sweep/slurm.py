@@ -21,7 +21,7 @@ from resnet_ablations.sweep.run_sweep import Submitted
 from resnet_ablations.sweep.slurm_commands import SlurmError, slurm
 from resnet_ablations.sweep.slurm_wait import POLL_SECONDS, wait_for
 from resnet_ablations.sweep.squeue import jobs_in_queue
-from resnet_ablations.sweep.submission import TIME_IS_UP, array_size, submit
+from resnet_ablations.sweep.submission import TIME_IS_UP, submit
 from resnet_ablations.sweep.worker import train_logged
 from resnet_ablations.training.stopping import StopRequest
 
@@ -104,8 +104,6 @@ def train_on_slurm(
     message = "nothing to submit"
     if arrays:
         message = f"submitted as SLURM job{'s' if len(arrays) > 1 else ''} {', '.join(arrays)}: {len(free)}"
-    if len(arrays) > 1:
-        message += f" (this cluster takes at most {array_size()} runs in a job array)"
     if others := len(runs) - len(free):
         message += f"; running or queued already: {others}"
     if arrays and (unused := sorted(name for name in os.environ if name.startswith("SBATCH_"))):

@@ -45,7 +45,9 @@ def submit(
     settings, at_once = checked_settings(runs, parameters, folder), parameters["array_parallelism"]
     submission = _Submission(folder)
     try:
-        count = -(-len(runs) // array_size())
+        count = -(-len(runs) // (most := array_size()))
+        if count > 1:
+            print(f"this cluster takes at most {most} runs in a job array: {count} arrays", flush=True)
         size = -(-len(runs) // count)
         lanes = min(count, at_once)  # the arrays that run at the same time; each further one waits for an earlier one
         for number, start in enumerate(range(0, len(runs), size)):
@@ -138,17 +140,19 @@ class _Submission:
 
     def cancel(self) -> str:
         """Cancel the jobs and restore the statuses of their runs; return the end of the message."""
+        scripts = list(self._folder.glob(f"{self._name}-*.sh"))
         try:
             # sbatch may have failed after SLURM has accepted the job.
-            queued = [line.partition(" ") for line in squeue("--format=%F %o").splitlines()]
+            queued = [line.partition(" ") for line in squeue("--format=%F %o").splitlines()] if scripts else []
             if jobs := {*self.arrays, *(job for job, _, script in queued if Path(script).name.startswith(self._name))}:
                 slurm("scancel", *sorted(jobs))
         except SlurmError as error:
-            return f"; the jobs are still held, since {error}; later run: scancel {' '.join(self.arrays)}"
+            known = " ".join(self.arrays) or "JOB, if squeue --me lists one that is held"
+            return f"; jobs may still be held, since SLURM does not cancel them ({error}); later run: scancel {known}"
         for folder, job, status in self._before:
             if (now := folder.status()) is not None and (now.outcome, now.job) == ("queued", job):
                 folder.restore_status(status)
             JobPaths(self._folder, job).submitted_pickle.unlink(missing_ok=True)
-        for script in self._folder.glob(f"{self._name}-*.sh"):
+        for script in scripts:
             script.unlink()
         return "; nothing is submitted"
