@@ -37,7 +37,7 @@ def documented() -> list[str]:
         if page.name != "extending.md":  # whose commands need the reader's files
             found += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
     ours = (command for command in found if re.sub(r"^(\w+=\S+ )+", "", command).startswith(OURS))
-    return [command for command in dict.fromkeys(ours) if not re.search("NAME|COMMAND", command)]
+    return [command for command in dict.fromkeys(ours) if not re.search("NAME|COMMAND|FOLDER|…", command)]
 
 
 def _launcher_settings(text: str) -> list[str]:
