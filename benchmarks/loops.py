@@ -1,4 +1,4 @@
-"""The two training loops that are compared: a tutorial's and ours, one repetition of each."""
+"""One repetition of each training loop that is compared: a tutorial's and ours."""
 
 import pickle
 import time
@@ -47,7 +47,7 @@ class Repetition:
 
 
 class Stopwatch:
-    """Measures the iterations of a loop that calls `after` when one has ended."""
+    """A stopwatch for a loop that calls `after` at the end of each iteration."""
 
     def __init__(self, iterations: int, *, gpu: bool, profiled: bool) -> None:
         self.measured = Repetition()
@@ -58,7 +58,7 @@ class Stopwatch:
         self._profiler = profile(activities=activities) if profiled else None
 
     def after(self, iteration: int) -> None:
-        """To be called after each iteration, counted from 1, up to `last`."""
+        """Note the end of an iteration, counted from 1 to `last`."""
         if iteration == WARM_UP:
             self._start = self._now()
         if iteration == WARM_UP + self._iterations:
@@ -84,7 +84,7 @@ def _calls(calls: Mapping[str, int], names: tuple[str, ...]) -> int:
 
 
 def plain(config: RunConfig, images: Path, stopwatch: Stopwatch) -> None:
-    """Train as a tutorial does, on the images in the folder that `write_cifar10` made."""
+    """Train as a tutorial does, on images that `write_cifar10` has written."""
     gpu = config.trainer.accelerator == "gpu"
     device = torch.device("cuda" if gpu else "cpu")
     torch.use_deterministic_algorithms(False)
@@ -164,7 +164,7 @@ def ours(config: RunConfig, images: Images, stopwatch: Stopwatch) -> None:
 
 
 class _AfterIteration(pl.Callback):
-    """Tells a stopwatch of each iteration, and ends the training after its last."""
+    """A callback that notes each iteration, and ends the training after the last one."""
 
     def __init__(self, stopwatch: Stopwatch) -> None:
         self._stopwatch = stopwatch

@@ -1,4 +1,4 @@
-"""The machine that is measured: its name, its versions, and how fast it computes a convolution."""
+"""The machine that is measured: its name, its versions, and its speed for a convolution."""
 
 import platform
 import subprocess
@@ -33,7 +33,7 @@ def machine(device: str, threads: int) -> dict[str, Any]:
 
 
 def _driver() -> str | None:
-    """The version of NVIDIA's driver; None where nvidia-smi does not say."""
+    """Return the version of NVIDIA's driver; None if nvidia-smi does not give it."""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         return subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.split()[0]
@@ -42,7 +42,7 @@ def _driver() -> str | None:
 
 
 def convolution_peak(device: str, precision: str, images: int) -> float:
-    """The multiply-adds a second of the fastest of the networks' 3×3 convolutions, forward, channels last."""
+    """Return the multiply-adds per second of the fastest of the networks' 3×3 convolutions, forward, channels last."""
     set_float32_precision(precision)
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.benchmark = True
@@ -59,7 +59,7 @@ def convolution_peak(device: str, precision: str, images: int) -> float:
 
 
 def _seconds_of(batch: torch.Tensor, weights: torch.Tensor) -> float:
-    """The least seconds that a convolution took, of five measures of a tenth of a second."""
+    """Return the shortest time of a convolution in seconds, of five measurements of a tenth of a second each."""
 
     def seconds(repetitions: int) -> float:
         _wait(batch.device)

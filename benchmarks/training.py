@@ -2,9 +2,10 @@
 
 The plain loop is what a tutorial writes: torchvision's CIFAR-10 with PIL transforms, a DataLoader with two workers
 (eight on a GPU, with pinned memory and cuDNN's search for the fastest kernels), the network in torch's default memory
-format, one optimizer step a batch. Ours is `resnet_ablations`' own run, through Lightning. All train the same network
-on the same images in the same number of threads; repetitions are interleaved, so that a machine whose speed drifts
-slows all; medians are compared. What is measured first matters most: once the time is up, the rest is left out.
+format, one optimizer step a batch. The other loop, "ours", is a run of `resnet_ablations`, through Lightning. Both train
+the same network on the same images in the same number of threads. Repetitions are interleaved, so that a machine whose
+speed drifts slows both; medians are compared. The most important measurements come first: the rest is left out when the
+time is up.
 
 The share of the peak counts three times the network's multiply-adds for each image, one forward and two backward, and
 compares with the fastest of the networks' own 3×3 convolutions on this machine, forward, in the same precision.
@@ -53,7 +54,7 @@ LOOPS: dict[str, tuple[str, ...]] = {
     "ours, 2 × 64 captured": ("bn_batch=64", "trainer.micro_batches_per_pass=2", "trainer.cuda_graph=true"),
     "ours, reduce-overhead": ("trainer.compile=reduce-overhead",),
 }
-"""The overrides of each loop; batch normalisation is over all 128 images where nothing else is said."""
+"""The overrides of each loop; without `bn_batch`, batch normalisation is over all 128 images."""
 PASSES, ONE_PASS, CAPTURED = "ours, 2 passes of 64", "ours, 2 × 64 in one pass", "ours, 2 × 64 captured"
 
 
@@ -66,7 +67,7 @@ class Group:
     """Loops and their precisions; the plain loop in float32 is measured with all of them."""
     runs_at_once: Sequence[int] = ()
     seconds: float = 0.0
-    """The shortest time that the group takes; with less time left, it is left out."""
+    """The shortest time that the group takes; the group is left out if less time is left."""
 
 
 def groups(device: str) -> list[Group]:
@@ -105,7 +106,7 @@ def groups(device: str) -> list[Group]:
 
 @dataclass
 class Bench:
-    """Measures groups until the time is up, and keeps what it measured in a JSON file."""
+    """A benchmark: it measures groups until the time is up, and keeps the measurements in a JSON file."""
 
     device: str
     repetitions: int
@@ -118,7 +119,7 @@ class Bench:
     multiply_adds: dict[str, int] = field(default_factory=dict)
 
     def measure(self, group: Group) -> None:
-        """Measure a group of loops, and print and write down each when it is measured."""
+        """Measure a group of loops; print and write each measurement at once."""
         cases = list(group.cases)
         if time.monotonic() + group.seconds > self.end:
             names = ", ".join(f"{loop} {precision}" for loop, precision in cases)
@@ -134,7 +135,7 @@ class Bench:
             self._left_out(f"{group.network}: {group.cases}", f"{type(error).__name__}: {error}".splitlines()[0])
 
     def _write(self) -> None:
-        """Write what is measured so far."""
+        """Write the measurements so far."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self.report | {"finished": now()}, indent=1, ensure_ascii=False) + "\n")
 
@@ -171,7 +172,7 @@ class Bench:
         return stopwatch.measured
 
     def config(self, network: str, loop: str, precision: str) -> RunConfig:
-        """The configuration of a loop."""
+        """Return the configuration of a loop."""
         settings = ["data=cifar10", "data.root=.", "schedule=paper", f"trainer={self.device}", f"network={network}"]
         schedule = [f"schedule.{key}=10000" for key in ("iterations", "log_every", "evaluate_every")]
         schedule.append("schedule.milestones=[5000]")
