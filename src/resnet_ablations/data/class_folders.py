@@ -35,7 +35,7 @@ class Contents:
     passed_over: Counter[str] = field(default_factory=Counter)
     """The number of files and folders passed over, by reason."""
     refused: list[str] = field(default_factory=list)
-    """The paths below the folder of other files: they may be images, so that nobody may pass over them silently."""
+    """The paths below the folder of other files. They may be images, so they must not be passed over silently."""
     problems: list[str] = field(default_factory=list)
     """Messages about entries that cannot be read."""
 

@@ -86,7 +86,10 @@ def quiet_pillow() -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image without decoding it; turn every error inside the context into a `UserError` that names the file."""
+    """Open an image without decoding it; turn every error inside the context into a `UserError` that names the file.
+
+    Raise `UserError`, too, for more than 8 bits a channel and for several images in a file.
+    """
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")) or _is_reduced(image):

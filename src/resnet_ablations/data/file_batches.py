@@ -30,7 +30,7 @@ DEVIATION: Final = (0.229, 0.224, 0.225)
 TEST_CROPS: Final = 100
 """Crops in one test batch."""
 
-SCALES: Final = (224, 256, 384, 480, 640)
+MULTI_SCALE_SIDES: Final = (224, 256, 384, 480, 640)
 """The shorter sides of the images in v1's multi-scale test, for a crop of 224; v1, section 3.4."""
 
 Asked = tuple[int, int]
@@ -49,8 +49,11 @@ Recipes = Callable[[Size, int], Recipe]
 """A function of an image's size and its place in the sequence of epochs."""
 
 
-class Sample(NamedTuple):
-    """The inputs made of one image: views × height × width × 3 for each group, and what the device still does."""
+class DecodedImage(NamedTuple):
+    """The inputs made of one image: views × height × width × 3 for each group, and its later changes of colour.
+
+    The device applies `shift` and `jitter`.
+    """
 
     views: list[npt.NDArray[np.uint8]]
     label: int
@@ -59,7 +62,10 @@ class Sample(NamedTuple):
 
 
 class Collated(NamedTuple):
-    """A batch of samples: n × views × height × width × 3 for each group, labels n, shifts n × 3, jitters n × c × 2."""
+    """A batch of decoded images.
+
+    n × views × height × width × 3 for each group, labels n, shifts n × 3, jitters n × c × 2.
+    """
 
     views: list[Tensor]
     labels: Tensor
@@ -74,7 +80,7 @@ class FileBatches(Batches):
     The random views of an image depend only on the seed and on the image's place in the sequence of epochs, not on
     `workers`, the number of decoding processes (0: decode in this process), and not on the iteration at which training
     starts. The workers read ahead of `train` in order, up to `iterations`; a step out of order restarts them there.
-    `stopped` returns whether a stop signal has come; the errors of a wait for the workers are those of `Waiting`.
+    `stopped` returns whether a stop signal has come; `train` raises the errors of `Waiting`.
     """
 
     top5 = True
@@ -130,14 +136,16 @@ class FileBatches(Batches):
 
         - `crop320`: the central 320 × 320 crop of the image with a shorter side of 320.
         - `crops10`: ten crops of the image with a shorter side of 256: corners, centre, and all mirrored.
-        - `multi_scale`: the whole image and its mirror image, with a shorter side of each of `SCALES`.
+        - `multi_scale`: the whole image and its mirror image, with a shorter side of each of `MULTI_SCALE_SIDES`.
         """
         crop = self.files.crop
         larger = scaled(crop, 320)
         return {
             "crop320": partial(self._tested, TEST_CROPS, partial(_centre, larger, larger)),
             "crops10": partial(self._tested, TEST_CROPS // 10, partial(_ten, scaled(crop, 256), crop)),
-            "multi_scale": partial(self._tested, 1, partial(_scales, [scaled(crop, shorter) for shorter in SCALES])),
+            "multi_scale": partial(
+                self._tested, 1, partial(_scales, [scaled(crop, shorter) for shorter in MULTI_SCALE_SIDES])
+            ),
         }
 
     def close(self) -> None:
@@ -162,7 +170,7 @@ class FileBatches(Batches):
             yield self._ready(batch)
 
     def _stream(self, images: "_Decoded", batches: Iterable[list[Asked]]) -> Iterator[Collated | UserError]:
-        loader: DataLoader[Sample | UserError] = DataLoader(
+        loader: DataLoader[DecodedImage | UserError] = DataLoader(
             images,
             batch_sampler=batches,
             num_workers=min(self.workers, len(images)),
@@ -212,7 +220,7 @@ def _scales(shorter: Sequence[int], size: Size, place: int) -> Recipe:
 
 
 @dataclass(frozen=True)
-class _Decoded(Dataset[Sample | UserError]):
+class _Decoded(Dataset[DecodedImage | UserError]):
     """The data set that the workers read: an item is an image's views, or the `UserError` that decoding raised."""
 
     root: Path
@@ -223,7 +231,7 @@ class _Decoded(Dataset[Sample | UserError]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, asked: Asked) -> Sample | UserError:
+    def __getitem__(self, asked: Asked) -> DecodedImage | UserError:
         place, index = asked
         try:
             image = decode_rgb(self.root / str(self.paths[index]))
@@ -231,17 +239,17 @@ class _Decoded(Dataset[Sample | UserError]):
             return error
         groups, shift, jitter = self.recipe(image.size, place)
         views = [np.stack([cut(image, view) for view in group]) for group in groups]
-        return Sample(views, int(self.labels[index]), shift, jitter)
+        return DecodedImage(views, int(self.labels[index]), shift, jitter)
 
 
-def _collated(samples: list[Sample | UserError]) -> Collated | UserError:
-    """Return the samples as one batch, or the first error."""
-    samples_read: list[Sample] = []
-    for sample in samples:
-        if isinstance(sample, UserError):
-            return sample
-        samples_read.append(sample)
-    views, labels, shifts, jitters = zip(*samples_read, strict=True)
+def _collated(images: list[DecodedImage | UserError]) -> Collated | UserError:
+    """Return the images as one batch, or the first error."""
+    decoded: list[DecodedImage] = []
+    for image in images:
+        if isinstance(image, UserError):
+            return image
+        decoded.append(image)
+    views, labels, shifts, jitters = zip(*decoded, strict=True)
     groups = [torch.from_numpy(np.stack(group)) for group in zip(*views, strict=True)]
     rest = torch.tensor(labels), torch.from_numpy(np.stack(shifts)), torch.from_numpy(np.stack(jitters))
     if get_worker_info() is not None:

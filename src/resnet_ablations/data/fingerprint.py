@@ -29,7 +29,10 @@ CHUNK: Final = 512
 """Files that a thread reads at a time."""
 
 SETTLED_SECONDS: Final = 2.0
-"""The age from which a change time identifies a file's content: two changes within a tick of the clock share one."""
+"""The age in seconds from which a change time identifies a file's content.
+
+Two changes within one tick of the file system's clock have the same time.
+"""
 
 
 def changed_while_read(root: Path) -> UserError:
@@ -52,14 +55,14 @@ def fingerprint(root: Path, paths: Sequence[str], cache: Path | None, *, sampled
     """
     began = time.time()
     file_systems = FileSystems()
-    stamps = _of_each(root, paths, "checking", partial(_stamp, file_systems=file_systems))
+    stamps = _map_files(root, paths, "checking", partial(_stamp, file_systems=file_systems))
     if not file_systems.keep_change_times():
         cache = None
     file = None if cache is None else cache / f"fingerprint-{_digest(repr((RULE, sampled)), paths, stamps)}"
     if file is not None and (known := _read(file)):
         return known
-    contents = _of_each(root, paths, "reading", lambda path: _content(path, sampled))
-    if _of_each(root, paths, "checking", partial(_stamp, file_systems=file_systems)) != stamps:
+    contents = _map_files(root, paths, "reading", lambda path: _content(path, sampled))
+    if _map_files(root, paths, "checking", partial(_stamp, file_systems=file_systems)) != stamps:
         raise changed_while_read(root)
     result = _digest("", paths, contents)
     newest = max((changed for *_, changed, _ in stamps), default=0)
@@ -127,8 +130,11 @@ def _piece(descriptor: int, start: int) -> bytes:
     return piece
 
 
-def _of_each(root: Path, paths: Sequence[str], doing: str, work: Callable[[str], T]) -> list[T]:
-    """Return `work` of each file's path, in order, computed by threads; raise `UserError` if files cannot be read."""
+def _map_files(root: Path, paths: Sequence[str], doing: str, work: Callable[[str], T]) -> list[T]:
+    """Return `work(path)` for each file, in order, computed by threads.
+
+    `doing` is the verb of the progress line. Raise `UserError` with up to five files that cannot be read.
+    """
     problems: list[str] = []
     progress = ProgressLines(f"{doing} {root}")
 

@@ -30,7 +30,7 @@ CONTENT: Final = {
 """Files of the unpacked data sets, by which a folder of any name is recognised."""
 
 LOOKED_AT: Final = 500
-"""The most entries of a folder that are looked at, so that a hint takes no minute."""
+"""The largest number of a folder's entries that are read; a hint must not cost a minute."""
 
 
 def same_name(first: str, second: str) -> bool:
@@ -51,7 +51,7 @@ def alike(name: str, names: Iterable[str]) -> str | None:
 
 
 def hint(root: Path, test: str) -> str | None:
-    """Return what a folder without `train` or without `test` is instead, and what to do; None if nothing is known."""
+    """Return what a folder without `train` or `test` probably is, and what to do; None if unknown."""
     try:
         return next((found for look in LOOKS if (found := look(root, test))), None)
     except OSError:

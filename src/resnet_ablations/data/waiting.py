@@ -27,11 +27,11 @@ SHARED_MEMORY: Final = Path("/dev/shm")
 
 
 class StoppedWaiting(Exception):
-    """A stop signal came while a batch did not."""
+    """A stop signal came, and the awaited batch did not come within `STOP_SECONDS`."""
 
 
 class DecodingFailed(Exception):
-    """The decoding processes give no batch, for a reason that is no mistake in the configuration."""
+    """The decoding processes gave no batch, and the configuration is not to blame."""
 
 
 class DecoderKilled(DecodingFailed):
@@ -111,7 +111,10 @@ class Waiting(Generic[T]):
 
 @contextmanager
 def explaining_lost_decoders() -> Iterator[None]:
-    """Replace torch's error for a decoding process that was killed, which a signal handler raises at any moment."""
+    """Replace torch's error for a killed decoding process.
+
+    A signal handler raises that error, so it can come at any moment.
+    """
     try:
         yield
     except RuntimeError as error:

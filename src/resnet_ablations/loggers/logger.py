@@ -8,7 +8,7 @@ from resnet_ablations.results.run_folder import RunFolder
 
 
 class Logger(ABC):
-    """A second view of a run; `curve.csv` stays the source. The constructor does nothing.
+    """A copy of a run's curve in another tool; `curve.csv` stays the source. The constructor does nothing.
 
     To add a logger, write a final class and a file in `conf/logger/`: the keyword-only parameters of the constructor
     are the settings. Loggers are not part of a run's key. If a method raises an error, the run continues with a warning

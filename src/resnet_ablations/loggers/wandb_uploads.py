@@ -54,7 +54,10 @@ def upload(folders: Sequence[RunFolder]) -> None:
 
 @contextmanager
 def _mirror_lock(folder: RunFolder) -> Iterator[None]:
-    """Lock the run's wandb folder; raise `UserError` if another process, such as the mirror, is sending the run."""
+    """Hold the mirror's lock of the run, if the run ever had a mirror.
+
+    Raise `UserError` if another process, such as the mirror, is sending the run.
+    """
     lock = folder.path / "wandb" / "lock"
     with ExitStack() as stack:
         if lock.exists():
