@@ -55,7 +55,7 @@ endif
 	@sed -i.old "1,2s|/[^\"]*/$(BIN)/python|$$PWD/$(BIN)/python|" $$(grep -Il '^#!' $(BIN)/*) && rm -f $(BIN)/*.old
 	@pwd > $@
 
-sweep-%: setup ## train what is missing of experiments/%.yaml, then print and write its table and curves
+sweep-%: setup ## train what is missing of experiments/%.yaml, then print and write its table and curves (shortcuts: about 10 minutes on two quiet cores)
 	@$(RUN) sweep $* $(OVERRIDES) hydra/launcher=$(LAUNCHER) $(if $(filter 0,$(WAIT)),hydra.launcher.wait=false)
 
 plan: setup ## what a sweep would run and what is finished: EXPERIMENT=NAME
@@ -73,7 +73,7 @@ evaluate: setup ## test finished runs again from their kept weights: RUNS="NAME 
 clean-runs: setup ## remove runs, after asking: RUNS="NAME or pattern …"
 	@set -f; $(RUN) clean $(RUNS)
 
-wandb-sync: setup ## send runs of logger=wandb to its server, each once and whole: RUNS="…" for others
+wandb-sync: setup ## send runs of logger=wandb to its server; runs that are complete there are left alone: RUNS="…" for others
 	@set -f; $(RUN) wandb-sync $(RUNS)
 
 report: setup ## all tables and figures, and the page report/index.html, from RESULTS alone
