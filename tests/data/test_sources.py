@@ -43,7 +43,7 @@ def _refuse(*_: Any, **__: Any) -> Any:
     raise urllib.error.URLError("Temporary failure in name resolution")
 
 
-class _Server:
+class _LocalServer:
     """A replacement of `urlopen` that answers each URL with its bytes and counts the answers."""
 
     def __init__(self, pages: dict[str, bytes]) -> None:
@@ -58,7 +58,7 @@ class _Server:
 
 
 class _Response(io.BytesIO):
-    def __init__(self, url: str, server: _Server) -> None:
+    def __init__(self, url: str, server: _LocalServer) -> None:
         super().__init__(server.pages[url])
         self.url, self.server, self.length = url, server, len(server.pages[url])
 
@@ -232,7 +232,7 @@ def test_cifar10_from_unpacked_files_alone(tmp_path: Path, cifar10_archive: byte
 
 
 def test_cifar10_is_downloaded_once(tmp_path: Path, cifar10_archive: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = _Server({datasets.CIFAR10.url: cifar10_archive})
+    server = _LocalServer({datasets.CIFAR10.url: cifar10_archive})
     monkeypatch.setattr(urllib.request, "urlopen", server)
     source = Cifar10(root=str(tmp_path / "data"))
     with ThreadPoolExecutor(2) as pool:
@@ -281,7 +281,7 @@ def test_leftovers_of_a_killed_download_do_no_harm(tmp_path: Path, cifar10_archi
 def test_download_with_a_wrong_checksum_leaves_nothing(
     tmp_path: Path, cifar10_archive: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(urllib.request, "urlopen", _Server({datasets.CIFAR10.url: cifar10_archive[:-1]}))
+    monkeypatch.setattr(urllib.request, "urlopen", _LocalServer({datasets.CIFAR10.url: cifar10_archive[:-1]}))
     message = _error(Cifar10(root=str(tmp_path)).prepare)
     assert f"{tmp_path}/cifar-10-python.tar.gz" in message
     assert not (tmp_path / "cifar-10-python.tar.gz").exists()
@@ -310,7 +310,7 @@ def test_fashion_mnist_downloads_what_is_missing(
     (raw / gone).unlink()
     (mirror,) = datasets.FashionMNIST.mirrors
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", ["http://dead.invalid/", mirror])
-    server = _Server({mirror + name: content for name, content in fashion_files.items()})
+    server = _LocalServer({mirror + name: content for name, content in fashion_files.items()})
     monkeypatch.setattr(urllib.request, "urlopen", server)
     FashionMnist(root=str(tmp_path)).prepare()
     assert server.sent == [mirror + gone]

@@ -16,7 +16,7 @@ from resnet_ablations.results.run_folder import RunFolder
 pytestmark = pytest.mark.xdist_group("faults")
 
 
-class Malicious:
+class ExecutedWhenLoaded:
     def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
         return os.mkdir, ("executed",)
 
@@ -46,8 +46,8 @@ def test_damaged_files_are_set_aside_and_the_sound_ones_used(sweeps: Sweeps, und
     add(run, 32, b"", name_of=sound)
     add(run, 33, bytes(flipped), name_of=sound)
     add(run, 34, saved(torch.load(io.BytesIO(sound), weights_only=True) | {"key": other.key}))
-    add(run, 35, saved({"key": Malicious()}))
-    add(run, 36, pickle.dumps(Malicious()))
+    add(run, 35, saved({"key": ExecutedWhenLoaded()}))
+    add(run, 36, pickle.dumps(ExecutedWhenLoaded()))
     with run.curve.open("a") as curve:
         curve.write("27,0.1,1.0,50.0,,\n27,0.1,1.0,50.0,,\n40,0.01,0.")
     other.curve.unlink()

@@ -158,7 +158,7 @@ def test_runs_are_tested_again(
     assert printed.split("\n")[1].split() == [result.key, f"{result.test_error:.2f}", "%", "the", "same"]
 
 
-class OptionA(nn.Module):
+class TheirOptionA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, x.shape[1]))
 
@@ -171,7 +171,7 @@ class TheirResNet20(nn.Module):
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         for stage, width in enumerate((16, 32, 64), start=1):
-            first = BasicBlock(16, 16) if stage == 1 else BasicBlock(width // 2, width, 2, OptionA())
+            first = BasicBlock(16, 16) if stage == 1 else BasicBlock(width // 2, width, 2, TheirOptionA())
             setattr(self, f"layer{stage}", nn.Sequential(first, BasicBlock(width, width), BasicBlock(width, width)))
         self.linear = nn.Linear(64, 10)
 
