@@ -2,10 +2,10 @@
 
 The plain loop is what a tutorial writes: torchvision's CIFAR-10 with PIL transforms, a DataLoader with two workers
 (eight on a GPU, with pinned memory and cuDNN's search for the fastest kernels), the network in torch's default memory
-format, one optimizer step a batch. The other loop, "ours", is a run of `resnet_ablations`, through Lightning. Both train
-the same network on the same images in the same number of threads. Repetitions are interleaved, so that a machine whose
-speed drifts slows both; medians are compared. The most important measurements come first: the rest is left out when the
-time is up.
+format, one optimizer step a batch. The other loop, "ours", is a run of `resnet_ablations`, through Lightning. Both
+train the same network on the same images in the same number of threads. Repetitions are interleaved, so that a machine
+whose speed drifts slows both; medians are compared. The most important measurements come first: the rest is left out
+when the time is up.
 
 The share of the peak counts three times the network's multiply-adds for each image, one forward and two backward, and
 compares with the fastest of the networks' own 3×3 convolutions on this machine, forward, in the same precision.
