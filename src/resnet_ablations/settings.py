@@ -42,8 +42,8 @@ Label = Annotated[str, AfterValidator(_label)]
 class Settings(BaseModel):
     """A group of settings; unknown keys and missing keys are errors.
 
-    A setting with a default here was added later: the default is what runs did before, so that it stays out of their
-    keys, and it never changes. The defaults of new runs are in conf/.
+    A setting with a default here was added after the first runs. Its default is what earlier runs did, so runs with the
+    default keep their keys; it must never change. New runs take their values from conf/.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)

@@ -26,7 +26,7 @@ from resnet_ablations.training.stopping import Interrupted
 
 USAGE = """usage: resnet-ablations train [GROUP=OPTION …] [KEY=VALUE …]
 
-Train one run, or go on with one from its checkpoint; with -m, a sweep.
+Train one run, or continue it from its checkpoint; with -m, a sweep.
 
 groups:
 {groups}

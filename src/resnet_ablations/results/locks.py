@@ -46,7 +46,10 @@ def results_lock(results: Path) -> Iterator[None]:
 
 
 class Owner(BaseModel):
-    """The process that owns a run; process numbers are reused, so the start times belong to its identity."""
+    """The process that owns a run.
+
+    A process number can be reused, so the start times of machine and process identify it too.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -42,8 +42,9 @@ def _outcome(status: Status | None) -> str | None:
 def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
     """Return the state of a run; `jobs` are the jobs in SLURM's queue, None if unknown.
 
-    A run with status `running` whose process is gone was killed; as long as its SLURM job is in the queue, SLURM will
-    start it again, and it is queued. A queued run whose job left the queue before the run began is interrupted.
+    A run whose status is `running` and whose process is gone was killed. If `jobs` is known: a killed or interrupted
+    run whose job is in the queue is queued, because SLURM will start it again; a queued run whose job has left the
+    queue is interrupted.
     """
     if jobs is not None and not folder.is_mine:
         jobs = None  # squeue lists only this user's jobs

@@ -28,7 +28,7 @@ def wait_for(
     folder: Path,
     stopped_by: int | None,
 ) -> None:
-    """Wait until each run has a result, or can get none from the jobs in the queue.
+    """Wait until each run has a result or no job in the queue can give it one.
 
     `own` are the runs of this command's `arrays`; a stop cancels them, and then this function waits only for them.
     `stopped_by` is a signal that this process has received before.

@@ -42,7 +42,8 @@ def train_logged(run: RunConfig, threads: int, stop: StopRequest, planned: str) 
 
     `threads` is used if the run does not set `trainer.threads`.
 
-    `planned` is the hash of the code that planned the run: other code trains the run, but the log and the sweep say so.
+    `planned` is the hash of the code that planned the run. If this code differs, the run is trained all the same, and
+    the log and the sweep's summary say so.
     """
     run.folder.path.mkdir(parents=True, exist_ok=True)
     with run.folder.log.open("ab") as log:

@@ -88,9 +88,9 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
 
 
 def _finished(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
-    """Return the result, if there is one.
+    """Return the result, if there is one, and send it to ranks that SLURM or `torchrun` started.
 
-    If SLURM or `torchrun` started the other ranks, also tell them: they wait for the first rank.
+    They wait for the first rank.
     """
     result = folder.result()
     if result is not None and rank_from_environment(config.trainer.ranks) is not None:
@@ -340,7 +340,7 @@ def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float)
 
 @contextmanager
 def _named_endings(stop: StopRequest) -> Iterator[None]:
-    """Turn the errors of a wait for decoding processes into those of a rank."""
+    """Raise the errors of a rank in place of those of a wait for decoding processes."""
     try:
         with explaining_lost_decoders():
             yield
