@@ -171,6 +171,15 @@ def test_a_stop_before_the_release_cancels_the_jobs(
     assert_forgotten(runs)
 
 
+def test_a_lost_terminal_does_not_stop_a_command_under_nohup(cluster: Cluster, runs: list[RunConfig]) -> None:
+    cluster.does("sbatch", f"kill -HUP $PPID; {PROGRAMS['sbatch']}")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert submitted(runs).startswith("submitted as SLURM jobs 1, 2, 3: 5; ")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_jobs_that_cannot_be_cancelled_are_named(cluster: Cluster, runs: list[RunConfig]) -> None:
     """Their runs stay queued, so that the same command does not submit them twice."""
     cluster.does("scontrol", f"{PROGRAMS['scontrol']}\ntest $1 = show")
@@ -196,6 +205,7 @@ def test_a_slurm_that_ends_while_it_is_asked(cluster: Cluster, runs: list[RunCon
     [
         ({"array_parallelism": 0}, "array_parallelism=0: must be a whole number from 1 on"),
         ({"setup": "module load cuda"}, "setup=module load cuda: must be a list"),
+        ({"setup": [1]}, "must be a list of lines"),
         ({"additional_parameters": "x"}, "additional_parameters=x: must be a mapping"),
         ({"additional_parameters": {"test_only": True}}, "test-only: remove"),
     ],

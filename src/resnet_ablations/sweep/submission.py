@@ -7,7 +7,6 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from submitit.core.utils import DelayedSubmission, JobPaths
@@ -82,11 +81,11 @@ def checked_settings(runs: Sequence[RunConfig], parameters: Mapping[str, Any], f
     mistakes = []
     if type(at_once) is not int or at_once < 1:
         mistakes.append(f"hydra.launcher.array_parallelism={as_yaml(at_once)}: must be a whole number from 1 on")
-    if not isinstance(setup, (list, NoneType)):
-        mistakes.append(f"hydra.launcher.setup={setup}: must be a list: ['module load cuda']")
+    if setup is not None and not (isinstance(setup, list) and all(isinstance(line, str) for line in setup)):
+        mistakes.append(f"hydra.launcher.setup={setup}: must be a list of lines: ['module load cuda']")
     if not isinstance(others, dict):
         mistakes.append(f"hydra.launcher.additional_parameters={others}: must be a mapping: {{reservation: NAME}}")
-    elif reserved := sorted({name.replace("_", "-") for name in others} & set(RESERVED)):
+    elif reserved := sorted({str(name).replace("_", "-") for name in others} & set(RESERVED)):
         mistakes.append(f"hydra.launcher.additional_parameters={others}: {', '.join(reserved)}: remove; not supported")
     if len(shapes) > 1:
         mistakes.append("trainer.devices and trainer.nodes must be the same in all runs of a sweep")
@@ -106,7 +105,9 @@ def checked_settings(runs: Sequence[RunConfig], parameters: Mapping[str, Any], f
         "hold": True,
         "signal": f"{TIME_IS_UP.name.removeprefix('SIG')}@{settings.get('signal_delay_s', 90)}",
     }
-    settings["additional_parameters"] = flags | {name: value for name, value in others.items() if value is not None}
+    settings["additional_parameters"] = flags | {
+        str(name): value for name, value in others.items() if value is not None
+    }
     return settings
 
 
