@@ -23,7 +23,7 @@ from resnet_ablations.sweep.slurm_wait import POLL_SECONDS, wait_for
 from resnet_ablations.sweep.squeue import jobs_in_queue
 from resnet_ablations.sweep.submission import TIME_IS_UP, submit
 from resnet_ablations.sweep.worker import train_logged
-from resnet_ablations.training.stopping import StopRequest
+from resnet_ablations.training.stopping import SIGNALS, StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +91,8 @@ def train_on_slurm(
     `Submitted` after submitting. Raise `UserError` if SLURM does not answer or rejects the jobs.
     """
     arrays: list[str] = []
-    stops = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # Without the lock, two commands at the same time could submit the same run.
-    with results_lock(folder.parent), StopRequest(*stops, at_once=lambda number: None) as stop:
+    with results_lock(folder.parent), StopRequest(*SIGNALS, at_once=lambda number: None) as stop:
         queue = checked_queue()
         free = [run for run in runs if _is_free(run, queue)]
         if free:
