@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_told", set())
+    monkeypatch.setattr(listing, "_notices_printed", set())
 
 
 def touch(path: Path) -> None:
@@ -108,7 +108,7 @@ def test_files_that_may_be_images_are_refused(root: Path, name: str) -> None:
     touch(root / "test/dog" / name)
     message = refusal(root)
     suffix = Path(name).suffix.lower() or "without a suffix"
-    assert message.startswith(f"data.root={root}: 2 files in class folders are no .jpg, .jpeg, ")
+    assert message.startswith(f"data.root={root}: 2 files in class folders are not images of the types .jpg, .jpeg, ")
     assert f"(2 {suffix}), such as train/cat/{name}; convert or remove them" in message
 
 

@@ -23,7 +23,7 @@ from resnet_ablations.errors import UserError
 
 OUTSIDE: Final = "beside the class folders"
 
-_told: set[str] = set()
+_notices_printed: set[str] = set()
 """The notices that this process has printed."""
 
 
@@ -66,8 +66,8 @@ class _Found:
             kinds = Counter(Path(path).suffix.lower() or "without a suffix" for path in self.refused)
             counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))
             problems = [
-                f"data.root={self.root}: {len(self.refused):,} files in class folders are no {', '.join(SUFFIXES)} "
-                f"images ({counts}), such as {self.refused[0]}; convert or remove them",
+                f"data.root={self.root}: {len(self.refused):,} files in class folders are not images of the "
+                f"types {', '.join(SUFFIXES)} ({counts}), such as {self.refused[0]}; convert or remove them",
                 *problems,
             ]
         if problems:
@@ -77,8 +77,8 @@ class _Found:
         """Print one line on what was passed over, once in a process."""
         if counts := ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.passed_over.items())):
             notice = f"data.root={self.root}: passed over files and folders that are no images of a class: {counts}"
-            if notice not in _told:
-                _told.add(notice)
+            if notice not in _notices_printed:
+                _notices_printed.add(notice)
                 print(notice, file=sys.stderr, flush=True)
 
 

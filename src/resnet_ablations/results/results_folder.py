@@ -35,7 +35,8 @@ def writable(results: str | Path) -> Path:
     try:
         if not folder.absolute().parent.is_dir():
             raise UserError(
-                f"paths.results={results}: {folder.absolute().parent} does not exist; create it, or mount its disk"
+                f"{results}: cannot be the results folder: {folder.absolute().parent} does not exist; create it, or "
+                "mount its disk"
             )
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -47,9 +48,7 @@ def writable(results: str | Path) -> Path:
                 file=sys.stderr,
             )
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"paths.results={results}: cannot be written: {reason_of(error)}; choose another folder"
-        ) from None
+        raise UserError(f"{results}: cannot be written: {reason_of(error)}; choose another results folder") from None
     return folder
 
 
