@@ -344,6 +344,13 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         (["schedule.iterations=100000000000000000000000000"], ["must be less than or equal to 1000000000"]),
         (["schedule.batch_size=999999999"], ["schedule.batch_size=999999999: must be less"]),
         (["schedule.learning_rate=1e308"], ["schedule.learning_rate=1e+308: must be less"]),
+        (
+            ["schedule.learning_rate=5e-324"],
+            ["schedule.learning_rate=5e-324: becomes 0 after 2 milestones"],
+        ),
+        (["schedule.warmup_learning_rate=1e-40"], ["schedule.warmup_learning_rate=1e-40: is less than 1.2e-38"]),
+        (["schedule.log_every=a\nb"], ["schedule.log_every=a\\nb: not a valid KEY=VALUE"]),
+        ([f".seed={'x' * 9000}"], [" … (9,006 characters): not a valid KEY=VALUE"]),
         (["trainer.threads=100000"], ["trainer.threads=100000: must be less"]),
         (["seed=true"], ["seed=true: must be a number"]),
         (["schedule.milestones=[true]"], ["schedule.milestones.0=true: must be a number"]),

@@ -40,6 +40,13 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(python: Python, tmp_path: 
     [
         (["experiment=shortcuts"], ["add -m"]),
         (["scale=quick"], ["add -m"]),
+        (
+            ["--config-dir=/nowhere", "--config-name=mine"],
+            ["--config-dir: the configuration is conf/ alone", "--config-name"],
+        ),
+        (["--experimental-rerun", "x.pickle"], ["--experimental-rerun: a run is trained again with frozen="]),
+        (["--cfg=job", "-m", "seed=0,1"], ["--cfg --multirun: each of them"]),
+        (["--shell-completion", "install=bash"], ["--shell-completion: there is none"]),
         (["-m", "seed=0,1", "hydra/launcher=nowhere"], ["hydra/launcher=nowhere"]),
         (["-m", "paths.results=a=[b"], ["quote the value for Hydra and the whole for the shell: \"KEY='VALUE'\""]),
         (["-m", "scale=quick"], ["scale: needs an experiment; name it first: sweep NAME, or experiment=NAME"]),
@@ -49,7 +56,10 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(python: Python, tmp_path: 
             ["schedule.batch_size=0: must be greater", "shortcutt=identity: no such key here; did you mean shortcut?"],
         ),
     ],
-    ids=["experiment alone", "scale alone", "launcher", "unquoted", "scale of a sweep", "nodes", "runs of a sweep"],
+    ids=[
+        *("experiment alone", "scale alone", "folders", "again", "modes", "shell", "launcher", "unquoted"),
+        *("scale of a sweep", "nodes", "runs of a sweep"),
+    ],
 )
 def test_mistakes_that_hydra_reports_badly_or_not_at_all(
     arguments: list[str],

@@ -300,7 +300,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         except HydraException as error:
             reason = _first_line(error).partition(" expecting ")[0]
             mistakes.append(
-                f"{override}: not a valid KEY=VALUE for Hydra ({reason}); "
+                f"{shortened(override)}: not a valid KEY=VALUE for Hydra ({shortened(reason)}); "
                 "quote the value for Hydra and the whole for the shell: \"KEY='VALUE'\""
             )
     if mistakes:

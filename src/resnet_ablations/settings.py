@@ -26,6 +26,7 @@ from resnet_ablations.paths import with_home
 
 Positive = Annotated[int, Ge(1), Le(10**9)]
 NotNegative = Annotated[float, Ge(0)]
+SMALLEST_FLOAT32 = 2.0**-126
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
 
@@ -256,6 +257,19 @@ class ScheduleSettings(Settings):
     def _nesterov_needs_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
             raise ValueError("schedule.nesterov=true: needs schedule.momentum greater than 0")
+        return self
+
+    @model_validator(mode="after")
+    def _learning_rates_are_float32(self) -> Self:
+        rates = {"warmup_learning_rate": self.warmup_learning_rate, "learning_rate": self.learning_rate}
+        for name, rate in rates.items():
+            last = rate if name.startswith("warmup") else rate / self.decay_factor ** len(self.milestones)
+            if last < SMALLEST_FLOAT32:
+                divided = f" becomes {last:g} after {len(self.milestones)} milestones, which" if last < rate else ""
+                raise ValueError(
+                    f"schedule.{name}={rate}:{divided} is less than {SMALLEST_FLOAT32:.2g}, the smallest 32-bit "
+                    "number; use a larger one" + (", or fewer schedule.milestones" if divided else "")
+                )
         return self
 
     def learning_rate_at(self, iteration: int, *, warmed_up: bool = False) -> float:

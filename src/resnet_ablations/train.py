@@ -1,5 +1,6 @@
 """Train one run, or with -m a sweep of them: see conf/train.yaml."""
 
+import argparse
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from resnet_ablations.config import identifying_data_once
@@ -103,6 +105,27 @@ def _report(planned: Plan) -> None:
             write_report(results, planned.record.name, standard_console())
 
 
+def _check_hydra_options(arguments: argparse.Namespace) -> None:
+    """Raise `UserError` for options of Hydra that would not do here what they do elsewhere."""
+    given = {f"--{name.replace('_', '-')}": value for name, value in vars(arguments).items() if value}
+    if len(modes := [option for option in given if option in MODES]) > 1:
+        raise UserError(f"{' '.join(modes)}: each of them does something else; give one")
+    if wrong := [f"{option}: {reason}" for option, reason in NOT_HERE.items() if option in given]:
+        raise UserError(*wrong)
+
+
+MODES = ("--run", "--multirun", "--cfg", "--info")
+_ONE_CONF = "the configuration is conf/ alone; give KEY=VALUE, or add a file to conf/"
+NOT_HERE = {
+    "--config-path": _ONE_CONF,
+    "--config-dir": _ONE_CONF,
+    "--config-name": _ONE_CONF,
+    "--experimental-rerun": "a run is trained again with frozen=results/runs/KEY/config.yaml",
+    "--shell-completion": "there is none",
+}
+"""The options of Hydra that are refused, and why."""
+
+
 @identifying_data_once()
 def main() -> None:
     """Train a run or a sweep. Check the whole command line first, since Hydra reports one mistake at a time."""
@@ -112,6 +135,8 @@ def main() -> None:
         groups = "\n".join(f"  {group}: {', '.join(options)}" for group, options in group_options().items())
         print(USAGE.format(groups=groups), end="")
         return
+    with exit_on_user_error():
+        _check_hydra_options(arguments)
     shows_only = arguments.hydra_help or arguments.cfg or arguments.info
     with exit_on_user_error():
         if mistake := mistaken_checkout():
@@ -122,7 +147,10 @@ def main() -> None:
         if not shows_only:
             check_repeated(arguments.overrides)
             compose(arguments.overrides)
-    _train()
+        try:
+            _train()
+        except HydraException as error:  # of --hydra-help, for example; else Hydra reports its errors itself
+            raise UserError(str(error).strip().splitlines()[0]) from None
 
 
 if __name__ == "__main__":

@@ -241,7 +241,7 @@ class RunFolder:
         """Return the last status; None if the file is missing or damaged."""
         try:
             return Status.model_validate_json(self._status.read_bytes())
-        except (FileNotFoundError, ValidationError):
+        except (OSError, ValidationError):
             return None
 
     def set_status(self, status: Status) -> None:

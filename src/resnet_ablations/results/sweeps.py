@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from resnet_ablations.errors import UserError, mistakes_in_file
+from resnet_ablations.errors import UserError, mistakes_in_file, reason_of
 from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
 from resnet_ablations.results.keys import run_key
 from resnet_ablations.results.locks import results_lock
@@ -86,6 +86,6 @@ def load_sweeps(results: str | Path) -> list[SweepPlan]:
 def _read(path: Path) -> SweepPlan:
     try:
         return SweepPlan.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        mistakes = "; ".join(mistakes_in_file(error))
+    except (OSError, ValidationError) as error:
+        mistakes = "; ".join(mistakes_in_file(error)) if isinstance(error, ValidationError) else reason_of(error)
         raise UserError(f"{path}: damaged plan: {mistakes}; delete the file and run the sweep again") from None
