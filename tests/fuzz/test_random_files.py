@@ -1,0 +1,178 @@
+"""Random damage to the files of a results folder: named in lines, or harmless; a frozen file is never another run."""
+
+import os
+import random
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from cases import LONG, SHORT, mistake_in, run_cases
+from drawn_overrides import TEXTS
+
+import resnet_ablations as ra
+from resnet_ablations import clean, status
+from resnet_ablations.errors import UserError
+from resnet_ablations.overrides import compose
+from resnet_ablations.paths import ROOT
+from resnet_ablations.report import __main__ as report
+
+FROZEN = {"short": range(150), "long": range(10_000, 20_000)}
+FOLDERS = {"short": range(30), "long": range(10_000, 11_000)}
+REPORTS = {"short": range(1), "long": range(20_000, 20_060)}
+READERS = (ra.load_results, ra.load_curves, ra.load_responses, ra.load_cells)
+PLAN = "shortcuts-quick"
+
+
+@pytest.mark.parametrize("length", [SHORT, LONG])
+def test_random_frozen_files(length: str, tmp_path: Path) -> None:
+    run = compose([f"paths.results={tmp_path}", "shortcut=exclusive_gating", "trainer=cpu"])
+    run.folder.freeze(run.as_dict())
+    file = run.folder.config
+    sound = file.read_bytes()
+    outcomes = set()
+
+    def case(draw: random.Random) -> str | None:
+        content = sound
+        for _ in range(draw.choice((1, 1, 2, 4))):
+            content = damaged(draw, content)
+        file.write_bytes(content)
+        try:
+            again = compose([f"frozen={file}"])
+        except UserError as error:
+            outcomes.add("refused")
+            return mistake_in(error)
+        outcomes.add("composed")
+        return None if again.scientific == run.scientific and again.key == run.key else f"another run: {content!r}"
+
+    run_cases(FROZEN[length], case)
+    assert outcomes == {"refused", "composed"}
+
+
+def damaged(draw: random.Random, content: bytes) -> bytes:
+    """Return a file's content with one change: of a bit, a value, a line, or its end."""
+    lines = content.splitlines(keepends=True) or [b"\n"]
+    place, at = draw.randrange(len(lines)), draw.randrange(len(content) + 1)
+    key = lines[place].partition(b":")[0]
+    return draw.choice(
+        (
+            lambda: content[:at],
+            lambda: content[:at] + draw.randbytes(3) + content[at:],
+            lambda: content[:at] + bytes([draw.randrange(256)]) + content[at + 1 :],
+            lambda: b"".join(lines[:place] + lines[place + 1 :]),
+            lambda: b"".join([*lines[:place], lines[place], *lines[place:]]),
+            lambda: b"".join(draw.sample(lines, len(lines))),
+            lambda: b"".join([*lines[:place], key + b": " + value(draw) + b"\n", *lines[place + 1 :]]),
+            lambda: content.replace(b"0", b"1", 1),
+            lambda: content + draw.choice((b"\n", b"\n...\n", b"\n---\n{}", b"\x00", b"# more", b"\n\xff", b"x: y")),
+        )
+    )()
+
+
+def value(draw: random.Random) -> bytes:
+    return draw.choice((*TEXTS, "!!python/name:os.system", "*a", "&a [*a]", "2026-01-01")).encode(
+        errors="surrogateescape"
+    )
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a results folder with a sweep and three of its runs."""
+    reference, folder = ROOT / "results" / "reference", tmp_path_factory.mktemp("sound")
+    (folder / "sweeps").mkdir()
+    shutil.copy(reference / "sweeps" / f"{PLAN}.json", folder / "sweeps")
+    text = (folder / "sweeps" / f"{PLAN}.json").read_text(encoding="utf-8")
+    runs = [path for path in sorted((reference / "runs").iterdir()) if path.name.rpartition("-s")[0] in text]
+    for path in runs[:3]:
+        shutil.copytree(path, folder / "runs" / path.name)
+    return folder
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str | None]:
+    """Return a function that calls a command, and returns what is wrong with its end; None if nothing is."""
+
+    def run(main: Callable[[], int | None], *arguments: str) -> str | None:
+        monkeypatch.setattr(sys, "argv", ["command", *arguments])
+        monkeypatch.setattr("builtins.input", lambda question: "n")
+        try:
+            code = main()
+        except SystemExit as end:
+            code = end.code  # type: ignore[assignment]
+        printed = capsys.readouterr()
+        if code not in (None, 0, 1, 2) or "Traceback" in printed.out + printed.err:
+            return f"{main.__module__}: exit code {code}: {printed.err[-500:]}"
+        return f"{main.__module__}: exit code {code} without a reason" if code and not printed.err.strip() else None
+
+    return run
+
+
+@pytest.mark.parametrize("length", [SHORT, LONG])
+def test_random_results_folders(
+    length: str, sound: Path, tmp_path: Path, call: Callable[..., str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(ra.load_results(sound)["key"])
+    readers = READERS if length == "long" else READERS[:-1]  # the last reads the published runs too
+
+    def case(draw: random.Random) -> str | None:
+        results = damaged_folder(draw, sound, Path(mkdtemp(dir=tmp_path)))
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            for read in readers:
+                try:
+                    frame = read(results)
+                except UserError as error:
+                    if wrong := mistake_in(error):
+                        return wrong
+                else:
+                    if read is ra.load_results and (new := set(frame["key"]) - before):
+                        return f"runs that are not there: {new}"
+        if wrong := next((str(one.message) for one in warned if "\n" in str(one.message)), None):
+            return f"not one line: {wrong!r}"
+        wrong = call(status.main, str(results)) or call(clean.main, "--results", str(results), "*")
+        shutil.rmtree(results)
+        return wrong
+
+    run_cases(FOLDERS[length], case)
+
+
+@pytest.mark.parametrize("length", [SHORT, LONG])
+def test_random_reports(length: str, sound: Path, tmp_path: Path, call: Callable[..., str | None]) -> None:
+    def case(draw: random.Random) -> str | None:
+        results = damaged_folder(draw, sound, Path(mkdtemp(dir=tmp_path)))
+        return call(report.main, str(results), "--sweep", PLAN)
+
+    run_cases(REPORTS[length], case)
+
+
+def damaged_folder(draw: random.Random, sound: Path, home: Path) -> Path:
+    """Return a copy of a results folder in which some files are damaged, missing, or something else."""
+    results = home / draw.choice(("results", "é", "a b", "-x", "%s", "'q'", "[x]"))
+    shutil.copytree(sound, results)
+    for _ in range(draw.choice((1, 1, 2, 3))):
+        files = sorted(path for path in results.rglob("*") if path.is_file() and not path.is_symlink())
+        _damage(draw, results, draw.choice(files) if files else results / "runs" / "x")
+    return results
+
+
+def _damage(draw: random.Random, results: Path, path: Path) -> None:
+    kind = draw.choice(("content", "content", "content", "content", "missing", "folder", "link", "more"))
+    if kind == "content" and path.is_file():
+        path.write_bytes(damaged(draw, path.read_bytes()))
+    elif kind == "more":
+        folder = results / draw.choice(("", "runs", "sweeps", "report", path.parent.relative_to(results)))
+        folder.mkdir(exist_ok=True)
+        name = draw.choice(
+            (".DS_Store", "._x.json", "x.json", "é.json", "notes.txt", "a.tmp", os.fsdecode(b"\xe9.json"), "x y")
+        )
+        (folder / name).write_bytes(draw.choice((b"", b"{}", b"[]", b"null", draw.randbytes(50), b"[" * 100_000)))
+    elif kind == "missing" or path.name != "result.json":
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(exist_ok=True, parents=True)
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "link":
+            path.symlink_to(draw.choice(("nowhere", "..", path.name, "/dev/null")))
