@@ -1,5 +1,7 @@
 """The papers' figures: what is drawn is what the runs and the paper have."""
 
+from dataclasses import replace
+
 import declared
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from made_up import Declare, MadeUp
 from matplotlib.axes import Axes
 
 from resnet_ablations.errors import UserError
+from resnet_ablations.report.figures import panels
 from resnet_ablations.report.figures.axes import MARKERS
 from resnet_ablations.report.figures.chart import Chart
 from resnet_ablations.report.figures.panels import default_panels
@@ -60,6 +63,20 @@ def test_loss_is_dashed_on_a_log_axis_and_error_solid(made_up: MadeUp) -> None:
         *(1800.0, 4.0, f"#run:{run.key}"),
         f"original: test error 4 % at iteration 1,800 ({run.key})",
     )
+
+
+def test_the_name_of_an_axis_decides_nothing_else(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = made_up.plan("paper")
+    made_up.run("original", 6.0, scale="paper")
+    named = [(axes.get_yscale(), axes.get_ylim(), marks(axes)) for axes in all_axes(draw(made_up, plan))]
+    renamed = {
+        kind: {name: replace(one, axis=replace(one.axis, label="another name")) for name, one in quantities.items()}
+        for kind, quantities in panels.KINDS.items()
+    }
+    monkeypatch.setattr(panels, "KINDS", renamed)
+    chart = draw(made_up, plan)
+    assert [(axes.get_yscale(), axes.get_ylim(), marks(axes)) for axes in all_axes(chart)] == named
+    assert {axes.get_ylabel() for axes in all_axes(chart)} == {"another name"}
 
 
 def test_the_band_is_from_the_lowest_to_the_highest_seed(made_up: MadeUp) -> None:

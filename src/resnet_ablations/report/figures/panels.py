@@ -21,8 +21,6 @@ from resnet_ablations.report.figures.svg import COLOURS, link
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.labels import column_label
 
-PAPER_LOSS, PAPER_ERROR = (0.002, 2.0), (0.0, 20.0)
-"""The axes of v2's figures."""
 STYLES = list(zip(COLOURS, MARKERS, strict=True))
 """The colour and the marker of each line of a panel."""
 PLOT = 1.55
@@ -32,32 +30,40 @@ LEGEND_LETTERS = {1: 58, 2: 22}
 
 
 @dataclass(frozen=True)
+class Axis:
+    """An upright axis; `papers_ends` are its ends in v2's figures, None if the curves decide."""
+
+    label: str
+    unit: str = " %"
+    is_log: bool = False
+    papers_ends: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class PanelQuantity:
-    """A quantity of a panel: its name, the label of its axis, and its line style."""
+    """A quantity of a panel: its name, its axis, and its line style."""
 
     name: str
-    axis: Literal["training loss", "test error (%)", "error (%)", "standard deviation"]
+    axis: Axis
     stroke: Literal["-", "--"] = "-"
     width: float = 1.4
-    unit: str = " %"
     on_right: bool = False
 
 
+LOSS = Axis("training loss", "", is_log=True, papers_ends=(0.002, 2.0))
+TEST_ERROR, ERROR = Axis("test error (%)", papers_ends=(0.0, 20.0)), Axis("error (%)")
+RESPONSE = Axis("standard deviation", "")
 KINDS: dict[str, dict[str, PanelQuantity]] = {
     "loss_and_error": {
-        "train_loss": PanelQuantity("training loss", "training loss", "--", 1.1, unit=""),
-        "test_error": PanelQuantity("test error", "test error (%)", on_right=True),
+        "train_loss": PanelQuantity("training loss", LOSS, "--", 1.1),
+        "test_error": PanelQuantity("test error", TEST_ERROR, on_right=True),
     },
     "errors": {
-        "train_error": PanelQuantity("training error", "error (%)", "--", 0.9),
-        "test_error": PanelQuantity("test error", "error (%)", width=1.7),
+        "train_error": PanelQuantity("training error", ERROR, "--", 0.9),
+        "test_error": PanelQuantity("test error", ERROR, width=1.7),
     },
-    "test_error": {"test_error": PanelQuantity("test error", "error (%)")},
-    "responses": {
-        "response": PanelQuantity(
-            "standard deviation of each layer’s response", "standard deviation", width=1.2, unit=""
-        )
-    },
+    "test_error": {"test_error": PanelQuantity("test error", ERROR)},
+    "responses": {"response": PanelQuantity("standard deviation of each layer’s response", RESPONSE, width=1.2)},
 }
 """The quantities of each kind of panel."""
 
@@ -178,9 +184,9 @@ def _draw_ours(
     url = link(to, f"{name} ({runs})")
     axes.plot(points["x"], points["median"], color=colour, linewidth=shape.width, linestyle=shape.stroke, url=url)
     marks = points.iloc[marked]
-    place = "layer" if shape.axis == "standard deviation" else "iteration"
+    place = "layer" if shape.axis is RESPONSE else "iteration"
     values = list(zip(marks["x"], marks["median"], strict=True))
-    urls = [link(to, f"{name} {value:.4g}{shape.unit} at {place} {x:,.0f} ({runs})") for x, value in values]
+    urls = [link(to, f"{name} {value:.4g}{shape.axis.unit} at {place} {x:,.0f} ({runs})") for x, value in values]
     draw_marks(axes, marks["x"].to_list(), marks["median"].to_list(), urls, marker=marker, color=colour)
 
 
@@ -200,24 +206,24 @@ def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame, seeds: int
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _ends(axis: str, points: pd.DataFrame, *, as_printed: bool) -> tuple[float, float]:
+def _ends(axis: Axis, points: pd.DataFrame, *, as_printed: bool) -> tuple[float, float]:
     """Return the ends of an upright axis: the paper's at its own scale, otherwise those that fit all points."""
     values = [value for value in (*points["low"], *points["high"]) if 0 < value < math.inf]
-    if axis == "standard deviation":
+    if axis.papers_ends and (as_printed or (axis.is_log and not values)):
+        return axis.papers_ends
+    if axis.is_log:
+        return min(values) / 1.15, max(values) * 1.15
+    if axis is RESPONSE:
         return 0, 1.05 * max(values, default=1)
-    if axis == "training loss":
-        return PAPER_LOSS if as_printed or not values else (min(values) / 1.15, max(values) * 1.15)
-    if as_printed and axis == "test error (%)":
-        return PAPER_ERROR
     paper = points.loc[~points["ours"], "median"]
     if as_printed and len(paper):  # a digitised curve may run a little over the edge
         return 10 * math.floor((paper.min() + 1) / 10), 10 * math.ceil((paper.max() - 1) / 10)
     return 0, min(100, 10 * math.ceil(max(values, default=100) * 1.02 / 10))
 
 
-def _set_axis(axes: Axes, label: str, ends: tuple[float, float]) -> None:
-    axes.set(ylabel=label, ylim=ends)
-    if label == "training loss":
+def _set_axis(axes: Axes, axis: Axis, ends: tuple[float, float]) -> None:
+    axes.set(ylabel=axis.label, ylim=ends)
+    if axis.is_log:
         log_ticks(axes, "y")
     else:
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -235,7 +241,7 @@ def _numbers(
     for _, curve in points.groupby(["panel", "line", "quantity", "ours"], sort=False):
         panel, quantity, ours, label, to = curve.iloc[0][["panel", "quantity", "ours", "label", "to"]]
         name, shape = f"{panels[panel].title}: {label}", quantities[quantity]
-        texts = (_at(curve[curve["x"] <= place], shape.unit) for place in places)
+        texts = (_at(curve[curve["x"] <= place], shape.axis.unit) for place in places)
         rows.append(NumbersRow(name if ours else f"{name}, the paper’s", to if ours else "", (shape.name, *texts)))
     return ("curve", "shows", *(f"at {place:,}" for place in places)), tuple(rows)
 
