@@ -1,12 +1,16 @@
 """The wheel and the source distribution: what is in them, and that an installed package needs no repository."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -54,6 +58,22 @@ def test_the_wheel_has_the_files_beside_the_code(distributions: tuple[Path, Path
     assert {"resnet_ablations/py.typed", "resnet_ablations/report/figures/paper.mplstyle"} <= files.keys()
     assert "hydra_plugins/resnet_ablations_plugins/plugins.py" in files
     assert not any(name.startswith(("tests/", "src/")) for name in files)
+
+
+def test_every_library_that_the_package_imports_is_a_declared_dependency() -> None:
+    """The environment of the tests below lends its libraries to the wheel, so a missing one would not be seen."""
+    imported = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            imported |= {name.partition(".")[0] for name in names}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[^\w.-]", line)[0].lower() for line in project["dependencies"]}
+    providers = packages_distributions()
+    others = imported - sys.stdlib_module_names - {"resnet_ablations", "hydra_plugins"}
+    assert {"torch", "markupsafe"} <= others
+    assert [name for name in sorted(others) if not declared & {of.lower() for of in providers.get(name, [])}] == []
 
 
 def test_the_source_distribution_builds_the_same_wheel(distributions: tuple[Path, Path], tmp_path: Path) -> None:
@@ -105,10 +125,14 @@ class Command:
         return ended.stdout
 
 
-def test_a_sweep_trains_from_another_folder(command: Command) -> None:
-    assert "1 finished" in command("sweep", *TINY, "seed=5").splitlines()[-1]
+def test_a_row_of_a_table_is_trained_and_reported_in_another_folder(command: Command) -> None:
+    said = command("sweep", "shortcuts", "rows=original", *TINY, "seed=5")
+    assert "1 finished" in said
     (run,) = load_results(command.folder / "results").to_dict("records")
     assert (run["outcome"], run["seed"], run["commit"]) == ("finished", 5, None)
+    (table,) = (command.folder / "results" / "report").glob("shortcuts-quick-*.md")
+    assert f"| {run['test_error']:.2f} |" in table.read_text(encoding="utf-8")
+    assert f"{run['test_error']:.2f}" in said
     assert {path.name for path in command.folder.iterdir()} == {"results"}
     assert command("status").count("finished") == 1
 
