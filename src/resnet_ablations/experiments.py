@@ -21,7 +21,13 @@ OTHERS = "independent.csv"
 """The file in `experiments/` with what other people measured."""
 CLAIMS = "claims"
 """The file in `experiments/` that is not an experiment: the claims of the papers."""
-SCALES = ("quick", "small", "early", "paper")
+SCALES = {
+    "quick": "handwritten digits or drawn images, short schedules",
+    "small": "CIFAR with a short schedule, hours on a CPU",
+    "early": "the paper’s own setting, stopped early",
+    "paper": "the paper’s own setting",
+}
+"""The scales with their meanings, from the least to the most like the paper."""
 
 METRICS = {
     "test_error": "test error (%)",

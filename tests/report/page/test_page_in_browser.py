@@ -280,3 +280,15 @@ def test_printed_in_black_on_white_without_the_filters(page: Page) -> None:
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
     assert page.evaluate("getComputedStyle(document.querySelector('.numbers-table tbody tr')).breakInside") == "avoid"
+
+
+def test_a_printed_page_has_no_folded_claims_or_notes(page: Page) -> None:
+    folds = ":is(.claims, .notes)"
+    page.locator(".notes > summary").first.click()
+    before = page.evaluate(f"[...document.querySelectorAll('{folds}')].map((fold) => fold.open)")
+    assert (before.count(True), len(before) > 2) == (1, True)
+    count = f"document.querySelectorAll('{folds}:not([open])').length"
+    page.evaluate(f"addEventListener('beforeprint', () => window.folded = {count})")
+    page.pdf()
+    assert page.evaluate("window.folded") == 0
+    assert page.evaluate(f"[...document.querySelectorAll('{folds}')].map((fold) => fold.open)") == before

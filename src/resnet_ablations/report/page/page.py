@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from resnet_ablations.experiments import SCALES
 from resnet_ablations.report.anchors import anchor, run_anchor, runs_link
 from resnet_ablations.report.claims.verdicts import Verdict
 from resnet_ablations.report.contents import SweepReport
@@ -21,18 +22,13 @@ from resnet_ablations.report.figures.svg import definitions
 from resnet_ablations.report.frame import ReportData, Sweep, is_error
 from resnet_ablations.report.page.answer import SIGNS, answer
 from resnet_ablations.report.page.runs import runs_of_page
-from resnet_ablations.report.tables.table import Table
+from resnet_ablations.report.tables.table import MISSING, Table
 
 TEMPLATES = Path(__file__).with_name("templates")
 FIRST = "shortcuts"
 """The experiment whose tables lead the page: v2's Table 1."""
-MEANING = {
-    "paper": "the paper’s own setting",
-    "small": "CIFAR with a short schedule, hours on a CPU",
-    "quick": "small networks on embedded images, minutes on a laptop",
-    "early": "the paper’s own setting, stopped early",
-}
-"""The meaning of each scale, in the order of the page."""
+ORDER = ("paper", "small", "quick", "early")
+"""The order of the scales on the page: the most like the paper first, and last the one whose runs stop early."""
 
 
 def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Verdict], damaged: Sequence[str]) -> str:
@@ -49,7 +45,7 @@ def page(reports: Sequence[SweepReport], data: ReportData, verdicts: Sequence[Ve
             policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:",
             reports=sorted(reports, key=_rank),
             experiments={report.sweep.plan.experiment: report.sweep.experiment.title for report in reports},
-            scales={scale: meaning for scale, meaning in MEANING.items() if scale in scales},
+            scales={scale: SCALES[scale] for scale in ORDER if scale in scales},
             verdicts=[verdict for verdict in verdicts if verdict.scale != "early"],
             runs=runs_of_page(reports, data, shared),
             damaged=damaged,
@@ -72,13 +68,13 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     functions = (anchor, answer, bases, definitions, files, groups, seed_runs, statement)
-    environment.globals |= {function.__name__: function for function in functions} | {"signs": SIGNS}
+    environment.globals |= {one.__name__: one for one in functions} | {"signs": SIGNS, "missing": MISSING}
     return environment
 
 
 def _rank(report: SweepReport) -> tuple[bool, str, int, str]:
     plan = report.sweep.plan
-    return plan.experiment != FIRST, plan.experiment, list(MEANING).index(plan.scale), plan.name
+    return plan.experiment != FIRST, plan.experiment, ORDER.index(plan.scale), plan.name
 
 
 def _digest(text: str) -> str:

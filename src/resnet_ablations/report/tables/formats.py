@@ -13,13 +13,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from resnet_ablations.console import WIDTH
-from resnet_ablations.report.tables.table import Table
+from resnet_ablations.report.tables.table import MISSING, Table
 
 PAGE = 84
 """The largest number of letters in a line of a table that fits a page and a terminal."""
 MANY = 10
 """The number of columns from which a terminal shows a table without gaps."""
-MISSING = "Runs are missing; this command trains them:"
 
 MATHS = ["times", "pm", "geq", "leq", "approx", "dagger", "ddagger", "cdot", "lambda", "gamma", "beta"]
 NAMED = ["backslash", "asciitilde", "asciicircum", "less", "greater", "bar"]
@@ -141,7 +140,10 @@ def _narrow(table: Table) -> Table:
 
 
 def _widths(table: Table, page: int = PAGE) -> list[int | None]:
-    """Return the width (in letters) at which each column wraps to fit `page` letters, None where it need not."""
+    """Return the width in letters at which each column wraps so that the table fits `page` letters.
+
+    The width is None for a column that need not wrap. No word is broken.
+    """
     texts = list(zip((column.heading for column in table.columns), *table.rows, strict=True))
     widest = [max(map(len, column)) for column in texts]
     words = [max(len(word) for text in column for word in re.split(r"(?<!≈) ", text)) for column in texts]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from resnet_ablations.report.frame import CellId
 
+MISSING = "Runs are missing; this command trains them:"
 MARK = "†"
 """The mark of a cell that a note explains."""
 REDECLARED = "‡"

@@ -12,8 +12,7 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
   const show = () => button.setAttribute("aria-pressed", String(isDark()));
-  const theme = kept.read();
-  if (theme === "dark" || theme === "light") root.dataset.theme = theme;
+  root.dataset.theme = kept.read() || "";
   button.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     kept.write(root.dataset.theme);
