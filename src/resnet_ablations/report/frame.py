@@ -1,7 +1,8 @@
-"""The data frame with one row for each planned run of each cell; tables, figures, claims and page are made from it."""
+"""The data frame with one row for each planned run of each cell: the numbers of tables, verdicts and final figures."""
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from resnet_ablations.declared import changes_since
 from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_experiment, load_others
 from resnet_ablations.paths import ROOT
-from resnet_ablations.report.labels import cell_label, column_label, row_label
+from resnet_ablations.report.labels import cell_label, column_label, listed, row_label
 from resnet_ablations.results.frames import flat_settings, load_curves, load_responses, load_results
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.sweeps import SweepPlan
@@ -86,12 +87,10 @@ class Sweep:
                 found.setdefault(cell["redeclared"], []).append(cell["label"])
         return found
 
-    @property
-    def redeclared_cells(self) -> str:
-        """The labels of these cells as one text, empty if there are none."""
-        labels = [label for of_one in self.redeclared.values() for label in of_one]
+    def named(self, labels: Sequence[str]) -> str:
+        """Return the labels of some cells as one text: `all cells`, or at most four in quotation marks."""
         planned = sum(cell["configuration"] != "" for cell in self.first_rows.values())
-        return "all cells" if labels and len(labels) == planned else ", ".join(f"“{label}”" for label in labels)
+        return "all cells" if len(labels) == planned else listed([f"“{label}”" for label in labels], 4)
 
     @cached_property
     def settings(self) -> pd.DataFrame:
@@ -213,7 +212,9 @@ def _load_plans(results: Path) -> tuple[list[tuple[SweepPlan, Experiment]], list
         except (OSError, ValueError) as error:
             reason = "; ".join(mistakes_in_file(error)[:3]) if isinstance(error, ValidationError) else str(error)
             damaged.append(f"{path}: damaged plan, left out: {reason}; delete the file and run the sweep again")
-    return sorted(plans, key=lambda found: (found[0].experiment, SCALES.index(found[0].scale), found[0].name)), damaged
+    return sorted(
+        plans, key=lambda found: (found[0].experiment, list(SCALES).index(found[0].scale), found[0].name)
+    ), damaged
 
 
 def _planned(plan: SweepPlan, experiment: Experiment) -> pd.DataFrame:

@@ -56,6 +56,12 @@ def line_labels(names: Sequence[str], experiment: Experiment) -> list[str]:
     return labels
 
 
+def listed(texts: Sequence[str], most: int = 3) -> str:
+    """Return `a`, `a and b`, `a, b and c` or `a, b, c and 4 more`."""
+    shown = list(texts) if len(texts) <= most else [*texts[:most], f"{len(texts) - most} more"]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
+
+
 def _first_label(row: Row, experiment: Experiment) -> str:
     label = row.labels[0]
     return f"{experiment.headings[0]} = {label}" if re.fullmatch(r"[-−+]?[\d.]+", label) else label

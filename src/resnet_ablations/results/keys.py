@@ -9,8 +9,9 @@ ELSEWHERE = frozenset({"trainer", "paths", "logger"})
 """The groups that are not part of the key: devices, paths and loggers."""
 
 NUMBERS: Final = 3
-"""The version of the fixed rules, such as `streams`: a change that moves the numbers of all runs adds 1.
+"""The version of the built-in rules: they decide a run's numbers, and no setting controls them, for example `streams`.
 
+A change that moves the numbers of all runs adds 1.
 Keys of version 1, whose random numbers came from NumPy's `Generator` and from torch, do not contain the version.
 """
 

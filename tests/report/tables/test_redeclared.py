@@ -72,7 +72,7 @@ def test_it_is_neither_the_best_nor_compared(made_up: MadeUp, monkeypatch: pytes
     assert ("dropout", "error") not in orderings(one).index
     text = answer(one, tuple(orderings(one)["agrees"]), ())
     assert "from 5.00 % (“1×1 conv shortcut”)" in text
-    assert "1 cell is declared differently since (‡)." in text
+    assert "1 cell is declared differently since the runs (‡)." in text
     redeclare(monkeypatch, "original")
     assert orderings(sweep(made_up, plan)).empty, "the others have nothing to be compared with"
 
@@ -108,7 +108,7 @@ def test_a_plan_of_earlier_rules_is_named(made_up: MadeUp) -> None:
     assert not any("rules" in note for note in table(made_up, plan).notes)
     assert verdict(made_up, "conv1x1").flags == ()
     save_sweep(made_up.path, plan.model_copy(update={"numbers": NUMBERS - 1}))
-    said = f"lanned under version {NUMBERS - 1} of the rules that are no settings, such as those for random numbers"
+    said = f"lanned with version {NUMBERS - 1} of the built-in rules"
     assert any(f"P{said}" in note for note in table(made_up, plan).notes)
     assert verdict(made_up, "conv1x1").flags == (f"p{said}",)
 

@@ -12,7 +12,7 @@ from resnet_ablations.report.claims.evidence import ClaimQuantity, Evidence, Not
 from resnet_ablations.report.claims.rules import PValues
 from resnet_ablations.report.claims.statistics import LEVEL, SIGN_LEVEL, median_interval, shift_interval
 from resnet_ablations.report.claims.wording import DIVERGED, covered, runs
-from resnet_ablations.report.tables.summary import listed
+from resnet_ablations.report.labels import listed
 
 Cells = Annotated[list[str], Field(min_length=1)]
 """Cells that may each have several configurations; a cell in any other field must have exactly one."""
@@ -35,7 +35,7 @@ class Finding:
 
 
 Comparison = tuple[PValues, list[Sample]]
-"""The p-values, and the samples: one, or one with its counterpart and any others that take part."""
+"""The p-values of one comparison, and its samples: the judged one, the one it is compared with, then the rest."""
 
 
 class Relation(BaseModel, ABC):

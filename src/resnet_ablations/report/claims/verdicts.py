@@ -12,9 +12,9 @@ from resnet_ablations.report.claims.evidence import Evidence, NotJudged
 from resnet_ablations.report.claims.relations import Finding
 from resnet_ablations.report.claims.wording import runs
 from resnet_ablations.report.frame import CellId, ReportData, Sweep
+from resnet_ablations.report.labels import listed
 from resnet_ablations.report.tables.captions import distinct
 from resnet_ablations.report.tables.notes import provenance_warnings
-from resnet_ablations.report.tables.summary import listed
 from resnet_ablations.results.keys import NUMBERS
 
 SETTINGS = {"data": "data", "iterations": "schedule.iterations", "precision": "precision"}
@@ -113,5 +113,5 @@ def _flags(planned: pd.DataFrame, evidence: Evidence) -> Iterator[str]:
     if evidence.overridden:
         yield f"not the experiment’s own setting: {' '.join(evidence.overridden)}"
     if (version := evidence.sweep.plan.numbers) != NUMBERS:
-        yield f"planned under version {version} of the rules that are no settings, such as those for random numbers"
+        yield f"planned with version {version} of the built-in rules"
     yield from provenance_warnings(used)

@@ -46,7 +46,7 @@ class NumbersRow:
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure, its files, and the numbers behind it; it is drawn once its SVG or its files are asked for."""
+    """A figure, its files, and the numbers behind it. The SVG is drawn at the first use of `drawn` or `files`."""
 
     name: str
     """The end of its files' names: `fig3`, `strip`, `cost`."""
@@ -70,7 +70,7 @@ class Chart:
 
     def panels(self, shared: dict[str, Element]) -> Iterator[Markup]:
         """Yield each panel as an SVG of the page; `shared` collects the definitions that all figures share."""
-        return page_panels(self.figure, self.drawn, shared)
+        return svg.panels_for_page(self.drawn, self.figure, shared)
 
 
 def written(figure: Figure, suffix: Literal["pdf", "svg"]) -> bytes:
@@ -81,14 +81,6 @@ def written(figure: Figure, suffix: Literal["pdf", "svg"]) -> bytes:
     return file.getvalue()
 
 
-def page_panels(figure: Figure, drawn: Element, shared: dict[str, Element]) -> Iterator[Markup]:
-    """Yield the panels of a figure, whose SVG is `drawn`, each as an SVG of the page."""
-    points, top = 72 / figure.dpi, figure.bbox.height
-    boxes = [panel.bbox for panel in figure.subfigs]
-    sides = [[points * side for side in (box.x0, top - box.y1, box.width, box.height)] for box in boxes]
-    return svg.panels_for_page(drawn, sides, shared)
-
-
 def add_axes(place: SubFigure, left: float, bottom: float, right: float, height: float) -> Axes:
     """Return new axes of a panel; margins and height in inches."""
     width, inches = place.bbox.width / 100, place.bbox.height / 100
@@ -97,11 +89,12 @@ def add_axes(place: SubFigure, left: float, bottom: float, right: float, height:
 
 def redeclared_note(sweep: Sweep) -> str:
     """Return a sentence, with a space before it, that names the cells declared differently since their runs, or ""."""
-    return f" Declared differently since these runs: {sweep.redeclared_cells}." * bool(sweep.redeclared)
+    labels = [label for of_one in sweep.redeclared.values() for label in of_one]
+    return f" Declared differently since these runs: {sweep.named(labels)}." if labels else ""
 
 
 def panel_figure(heights: Sequence[float], note: str, width: float = WIDTH) -> tuple[Figure, list[SubFigure]]:
-    """Return a figure of panels in two columns over a note; the page takes the panels apart.
+    """Return a figure and its panels: up to two columns of panels above a note. The page shows each panel by itself.
 
     `heights` and `width` of the panels in inches; panels side by side are as high as the higher one.
     """

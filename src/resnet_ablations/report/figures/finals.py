@@ -34,9 +34,9 @@ AMOUNTS = {"seconds": "seconds of training", "multiply_adds": "million multiply-
 def strip(sweep: Sweep) -> Chart | None:
     """Return a figure of each run's final error and the paper's number, in one row of marks for each table row.
 
-    Return None if no run has a result, or unless the table has a single column that shows one error metric and the
-    paper gives at least one number for it (printed or digitised). At scale `early` the figure omits the paper's
-    numbers, because they are measured at the end of training.
+    Return None unless a run has a result, the table has one column with one error metric, and the paper gives a number
+    for it (printed or digitised). At scale `early` the figure omits the paper's numbers, because they are measured at
+    the end of training.
     """
     cells = sweep.cells
     metrics = set(cells["metric"])

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from resnet_ablations.report.curves import coarser, error_points, thinned, train_points
 from resnet_ablations.report.figures import svg
 from resnet_ablations.report.figures.axes import show_grid
-from resnet_ablations.report.figures.chart import add_axes, page_panels, panel_figure, paper_style, written
+from resnet_ablations.report.figures.chart import add_axes, panel_figure, paper_style, written
 
 WIDTH, HEIGHT = 2.6, 0.95
 """The width and the height of a panel in inches."""
@@ -35,4 +35,5 @@ def run_curves(curves: Mapping[str, pd.DataFrame], shared: dict[str, Element]) -
             axes.spines[:].set_visible(False)
             axes.tick_params("x", length=0)
             show_grid(axes, "y")
-        return dict(zip(curves, page_panels(figure, svg.cleaned(written(figure, "svg")), shared), strict=True))
+        drawn = svg.cleaned(written(figure, "svg"))
+        return dict(zip(curves, svg.panels_for_page(drawn, figure, shared), strict=True))

@@ -1,12 +1,13 @@
 """matplotlib's SVG adapted to a file and to the page: links with titles, short numbers, no style sheet."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from copy import deepcopy
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 NAMESPACE = "http://www.w3.org/2000/svg"
 GEOMETRY = ("d", "x", "y", "width", "height", "transform", "viewBox")
@@ -68,14 +69,14 @@ def cleaned(svg: bytes) -> Element:
 
 
 def _cleaned(old: Element, definitions: Element) -> Iterator[Element]:
-    """Yield the cleaned element, its children if it is a useless wrapper, or nothing.
+    """Yield the cleaned element; yield its children if it is only a wrapper, and nothing if it is invisible.
 
     Its definitions are added to `definitions`.
     """
     new = Element(old.tag.rpartition("}")[2], _attributes(old))
     children = [child for inner in old for child in _cleaned(inner, definitions)]
     for child in sorted(children, key=lambda child: child.tag == "text"):  # text lies over everything else
-        if not (len(new) and _joined(new[-1], child)):
+        if not (len(new) and _join(new[-1], child)):
             new.append(child)
     if new.tag == "defs":
         known = {shape.get("id") for shape in definitions}
@@ -94,7 +95,7 @@ def _cleaned(old: Element, definitions: Element) -> Iterator[Element]:
         yield new
 
 
-def _joined(before: Element, element: Element) -> bool:
+def _join(before: Element, element: Element) -> bool:
     """Join two links to the same address, or two lines with the same look; return whether they were joined."""
     one, other = ({name: value for name, value in each.items() if name != "d"} for each in (before, element))
     if before.tag != element.tag or one != other:
@@ -143,13 +144,13 @@ def file_text(root: Element) -> str:
     return text.replace("<svg ", f'<svg xmlns="{NAMESPACE}" ', 1) + "\n"
 
 
-def panels_for_page(root: Element, boxes: Sequence[Sequence[float]], shared: dict[str, Element]) -> Iterator[Markup]:
-    """Yield each panel as an SVG of the page: x, y, width and height of `boxes` in points.
+def panels_for_page(drawn: Element, figure: Figure, shared: dict[str, Element]) -> Iterator[Markup]:
+    """Yield each panel of a figure, whose SVG is `drawn`, as an SVG of the page.
 
-    The panels' definitions are added to `shared`, which the page contains once for all figures. Assistive technology
-    reads the table of numbers instead of the SVG, and the Tab key skips the links of the SVG.
+    Definitions (shapes of marks, clipping frames) are added to `shared`, which the page contains once. Assistive
+    technology reads the table of numbers instead of the SVG, and the Tab key skips the links of the SVG.
     """
-    root = deepcopy(root)
+    root = deepcopy(drawn)
     names: dict[str, str] = {}
     for element in root.iter():
         element.attrib = {name: PAGE_COLOURS.get(value, value) for name, value in element.attrib.items()}
@@ -158,16 +159,18 @@ def panels_for_page(root: Element, boxes: Sequence[Sequence[float]], shared: dic
         kept = shared.setdefault(ElementTree.tostring(shape, encoding="unicode"), shape)
         names[name] = kept.attrib.setdefault("id", f"d{len(shared)}")
     panels = [element for element in root if element.get("id", "").startswith("panel-")]
-    for panel, box in zip(panels, boxes, strict=True):
+    points, top = 72 / figure.dpi, figure.bbox.height
+    for panel, box in zip(panels, (place.bbox for place in figure.subfigs), strict=True):
         for element in panel.iter():
             if element.tag == "a":
                 element.set("tabindex", "-1")
             for name in element.attrib.keys() & ({"clip-path"} if element.tag == "a" else {"clip-path", "href"}):
                 element.set(name, re.sub(r"(?<=#)[\w-]+", lambda found: names[found[0]], element.attrib[name]))
-        size = {"width": f"{box[2] * PAGE_WIDTH:.0f}", "viewBox": " ".join(map(_short, box))}
-        drawn = Element("svg", {"class": "plot", "aria-hidden": "true"} | size)
-        drawn.extend(panel)
-        yield _markup(drawn)
+        sides = [points * side for side in (box.x0, top - box.y1, box.width, box.height)]
+        size = {"width": f"{sides[2] * PAGE_WIDTH:.0f}", "viewBox": " ".join(map(_short, sides))}
+        plot = Element("svg", {"class": "plot", "aria-hidden": "true"} | size)
+        plot.extend(panel)
+        yield _markup(plot)
 
 
 def definitions(shared: dict[str, Element]) -> Markup:

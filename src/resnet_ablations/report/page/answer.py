@@ -28,7 +28,7 @@ def answer(sweep: Sweep, agrees: Sequence[bool], outcomes: Sequence[str]) -> str
     sentences = [", ".join(filter(None, parts)), _extremes(sweep)]
     if number := sum(map(len, sweep.redeclared.values())):
         sentences.append(
-            f"{number} {'cell is' if number == 1 else 'cells are'} declared differently since ({REDECLARED})"
+            f"{number} {'cell is' if number == 1 else 'cells are'} declared differently since the runs ({REDECLARED})"
         )
     if outcomes:
         listed = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in SIGNS if outcome in outcomes)

@@ -8,9 +8,8 @@ import pandas as pd
 
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.frame import Sweep
-from resnet_ablations.report.labels import baseline_label
-from resnet_ablations.report.tables.captions import MOST_NAMED
-from resnet_ablations.report.tables.summary import listed, orderings
+from resnet_ablations.report.labels import baseline_label, listed
+from resnet_ablations.report.tables.summary import orderings
 from resnet_ablations.report.tables.table import MARK, REDECLARED
 from resnet_ablations.results.keys import NUMBERS, run_key
 
@@ -60,7 +59,7 @@ def provenance_warnings(runs: pd.DataFrame) -> list[str]:
 
 
 def missing_command(sweep: Sweep, results: Path) -> str | None:
-    """Return the command that trains the missing runs and leaves the finished ones."""
+    """Return the command that trains the missing runs; finished runs are not trained again."""
     cells, plan = sweep.cells, sweep.plan
     missing = cells[(cells["configuration"] != "") & cells["value"].isna() & (cells["outcome"] != "diverged")]
     if missing.empty:
@@ -72,17 +71,14 @@ def missing_command(sweep: Sweep, results: Path) -> str | None:
 
 
 def _redeclared(sweep: Sweep) -> Iterator[str]:
-    """Yield notes on settings, and on rules that are no settings, that have changed since the runs were planned."""
-    planned = sum(cell["configuration"] != "" for cell in sweep.first_rows.values())
+    """Yield notes on settings and built-in rules that have changed since the runs were planned."""
     for difference, labels in sweep.redeclared.items():
-        which = "all cells" if len(labels) == planned else listed([f"“{label}”" for label in labels], MOST_NAMED)
-        yield (
-            f"{REDECLARED} declared differently since these runs: {which} ({difference}). No claim is judged from them."
-        )
+        which = f"{sweep.named(labels)} ({difference})"
+        yield f"{REDECLARED} declared differently since these runs: {which}. No claim is judged from them."
     if sweep.plan.numbers != NUMBERS:
         yield (
-            f"Planned under version {sweep.plan.numbers} of the rules that are no settings, such as those for random "
-            f"numbers. Today’s version is {NUMBERS}: the same settings can give other numbers."
+            f"Planned with version {sweep.plan.numbers} of the built-in rules, for example those for random numbers. "
+            f"Today’s version is {NUMBERS}, so the same settings can give other numbers."
         )
 
 

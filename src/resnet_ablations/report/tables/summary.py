@@ -1,6 +1,5 @@
 """Statistics over the seeds of each cell and configuration, with the paper's number."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +9,7 @@ from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.frame import FAIL, CellId, Sweep, is_error
 
 CLEAR = 1.0
-"""The size (percentage points) of a clear difference; where the paper's is clear, ours agrees only if it is clear."""
+"""The smallest clear difference (percentage points). Ours agrees with a clear difference of the paper only if clear."""
 TEST_IMAGES = ("data", "data.held_out", "data.fingerprint", "data.crop")
 """The settings that choose the images on which an error is measured."""
 
@@ -126,12 +125,6 @@ def best_cells(sweep: Sweep, summarised: pd.DataFrame, uses_fail: bool) -> set[C
     is_best = (errors == comparable.transform("min")) & (comparable.transform("size") > 1)
     is_best &= ~(uses_fail & (errors > FAIL))
     return set(zip(cells.loc[is_best, "row"], cells.loc[is_best, "column"], strict=True))
-
-
-def listed(texts: Sequence[str], most: int = 3) -> str:
-    """Return `a`, `a and b`, `a, b and c` or `a, b, c and 4 more`."""
-    shown = list(texts) if len(texts) <= most else [*texts[:most], f"{len(texts) - most} more"]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def signed(points: float) -> str:
