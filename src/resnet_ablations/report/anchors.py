@@ -6,7 +6,7 @@ import pandas as pd
 
 
 def anchor(what: str, *names: str) -> str:
-    """Return an id of the page; different names, whatever characters they have, give different ids."""
+    """Return the id of an element of the page. Different names give different ids, whatever their characters."""
     return ":".join([what, *(re.sub(r"[^A-Za-z0-9_.-]", lambda sign: f"~{ord(sign[0]):x}~", name) for name in names)])
 
 

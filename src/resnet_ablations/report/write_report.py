@@ -1,7 +1,6 @@
 """The report on a results folder: printed, and written to `RESULTS/report`."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -47,8 +46,11 @@ def write_report(results: Path, sweep: str | None, console: Console) -> list[str
         except UserError as error:
             damaged += error.messages
         if verdicts:
-            tables.append(verdict_table(verdicts))
-            files |= _claims(verdicts)
+            table = verdict_table(verdicts)
+            tables.append(table)
+            files[f"{table.name}.md"] = f"## {table.title}\n\n{formats.markdown(table)}"
+            files[f"{table.name}.tex"] = "\n".join(map(formats.latex, pages(table)))
+            files[f"{table.name}.csv"] = formats.csv(verdict_frame(verdicts))
         files["index.html"] = page(reports, data, verdicts, damaged)
     for table in tables:
         formats.terminal(table, console)
@@ -65,13 +67,3 @@ def write_report(results: Path, sweep: str | None, console: Console) -> list[str
     for name in files:
         console.print(Text(f"wrote {place / name}"), soft_wrap=True)
     return damaged
-
-
-def _claims(verdicts: Sequence[Verdict]) -> dict[str, str | bytes]:
-    """Return the files of the verdicts."""
-    table = verdict_table(verdicts)
-    return {
-        f"{table.name}.md": f"## {table.title}\n\n{formats.markdown(table)}",
-        f"{table.name}.tex": "\n".join(map(formats.latex, pages(table))),
-        f"{table.name}.csv": formats.csv(verdict_frame(verdicts)),
-    }

@@ -14,8 +14,8 @@ from resnet_ablations.report.curves import train_points
 from resnet_ablations.report.frame import ReportData, Run, Sweep, is_error
 
 ClaimQuantity = Literal["value", "train_error", "train_loss", "early_train_error"]
-"""The metric that a cell shows; at the end of training, the training error or the logarithm of the training loss; the
-training error of the first iterations."""
+"""`value`: the metric that the cell shows. `train_error`, `train_loss`: at the end of training; the loss as its
+logarithm. `early_train_error`: the training error of the first third of the iterations."""
 PARTS = {"train_loss": (0.9, 1.0), "train_error": (0.9, 1.0), "early_train_error": (0.0, 1 / 3)}
 """The parts of the iterations over which a curve is averaged."""
 

@@ -41,13 +41,16 @@ def from_to(values: Numbers, low: float, high: float) -> PValues:
 
 
 def lowest(first: Numbers, others: Sequence[Numbers]) -> PValues:
-    """Test the claim that the first is lower than all others: no other is the lowest. Opposite: the first is not."""
+    """Test the claim that the first sample has the lowest values.
+
+    The first p-value is for "some other sample may be the lowest", the second for "the first may be the lowest".
+    """
     of_first, *of_others = best_test([first, *others])
     return PValues(max(of_others), of_first)
 
 
 def every(tested: Sequence[PValues]) -> PValues:
-    """Test that all k claims hold: each must be significant; one that fails at level / k contradicts them all."""
+    """Combine the tests of k claims: all must be significant; a single opposite at level / k contradicts them all."""
     return PValues(max(one.claim for one in tested), len(tested) * min(one.opposite for one in tested))
 
 
@@ -56,8 +59,8 @@ def decide(
 ) -> tuple[VerdictOutcome, str, str, float]:
     """Return the outcome, the direction of the worst comparison, its certainty in words, and p.
 
-    All comparisons must hold. `words` are for and against the claim. p is NaN if a sample has a single run, because
-    one run decides nothing.
+    All comparisons must hold. `words` describe runs that support the claim, and runs that contradict it. p is NaN if a
+    sample has a single run, because one run decides nothing.
     """
     which = "neither way" if worst.claim == worst.opposite else words[worst.claim > worst.opposite]
     if fewest_runs < 2:

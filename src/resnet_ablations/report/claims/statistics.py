@@ -52,12 +52,12 @@ def median_interval(values: Numbers) -> Interval:
 
 @lru_cache
 def sign_test(against: int, n: int) -> float:
-    """Return the p-value for a median on one side of a bound if `against` of `n` runs are on the other side."""
+    """Return the p-value of the test that a median lies on one side of a bound: `against` of `n` runs do not."""
     return round(2 * float(stats.binom.cdf(against, n, 0.5)), 12)
 
 
 def rank_test(first: Numbers, second: Numbers) -> tuple[float, float]:
-    """Return the p-values of the exact permutation test on ranks (Wilcoxon's, midranks): first higher, first lower.
+    """Return two p-values of the exact permutation test on ranks (Wilcoxon's, midranks): `first` is higher, or lower.
 
     Both are 2 if values are tied and one side has a single run, because there is no such test. If values are tied and
     there are more permutations than `MOST`, the p-values are those of the normal approximation.
