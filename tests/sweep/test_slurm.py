@@ -32,7 +32,7 @@ PROGRAMS = {
     "scontrol": "test $1 = release || echo 'MaxArraySize = 2'",
     "scancel": "",
 }
-"""What the commands of SLURM do here: `sbatch` numbers the jobs from 1 on and keeps their scripts."""
+"""Stand-ins for the commands of SLURM: `sbatch` numbers the jobs from 1 on and keeps their scripts."""
 
 
 class Cluster:

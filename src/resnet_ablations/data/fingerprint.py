@@ -43,10 +43,10 @@ def changed_while_read(root: Path) -> UserError:
 def fingerprint(root: Path, paths: Sequence[str], cache: Path | None, *, sampled: tuple[str, ...] = ()) -> str:
     """Return 32 hexadecimal digits of a SHA-256 over the path below `root`, the size and the content of every file.
 
-    Of a file with a suffix in `sampled` and with more than `WHOLE` bytes, only `PIECE` bytes each of its start, its
-    middle and its end are read; other files are read whole. So a change of a sampled file is not seen if it leaves the
-    file's size and all three pieces as they were. A PNG ends with a checksum of all its pixels. In a compressed file,
-    a change of the image nearly always changes the size.
+    A file with a suffix in `sampled` and with more than `WHOLE` bytes is sampled: only `PIECE` bytes each of its start,
+    its middle and its end are read. Other files are read whole. So a change of a sampled file is not seen if it leaves
+    the file's size and all three pieces as they were. A PNG ends with a checksum of all its pixels. In a compressed
+    file, a change of the image nearly always changes the size.
 
     The result is kept in a file in the folder `cache`, under a digest of the path, size, modification time, change time
     and inode of every file. Any program that writes to a file changes its change time, and none can set it back. The
