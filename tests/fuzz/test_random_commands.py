@@ -18,7 +18,7 @@ from resnet_ablations.sweep import estimates, run_sweep
 from resnet_ablations.sweep.planning import Plan
 from resnet_ablations.training import run as training
 
-SEEDS = {"short": range(45), "long": range(10_000, 14_000)}
+SEEDS = {"short": range(25), "long": range(10_000, 14_000)}
 
 COMMANDS = (*["train"] * 6, *["sweep"] * 3, "train -m", "plan", "status", "report", "clean")
 ARGUMENTS = (

@@ -20,7 +20,7 @@ from resnet_ablations.overrides import compose, freeze, group_options
 from resnet_ablations.paths import with_home
 from resnet_ablations.training.run import train_run
 
-SEEDS = {"short": range(330), "long": range(10_000, 20_000)}
+SEEDS = {"short": range(200), "long": range(10_000, 20_000)}
 TRAINED = {"short": range(3), "long": range(20_000, 20_150)}
 
 TINY = (
@@ -33,7 +33,7 @@ FIXED = (
 )
 """The keys that `TINY` sets, and those that would make a run slow."""
 
-OPTIONS = {"short": 12, "long": 1_000}
+OPTIONS = {"short": 8, "long": 1_000}
 """Sets of options of groups: Hydra takes a third of a second for each."""
 
 Keys = dict[str, str]
