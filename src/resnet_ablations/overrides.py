@@ -272,8 +272,36 @@ def _composed(overrides: Sequence[Override]) -> DictConfig:
 def _composed_groups(groups: tuple[str, ...], conf_times: tuple[float, ...]) -> DictConfig:
     """Return the configuration with these groups and no other override.
 
-    Cached, since Hydra takes a tenth of a second; `conf_times` makes a new entry when a file in conf/ changes.
+    Cached; `conf_times` makes a new entry when a file in conf/ changes. Hydra takes a tenth of a second, so it composes
+    each group alone, and a combination of groups is made of them.
     """
+    alone = [_group_alone(line, conf_times) for line in groups] if len(groups) > 1 else [None]
+    config = _composed_by_hydra((), conf_times).copy()
+    for group in alone:
+        if group is None:
+            return _composed_by_hydra(groups, conf_times)
+        name, settings = group
+        config[name] = settings
+    return config
+
+
+@cache
+def _group_alone(line: str, conf_times: tuple[float, ...]) -> tuple[str, DictConfig] | None:
+    """Return the name and the settings of the group that an override chooses; None if it also changes other keys."""
+    name = line.partition("=")[0]
+    try:
+        chosen = _composed_by_hydra((line,), conf_times)
+    except HydraException:
+        return None
+    before, after = (
+        cast(dict[str, Any], OmegaConf.to_container(config)) for config in (_composed_by_hydra((), conf_times), chosen)
+    )
+    same = before.keys() == after.keys() and all(before[key] == after[key] for key in before if key != name)
+    return (name, chosen[name]) if same and name in after else None
+
+
+@cache
+def _composed_by_hydra(groups: tuple[str, ...], conf_times: tuple[float, ...]) -> DictConfig:
     with _own_hydra():
         return hydra_compose("train", list(groups))
 

@@ -1,12 +1,13 @@
 """Estimates of the cost of runs: multiply-adds, time on this machine, disk space."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from heapq import heapify, heapreplace
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.settings import DataSettings
 from resnet_ablations.sweep.counts import counted, network_of
 from resnet_ablations.sweep.slots import Slots
@@ -22,7 +23,8 @@ KEPT = 3
 
 def multiply_adds_left(runs: Iterable[RunConfig]) -> int:
     """Return the multiply-adds left after each run's newest checkpoint; a step counts as three forward passes."""
-    return sum(3 * counted(run).multiply_adds * run.schedule.batch_size * _iterations_left(run) for run in runs)
+    steps = ((run, run.schedule.batch_size * _iterations_left(run)) for run in _with_progress(runs))
+    return sum(3 * counted(run).multiply_adds * images for run, images in steps)
 
 
 def hours_at_assumed_rate(multiply_adds: int) -> float:
@@ -73,12 +75,20 @@ def disk_bytes(runs: Sequence[RunConfig], at_once: int) -> int:
 
 def checkpoints_bytes(runs: Sequence[RunConfig], at_once: int) -> int:
     """Return the most disk space that checkpoints take if any `at_once` of the runs are trained at the same time."""
-    return KEPT * sum(sorted(map(checkpoint_bytes, runs), reverse=True)[:at_once])
+    return KEPT * sum(sorted(map(checkpoint_bytes, _with_progress(runs)), reverse=True)[:at_once])
 
 
 def checkpoint_bytes(run: RunConfig) -> int:
     """Return the size of one checkpoint of a run, to within 2 %."""
     return counted(run).checkpoint_bytes
+
+
+def _with_progress(runs: Iterable[RunConfig]) -> Iterator[RunConfig]:
+    """Yield the runs; print the progress if counting their networks takes seconds."""
+    runs, progress = list(runs), ProgressLines("counting networks")
+    for done, run in enumerate(runs, start=1):
+        yield run
+        progress.at(done, len(runs), "runs")
 
 
 def _timing_key(run: RunConfig) -> str:

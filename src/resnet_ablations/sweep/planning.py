@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from resnet_ablations.cell_runs import CellRuns, Overrides, Replacements, keys_set, replacements_at, runs_of_cells
 from resnet_ablations.config import RunConfig, identifying_data_once
+from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, load_experiment
 from resnet_ablations.overrides import SWEEP_KEYS, SweepSettings, check_repeated, choices_of, compose, sweep_settings
@@ -64,8 +65,9 @@ def _plan(overrides: Overrides) -> Plan:
         )
     # A frozen configuration has its seed; `compose` refuses another one beside it.
     seeds = None if "frozen" in choices else choices.pop("seed", None)
-    products = itertools.product(*([f"{key}={value}" for value in values] for key, values in choices.items()))
-    jobs = [job for product in products for job in _with_seeds(_compose(product), product, seeds)]
+    products = list(itertools.product(*([f"{key}={value}" for value in values] for key, values in choices.items())))
+    composed = _each_composed(products)
+    jobs = [job for product in products for job in _with_seeds(composed[product], product, seeds)]
     return Plan(_unique(_without_errors(jobs)), None, settings)
 
 
@@ -156,8 +158,8 @@ def _check_choices(choices: dict[str, list[str]], experiment: Experiment, replac
 
 def _composed(cells: list[CellRuns], sweep: Overrides) -> dict[Overrides, RunConfig]:
     """Return every configuration of the cells by its overrides, each composed once."""
-    own = list(dict.fromkeys(overrides for cell in cells for overrides in cell.own))
-    return dict(zip(own, _without_errors([_compose(overrides, sweep) for overrides in own]), strict=True))
+    composed = _each_composed([overrides for cell in cells for overrides in cell.own], sweep)
+    return dict(zip(composed, _without_errors(list(composed.values())), strict=True))
 
 
 def _servers(cells: list[CellRuns], configs: dict[Overrides, RunConfig]) -> dict[str, RunConfig]:
@@ -187,6 +189,17 @@ def _table(
         names = (configs[overrides].configuration for overrides in cell.own)
         table[cell.row][cell.column] = list(dict.fromkeys(names))
     return table
+
+
+def _each_composed(lines: Sequence[Overrides], sweep: Overrides = ()) -> dict[Overrides, RunConfig | UserError]:
+    """Return the configuration of each line of overrides; print the progress if it takes seconds."""
+    different = list(dict.fromkeys(lines))
+    progress = ProgressLines("planning")
+    composed: dict[Overrides, RunConfig | UserError] = {}
+    for overrides in different:
+        composed[overrides] = _compose(overrides, sweep)
+        progress.at(len(composed), len(different), "configurations")
+    return composed
 
 
 def _compose(overrides: Overrides, sweep: Overrides = ()) -> RunConfig | UserError:
