@@ -41,6 +41,7 @@ def test_the_names() -> None:
         "load_paper",
         "load_responses",
         "load_results",
+        "load_signals",
     }
     assert all(callable(getattr(ra, name)) for name in ra.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -141,7 +141,7 @@ def test_one_run(python: Python, tmp_path: Path) -> None:
     assert path.name.endswith("-s5")
     assert ended.stderr == "", "no warnings"
     assert {p.name for p in tmp_path.iterdir()} == {"results"}
-    files = {"config.yaml", "curve.csv", "layer_responses.csv", "log.txt", "result.json", "weights.pt"}
+    files = {"config.yaml", "curve.csv", "layer_responses.csv", "log.txt", "result.json", "signals.csv", "weights.pt"}
     assert {p.name for p in path.iterdir()} - {"changes.diff"} == files
     assert "2/2" in (path / "log.txt").read_text()
 

@@ -7,6 +7,7 @@ runs = ra.load_results("results")
 trained = ra.load_network(runs["path"][0])
 curves = ra.load_curves("results")
 responses = ra.load_responses("results")
+signals = ra.load_signals("results")
 cells = ra.load_cells("results")
 paper = ra.load_paper("shortcuts")
 """
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from resnet_ablations.experiments import load_paper
     from resnet_ablations.overrides import compose
     from resnet_ablations.report.frame import load_cells
-    from resnet_ablations.results.frames import load_curves, load_responses, load_results
+    from resnet_ablations.results.frames import load_curves, load_responses, load_results, load_signals
     from resnet_ablations.training.weights import load_network
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "load_paper",
     "load_responses",
     "load_results",
+    "load_signals",
 ]
 
 _HOMES = {
@@ -45,6 +47,7 @@ _HOMES = {
     "load_paper": "experiments",
     "load_responses": "results.frames",
     "load_results": "results.frames",
+    "load_signals": "results.frames",
 }
 
 

@@ -300,6 +300,7 @@ class TrainerSettings(Settings):
     checkpoint_minutes: Annotated[float, Gt(0), Le(10)]
     checkpoint_iterations: Positive | None
     keep_weights: bool | None = None
+    signals: bool = False
 
     @model_validator(mode="after")
     def _graphs_are_recorded_once(self) -> Self:

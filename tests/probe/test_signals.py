@@ -13,7 +13,8 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.network.units import ResidualUnit
 from resnet_ablations.probe.gates import openings
 from resnet_ablations.probe.propagation import propagation
-from resnet_ablations.probe.signals import UnitSignals, unit_signals
+from resnet_ablations.probe.signals import unit_signals
+from resnet_ablations.results.signals import UnitSignals
 
 Config = Callable[..., RunConfig]
 Build = Callable[..., nn.Module]

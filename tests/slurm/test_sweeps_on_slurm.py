@@ -186,7 +186,7 @@ def starts(run: RunFolder) -> list[int]:
 
 def assert_same(run: RunFolder, other: RunFolder) -> None:
     assert numbers(run.result()) == numbers(other.result())
-    for name in ("curve", "responses", "weights"):
+    for name in ("curve", "responses", "weights", "signals"):
         assert getattr(run, name).read_bytes() == getattr(other, name).read_bytes()
     assert not list(run.path.glob("checkpoint*"))
 

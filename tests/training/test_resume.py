@@ -67,7 +67,7 @@ def test_resumed_equals_uninterrupted(
 
     assert numbers(result) == numbers(expected)
     assert result.weights is not None
-    for name in ("curve", "responses", "weights"):
+    for name in ("curve", "responses", "weights", "signals"):
         assert getattr(folder(run), name).read_bytes() == getattr(folder(straight), name).read_bytes()
     assert {path.name for path in folder(run).path.iterdir()} == {path.name for path in folder(straight).path.iterdir()}
 

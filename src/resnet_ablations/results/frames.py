@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from resnet_ablations.errors import mistakes_in_file
+from resnet_ablations.results import signals
 from resnet_ablations.results.keys import class_label, run_key
 from resnet_ablations.results.provenance import attempts
 from resnet_ablations.results.results_folder import readable
@@ -55,6 +56,7 @@ CURVE_COLUMNS = {
     "test_loss": "float64",
     "test_error": "float64",
 }
+SIGNAL_COLUMNS = {name: "int64" if name in ("iteration", "unit") else "float64" for name in signals.COLUMNS}
 RESPONSE_COLUMNS = {
     "layer": "int64",
     "name": "str",
@@ -104,6 +106,16 @@ def load_responses(results: str | Path = "results") -> pd.DataFrame:
     """
     file = "layer_responses.csv"
     frame, damaged = _stacked(results, file, _read_responses, RESPONSE_COLUMNS, "layer responses")
+    return _with_damage(frame, damaged)
+
+
+def load_signals(results: str | Path = "results") -> pd.DataFrame:
+    """Return one row for each unit at each recorded iteration of every run: key, configuration, seed, `signals.csv`.
+
+    `results.signals.UnitSignals` explains the columns; a value that a unit lacks is NaN. Damaged files are left out
+    with a warning and are listed in `.attrs["damaged"]`.
+    """
+    frame, damaged = _stacked(results, "signals.csv", pd.read_csv, SIGNAL_COLUMNS, "signals")
     return _with_damage(frame, damaged)
 
 

@@ -92,6 +92,7 @@ class RunFolder:
         self.config = self.path / "config.yaml"
         self.curve = self.path / "curve.csv"
         self.responses = self.path / "layer_responses.csv"
+        self.signals = self.path / "signals.csv"
         self.weights = self.path / "weights.pt"
         self.changes = self.path / "changes.diff"
         self.log = self.path / "log.txt"
@@ -131,6 +132,7 @@ class RunFolder:
             self.set_aside(self._result)
         self.responses.unlink(missing_ok=True)
         self.weights.unlink(missing_ok=True)
+        self.signals.unlink(missing_ok=True)
 
     def set_aside(self, path: Path) -> None:
         """Rename a damaged file, so that it is kept but not read again."""
@@ -166,6 +168,10 @@ class RunFolder:
         lines = [f"{layer},{name},{std:.6g}\n" for layer, (name, std) in enumerate(responses, start=1)]
         if lines:
             write_atomically(self.responses, "".join(["layer,name,std\n", *lines]))
+
+    def write_signals(self, text: str) -> None:
+        """Write the signals of the units so far."""
+        write_atomically(self.signals, text)
 
     def write_weights(self, content: bytes) -> None:
         """Write the final weights."""

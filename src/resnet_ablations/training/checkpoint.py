@@ -44,6 +44,8 @@ class Checkpoint:
     """True if a row of the curve had a training error below `schedule.warmup_until_error`."""
     others: list[list[Tensor]] = field(default_factory=list)
     """The other ranks' terms of the running statistics (`RunningStatistics`) and sums, in the order of the ranks."""
+    signals: str = ""
+    """The text of `signals.csv` so far; empty if the run records none."""
     attempts: list[dict[str, Any]] = field(default_factory=list)
     """The provenance of each attempt so far; empty in checkpoints of earlier versions."""
 

@@ -20,7 +20,9 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.network.masks import masks_of, numbers_of_masks
 from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.probe.responses import Response, recorded_responses, response_metrics
+from resnet_ablations.probe.signals import unit_signals
 from resnet_ablations.results.curve import CurveRow
+from resnet_ablations.results.signals import UnitSignals
 from resnet_ablations.streams import Purpose, Stream
 from resnet_ablations.training.captured import CapturedStep, CudaGraphs
 from resnet_ablations.training.checkpoint import Checkpoint
@@ -53,6 +55,7 @@ class TrainingModule(pl.LightningModule):
         after_iteration: Callable[[int], None],
         start: Checkpoint | None = None,
         ranks: Ranks = ALONE,
+        record_signals: Callable[[int, list[UnitSignals]], None] | None = None,
     ) -> None:
         super().__init__()
         self.network = in_memory_format(network, config.trainer.channels_last)
@@ -66,6 +69,7 @@ class TrainingModule(pl.LightningModule):
         self.batches = batches
         self.record = record
         self.after_iteration = after_iteration
+        self.record_signals = record_signals
         self.start = start
         self.diverged = False
         self.stopped_waiting = False
@@ -131,7 +135,9 @@ class TrainingModule(pl.LightningModule):
             for mine, term in zip(own, terms, strict=True):
                 mine.add_(term.to(self.device))
 
-    def checkpoint(self, key: str, curve: str, elapsed: float, attempts: list[dict[str, Any]]) -> Checkpoint:
+    def checkpoint(
+        self, key: str, curve: str, signals: str, elapsed: float, attempts: list[dict[str, Any]]
+    ) -> Checkpoint:
         """Return the run's state after the last iteration; only the first rank's state has the terms of all ranks."""
         others = self.ranks.gather([term.cpu() for term in (*self.statistics.terms, self.sums)])
         state = self._optimizer().state
@@ -144,6 +150,7 @@ class TrainingModule(pl.LightningModule):
             sums=self.sums,
             since_record=self.since_record,
             curve=curve,
+            signals=signals,
             seconds=self.training_seconds + time.perf_counter() - self.resumed_at,
             elapsed=elapsed,
             warmed_up=self.warmed_up,
@@ -172,6 +179,10 @@ class TrainingModule(pl.LightningModule):
             if number == 0:
                 self.statistics.decay_for_earlier_ranks()
             self._draw_masks(iteration, number)
+            if number == 0:
+                self.first_pass = images, labels
+            if iteration == number == 0:
+                self._record_signals(0)
             self.step.add_gradients(number, images, labels)
         self.optimizers().step()  # type: ignore[union-attr]
 
@@ -237,12 +248,32 @@ class TrainingModule(pl.LightningModule):
             test_error=test_error,
         )
         self.record(row)
+        if finite and evaluated:
+            self._record_signals(iteration)
         if self.schedule.warmup_until_error is not None:
             self.warmed_up |= row.train_error < self.schedule.warmup_until_error
         if not finite:
             self.diverged = True
             self.trainer.should_stop = True
         self.resumed_at = time.perf_counter()
+
+    def _record_signals(self, updates: int) -> None:
+        """Record the signals of the units on the first pass of the current iteration, after `updates` updates.
+
+        The network and the time of training stay as they were.
+        """
+        if self.record_signals is None:
+            return
+        began = time.perf_counter()
+        cached = torch.is_autocast_cache_enabled()
+        # The cached weights of a step must not come from here.
+        torch.set_autocast_cache_enabled(False)
+        self._draw_masks(self.iteration, 0)
+        with self.statistics.kept(), self.trainer.precision_plugin.forward_context():
+            units = unit_signals(self.network, *self.first_pass)
+        torch.set_autocast_cache_enabled(cached)
+        self.record_signals(updates, units)
+        self.resumed_at += time.perf_counter() - began
 
     def _check_inputs(self, iterations: int, tested: bool) -> None:
         """Raise `UserError` if an image of the last `iterations`, or a test image if `tested`, has a non-finite value.

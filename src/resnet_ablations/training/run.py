@@ -21,6 +21,7 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.logger_thread import logger_thread
 from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.network.resnet import parameter_count
+from resnet_ablations.results import signals as signals_table
 from resnet_ablations.results.atomic_write import DISK_FULL, disk_full_message, reporting_full_disk
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
 from resnet_ablations.results.locks import Owner, RunLock, slurm_job
@@ -34,6 +35,7 @@ from resnet_ablations.results.provenance import (
     uncommitted_changes,
 )
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.results.signals import UnitSignals
 from resnet_ablations.settings import TrainerSettings
 from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint
 from resnet_ablations.training.compute import raising_memory_error
@@ -264,6 +266,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLoc
             if (difference := code_differs(origin)) is not None:
                 log.warning("%s: goes on from step %s with %s", config.key, done, difference)
         rows: list[CurveRow] = []
+        signals = "" if start is None else start.signals
         saved = time.monotonic()
 
         def record(row: CurveRow) -> None:
@@ -271,6 +274,12 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLoc
             if curve is not None:
                 curve.append(row)
                 log.info("%s", _line(row, iterations, module.images_per_second))
+
+        def record_signals(iteration: int, units: list[UnitSignals]) -> None:
+            nonlocal signals
+            signals = (signals or signals_table.HEADER) + signals_table.lines(iteration, units)
+            lock.check()
+            folder.write_signals(signals)
 
         def after_iteration(iteration: int) -> None:
             nonlocal saved, stopped
@@ -287,7 +296,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLoc
             stopped, due = ranks.all_reduce_max(stop.signal or 0, due)
             if stopped or due:
                 text = "" if curve is None else curve.text
-                checkpoint = module.checkpoint(config.key, text, time.monotonic() - began, attempts(origin))
+                checkpoint = module.checkpoint(config.key, text, signals, time.monotonic() - began, attempts(origin))
                 if ranks.is_first:
                     lock.check()
                     save_checkpoint(folder, checkpoint)
@@ -298,21 +307,30 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLoc
                 if ranks.is_first:
                     folder.set_status(status)
 
-        module = TrainingModule(network, config, batches, record, after_iteration, start, ranks)
+        records_signals = ranks.is_first and config.trainer.signals and not config.trainer.recompute
+        module = TrainingModule(
+            network,
+            config,
+            batches,
+            record,
+            after_iteration,
+            start,
+            ranks,
+            record_signals if records_signals else None,
+        )
         with _named_endings(stop):
             trainer.fit(module, train_dataloaders=range(done, iterations))
     if stopped:
         raise Interrupted(stopped)
     if curve is None:
         return None
+    last = rows[-1]
+    sound = not module.diverged
     with lock.kept():
         curve.rewrite()
         folder.write_responses((response.layer, response.std) for response in module.responses)
-    last = rows[-1]
-    sound = not module.diverged
-    if sound and keeps_weights(config.trainer.keep_weights, network):
-        lock.check()
-        save_weights(folder, network)
+        if sound and keeps_weights(config.trainer.keep_weights, network):
+            save_weights(folder, network)
     return Result(
         key=config.key,
         configuration=config.configuration,
