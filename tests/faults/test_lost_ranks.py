@@ -84,6 +84,7 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on(
         "layer_responses.csv",
         "log.txt",
         "result.json",
+        "signals.csv",
         "weights.pt",
     }
     assert {path.name for path in sweeps.results.iterdir()} == {".lock", "runs"}

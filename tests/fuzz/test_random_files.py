@@ -169,7 +169,7 @@ def _damage(draw: random.Random, results: Path, path: Path) -> None:
             (".DS_Store", "._x.json", "x.json", "é.json", "notes.txt", "a.tmp", os.fsdecode(b"\xe9.json"), "x y")
         )
         (folder / name).write_bytes(draw.choice((b"", b"{}", b"[]", b"null", draw.randbytes(50), b"[" * 100_000)))
-    elif kind == "missing" or path.name != "result.json":
+    else:
         path.unlink(missing_ok=True)
         path.parent.mkdir(exist_ok=True, parents=True)
         if kind == "folder":

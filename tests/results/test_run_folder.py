@@ -1,14 +1,18 @@
 """The folder of a run: its result counts if it is there and valid."""
 
+import errno
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from finished import finish
 
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.curve import HEADER
 from resnet_ablations.results.locks import Owner
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
@@ -84,6 +88,27 @@ WHOLE = json.dumps(VALUES)
 def test_a_torn_or_invalid_result_is_none(folder: RunFolder, content: str) -> None:
     result_path(folder).write_text(content)
     assert folder.result() is None
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to(path.name)], ids=["folder", "loop"])
+@pytest.mark.parametrize("name", ["result.json", "curve.csv"])
+def test_a_folder_or_a_loop_in_place_of_a_file_is_damage(
+    folder: RunFolder, name: str, make: Callable[[Path], None]
+) -> None:
+    finish(folder, Result.model_validate(VALUES))
+    (folder.path / name).unlink()
+    make(folder.path / name)
+    assert folder.result() is None
+    assert name in folder.damage()
+    assert state_of(folder).outcome == "damaged"
+
+
+def test_a_result_that_may_not_be_read_is_one_line(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be sound, so it does not count as damaged."""
+    finish(folder, Result.model_validate(VALUES))
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    with pytest.raises(UserError, match=r"result.json: cannot be read: Permission denied"):
+        folder.result()
 
 
 def test_a_field_of_a_later_version_is_no_damage(folder: RunFolder) -> None:

@@ -85,7 +85,9 @@ def check_whole(path: Path, iterations: int, test_error: float | None) -> None:
         if not text.startswith(HEADER) or not text.endswith("\n"):
             raise ValueError("its first or its last line is incomplete")
         rows = [_row(line) for line in text.splitlines()[1:]]
-    except (FileNotFoundError, IsADirectoryError):
+    except OSError:
+        if path.is_file():  # it may be sound, but cannot be read now
+            raise
         raise ValueError(f"{path.name} is missing") from None
     except ValueError as error:
         raise ValueError(f"{path.name} is damaged: {error}") from None

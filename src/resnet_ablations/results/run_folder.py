@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from resnet_ablations.errors import UserError, mistakes_in_file
+from resnet_ablations.errors import UserError, mistakes_in_file, reason_of
 from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
 from resnet_ablations.results.curve import check_whole
 from resnet_ablations.results.locks import Owner, RunLock, results_lock
@@ -198,8 +198,19 @@ class RunFolder:
         return None
 
     def checked_result(self) -> Result:
-        """Return the result; raise `FileNotFoundError` without one, `ValueError` if it or its curve is damaged."""
-        result = Result.model_validate_json(self._result.read_bytes())
+        """Return the result; raise `FileNotFoundError` without one, `ValueError` if it or its curve is damaged.
+
+        Raise `UserError` if the file system does not let the file be read: then it may be sound.
+        """
+        try:
+            content = self._result.read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if not self._result.is_file():
+                raise ValueError(f"{self._result.name} is no file") from None
+            raise UserError(f"{self._result}: cannot be read: {reason_of(error)}") from None
+        result = Result.model_validate_json(content)
         if result.key != self.key:
             raise ValueError(f"the file is the result of {result.key}")
         check_whole(self.curve, result.iterations, result.test_error)
