@@ -190,3 +190,15 @@ print("trained", file=open("end", "w"))
 def test_closed_outputs(closed: str, tmp_path: Path) -> None:
     command = f"{sys.executable} -m resnet_ablations --help {closed}"
     assert subprocess.run(["sh", "-c", command], cwd=tmp_path).returncode == 0
+
+
+def test_processes_of_a_command_with_a_closed_output_have_one(tmp_path: Path) -> None:
+    """As the fork server of a sweep after `2>&-`."""
+    code = """
+import subprocess, sys
+from resnet_ablations.output import survive_lost_output
+survive_lost_output()
+subprocess.run([sys.executable, "-c", "import sys; print(1, file=sys.stdout); print(2, file=sys.stderr)"], check=True)
+"""
+    for closed in ("1>&-", "2>&-", "1>&- 2>&-"):
+        subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code], cwd=tmp_path, check=True)

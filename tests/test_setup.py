@@ -1,5 +1,6 @@
 """`make setup`: an environment belongs to the folder in which it was made."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -87,3 +88,20 @@ def test_the_code_of_another_checkout_is_named(tmp_path: Path, monkeypatch: pyte
         assert f"the code that runs is in {PACKAGE};" in mistake
     monkeypatch.chdir(same / "src")
     assert mistaken_checkout() is None
+
+
+def test_the_results_folder_is_that_of_the_variable(checkout: Path) -> None:
+    """`make` and the commands read the same variable; RESULTS= on the command line of make wins."""
+    installs(checkout)
+
+    def asked(*arguments: str, **environment: str) -> str:
+        shown = "--eval=shown: ; @echo $(RESULTS) $$RESNET_ABLATIONS_RESULTS"
+        command = ["make", "--no-print-directory", shown, "shown", *arguments]
+        environment = {"PATH": os.environ["PATH"]} | environment
+        return subprocess.run(
+            command, cwd=checkout, env=environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    assert asked() == "results results"
+    assert asked(RESNET_ABLATIONS_RESULTS="/x") == "/x /x"
+    assert asked("RESULTS=/y", RESNET_ABLATIONS_RESULTS="/x") == "/y /y"

@@ -1,6 +1,7 @@
 """`python -m resnet_ablations.train` as a person calls it: exit codes, what it prints and what it leaves."""
 
 import gc
+import math
 import os
 import signal
 import subprocess
@@ -47,6 +48,9 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(python: Python, tmp_path: 
         (["--experimental-rerun", "x.pickle"], ["--experimental-rerun: a run is trained again with frozen="]),
         (["--cfg=job", "-m", "seed=0,1"], ["--cfg --multirun: each of them"]),
         (["--shell-completion", "install=bash"], ["--shell-completion: there is none"]),
+        (["hydra.searchpath=[file:///x]"], ["hydra.searchpath: the configuration is conf/ alone"]),
+        (["-m", "+hydra.job.env_set.A=1"], ["hydra.job.env_set.A: the processes of runs have the environment of this"]),
+        (["paths.results=${hydra:runtime.cwd}/x"], ["cwd}/x: runs are checked and keyed without Hydra's own values"]),
         (["-m", "seed=0,1", "hydra/launcher=nowhere"], ["hydra/launcher=nowhere"]),
         (["-m", "paths.results=a=[b"], ["quote the value for Hydra and the whole for the shell: \"KEY='VALUE'\""]),
         (["-m", "scale=quick"], ["scale: needs an experiment; name it first: sweep NAME, or experiment=NAME"]),
@@ -57,7 +61,8 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(python: Python, tmp_path: 
         ),
     ],
     ids=[
-        *("experiment alone", "scale alone", "folders", "again", "modes", "shell", "launcher", "unquoted"),
+        *("experiment alone", "scale alone", "folders", "again", "modes", "shell"),
+        *("search path", "environment", "values of Hydra", "launcher", "unquoted"),
         *("scale of a sweep", "nodes", "runs of a sweep"),
     ],
 )
@@ -69,6 +74,7 @@ def test_mistakes_that_hydra_reports_badly_or_not_at_all(
     tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("resnet_ablations.sweep.planning.PROGRESS_SECONDS", math.inf)  # on a slow machine
     monkeypatch.setattr(sys, "argv", ["train", *arguments])
     with pytest.raises(SystemExit) as end:
         main()
@@ -114,6 +120,12 @@ def test_a_process_that_torchrun_started_begins_no_sweep(
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("error: -m under torchrun: ")
     assert list(tmp_path.iterdir()) == []
+    for one in ("", "1"):
+        monkeypatch.setenv("WORLD_SIZE", one)
+        monkeypatch.setattr(sys, "argv", ["train", "-m", *TINY, "seed=-1"])
+        with pytest.raises(SystemExit):
+            main()
+        assert capsys.readouterr().err.startswith("error: seed=-1: ")
 
 
 @pytest.mark.long

@@ -18,6 +18,7 @@ def survive_lost_output() -> None:
         if stream is None:
             if os.open(os.devnull, os.O_WRONLY) != number:
                 continue  # the number is in use: another file was opened in its place
+            os.set_inheritable(number, True)  # the processes of runs start with it
             setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(_Output(number)), encoding="utf-8"))
         elif stream is getattr(sys, f"__{name}__"):  # nobody has replaced it yet
             stream.flush()

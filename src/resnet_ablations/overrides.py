@@ -323,6 +323,12 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         if len(override) > LONGEST or len(override.partition("=")[0]) > LONGEST_KEY:
             mistakes.append(f"{shortened(override)}: too long; at most {LONGEST:,} characters, the key {LONGEST_KEY}")
             continue
+        if "${hydra:" in override:
+            mistakes.append(
+                f"{override}: runs are checked and keyed without Hydra's own values; write the value itself "
+                "(the current folder: ${oc.env:PWD})"
+            )
+            continue
         try:
             parsed.append(_parsed(override))
         except HydraException as error:

@@ -77,7 +77,7 @@ def _train(config: DictConfig) -> float | None:
 
 def _sweep(overrides: list[str]) -> None:
     """Run Hydra's multirun; for an experiment, make the report when it ends."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
         raise UserError("-m under torchrun: every process would start the sweep; run it without torchrun")
     check_options(overrides)
     planned = plan(overrides)
@@ -110,7 +110,10 @@ def _check_hydra_options(arguments: argparse.Namespace) -> None:
     given = {f"--{name.replace('_', '-')}": value for name, value in vars(arguments).items() if value}
     if len(modes := [option for option in given if option in MODES]) > 1:
         raise UserError(f"{' '.join(modes)}: each of them does something else; give one")
-    if wrong := [f"{option}: {reason}" for option, reason in NOT_HERE.items() if option in given]:
+    keys = [line.lstrip("+~").partition("=")[0] for line in arguments.overrides]
+    wrong = [f"{option}: {reason}" for option, reason in NOT_HERE.items() if option in given]
+    wrong += [f"{key}: {reason}" for key in keys for start, reason in KEYS_NOT_HERE.items() if key.startswith(start)]
+    if wrong:
         raise UserError(*wrong)
 
 
@@ -124,6 +127,9 @@ NOT_HERE = {
     "--shell-completion": "there is none",
 }
 """The options of Hydra that are refused, and why."""
+_ENVIRONMENT = "the processes of runs have the environment of this command; write NAME=VALUE before it"
+KEYS_NOT_HERE = {"hydra.searchpath": _ONE_CONF, "hydra.job.env_set": _ENVIRONMENT, "hydra.job.env_copy": _ENVIRONMENT}
+"""The settings of Hydra that are refused, and why."""
 
 
 @identifying_data_once()

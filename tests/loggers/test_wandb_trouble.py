@@ -134,6 +134,13 @@ def test_a_nonsensical_mode_or_key_is_a_mistake(config: Config, monkeypatch: pyt
     with pytest.raises(UserError, match="logger=wandb: WANDB_API_KEY invalid"):
         logger.check()
     monkeypatch.setenv("WANDB_MODE", "ofline")
-    with pytest.raises(UserError, match=r"logger=wandb: .*mode"):
+    with pytest.raises(UserError, match=r"^logger=wandb: WANDB_MODE=ofline: must be 'online', 'offline'"):
         logger.check()
+    monkeypatch.setenv("WANDB_DISABLED", "true")
+    for mode in ("online", "offline"):
+        monkeypatch.setenv("WANDB_MODE", mode)
+        with pytest.raises(UserError, match=r"^logger=wandb: WANDB_DISABLED=true: wandb no longer reads this"):
+            logger.check()
+    monkeypatch.setenv("WANDB_DISABLED", "false")
+    logger.check()
     assert "WANDB_SERVICE" not in os.environ

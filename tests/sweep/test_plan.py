@@ -8,9 +8,9 @@ import pytest
 from tiny_experiment import row
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
+from resnet_ablations.sweep import planning
 from resnet_ablations.sweep.planning import Plan, _plan, plan
 
 Planned = Callable[..., Plan]
@@ -231,7 +231,7 @@ def test_overrides_of_hydra_itself_are_ignored(planned: Planned) -> None:
 
 
 def test_slow_planning_shows_its_progress(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ProgressLines.__init__, "__defaults__", (0.0,))
+    monkeypatch.setattr(planning, "PROGRESS_SECONDS", 0.0)
     _plan.cache_clear()
     plan(["seed=0,1", "schedule.learning_rate=0.1,0.2,0.3"])
     assert "planning: 3 of 3 configurations\n" in capsys.readouterr().err

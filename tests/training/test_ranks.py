@@ -443,9 +443,19 @@ def test_the_rank_is_read_from_the_environment() -> None:
     assert rank_from_environment(2) is None
     with started_as(RANK="1", WORLD_SIZE="2"):
         assert rank_from_environment(2) == 1
-        assert rank_from_environment(1) is None  # a run on one device does not ask
-        with pytest.raises(UserError, match=r"^WORLD_SIZE=2: .* trainer.nodes = 4; start 4 processes$"):
-            rank_from_environment(4)
+        for count in (1, 4):  # with 1, both processes would train the same run
+            named = rf"^WORLD_SIZE=2: .* trainer.nodes = {count}; start {count}, or set trainer.devices$"
+            with pytest.raises(UserError, match=named):
+                rank_from_environment(count)
+    with started_as(RANK="0", WORLD_SIZE="1"):
+        assert rank_from_environment(1) is None
+    with started_as(RANK="", WORLD_SIZE=""):
+        assert rank_from_environment(2) is None
+    with (
+        started_as(RANK="0", WORLD_SIZE="two"),
+        pytest.raises(UserError, match=r"^WORLD_SIZE=two: must be a whole number"),
+    ):
+        rank_from_environment(2)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,11 @@ class WandbLogger(Logger):
         self._folder: RunFolder | None = None
 
     def check(self) -> None:
+        if (disabled := os.environ.get("WANDB_DISABLED", "")).lower() not in ("", "false", "0"):
+            raise UserError(
+                f"logger=wandb: WANDB_DISABLED={disabled}: wandb no longer reads this variable; "
+                "use logger=none, or unset the variable"
+            )
         if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
             return
         command = [sys.executable, "-m", "resnet_ablations.loggers.wandb_account"]

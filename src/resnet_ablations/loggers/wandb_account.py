@@ -3,6 +3,7 @@
 import os
 
 import wandb
+from pydantic import ValidationError
 
 WAYS = "run `wandb login`, or set WANDB_API_KEY; WANDB_MODE=offline needs no key"
 
@@ -15,9 +16,19 @@ def main() -> None:
         has_key = needs_no_key or wandb.login(prompt=False, verify=False)
         problem = "" if has_key else f"no API key for {settings.base_url}: {WAYS}"
     except (wandb.Error, ValueError) as error:
-        problem = " ".join(str(error).split())
+        problem = reason(error)
     print(problem, flush=True)
     os._exit(0)
+
+
+def reason(error: Exception) -> str:
+    """Return wandb's error in one line; wandb reads each of its settings from a variable of that name."""
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())
+    return "; ".join(
+        f"WANDB_{'_'.join(map(str, e['loc'])).upper()}={e['input']}: {e['msg'].replace('Input should be', 'must be')}"
+        for e in error.errors()
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import wandb.errors
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError
+from resnet_ablations.loggers.wandb_account import reason
 from resnet_ablations.loggers.wandb_run import PROJECT, WandbRun, digest, last_step
 from resnet_ablations.results.locks import file_lock
 from resnet_ablations.results.run_folder import RunFolder
@@ -81,7 +82,7 @@ class _Server:
             ways = "run `wandb login`, or set WANDB_API_KEY"
             raise UserError(f"wandb-sync: no API key for {self.settings.base_url}: {ways}") from None
         except (wandb.Error, ValueError) as error:
-            raise UserError(f"wandb-sync: {_in_one_line(error)}") from None
+            raise UserError(f"wandb-sync: {reason(error)}") from None
 
     def _reach(self) -> None:
         url = self.settings.base_url
@@ -129,9 +130,5 @@ def _upload_run(server: _Server, folder: RunFolder) -> str:
                 raise UserError(f"{folder.key}: sent, but the server lacks a part; run the same command again")
             time.sleep(1)
     except (wandb.Error, ValueError, OSError) as error:
-        raise UserError(f"{folder.key}: {_in_one_line(error)}") from None
+        raise UserError(f"{folder.key}: {reason(error)}") from None
     return f"{state.outcome}, uploaded: {run.url}"
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -23,8 +23,8 @@ KEPT = 3
 
 def multiply_adds_left(runs: Iterable[RunConfig]) -> int:
     """Return the multiply-adds left after each run's newest checkpoint; a step counts as three forward passes."""
-    steps = ((run, run.schedule.batch_size * _iterations_left(run)) for run in _with_progress(runs))
-    return sum(3 * counted(run).multiply_adds * images for run, images in steps)
+    images = ((run, run.schedule.batch_size * _iterations_left(run)) for run in _with_progress(runs))
+    return sum(3 * counted(run).multiply_adds * count for run, count in images)
 
 
 def hours_at_assumed_rate(multiply_adds: int) -> float:

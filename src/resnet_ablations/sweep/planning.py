@@ -18,6 +18,8 @@ from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
 
 T = TypeVar("T")
 
+PROGRESS_SECONDS = 5.0
+"""Seconds of planning before the first line of progress, and between two lines."""
 IN_CURVE = ("test_error", "train_error")
 """The metrics in the curve of a run or of a longer run; other metrics exist only for a finished network."""
 
@@ -194,7 +196,7 @@ def _table(
 def _each_composed(lines: Sequence[Overrides], sweep: Overrides = ()) -> dict[Overrides, RunConfig | UserError]:
     """Return the configuration of each line of overrides; print the progress if it takes seconds."""
     different = list(dict.fromkeys(lines))
-    progress = ProgressLines("planning")
+    progress = ProgressLines("planning", PROGRESS_SECONDS)
     composed: dict[Overrides, RunConfig | UserError] = {}
     for overrides in different:
         composed[overrides] = _compose(overrides, sweep)

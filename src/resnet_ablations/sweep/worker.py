@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import sys
 from typing import Any
 
 from resnet_ablations.config import RunConfig, validate
@@ -47,8 +46,8 @@ def train_logged(run: RunConfig, threads: int, stop: StopRequest, planned: str) 
     """
     run.folder.path.mkdir(parents=True, exist_ok=True)
     with run.folder.log.open("ab") as log:
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
+        for number in (1, 2):  # also where the sweep's own stdout or stderr is closed
+            os.dup2(log.fileno(), number)
     if planned != SOURCE:
         print(f"the code has changed since this run was planned (source {planned[:8]}, now {SOURCE[:8]})", flush=True)
     from resnet_ablations.training.run import train_run  # imports Lightning, which takes seconds

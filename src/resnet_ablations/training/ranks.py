@@ -116,14 +116,24 @@ def rank_from_environment(count: int) -> int | None:
 
     Raise `UserError` if they started another number of processes.
     """
-    if count == 1 or "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+    if not os.environ.get("RANK") or (started := started_processes()) == 1 == count:
         return None
-    if (started := int(os.environ["WORLD_SIZE"])) != count:
+    if started != count:
         raise UserError(
             f"WORLD_SIZE={started}: {started} processes were started, but trainer.devices × trainer.nodes = {count}; "
-            f"start {count} processes"
+            f"start {count}, or set trainer.devices"
         )
     return int(os.environ["RANK"])
+
+
+def started_processes() -> int:
+    """Return the number of processes that SLURM or `torchrun` started, 1 if WORLD_SIZE does not tell."""
+    try:
+        return int(os.environ.get("WORLD_SIZE") or 1)
+    except ValueError:
+        raise UserError(
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']}: must be a whole number, which torchrun sets; unset the variable"
+        ) from None
 
 
 @contextmanager
