@@ -1,6 +1,7 @@
 """Sweeps from the command line to the table, with real processes and every launcher that comes with Hydra."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -31,7 +32,8 @@ def swept(python: Python, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     folder = tmp_path_factory.mktemp("sweep")
     ended = python(*TRAIN, *TABLE_1, cwd=folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stderr == ""
+    progress = re.compile(r"(planning|counting networks): \d+ of 16 \w+")  # printed if the machine is slow
+    assert [line for line in ended.stderr.splitlines() if not progress.fullmatch(line)] == []
     return folder, ended.stdout
 
 

@@ -522,7 +522,7 @@ def test_memory_is_checked_for_all_ranks_of_a_machine_before_one_loads(
     monkeypatch.setattr(training, "process_group", two_ranks)
     monkeypatch.setattr(room, "available_memory", lambda: 2 * size - 1)
     with pytest.raises(UserError, match=r"\(2 copies, one for each device\)"):
-        training._join_and_train(run, StopRequest())
+        training._join_and_train(run, None, StopRequest())
     monkeypatch.setattr(room, "available_memory", lambda: 2 * size)
     with pytest.raises(EOFError):
-        training._join_and_train(run, StopRequest())
+        training._join_and_train(run, None, StopRequest())
