@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,12 @@ def test_a_run_of_other_code_than_was_planned_says_so_in_its_log(
 ) -> None:
     monkeypatch.setattr("resnet_ablations.training.run.train_run", lambda *_: None)
     run = compose(["network.depth=8", "trainer=cpu", f"paths.results={tmp_path}"])
-    process = multiprocessing.get_context("fork").Process(target=worker.work, args=(run.as_dict(), 1, None, planned))
+
+    def work() -> None:
+        sys.stdout = sys.__stdout__  # as in a process of a sweep; pytest's writes to another file descriptor
+        worker.work(run.as_dict(), 1, None, planned)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
     process.join(60)
     assert process.exitcode == 0
