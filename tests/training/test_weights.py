@@ -137,6 +137,33 @@ def test_an_unknown_run_is_one_line(tmp_path: Path) -> None:
         ra.load_network(tmp_path / "results" / "runs" / "no-such-run-s0")
 
 
+def test_another_configuration_is_refused(config: Config) -> None:
+    """Also where no tensor tells the networks apart."""
+    run = config("shortcut=constant_scaling", "shortcut.shortcut_scale=0.5", "shortcut.residual_scale=0.5")
+    trained(run)
+    text = run.folder.config.read_text()
+    run.folder.config.write_text(text.replace("shortcut_scale: 0.5", "shortcut_scale: 2.0"))
+    with pytest.raises(ra.UserError, match=r"config.yaml: the configuration of .+, not of this run"):
+        ra.load_network(run.folder.path)
+    run.folder.config.write_text("[")
+    with pytest.raises(ra.UserError, match=r"config.yaml: cannot be read"):
+        ra.load_network(run.folder.path)
+
+
+def test_a_moved_results_folder_gives_its_own_network(config: Config, tmp_path: Path) -> None:
+    run = config()
+    result = trained(run)
+    (tmp_path / "results").rename(tmp_path / "moved")
+    (tmp_path / "results").write_text("another file")
+    assert weights_digest(ra.load_network(tmp_path / "moved" / "runs" / run.key)) == result.weights
+
+
+@pytest.mark.parametrize("path", ["/x", "results/KEY", "results/archive/KEY"])
+def test_a_path_that_is_no_runs_folder_is_one_line(path: str) -> None:
+    with pytest.raises(ra.UserError, match=r"not the folder of a run; name results/runs/KEY"):
+        ra.load_network(path)
+
+
 def test_the_plan_counts_the_weights_that_are_kept(config: Config) -> None:
     kept, dropped = (disk_bytes([config(f"trainer.keep_weights={keep}")], 1) for keep in ("true", "false"))
     trained(run := config())

@@ -6,6 +6,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
+import yaml
 from torch import nn
 
 from resnet_ablations.build import build_network
@@ -47,6 +48,8 @@ def load_network(run: str | Path) -> nn.Module:
     run is not finished, has no weights, or has weights of another run.
     """
     path = Path(run).expanduser().absolute()
+    if path.parent.name != "runs":
+        raise UserError(f"{run}: not the folder of a run; name results/runs/KEY")
     return load_trained(RunFolder(path.parents[1], path.name))[1]
 
 
@@ -62,7 +65,7 @@ def load_trained(folder: RunFolder) -> tuple[RunConfig, nn.Module]:
             f"{folder.path}: its weights were not kept; remove the run (resnet-ablations clean {folder.key}) and train "
             "it again with trainer.keep_weights=true"
         ) from None
-    config = validate(folder.configuration(), identify_data=False)
+    config = _configuration(folder)
     network = build_network(config)
     try:
         network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
@@ -73,3 +76,15 @@ def load_trained(folder: RunFolder) -> tuple[RunConfig, nn.Module]:
             f"{folder.weights}: not the weights of this run ({first_line(error)}); remove the run and train it again"
         ) from None
     return config, network.eval()
+
+
+def _configuration(folder: RunFolder) -> RunConfig:
+    """Return the run's configuration, with the results folder in which the run lies now."""
+    try:
+        tree = folder.configuration()
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{folder.config}: cannot be read: {first_line(error)}") from None
+    config = validate(tree | {"paths": tree["paths"] | {"results": str(folder.path.parents[1])}}, identify_data=False)
+    if config.key != folder.key:
+        raise UserError(f"{folder.config}: the configuration of {config.key}, not of this run; train the run again")
+    return config
