@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_ablations import cores
+from resnet_ablations import control_groups
 from resnet_ablations.cores import usable_cores
 
 
@@ -13,8 +13,8 @@ from resnet_ablations.cores import usable_cores
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of 8 cores whose control groups are in this folder; the process is in the group /job/step."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(cores, "GROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(cores, "HIERARCHIES", tmp_path / "fs")
+    monkeypatch.setattr(control_groups, "OWN", tmp_path / "cgroup")
+    monkeypatch.setattr(control_groups, "HIERARCHIES", tmp_path / "fs")
     return tmp_path
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet_ablations import control_groups
 from resnet_ablations.data import room
 from resnet_ablations.errors import UserError
 
@@ -18,8 +19,8 @@ Group = Callable[..., None]
 @pytest.fixture
 def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Group:
     """Return a function that makes a control group of version 1 or 2; this process is in the group `job/step`."""
-    monkeypatch.setattr(room, "CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(room, "OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr(control_groups, "HIERARCHIES", tmp_path / "cgroup")
+    monkeypatch.setattr(control_groups, "OWN", tmp_path / "own")
 
     def make(path: str, *, version: int = 2, limited: bool = True) -> None:
         names = {

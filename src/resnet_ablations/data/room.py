@@ -2,14 +2,11 @@
 
 import math
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
+from resnet_ablations.control_groups import control_groups
 from resnet_ablations.errors import UserError
-
-CGROUPS: Final = Path("/sys/fs/cgroup")
-OWN_CGROUPS: Final = Path("/proc/self/cgroup")
 
 
 def check_memory(root: Path | str | None, shape: Iterable[int], copies: int = 1) -> None:
@@ -54,21 +51,7 @@ def available_memory() -> int | None:
         free = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
         return None
-    return min([free, *(room for group in _control_groups() if (room := _room_in(group)) is not None)])
-
-
-def _control_groups() -> Iterator[Path]:
-    """Yield the folders of the control groups that may limit this process's memory: its own and those above it."""
-    try:
-        lines = OWN_CGROUPS.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        lines = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "" or "memory" in controllers.split(","):  # version 2 has no names of controllers
-            mount = CGROUPS / "memory" if controllers else CGROUPS
-            own = mount / path.lstrip("/")
-            yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(mount))
+    return min([free, *(room for group in control_groups("memory") if (room := _room_in(group)) is not None)])
 
 
 def _room_in(group: Path) -> int | None:
