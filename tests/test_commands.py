@@ -193,7 +193,7 @@ def test_closed_outputs(closed: str, tmp_path: Path) -> None:
 
 
 def test_processes_of_a_command_with_a_closed_output_have_one(tmp_path: Path) -> None:
-    """As the fork server of a sweep after `2>&-`."""
+    """The fork server of a sweep that was started with `2>&-` is such a process."""
     code = """
 import subprocess, sys
 from resnet_ablations.output import survive_lost_output

@@ -56,17 +56,15 @@ def evaluate(folder: RunFolder) -> tuple[float, float]:
 
     They are the same on the machine that trained the run; elsewhere, rounding can change the class of an image.
     """
-    config, network = load_trained(folder)
-    result = folder.result()
-    assert result is not None
-    assert result.test_error is not None
+    config, result, network = load_trained(folder)
+    assert result.test_error is not None  # a finished run has one
     torch.set_num_threads(int(result.provenance["machine"]["threads"]))
     with quiet_lightning(), closing(load_batches(config)) as batches, torch.no_grad():
         trainer = lightning_trainer(config, 0, ALONE)
         device = trainer.strategy.root_device
         network = in_memory_format(network.to(device), config.trainer.channels_last)
         with trainer.precision_plugin.forward_context():
-            _, errors, count = summed_loss_and_errors(network, batches.to(device)).tolist()
+            _, errors, count = summed_loss_and_errors(network, batches.to(device), device).tolist()
     return result.test_error, 100 * errors / count
 
 

@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from resnet_ablations.config import NO_SUCH_KEY, RunConfig, message_of, validate
-from resnet_ablations.errors import UserError, shortened
+from resnet_ablations.errors import UserError, first_line, shortened
 from resnet_ablations.paths import CONF
 from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, NUMBERS, is_location
 from resnet_ablations.settings import Settings
@@ -103,7 +103,7 @@ def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
             swept = override.is_sweep_override()
             choices[key] = list(override.sweep_string_iterator()) if swept else [value]
         except HydraException as error:
-            raise UserError(f"{override.input_line}: {_first_line(error)}; list the values: A,B") from None
+            raise UserError(f"{override.input_line}: {first_line(error)}; list the values: A,B") from None
     return choices
 
 
@@ -169,7 +169,7 @@ def read_frozen(overrides: Sequence[Override]) -> RunConfig:
     try:
         frozen = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"frozen={shortened(path)}: cannot be read: {_first_line(error)}") from None
+        raise UserError(f"frozen={shortened(path)}: cannot be read: {first_line(error)}") from None
     if not isinstance(frozen, dict) or not isinstance(frozen.get("data"), dict):
         raise UserError(f"frozen={path}: is not the configuration of a run; name a file runs/KEY/config.yaml")
     path = Path(os.path.normpath(path.absolute()))
@@ -259,7 +259,7 @@ def _composed(overrides: Sequence[Override]) -> DictConfig:
             try:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
             except Exception as error:  # OmegaConf raises many kinds for a key or a value that does not fit
-                reason = _first_line(error)
+                reason = first_line(error)
                 raise UserError(
                     f"{shortened(override.input_line)}: does not fit there ({reason}); correct the key or the value"
                 ) from None
@@ -275,12 +275,11 @@ def _composed_groups(groups: tuple[str, ...], conf_times: tuple[float, ...]) -> 
     Cached; `conf_times` makes a new entry when a file in conf/ changes. Hydra takes a tenth of a second, so it composes
     each group alone, and a combination of groups is made of them.
     """
-    alone = [_group_alone(line, conf_times) for line in groups] if len(groups) > 1 else [None]
+    alone = [_group_alone(line, conf_times) for line in groups] if len(groups) > 1 else []
+    if not alone or None in alone:
+        return _composed_by_hydra(groups, conf_times)
     config = _composed_by_hydra((), conf_times).copy()
-    for group in alone:
-        if group is None:
-            return _composed_by_hydra(groups, conf_times)
-        name, settings = group
+    for name, settings in filter(None, alone):
         config[name] = settings
     return config
 
@@ -332,7 +331,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed.append(_parsed(override))
         except HydraException as error:
-            reason = _first_line(error).partition(" expecting ")[0]
+            reason = first_line(error).partition(" expecting ")[0]
             mistakes.append(
                 f"{shortened(override)}: not a valid KEY=VALUE for Hydra ({shortened(reason)}); "
                 "quote the value for Hydra and the whole for the shell: \"KEY='VALUE'\""
@@ -363,7 +362,7 @@ def check_options(overrides: Sequence[str]) -> dict[str, Any]:
             try:
                 composed = hydra_compose("train", [*groups, *launcher_settings], return_hydra_config=True)
             except (HydraException, OmegaConfBaseException) as error:
-                reason = f"does not fit the launcher ({_first_line(error)})"
+                reason = f"does not fit the launcher ({first_line(error)})"
                 raise UserError(f"{', '.join(launcher_settings)}: {reason}; {_allowed(allowed)}") from None
     settings: Any = OmegaConf.to_container(composed.hydra.launcher)
     return cast(dict[str, Any], settings)
@@ -405,13 +404,9 @@ def _forced(override: Override) -> str:
     return f"++{line}" if plain_value and not line.startswith("hydra.") else line
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def _reason(error: Exception) -> str:
     """Return the first line of an error of Hydra or OmegaConf; for an unknown interpolation, with its usual form."""
-    line = shortened(_first_line(error).replace("'++", "'"))
+    line = shortened(first_line(error).replace("'++", "'"))
     name = re.match(r"Interpolation key '(\w+)' not found", line)
     return f"{line}; an environment variable is ${{oc.env:{name[1]}}}" if name else line
 

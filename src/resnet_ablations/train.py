@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from resnet_ablations.config import identifying_data_once
 from resnet_ablations.console import standard_console
-from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.errors import UserError, exit_on_user_error, first_line
 from resnet_ablations.output import survive_lost_output
 from resnet_ablations.overrides import check_options, check_repeated, compose, group_options
 from resnet_ablations.paths import CONF, mistaken_checkout
@@ -141,10 +141,9 @@ def main() -> None:
         groups = "\n".join(f"  {group}: {', '.join(options)}" for group, options in group_options().items())
         print(USAGE.format(groups=groups), end="")
         return
-    with exit_on_user_error():
-        _check_hydra_options(arguments)
     shows_only = arguments.hydra_help or arguments.cfg or arguments.info
     with exit_on_user_error():
+        _check_hydra_options(arguments)
         if mistake := mistaken_checkout():
             raise UserError(mistake)
         if arguments.multirun and not shows_only:
@@ -156,7 +155,7 @@ def main() -> None:
         try:
             _train()
         except HydraException as error:  # of --hydra-help, for example; else Hydra reports its errors itself
-            raise UserError(str(error).strip().splitlines()[0]) from None
+            raise UserError(first_line(error)) from None
 
 
 if __name__ == "__main__":

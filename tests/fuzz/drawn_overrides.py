@@ -33,7 +33,7 @@ TEXTS: Final = (
     *("str(3)", "float(1)", "bool(1)", "json_str('{}')", "tag(a,1)", "extend_list(1)", "\x00", "\n", "a\nb"),
     *("\udc80", "💥" * 30, "!!python/object:os.system", "x" * 9_990),
 )
-"""What a person, a script or a shell may write after `KEY=`."""
+"""Texts that a person, a script or a shell may write after `KEY=`."""
 
 INTEGERS: Final = (-1, 0, 1, 2, 3, 7, 64, 2**31, 2**32, 2**63, 10**9, 10**30)
 FLOATS: Final = (-1.0, -0.0, 0.0, 5e-324, 1e-45, 1e-7, 0.5, 1.0, 10.0, 1e38, 3.5e38, 1e308, float("inf"), float("nan"))

@@ -404,7 +404,7 @@ def test_a_high_error_is_a_value(config: Config) -> None:
 
 
 def test_the_files_of_a_group_follow_the_umask(config: Config, tmp_path: Path) -> None:
-    """In a folder whose files belong to a group (setgid), every member can go on with a run."""
+    """Every member of the group can go on with a run in a folder whose files belong to the group (setgid)."""
     run = config("logger=csv")
     results = tmp_path / "results"
     results.mkdir()

@@ -5,6 +5,8 @@ import os
 import wandb
 from pydantic import ValidationError
 
+from resnet_ablations.errors import plain_reason
+
 WAYS = "run `wandb login`, or set WANDB_API_KEY; WANDB_MODE=offline needs no key"
 
 
@@ -26,8 +28,7 @@ def reason(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split())
     return "; ".join(
-        f"WANDB_{'_'.join(map(str, e['loc'])).upper()}={e['input']}: {e['msg'].replace('Input should be', 'must be')}"
-        for e in error.errors()
+        f"WANDB_{'_'.join(map(str, e['loc'])).upper()}={e['input']}: {plain_reason(e['msg'])}" for e in error.errors()
     )
 
 

@@ -169,14 +169,6 @@ class RunFolder:
         if lines:
             write_atomically(self.responses, "".join(["layer,name,std\n", *lines]))
 
-    def write_signals(self, text: str) -> None:
-        """Write the signals of the units so far."""
-        write_atomically(self.signals, text)
-
-    def write_weights(self, content: bytes) -> None:
-        """Write the final weights."""
-        write_atomically(self.weights, content)
-
     def write_changes(self, diff: str, iteration: int = 0) -> None:
         """Write the uncommitted changes of the code that trains the run from this iteration on, after earlier ones.
 

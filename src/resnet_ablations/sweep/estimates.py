@@ -94,7 +94,8 @@ def _with_progress(runs: Iterable[RunConfig]) -> Iterator[RunConfig]:
 def _timing_key(run: RunConfig) -> str:
     """Return a text that is equal for two runs whose steps take the same time."""
     batches = f"{run.schedule.batch_size} {run.bn_batch} {run.precision}"
-    trainer = run.trainer.model_dump(exclude={"workers", "checkpoint_minutes", "checkpoint_iterations", "keep_weights"})
+    without_effect = {"workers", "checkpoint_minutes", "checkpoint_iterations", "keep_weights", "signals"}
+    trainer = run.trainer.model_dump(exclude=without_effect)
     return f"{network_of(run)} {batches} {trainer}"
 
 

@@ -179,10 +179,10 @@ class TrainingModule(pl.LightningModule):
             if number == 0:
                 self.statistics.decay_for_earlier_ranks()
             self._draw_masks(iteration, number)
-            if number == 0:
+            if number == 0 and self.record_signals is not None:
                 self.first_pass = images, labels
-            if iteration == number == 0:
-                self._record_signals(0)
+                if iteration == 0:
+                    self._record_signals(0)
             self.step.add_gradients(number, images, labels)
         self.optimizers().step()  # type: ignore[union-attr]
 
@@ -302,7 +302,7 @@ class TrainingModule(pl.LightningModule):
     def evaluate(self) -> tuple[float, float]:
         """Return cross-entropy and error (%) on the test set."""
         with self._evaluation():
-            sums = summed_loss_and_errors(self.network, self.batches).to(self.device)
+            sums = summed_loss_and_errors(self.network, self.batches, self.device)
         self.ranks.all_reduce_sum(sums)
         loss, errors, count = sums.tolist()
         return loss / count, 100 * errors / count
@@ -364,13 +364,12 @@ class TrainingModule(pl.LightningModule):
                 self.network(images)
 
 
-def summed_loss_and_errors(network: nn.Module, batches: Batches) -> Tensor:
-    """Return the summed cross-entropy, the number of errors and the number of images of the test set."""
-    sums = torch.zeros(3, dtype=torch.float64)
+def summed_loss_and_errors(network: nn.Module, batches: Batches, device: torch.device) -> Tensor:
+    """Return the summed cross-entropy, the number of errors and the number of images of the test set, on the device."""
+    sums = torch.zeros(3, dtype=torch.float64, device=device)
     for images, labels in batches.test():
         logits = network(images)
         loss = F.cross_entropy(logits, labels, reduction="sum")
-        sums = sums.to(images.device)
         sums[:2] += loss_and_errors(loss, logits, labels)
         sums[2] += len(labels)
     return sums

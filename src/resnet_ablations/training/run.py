@@ -22,7 +22,7 @@ from resnet_ablations.loggers.logger_thread import logger_thread
 from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results import signals as signals_table
-from resnet_ablations.results.atomic_write import DISK_FULL, disk_full_message, reporting_full_disk
+from resnet_ablations.results.atomic_write import DISK_FULL, disk_full_message, reporting_full_disk, write_atomically
 from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
 from resnet_ablations.results.locks import Owner, RunLock, slurm_job
 from resnet_ablations.results.provenance import (
@@ -279,7 +279,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLoc
             nonlocal signals
             signals = (signals or signals_table.HEADER) + signals_table.lines(iteration, units)
             lock.check()
-            folder.write_signals(signals)
+            write_atomically(folder.signals, signals)
 
         def after_iteration(iteration: int) -> None:
             nonlocal saved, stopped

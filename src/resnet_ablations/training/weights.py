@@ -12,7 +12,8 @@ from torch import nn
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError, first_line
-from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.atomic_write import write_atomically
+from resnet_ablations.results.run_folder import Result, RunFolder
 
 MOST_BYTES = 25_000_000
 """The size up to which weights are kept if `trainer.keep_weights` is null."""
@@ -38,7 +39,7 @@ def save_weights(folder: RunFolder, network: nn.Module) -> None:
     """Write the network's weights and running statistics, as a `state_dict` of contiguous CPU tensors."""
     buffer = io.BytesIO()
     torch.save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, buffer)
-    folder.write_weights(buffer.getvalue())
+    write_atomically(folder.weights, buffer.getvalue())
 
 
 def load_network(run: str | Path) -> nn.Module:
@@ -50,11 +51,11 @@ def load_network(run: str | Path) -> nn.Module:
     path = Path(run).expanduser().absolute()
     if path.parent.name != "runs":
         raise UserError(f"{run}: not the folder of a run; name results/runs/KEY")
-    return load_trained(RunFolder(path.parents[1], path.name))[1]
+    return load_trained(RunFolder(path.parents[1], path.name))[2]
 
 
-def load_trained(folder: RunFolder) -> tuple[RunConfig, nn.Module]:
-    """Return the configuration and the trained network of a run, as `load_network` does."""
+def load_trained(folder: RunFolder) -> tuple[RunConfig, Result, nn.Module]:
+    """Return a run's configuration, result and trained network; `load_network` says what is refused."""
     result = folder.result()
     if result is None or result.outcome != "finished":
         raise UserError(f"{folder.path}: no finished run; resnet-ablations status lists the runs")
@@ -75,7 +76,7 @@ def load_trained(folder: RunFolder) -> tuple[RunConfig, nn.Module]:
         raise UserError(
             f"{folder.weights}: not the weights of this run ({first_line(error)}); remove the run and train it again"
         ) from None
-    return config, network.eval()
+    return config, result, network.eval()
 
 
 def _configuration(folder: RunFolder) -> RunConfig:
