@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from resnet_ablations.paths import ROOT
 
 assert ROOT.samefile(Path(__file__).parents[1]), f"another checkout's code is installed, {ROOT}: run `make setup`"
 torch.set_num_threads(1)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, here and in the processes that tests start
 for place in ("RESNET_ABLATIONS_RESULTS", "RESNET_ABLATIONS_DATA"):
     os.environ.pop(place, None)
 
