@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from observing import wait_until
 
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.locks import Owner, RunLock
@@ -41,7 +42,10 @@ def test_waiting_for_another_sweep_is_printed_once(
 
 @pytest.mark.parametrize("ending", ["Ctrl-C", "an error"])
 def test_whatever_ends_a_sweep_stops_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
-    """Ctrl-C, after which nothing can be printed as the reader of the output has ended; or an error of the sweep."""
+    """Ctrl-C, or an error of the sweep.
+
+    The reader of the output stands still until Ctrl-C has stopped the run, then ends, so that nothing can be printed.
+    """
     run = compose(["network.depth=8", "trainer=cpu", "schedule.iterations=1000000", f"paths.results={tmp_path}"])
 
     def lost(*_: object) -> None:
@@ -52,6 +56,7 @@ def test_whatever_ends_a_sweep_stops_its_runs(tmp_path: Path, monkeypatch: pytes
             if ending == "an error":
                 raise RuntimeError("of the sweep")
             os.kill(os.getpid(), signal.SIGINT)
+            wait_until(lambda: state_of(run.folder).outcome == "interrupted", seconds=60)
 
     monkeypatch.setattr(SweepMonitor, "say", lost)
     monkeypatch.setattr(SweepMonitor, "update", update)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,9 +14,9 @@ from typing import Self
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.provenance import SOURCE
-from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import worker
+from resnet_ablations.sweep.endings import record_end
 from resnet_ablations.sweep.monitor import SweepMonitor
 from resnet_ablations.sweep.slots import Slots
 from resnet_ablations.training.fork_server import FORK_SERVER_KILLED, NO_FORK_SERVER, fork_server, start_process
@@ -39,16 +38,16 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
 
         def at_once(number: int) -> None:
             try:
-                for run in pool.kill():
-                    _record_end(run, -signal.SIGKILL, interrupted=True)
+                for run, process in pool.kill():
+                    record_end(run, "interrupted", killed=True, process=process)
                 progress.close()
             finally:
                 os._exit(128 + number)
 
-        with StopRequest(*SIGNALS, at_once=at_once) as stop, pool:
+        with StopRequest(*SIGNALS, at_first=lambda number: pool.stop(), at_once=at_once) as stop, pool:
             stopping = failed = False
             while pool.runs or (waiting and not stopping):
-                while not stopping and pool.has_room and waiting:
+                while stop.signal is None and not stopping and pool.has_room and waiting:
                     if (free := _first_unlocked(waiting)) is None:
                         for run in waiting:
                             progress.postponed(run.folder)
@@ -59,7 +58,7 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
                     elif pool.start(run):
                         progress.started(run.folder)
                     else:
-                        _record_end(run, NO_FORK_SERVER, interrupted=False)
+                        _record_exit(run, NO_FORK_SERVER, stopped=False)
                         progress.ended(run.folder)
                 pool.wait()
                 for run, code in pool.ended():
@@ -68,7 +67,7 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
                         waiting.append(run)
                         progress.postponed(run.folder)
                         continue
-                    _record_end(run, code, interrupted=stopping)
+                    _record_exit(run, code, stopped=stopping or stop.signal is not None)
                     progress.ended(run.folder)
                     failed = failed or state_of(run.folder).outcome == "failed"
                 if not stopping and (stop.signal is not None or (failed and fail_fast)):
@@ -96,7 +95,8 @@ class _Pool:
         os.environ["OMP_NUM_THREADS"] = str(slots.threads)
         self._context = fork_server()
         self.runs: dict[ForkServerProcess, tuple[RunConfig, int]] = {}
-        self._asked: set[ForkServerProcess] = set()
+        self._unasked: set[ForkServerProcess] = set()
+        """The processes that were not asked to stop."""
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +108,7 @@ class _Pool:
         while self.runs:
             self.wait()
             for run, code in self.ended():
-                _record_end(run, code, interrupted=True)
+                _record_exit(run, code, stopped=True)
 
     @property
     def has_room(self) -> bool:
@@ -122,6 +122,7 @@ class _Pool:
         )
         if begun := start_process(process):
             self.runs[process] = run, slot
+            self._unasked.add(process)
         return begun
 
     def wait(self) -> None:
@@ -134,33 +135,33 @@ class _Pool:
     def ended(self) -> list[tuple[RunConfig, int]]:
         """Return the runs that have ended since the last call, with their exit codes."""
         ended = [process for process in self.runs if not process.is_alive()]
+        self._unasked.difference_update(ended)
         return [(self.runs.pop(process)[0], process.exitcode or 0) for process in ended]
 
     def stop(self) -> None:
-        """Ask the processes to stop after their current steps; ask each only once, as a second signal ends it."""
-        for process in self.runs.keys() - self._asked:
-            process.terminate()
-        self._asked = set(self.runs)
+        """Ask the processes to stop after their current steps; a signal handler may call it too.
 
-    def kill(self) -> list[RunConfig]:
-        """Kill all processes and return their runs; this process must exit afterwards."""
+        Each process is asked once, since a second signal ends it.
+        """
+        with suppress(KeyError):
+            while True:
+                self._unasked.pop().terminate()
+
+    def kill(self) -> list[tuple[RunConfig, int | None]]:
+        """Kill all processes; return their runs and process numbers. This process must exit afterwards."""
         for process in self.runs:
             process.kill()
         shutil.rmtree(get_temp_dir(), ignore_errors=True)
-        return [run for run, _ in self.runs.values()]
+        return [(run, process.pid) for process, (run, _) in self.runs.items()]
 
 
-def _record_end(run: RunConfig, code: int, interrupted: bool) -> None:
+def _record_exit(run: RunConfig, code: int, *, stopped: bool) -> None:
     """Write to the run's folder how its process ended, if the process did not write it."""
-    folder = run.folder
-    status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
-    killed = code < 0 or code == NO_FORK_SERVER
-    # If the process was killed before its first status, the status is that of an earlier process.
-    if folder.result() is not None or (status.outcome != "running" and not killed):
-        return
     reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     if code == NO_FORK_SERVER:
         reason = FORK_SERVER_KILLED
-    ending = {"outcome": "interrupted"} if interrupted else {"outcome": "failed", "reason": reason, "killed": killed}
-    with suppress(OSError):  # a full disk
-        folder.set_status(status.model_copy(update=ending))
+    killed = code < 0 or code == NO_FORK_SERVER
+    if stopped:
+        record_end(run, "interrupted", killed=killed)
+    else:
+        record_end(run, "failed", reason, killed=killed)

@@ -31,13 +31,20 @@ class Interrupted(BaseException):
 class StopRequest:
     """A context that handles the signals `numbers`; `signal` is the first signal received, or None.
 
-    A second signal calls `at_once`, which by default ends the process; but SIGHUP does not, since a terminal that is
-    lost sends it more than once. Under `nohup`, which ignores SIGHUP, SIGHUP stays ignored.
+    The first signal calls `at_first`, even while the process is blocked, for example because it prints to a terminal
+    that stands still. A second signal calls `at_once`, which by default ends the process; but SIGHUP does not, since a
+    terminal that is lost sends it more than once. Under `nohup`, which ignores SIGHUP, SIGHUP stays ignored.
     """
 
-    def __init__(self, *numbers: int, at_once: Callable[[int], None] = lambda number: os._exit(128 + number)) -> None:
+    def __init__(
+        self,
+        *numbers: int,
+        at_first: Callable[[int], None] = lambda number: None,
+        at_once: Callable[[int], None] = lambda number: os._exit(128 + number),
+    ) -> None:
         self.signal: int | None = None
         self._numbers = numbers
+        self._at_first = at_first
         self._at_once = at_once
         self._before: dict[int, Any] = {}
         self._interrupts = False
@@ -100,6 +107,7 @@ class StopRequest:
             self.signal = number
             if self._interrupts:
                 self._take_alarm()
+            self._at_first(number)
         elif number != signal.SIGHUP:
             self._at_once(number)
 

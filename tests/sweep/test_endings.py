@@ -1,0 +1,79 @@
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from resnet_ablations.config import RunConfig
+from resnet_ablations.overrides import compose
+from resnet_ablations.results.locks import Owner
+from resnet_ablations.results.run_folder import Status
+from resnet_ablations.sweep import processes
+from resnet_ablations.sweep.endings import record_end
+from resnet_ablations.sweep.processes import train_in_processes
+from resnet_ablations.sweep.slots import Slots
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunConfig:
+    """Return a run that the parent of this process trains."""
+    config = compose(["network.depth=8", "trainer=cpu", f"paths.results={tmp_path}"])
+    config.folder.path.mkdir(parents=True)
+    config.folder.set_status(Status(outcome="running", iteration=3, iterations=9))
+    (config.folder.path / "claim.json").write_text(Owner.of(os.getppid()).model_dump_json())
+    return config
+
+
+def outcome(run: RunConfig) -> str:
+    status = run.folder.status()
+    assert status is not None
+    return status.outcome
+
+
+def test_the_end_of_a_run_that_another_process_trains_is_its_own(run: RunConfig) -> None:
+    record_end(run, "interrupted", killed=True)
+    assert outcome(run) == "running"
+    record_end(run, "interrupted", killed=True, process=os.getppid())
+    assert outcome(run) == "interrupted"
+
+
+@pytest.mark.parametrize("ending", ["an error", "two signals"])
+def test_a_sweep_that_ends_leaves_the_status_of_a_run_that_was_taken_over(
+    run: RunConfig, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """Its own process of this run has ended, or is killed, while another process trains the run."""
+
+    class Process:
+        sentinel, exitcode, pid = 0, -9, 1
+
+        def is_alive(self) -> bool:
+            return False
+
+        def terminate(self) -> None:
+            pass
+
+        kill = terminate
+
+    begin = processes._Pool.__enter__
+
+    def enter(pool: processes._Pool) -> processes._Pool:
+        pool.runs[Process()] = run, 0  # type: ignore[index]
+        return begin(pool)
+
+    def wait(pool: processes._Pool) -> None:
+        monkeypatch.undo()
+        monkeypatch.setattr(os, "_exit", leave)
+        monkeypatch.setattr(processes, "get_temp_dir", lambda: run.folder.path / "none")
+        if ending == "an error":
+            raise RuntimeError("of the sweep")
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(processes._Pool, "__enter__", enter)
+    monkeypatch.setattr(processes._Pool, "wait", wait)
+    with pytest.raises(RuntimeError if ending == "an error" else SystemExit):
+        train_in_processes([run], Slots(1, 1), fail_fast=False)
+    assert outcome(run) == "running"
