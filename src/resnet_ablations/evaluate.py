@@ -1,9 +1,7 @@
 """Test finished runs again from the weights that they have kept; print the error beside the recorded one."""
 
 import argparse
-from contextlib import closing
 
-import torch
 from rich.table import Table
 
 from resnet_ablations.console import standard_console
@@ -12,12 +10,7 @@ from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.paths import default_results
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder, folders_named
-from resnet_ablations.training.compute import in_memory_format
-from resnet_ablations.training.module import summed_loss_and_errors
-from resnet_ablations.training.ranks import ALONE
-from resnet_ablations.training.run import load_batches
-from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
-from resnet_ablations.training.weights import load_trained
+from resnet_ablations.training.trained import trained_run
 
 
 def main() -> None:
@@ -56,16 +49,9 @@ def evaluate(folder: RunFolder) -> tuple[float, float]:
 
     They are the same on the machine that trained the run; elsewhere, rounding can change the class of an image.
     """
-    config, result, network = load_trained(folder)
-    assert result.test_error is not None  # a finished run has one
-    torch.set_num_threads(int(result.provenance["machine"]["threads"]))
-    with quiet_lightning(), closing(load_batches(config)) as batches, torch.no_grad():
-        trainer = lightning_trainer(config, 0, ALONE)
-        device = trainer.strategy.root_device
-        network = in_memory_format(network.to(device), config.trainer.channels_last)
-        with trainer.precision_plugin.forward_context():
-            _, errors, count = summed_loss_and_errors(network, batches.to(device), device).tolist()
-    return result.test_error, 100 * errors / count
+    with trained_run(folder) as run:
+        assert run.result.test_error is not None  # a finished run has one
+        return run.result.test_error, run.test_error(run.network)
 
 
 if __name__ == "__main__":
