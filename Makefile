@@ -28,7 +28,7 @@ REQUIREMENTS = --constraint constraints.txt --editable '.[dev]'
 OVERRIDES = scale=$(SCALE) $(if $(SEEDS),seed=$(SEEDS)) $(if $(ROWS),rows=$(ROWS)) $(if $(COLUMNS),columns=$(COLUMNS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plan networks status evaluate clean-runs wandb-sync report publish notebooks test test-long test-gpu lint format bench
+.PHONY: help setup plan networks status evaluate lesions clean-runs wandb-sync report publish notebooks test test-long test-gpu lint format bench
 
 help: ## list the targets
 	@echo "make TARGET [SCALE=quick|small|early|paper] [SEEDS=0,1] [ROWS=original,dropout] [COLUMNS=error] [RESULTS=folder] [LAUNCHER=local|slurm] [WAIT=0] [ARGS=\"Hydra overrides\"]"
@@ -69,6 +69,9 @@ status: setup ## every run: outcome, progress, speed, time left
 
 evaluate: setup ## test finished runs again from their kept weights: RUNS="NAME or pattern …"
 	@set -f; $(RUN) evaluate $(RUNS)
+
+lesions: setup ## delete and shuffle units of trained networks, and measure gradients by path length: RUNS="NAME or pattern …"
+	@set -f; $(RUN) lesions $(RUNS)
 
 clean-runs: setup ## remove runs, after asking: RUNS="NAME or pattern …"
 	@set -f; $(RUN) clean $(RUNS)

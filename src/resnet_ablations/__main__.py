@@ -16,6 +16,10 @@ COMMANDS = {
     "publish": ("publish", "copy finished runs, text only, to results/reference and make its report"),
     "networks": ("networks", "list every network of both papers: parameters, multiply-adds, memory"),
     "evaluate": ("evaluate", "test finished runs again from the weights that they have kept"),
+    "lesions": (
+        "lesions",
+        "delete and shuffle units of trained networks; measure the error, and gradients by path",
+    ),
     "clean": ("clean", "remove runs, after asking"),
     "wandb-sync": ("wandb_sync", "send runs to a wandb server; runs that are complete there are left alone"),
 }

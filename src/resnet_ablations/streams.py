@@ -37,6 +37,10 @@ class Purpose(IntEnum):
     """The shuffles of a permutation test; the counter is 0."""
     SIMULATIONS = 6
     """The simulated runs of a claim's power; the counter is the number of seeds."""
+    LESIONS = 7
+    """The units that are deleted and swapped in a trained network; the counter is the draw."""
+    PATHS = 8
+    """The units whose residual branch a path takes, image by image; the counter is the path's length."""
 
 
 @final

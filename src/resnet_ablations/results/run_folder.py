@@ -93,6 +93,8 @@ class RunFolder:
         self.curve = self.path / "curve.csv"
         self.responses = self.path / "layer_responses.csv"
         self.signals = self.path / "signals.csv"
+        self.lesions = self.path / "lesions.csv"
+        self.path_gradients = self.path / "path_gradients.csv"
         self.weights = self.path / "weights.pt"
         self.changes = self.path / "changes.diff"
         self.log = self.path / "log.txt"
@@ -133,6 +135,8 @@ class RunFolder:
         self.responses.unlink(missing_ok=True)
         self.weights.unlink(missing_ok=True)
         self.signals.unlink(missing_ok=True)
+        self.lesions.unlink(missing_ok=True)
+        self.path_gradients.unlink(missing_ok=True)
 
     def set_aside(self, path: Path) -> None:
         """Rename a damaged file, so that it is kept but not read again."""
