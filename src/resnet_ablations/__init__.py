@@ -8,6 +8,8 @@ trained = ra.load_network(runs["path"][0])
 curves = ra.load_curves("results")
 responses = ra.load_responses("results")
 signals = ra.load_signals("results")
+lesions = ra.load_lesions("results")
+gradients = ra.load_path_gradients("results")
 cells = ra.load_cells("results")
 paper = ra.load_paper("shortcuts")
 """
@@ -21,7 +23,14 @@ if TYPE_CHECKING:
     from resnet_ablations.experiments import load_paper
     from resnet_ablations.overrides import compose
     from resnet_ablations.report.frame import load_cells
-    from resnet_ablations.results.frames import load_curves, load_responses, load_results, load_signals
+    from resnet_ablations.results.frames import (
+        load_curves,
+        load_lesions,
+        load_path_gradients,
+        load_responses,
+        load_results,
+        load_signals,
+    )
     from resnet_ablations.training.weights import load_network
 
 __all__ = [
@@ -30,8 +39,10 @@ __all__ = [
     "compose",
     "load_cells",
     "load_curves",
+    "load_lesions",
     "load_network",
     "load_paper",
+    "load_path_gradients",
     "load_responses",
     "load_results",
     "load_signals",
@@ -43,8 +54,10 @@ _HOMES = {
     "compose": "overrides",
     "load_cells": "report.frame",
     "load_curves": "results.frames",
+    "load_lesions": "results.frames",
     "load_network": "training.weights",
     "load_paper": "experiments",
+    "load_path_gradients": "results.frames",
     "load_responses": "results.frames",
     "load_results": "results.frames",
     "load_signals": "results.frames",

@@ -57,11 +57,23 @@ CURVE_COLUMNS = {
     "test_error": "float64",
 }
 SIGNAL_COLUMNS = {name: "int64" if name in ("iteration", "unit") else "float64" for name in signals.COLUMNS}
+LESION_COLUMNS = {
+    "lesion": "str",
+    "count": "int64",
+    "draw": "Int64",
+    "units": "str",
+    "tau": "float64",
+    "error": "float64",
+}
+PATH_GRADIENT_COLUMNS = {"length": "int64", "paths": "float64", "one_path": "float64", "all_paths": "float64"}
 RESPONSE_COLUMNS = {
     "layer": "int64",
     "name": "str",
     "std": "float64",
 }
+
+MEASURE_AGAIN = "measure the run again with resnet-ablations lesions --again"
+"""The remedy for a damaged measurement of a trained network."""
 
 
 def load_results(results: str | Path = "results") -> pd.DataFrame:
@@ -115,12 +127,38 @@ def load_signals(results: str | Path = "results") -> pd.DataFrame:
     `results.signals.UnitSignals` explains the columns; a value that a unit lacks is NaN. Damaged files are left out
     with a warning and are listed in `.attrs["damaged"]`.
     """
-    frame, damaged = _stacked(results, "signals.csv", pd.read_csv, SIGNAL_COLUMNS, "signals")
+    frame, damaged = _stacked(results, "signals.csv", _read_signals, SIGNAL_COLUMNS, "signals")
+    return _with_damage(frame, damaged)
+
+
+def load_lesions(results: str | Path = "results") -> pd.DataFrame:
+    """Return one row for each lesion of every run with `lesions.csv`: key, configuration, seed, the lesion, the error.
+
+    `results.lesions.Lesion` explains the columns; `units` is a text of numbers with spaces between them, `error` the
+    test error in % after the lesion. Damaged files are left out with a warning and are listed in `.attrs["damaged"]`.
+    """
+    frame, damaged = _stacked(results, "lesions.csv", _read_lesions, LESION_COLUMNS, "lesions", MEASURE_AGAIN)
+    return _with_damage(frame, damaged)
+
+
+def load_path_gradients(results: str | Path = "results") -> pd.DataFrame:
+    """Return one row for each path length of every run with `path_gradients.csv`: key, configuration, seed, gradients.
+
+    `results.lesions.PathGradient` explains the columns. Damaged files are left out with a warning and are listed in
+    `.attrs["damaged"]`.
+    """
+    file, what = "path_gradients.csv", "path gradients"
+    frame, damaged = _stacked(results, file, _read_path_gradients, PATH_GRADIENT_COLUMNS, what, MEASURE_AGAIN)
     return _with_damage(frame, damaged)
 
 
 def _stacked(
-    results: str | Path, file: str, read: Callable[[Path], pd.DataFrame], columns: dict[str, str], what: str
+    results: str | Path,
+    file: str,
+    read: Callable[[Path], pd.DataFrame],
+    columns: dict[str, str],
+    what: str,
+    remedy: str = "delete the folder and train again",
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of every run's file with the run's key, and a message for each damaged file."""
     frames, damaged = [], []
@@ -132,7 +170,7 @@ def _stacked(
             run = {"key": folder.name, "configuration": match["configuration"], "seed": int(match["seed"])}
             frames.append(frame.assign(**run))
         except (OSError, ValueError) as error:
-            damaged.append(f"{folder}: damaged {what}, left out: {_reason(error)}; delete the folder and train again")
+            damaged.append(f"{folder}: damaged {what}, left out: {_reason(error)}; {remedy}")
     columns = {name: RESULT_COLUMNS[name] for name in ("key", "configuration", "seed")} | columns
     frames = [frame for frame in frames if len(frame)]
     stacked = pd.concat(frames, ignore_index=True) if frames else _frame([], columns)
@@ -197,16 +235,34 @@ def _read_curve(path: Path) -> pd.DataFrame:
 
 
 def _read_responses(path: Path) -> pd.DataFrame:
-    text = path.read_text(encoding="utf-8")
-    responses = _read_csv(text, RESPONSE_COLUMNS)
-    # The file is written at once; an incomplete one would look like the responses of a shallower network.
-    if responses.empty or not text.endswith("\n") or responses[list(RESPONSE_COLUMNS)].isna().any(axis=None):
+    responses = _read_whole(path, RESPONSE_COLUMNS)
+    if responses.empty or responses[list(RESPONSE_COLUMNS)].isna().any(axis=None):
         raise ValueError("the file is incomplete")
     return responses
 
 
-def _read_csv(text: str, columns: dict[str, str]) -> pd.DataFrame:
-    frame = pd.read_csv(io.StringIO(text))
+def _read_signals(path: Path) -> pd.DataFrame:
+    return _read_whole(path, SIGNAL_COLUMNS)
+
+
+def _read_lesions(path: Path) -> pd.DataFrame:
+    return _read_whole(path, LESION_COLUMNS, dtype={"units": "str"}).fillna({"units": ""})
+
+
+def _read_path_gradients(path: Path) -> pd.DataFrame:
+    return _read_whole(path, PATH_GRADIENT_COLUMNS)
+
+
+def _read_whole(path: Path, columns: dict[str, str], **options: Any) -> pd.DataFrame:
+    """Return a file that is written at once; an incomplete one would look like that of a shallower network."""
+    text = path.read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise ValueError("the file is incomplete")
+    return _read_csv(text, columns, **options)
+
+
+def _read_csv(text: str, columns: dict[str, str], **options: Any) -> pd.DataFrame:
+    frame = pd.read_csv(io.StringIO(text), **options)
     if absent := [name for name in columns if name not in frame]:
         raise ValueError(f"no column {', '.join(absent)}")
     return frame
