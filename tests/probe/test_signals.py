@@ -1,12 +1,15 @@
 """The signals that a run records, against v2's algebra and against `propagation`, which is written another way."""
 
+import itertools
 import math
 from collections.abc import Callable
+from dataclasses import astuple
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from resnet_ablations.build import network_for
 from resnet_ablations.config import RunConfig
@@ -119,8 +122,10 @@ def test_direct_and_residual_term_add_up_to_the_gradient(built: Build, scale: fl
     (through_residuals,) = torch.autograd.grad(residuals, x, at_end)
     torch.testing.assert_close(scale ** len(units) * at_end + through_residuals, gradient, rtol=1e-9, atol=1e-12)
     first = unit_signals(network, images(), LABELS)[0]
-    assert first.gradient == pytest.approx(gradient.norm().item(), rel=1e-9)
-    assert first.direct == pytest.approx(scale ** len(units) * at_end.norm().item(), rel=1e-9)
+    # Of N images each has 1/N of the gradient of the mean loss, and the root mean square divides by √N.
+    root = math.sqrt(len(LABELS))
+    assert first.gradient == pytest.approx(root * gradient.norm().item(), rel=1e-9)
+    assert first.direct == pytest.approx(root * scale ** len(units) * at_end.norm().item(), rel=1e-9)
 
 
 OTHERS = (
@@ -142,8 +147,9 @@ def test_the_norms_are_those_of_propagation(
     """`propagation` takes the direct term from one pass through the whole network with all F held constant."""
     network = built(*overrides) if stages == 1 else network_for(config(*overrides), channels=3, classes=10).double()
     signals, sizes = unit_signals(network, images(), LABELS), propagation(network, images(), LABELS)
+    root = math.sqrt(len(LABELS))
     for ours, other in zip(signals, sizes, strict=True):
-        expected = (other.signal, other.gradient, other.returned)
+        expected = (other.signal / root, other.gradient * root, other.returned * root)
         assert (ours.signal, ours.gradient, ours.direct) == pytest.approx(expected, rel=1e-9)
 
 
@@ -153,7 +159,7 @@ def test_residuals_gates_and_negative_values(built: Build) -> None:
     merged: list[float] = []
     for unit in network.modules():
         if isinstance(unit, ResidualUnit):
-            unit.branch.register_forward_hook(lambda module, inputs, f: residuals.append(f.norm().item()))
+            unit.branch.register_forward_hook(lambda module, inputs, f: residuals.append(f.norm().item() / 2))
             unit.shortcut.register_forward_hook(lambda module, inputs, y: merged.append((y < 0).double().mean().item()))
     *signals, last = unit_signals(network, images(), LABELS)
     assert [each.residual for each in signals] == pytest.approx(residuals[:5])
@@ -178,6 +184,29 @@ def test_a_shortcut_that_does_not_say_its_scale_has_all_other_signals(built: Bui
     signals = unit_signals(built("shortcut=conv1x1"), images(), LABELS)
     assert {each.scale for each in signals} == {None}
     assert all(each.direct > 0 for each in signals)
+
+
+def test_the_values_are_root_mean_squares_over_images(built: Build) -> None:
+    """The same images twice have the statistics of once, and the same loss an image."""
+    network, batch = built("shortcut=exclusive_gating", "shortcut.gate_bias=-1"), images()
+    once, twice = (unit_signals(network, batch.repeat(times, 1, 1, 1), LABELS.repeat(times)) for times in (1, 2))
+    for one, two in zip(once, twice, strict=True):
+        assert astuple(two) == pytest.approx(astuple(one), rel=1e-9)
+
+
+@pytest.mark.parametrize("shortcut", ["identity", "exclusive_gating"])
+def test_no_tensor_is_kept_that_training_does_not_keep(built: Build, shortcut: str) -> None:
+    network = built(PREACTIVATION, f"shortcut={shortcut}", units=12)
+    training = most_memory(lambda: F.cross_entropy(network(images(32)), LABELS.repeat(8)).backward())
+    assert most_memory(lambda: unit_signals(network, images(32), LABELS.repeat(8))) < 1.03 * training
+
+
+def most_memory(work: Callable[[], object]) -> int:
+    """Return the most bytes of tensors that the work holds at one time."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        work()
+    changes = [event.nbytes() for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return max(itertools.accumulate(changes))
 
 
 def test_parameters_keep_their_gradients_and_masks_stay_unset(built: Build) -> None:

@@ -168,6 +168,14 @@ def test_a_run_takes_no_more_disk_than_estimated(config: Config) -> None:
     assert weights + (said - weights) / 3 < left < said
 
 
+def test_signals_count_in_the_result_and_in_three_checkpoints(config: Config) -> None:
+    settings = ("shortcut=exclusive_gating", "schedule.evaluate_every=1", "schedule.batch_size=4", "bn_batch=4")
+    run, without = config(*settings), config(*settings, "trainer.signals=false")
+    counted = (disk_bytes([run], 1) - disk_bytes([without], 1)) / 4
+    train_run(run)
+    assert counted / 2 < run.folder.signals.stat().st_size < counted
+
+
 def test_counting_takes_no_memory(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """ResNet-1202 is counted as quickly as any: on the meta device."""
     counts._counts.clear()

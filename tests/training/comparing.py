@@ -1,14 +1,16 @@
-"""The comparison of two runs with the same seed: their losses, and the distance of their weights."""
+"""The comparison of two runs with the same seed: their losses, their signals, and the distance of their weights."""
 
 import io
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
+import resnet_ablations as ra
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import Result, RunFolder
@@ -63,3 +65,10 @@ def distance_of_weights(one: Trained, other: Trained) -> float:
         return torch.stack([(some[name] - others[name]).square().sum() for name in learnt]).sum().sqrt().item()
 
     return distance(one.weights, other.weights) / distance(other.weights, other.before)
+
+
+def check_alike(results: Path, others: Path) -> None:
+    """Check that two results folders hold the same signals: equal at the start; later, rounding has grown."""
+    one, other = ra.load_signals(results), ra.load_signals(others)
+    assert one[one["iteration"] == 0].equals(other[other["iteration"] == 0])
+    pd.testing.assert_frame_equal(one, other, rtol=0.02)

@@ -17,7 +17,7 @@ from resnet_ablations.network.shortcuts import Gate
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.streams import Purpose, Stream
 from resnet_ablations.training import run as training
-from resnet_ablations.training.module import split_by_decay
+from resnet_ablations.training.sgd import split_by_decay
 
 Config = Callable[..., RunConfig]
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from comparing import check_alike
 from observing import numbers, wait_until
 from other_ranks import falls, train_as
 from torch import Tensor, nn
@@ -348,6 +349,12 @@ def test_processes_started_by_torchrun_on_two_machines_train_one_run(config: Con
     assert numbers(result) == numbers(training.train_run(alike))
     assert run.folder.curve.read_bytes() == alike.folder.curve.read_bytes()
     assert {path.name for path in run.folder.path.iterdir()} == {path.name for path in alike.folder.path.iterdir()}
+    assert run.folder.signals.read_bytes() == alike.folder.signals.read_bytes()
+
+    alone = config(*few, f"paths.results={tmp_path}/alone")
+    assert alone.key == run.key
+    training.train_run(alone)
+    check_alike(tmp_path / "results", tmp_path / "alone")
 
 
 def test_other_ranks_learn_that_another_process_has_finished_the_run(

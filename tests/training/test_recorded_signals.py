@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from comparing import check_alike
 
 import resnet_ablations as ra
 from resnet_ablations.build import build_network
@@ -45,6 +46,16 @@ def test_the_first_rows_are_those_of_the_first_micro_batch(config: Config) -> No
     # The masks of a run are not drawn here: only what the first unit gets does not depend on them.
     assert recorded.iloc[0, :3].equals(expected.iloc[0, :3])
     assert recorded.iloc[0, 5] == expected.iloc[0, 5]
+
+
+def test_signals_do_not_depend_on_the_micro_batches_of_a_pass(config: Config, tmp_path: Path) -> None:
+    """The first micro-batch is measured, with its own statistics and masks, however the iteration is computed."""
+    settings = ("shortcut=dropout", *SHORT)
+    runs = config(*settings), config(*settings, "trainer.micro_batches_per_pass=2", f"paths.results={tmp_path}/other")
+    assert runs[0].key == runs[1].key
+    for run in runs:
+        train_run(run)
+    check_alike(tmp_path / "results", tmp_path / "other")
 
 
 SAME = (

@@ -8,30 +8,38 @@ from dataclasses import astuple, dataclass, fields
 
 @dataclass(frozen=True)
 class UnitSignals:
-    """The signals of one unit on a training batch; norms are Euclidean, over images, channels and positions.
+    """The signals of one unit on the first micro-batch of an iteration: its N = `bn_batch` images.
 
-    In v2's notation unit l has the input x_l, the residual F(x_l), the merge y_l = h(x_l) + F(x_l) and the output
-    x_{l+1} = f(y_l). E is the mean cross-entropy, x_L the output of the last unit. The direct term of ∂E/∂x_l is
-    ∂E/∂x_L carried back by the shortcuts alone, with every F(x) held constant. If h(x) = λ·x and f is the identity,
-    v2's eq. 8 says that it is (∏ λ) ∂E/∂x_L.
+    |t| is the root mean square over the images: |t| = √(Σ ‖t_i‖² / N), where ‖t_i‖ is the Euclidean norm of image i's
+    part of t over channels and positions. So no value grows with N, and none depends on devices, ranks and passes by
+    more than rounding.
+
+    In v2's notation unit l has the input x_l, the residual F(x_l), the merge y_l and the output x_{l+1} = f(y_l). The
+    merge is what the shortcut makes of x_l and F(x_l): x_l + F(x_l) for the identity, (1 − g)·x_l + g·F(x_l) for
+    exclusive gating. E_i is the cross-entropy of image i, ∂E/∂x_l has the part ∂E_i/∂x_l for image i (N times that of
+    the mean loss), and x_L is the output of the last unit.
+
+    The direct term of ∂E/∂x_l is ∂E/∂x_L carried back by the merges and f, with every F(x) held constant. With
+    h(x) = λ·x and no f, v2's eq. 8 says that it is (∏ λ) ∂E/∂x_L. A merge whose gate depends on x adds the gate's
+    derivative: g'(x)·(F − x) for exclusive gating, −g'(x)·x for shortcut-only gating.
     """
 
     unit: int
     """The unit's number, counted from 1; the output of the last unit has the next number."""
     signal: float
-    """‖x_l‖"""
+    """|x_l|"""
     gradient: float
-    """‖∂E/∂x_l‖"""
+    """|∂E/∂x_l|"""
     direct: float
-    """‖direct term of ∂E/∂x_l‖"""
+    """|direct term of ∂E/∂x_l|"""
     residual: float | None = None
-    """‖F(x_l)‖; None at the output of the last unit, as all that follows."""
+    """|F(x_l)|, before the merge scales it by g, μ or a mask; None at the last unit's output, as all values below."""
     negative: float | None = None
     """The share of negative values in y_l (v2, section 4.2)."""
     scale: float | None = None
     """The λ that the shortcut expects (`Shortcut.expected_scale`); None if the shortcut does not say."""
     gate_mean: float | None = None
-    """The mean of g(x); None without a gate, as all that follows."""
+    """The mean of g(x); None without a gate, as all values below."""
     gate_open: float | None = None
     """The share of g(x) above one half."""
     gate_bias: float | None = None

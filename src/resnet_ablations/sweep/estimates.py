@@ -17,6 +17,9 @@ from resnet_ablations.training.timing import StepSeconds, step_seconds
 GPU_FLOPS = 5e12
 """The assumed (not measured) operations per second of one GPU on these networks."""
 
+SIGNALS_LINE = 90
+"""The most bytes of a line of `signals.csv`; a line without gates has about 50."""
+
 KEPT = 3
 """The checkpoints of a run on the disk at the same time: two, and the next one while it is written."""
 
@@ -80,7 +83,7 @@ def checkpoints_bytes(runs: Sequence[RunConfig], at_once: int) -> int:
 
 def checkpoint_bytes(run: RunConfig) -> int:
     """Return the size of one checkpoint of a run, to within 2 %."""
-    return counted(run).checkpoint_bytes
+    return counted(run).checkpoint_bytes + _signals_bytes(run)
 
 
 def _with_progress(runs: Iterable[RunConfig]) -> Iterator[RunConfig]:
@@ -120,9 +123,17 @@ def _test_images(data: DataSettings) -> int:
 
 
 def _result_bytes(run: RunConfig) -> int:
-    """Return the approximate size of a finished run: its weights if they are kept, and text.
+    """Return the approximate size of a finished run: its weights if they are kept, its signals, and text.
 
     The text is mostly a line in curve and log for each logged iteration.
     """
-    weights = counted(run).kept_bytes(run.trainer.keep_weights)
-    return weights + 8_000 + 200 * (run.schedule.iterations // run.schedule.log_every) + 40 * run.network.depth
+    kept = counted(run).kept_bytes(run.trainer.keep_weights) + _signals_bytes(run)
+    return kept + 8_000 + 200 * (run.schedule.iterations // run.schedule.log_every) + 40 * run.network.depth
+
+
+def _signals_bytes(run: RunConfig) -> int:
+    """Return the size of `signals.csv`: a line for each unit, and for the last output, at each recorded iteration."""
+    if not run.trainer.signals or run.trainer.recompute:
+        return 0
+    recorded = 1 + -(-run.schedule.iterations // run.schedule.evaluate_every)
+    return SIGNALS_LINE * (sum(run.network.stages) + 1) * recorded

@@ -1,5 +1,7 @@
 """Batch normalisation of several micro-batches in one forward pass."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self, final
 
 import torch
@@ -55,3 +57,15 @@ def normalise_by_micro_batch(network: nn.Module, micro_batches: int) -> None:
         for name, layer in module.named_children():
             if isinstance(layer, nn.BatchNorm2d):
                 setattr(module, name, MicroBatchNorm2d.like(layer, micro_batches))
+
+
+@contextmanager
+def one_micro_batch(network: nn.Module) -> Iterator[None]:
+    """Let every batch normalisation of `network` take a batch as one micro-batch inside the context."""
+    layers = [layer for layer in network.modules() if isinstance(layer, MicroBatchNorm2d)]
+    before = [layer.micro_batches for layer in layers]
+    for layer in layers:
+        layer.micro_batches = 1
+    yield
+    for layer, micro_batches in zip(layers, before, strict=True):
+        layer.micro_batches = micro_batches

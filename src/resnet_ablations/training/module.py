@@ -18,7 +18,6 @@ from resnet_ablations.data.batches import Batches
 from resnet_ablations.data.waiting import StoppedWaiting
 from resnet_ablations.errors import UserError
 from resnet_ablations.network.masks import masks_of, numbers_of_masks
-from resnet_ablations.network.shortcuts import Shortcut
 from resnet_ablations.probe.responses import Response, recorded_responses, response_metrics
 from resnet_ablations.probe.signals import unit_signals
 from resnet_ablations.results.curve import CurveRow
@@ -27,10 +26,10 @@ from resnet_ablations.streams import Purpose, Stream
 from resnet_ablations.training.captured import CapturedStep, CudaGraphs
 from resnet_ablations.training.checkpoint import Checkpoint
 from resnet_ablations.training.compute import in_memory_format, micro_batches_per_pass, training_pass
-from resnet_ablations.training.micro_batch_norm import normalise_by_micro_batch
+from resnet_ablations.training.micro_batch_norm import normalise_by_micro_batch, one_micro_batch
 from resnet_ablations.training.ranks import ALONE, Ranks
 from resnet_ablations.training.running_statistics import AVERAGED_ITERATIONS, RunningStatistics
-from resnet_ablations.training.sgd import set_learning_rate
+from resnet_ablations.training.sgd import set_learning_rate, split_by_decay
 from resnet_ablations.training.step import Step, loss_and_errors
 
 
@@ -179,8 +178,9 @@ class TrainingModule(pl.LightningModule):
             if number == 0:
                 self.statistics.decay_for_earlier_ranks()
             self._draw_masks(iteration, number)
-            if number == 0 and self.record_signals is not None:
-                self.first_pass = images, labels
+            if number == 0 and self._records_signals(iteration):
+                # A copy, so that the other images of the pass are freed.
+                self.first_micro_batch = images[: self.bn_batch].clone(), labels[: self.bn_batch].clone()
                 if iteration == 0:
                     self._record_signals(0)
             self.step.add_gradients(number, images, labels)
@@ -222,8 +222,7 @@ class TrainingModule(pl.LightningModule):
         self.statistics.decay_for_later_ranks()
         iteration = self.iteration + 1
         self.since_record += 1
-        last = iteration == self.schedule.iterations
-        evaluated = last or iteration % self.schedule.evaluate_every == 0
+        evaluated = self._is_evaluated(self.iteration)
         if evaluated or iteration % self.schedule.log_every == 0:
             self._record(iteration, evaluated)
         self.after_iteration(iteration)
@@ -257,8 +256,16 @@ class TrainingModule(pl.LightningModule):
             self.trainer.should_stop = True
         self.resumed_at = time.perf_counter()
 
+    def _is_evaluated(self, iteration: int) -> bool:
+        """Return whether the network is evaluated after the update of `iteration`, counted from 0."""
+        return iteration + 1 == self.schedule.iterations or (iteration + 1) % self.schedule.evaluate_every == 0
+
+    def _records_signals(self, iteration: int) -> bool:
+        """Return whether this rank records signals before or after the update of `iteration`, counted from 0."""
+        return self.record_signals is not None and (iteration == 0 or self._is_evaluated(iteration))
+
     def _record_signals(self, updates: int) -> None:
-        """Record the signals of the units on the first pass of the current iteration, after `updates` updates.
+        """Record the signals of the units on the first micro-batch of the current iteration, after `updates` updates.
 
         The network and the time of training stay as they were.
         """
@@ -268,12 +275,27 @@ class TrainingModule(pl.LightningModule):
         cached = torch.is_autocast_cache_enabled()
         # The cached weights of a step must not come from here.
         torch.set_autocast_cache_enabled(False)
-        self._draw_masks(self.iteration, 0)
-        with self.statistics.kept(), self.trainer.precision_plugin.forward_context():
-            units = unit_signals(self.network, *self.first_pass)
+        with (
+            self.statistics.kept(),
+            one_micro_batch(self.network),
+            self._masks_of_first_micro_batch(),
+            self.trainer.precision_plugin.forward_context(),
+        ):
+            units = unit_signals(self.network, *self.first_micro_batch)
         torch.set_autocast_cache_enabled(cached)
         self.record_signals(updates, units)
         self.resumed_at += time.perf_counter() - began
+
+    @contextmanager
+    def _masks_of_first_micro_batch(self) -> Iterator[None]:
+        """Give the masks the numbers of the iteration's first micro-batch inside the context."""
+        self._draw_masks(self.iteration, 0)
+        whole = [mask.numbers for mask in self.masks]
+        for mask, numbers in zip(self.masks, self.mask_numbers, strict=True):
+            mask.numbers = numbers[: self.bn_batch]
+        yield
+        for mask, numbers in zip(self.masks, whole, strict=True):
+            mask.numbers = numbers
 
     def _check_inputs(self, iterations: int, tested: bool) -> None:
         """Raise `UserError` if an image of the last `iterations`, or a test image if `tested`, has a non-finite value.
@@ -373,16 +395,3 @@ def summed_loss_and_errors(network: nn.Module, batches: Batches, device: torch.d
         sums[:2] += loss_and_errors(loss, logits, labels)
         sums[2] += len(labels)
     return sums
-
-
-def split_by_decay(network: nn.Module, decayed: str) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the parameters with weight decay and the parameters without it.
-
-    With `all`, every parameter decays; with `conv_weights`, only the weights of convolutions and of the classifier do.
-    The `undecayed()` parameters of a shortcut never decay.
-    """
-    spared = {id(p) for module in network.modules() if isinstance(module, Shortcut) for p in module.undecayed()}
-    if decayed == "conv_weights":
-        spared |= {id(parameter) for parameter in network.parameters() if parameter.ndim == 1}
-    parameters = list(network.parameters())
-    return [p for p in parameters if id(p) not in spared], [p for p in parameters if id(p) in spared]

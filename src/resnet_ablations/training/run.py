@@ -212,8 +212,8 @@ def reporting_full_memory(config: RunConfig) -> Iterator[None]:
         reason = (str(error).strip() or "out of memory").splitlines()[0]
         raise UserError(
             f"{config.key}: not enough memory ({reason}); the same run needs less with trainer.recompute=true, "
-            "trainer.micro_batches_per_pass=1 (on a GPU) or fewer runs at once (hydra.launcher.runs_per_device=1); "
-            "a smaller bn_batch or network makes another run"
+            "trainer.signals=false, trainer.micro_batches_per_pass=1 (on a GPU) or fewer runs at once "
+            "(hydra.launcher.runs_per_device=1); a smaller bn_batch or network makes another run"
         ) from None
 
 
@@ -307,6 +307,8 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLoc
                 if ranks.is_first:
                     folder.set_status(status)
 
+        if ranks.is_first and config.trainer.signals and config.trainer.recompute:
+            log.info("trainer.recompute=true: signals.csv is not written, since signals need the memory that it saves")
         records_signals = ranks.is_first and config.trainer.signals and not config.trainer.recompute
         module = TrainingModule(
             network,

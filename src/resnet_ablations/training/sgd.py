@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from resnet_ablations.network.shortcuts import Shortcut
 
 
 def set_learning_rate(
@@ -36,3 +38,16 @@ def _rescale(optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor], fac
         buffer = optimizer.state[parameter].get("momentum_buffer")
         if buffer is not None:
             buffer.mul_(factor)
+
+
+def split_by_decay(network: nn.Module, decayed: str) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the parameters with weight decay and the parameters without it.
+
+    With `all`, every parameter decays; with `conv_weights`, only the weights of convolutions and of the classifier do.
+    The `undecayed()` parameters of a shortcut never decay.
+    """
+    spared = {id(p) for module in network.modules() if isinstance(module, Shortcut) for p in module.undecayed()}
+    if decayed == "conv_weights":
+        spared |= {id(parameter) for parameter in network.parameters() if parameter.ndim == 1}
+    parameters = list(network.parameters())
+    return [p for p in parameters if id(p) not in spared], [p for p in parameters if id(p) in spared]
