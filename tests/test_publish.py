@@ -10,12 +10,14 @@ import yaml
 from resnet_ablations import publish as publishing
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.curve import CurveFile, CurveRow
-from resnet_ablations.results.frames import load_curves, load_responses, load_results
+from resnet_ablations.results.frames import load_curves, load_responses, load_results, load_signals
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.results.signals import HEADER, PUBLISHED_WHOLE, UnitSignals, lines
 from resnet_ablations.results.sweeps import load_sweeps, save_sweep
 from resnet_ablations.sweep.planning import Job, Plan, plan
 
 RESPONSES = "layer,name,std\n1,stem,2.065\n"
+SIGNALS = HEADER + "".join(lines(at, [UnitSignals(1, at + 1.0, 0.5, 0.25)]) for at in (0, 200, 810))
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,7 @@ def finish(job: Job) -> None:
     with CurveFile(folder.curve) as curve:
         curve.append(CurveRow(810, 0.001, 0.5, 10.0, 0.7, 12.5))
     folder.responses.write_text(RESPONSES)
+    folder.signals.write_text(SIGNALS)
     settings = {"iterations": 810, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
     errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.5}
     names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
@@ -75,6 +78,7 @@ def test_finished_runs_of_the_tables_are_published(published: Path, planned: Pla
     assert (run["key"], run["test_error"], run["network.depth"]) == (planned.jobs[0].config.key, 12.5, 56)
     assert list(load_curves(published)["test_error"]) == [12.5]
     assert list(load_responses(published)["std"]) == [2.065]
+    assert list(load_signals(published)["signal"]) == [1.0, 201.0, 811.0]
     (kept,) = load_sweeps(published)
     assert planned.record is not None
     assert (kept.name, kept.cells, kept.seeds) == ("shortcuts-quick", planned.record.cells, [0])
@@ -91,6 +95,7 @@ def test_nothing_of_this_machine_is_published(published: Path) -> None:
         "curve.csv",
         "layer_responses.csv",
         "result.json",
+        "signals.csv",
         "shortcuts-quick.json",
     }
 
@@ -106,8 +111,25 @@ def test_publishing_again_changes_nothing(published: Path, secret: Path) -> None
     assert {path: path.read_bytes() for path in published.rglob("*") if path.is_file()} == before
 
 
+def test_a_large_file_of_signals_is_published_with_its_first_and_last_iteration(planned: Plan, tmp_path: Path) -> None:
+    assert planned.record is not None
+    run = planned.jobs[0].config.model_copy(
+        update={"paths": planned.jobs[0].config.paths.model_copy(update={"results": f"{tmp_path}/results"})}
+    )
+    finish(Job((), run))
+    units = [UnitSignals(unit, 1.0, 0.5, 0.25) for unit in range(1, 604)]
+    run.folder.signals.write_text(HEADER + "".join(lines(at, units) for at in range(0, 8_001, 100)))
+    assert run.folder.signals.stat().st_size > PUBLISHED_WHOLE
+    save_sweep(tmp_path / "results", planned.record)
+    publishing.publish(tmp_path / "results", tmp_path / "reference")
+    signals = load_signals(tmp_path / "reference")
+    assert list(zip(signals["iteration"], signals["unit"], strict=True)) == [
+        (at, unit) for at in (0, 8_000) for unit in range(1, 604)
+    ]
+
+
 def test_a_run_without_responses_is_published_without(planned: Plan, tmp_path: Path) -> None:
-    """Responses of an earlier training do not belong to this result."""
+    """Responses and signals of an earlier training do not belong to this result."""
     assert planned.record is not None
     run = planned.jobs[0].config.model_copy(
         update={"paths": planned.jobs[0].config.paths.model_copy(update={"results": f"{tmp_path}/results"})}
@@ -119,7 +141,8 @@ def test_a_run_without_responses_is_published_without(planned: Plan, tmp_path: P
     publishing.publish(tmp_path / "results", tmp_path / "reference")
     assert copied.responses.read_text() == RESPONSES
     assert copied.changes.read_text() == "+ a line\n"
-    RunFolder(tmp_path / "results", run.key).responses.unlink()
+    run.folder.responses.unlink()
+    run.folder.signals.unlink()
     run.folder.write_changes("")
     publishing.publish(tmp_path / "results", tmp_path / "reference")
     assert {path.name for path in copied.path.iterdir()} == {"config.yaml", "curve.csv", "result.json"}

@@ -13,6 +13,7 @@ from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.keys import is_location, without_locations
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.signals import published
 from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
 
 REFERENCE = Path("results/reference")
@@ -79,6 +80,10 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
         return False
     target.freeze(without_locations(source.configuration()))
     shutil.copyfile(source.curve, target.curve)
+    if source.signals.exists():
+        write_atomically(target.signals, published(source.signals.read_bytes()))
+    else:
+        target.signals.unlink(missing_ok=True)
     for file, copy in ((source.responses, target.responses), (source.changes, target.changes)):
         if file.exists():
             shutil.copyfile(file, copy)

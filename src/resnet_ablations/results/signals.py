@@ -46,6 +46,9 @@ class UnitSignals:
     """The mean of b_g."""
 
 
+PUBLISHED_WHOLE = 100_000
+"""The largest size in bytes of a `signals.csv` that is published with all of its rows."""
+
 COLUMNS = ("iteration", *(field.name for field in fields(UnitSignals)))
 HEADER = ",".join(COLUMNS) + "\n"
 
@@ -58,3 +61,12 @@ def lines(iteration: int, units: Iterable[UnitSignals]) -> str:
         number, *values = astuple(unit)
         writer.writerow((iteration, number, *("" if value is None else f"{value:.5g}" for value in values)))
     return text.getvalue()
+
+
+def published(content: bytes) -> bytes:
+    """Return the part of a `signals.csv` that is published: of a large file, the first and the last iteration."""
+    if len(content) <= PUBLISHED_WHOLE:
+        return content
+    header, *rows = content.splitlines(keepends=True)
+    ends = [row.partition(b",")[0] for row in (*rows[:1], *rows[-1:])]
+    return b"".join([header, *(row for row in rows if row.partition(b",")[0] in ends)])
