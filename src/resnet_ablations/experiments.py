@@ -42,6 +42,7 @@ METRICS = {
     "response_mean": "mean over layers of the standard deviation of responses",
     "response_median": "median over layers of the standard deviation of responses",
     "response_max": "maximum over layers of the standard deviation of responses",
+    "first_gradient": "gradient at the first unit, that at the output of the last unit being 1, before training",
 }
 """The metrics that a table can show, with their names in the report; every run has the first two."""
 

@@ -49,12 +49,17 @@ def publish(results: Path, reference: Path) -> None:
 
 
 def show(tables: Sequence[Path], readme: Path) -> None:
-    """Write the existing tables between the README's markers, each with its first figure and links from the README."""
+    """Write the existing tables between the README's markers, with their links from the README.
+
+    A table is followed by its first figure and by that of the gradient by depth, if there is one.
+    """
     pages = []
     for table in tables:
         if table.exists():
             text, *figures = table.read_text(encoding="utf-8").split("\n![")
-            page = "\n![".join([text, *figures[:1]])
+            images = [figure.partition("\n")[0] for figure in figures]
+            shown = images[:1] + [image for image in images if image.endswith("-propagation.svg)")]
+            page = "\n![".join([text, *(f"{image}\n" for image in shown)])
             pages.append(page.replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### "))
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
     if pages and BEGIN in text:

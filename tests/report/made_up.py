@@ -103,6 +103,7 @@ class MadeUp:
         stop: int | None = None,
         metrics: dict[str, float] | None = None,
         responses: Iterable[float] = (),
+        signals: str = "",
         commit: str | None = "c0ffee0123456789",
         dirty: bool | None = False,
         machine: dict[str, Any] | None = None,
@@ -110,7 +111,7 @@ class MadeUp:
         multiply_adds: int | None = 252_887_680,
         seconds: float = 40.0,
     ) -> RunFolder:
-        """Add a run with made-up numbers; `responses` are the standard deviations of its layers in order."""
+        """Add a run with made-up numbers; `responses` are its layers' in order, `signals` is a file's text."""
         configuration = self.configuration(scale, cell_id, index)
         settings = config(scale, self.overrides(scale, cell_id)[index])
         iterations = stop or settings["schedule"]["iterations"]
@@ -129,6 +130,8 @@ class MadeUp:
         if responses := list(responses):
             lines = (f"{layer},layer{layer},{std}" for layer, std in enumerate(responses, start=1))
             folder.responses.write_text("\n".join(["layer,name,std", *lines, ""]))
+        if signals:
+            folder.signals.write_text(signals)
         final = (0.5, train_error, 1.0, error) if finished else (None, None, None, None)
         folder.finish(
             Result(

@@ -20,6 +20,7 @@ from resnet_ablations.report.__main__ import main
 TEXTS = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-runs.csv")}
 FILES = TEXTS | {f"shortcuts-quick-fig3.{form}" for form in ("pdf", "svg")}
 COSTS = {f"shortcuts-quick-cost.{form}" for form in ("pdf", "svg")}
+DEFICITS = {f"shortcuts-quick-deficits.{suffix}" for suffix in ("csv", "tex")}
 FINALS = {f"shortcuts-quick-strip.{form}" for form in ("pdf", "svg")} | COSTS
 """Where there are runs."""
 EARLY = {name.replace("quick", "early") for name in FILES} | {"shortcuts-early-faithfulness.csv"}
@@ -37,7 +38,7 @@ def test_a_whole_sweep_becomes_files_and_a_table(made_up: MadeUp, capsys: pytest
     made_up.all_runs({"original": 4.0})
     assert main([str(made_up.path)]) == 0
     out = capsys.readouterr().out
-    assert set(contents(made_up.path)) == FILES | FINALS | PAGE | CLAIMS
+    assert set(contents(made_up.path)) == FILES | FINALS | PAGE | CLAIMS | DEFICITS
     assert "shortcut-only" in out
     assert "(6 of 6 configurations)" in contents(made_up.path)["shortcuts-quick.md"].decode()
     # In the terminal other columns may stand between the words of one that wraps.
@@ -121,7 +122,7 @@ def test_damage_is_named_after_the_rest_is_made(made_up: MadeUp, capsys: pytest.
     (made_up.path / "sweeps" / "shortcuts-small.json").write_text('{"name": 1}')
     assert main([str(made_up.path)]) == 1
     captured = capsys.readouterr()
-    assert set(contents(made_up.path)) == FILES | FINALS | PAGE | CLAIMS
+    assert set(contents(made_up.path)) == FILES | FINALS | PAGE | CLAIMS | DEFICITS
     assert f"{damaged.path}: damaged result, left out" in captured.err
     assert "shortcuts-small.json: damaged plan, left out" in captured.err
     assert "Traceback" not in captured.err

@@ -16,7 +16,8 @@ from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_experiment, load_others
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.labels import cell_label, column_label, listed, row_label
-from resnet_ablations.results.frames import flat_settings, load_curves, load_responses, load_results
+from resnet_ablations.report.theory.ratios import first_gradient, ratios
+from resnet_ablations.results.frames import flat_settings, load_curves, load_responses, load_results, load_signals
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.sweeps import SweepPlan
 
@@ -109,13 +110,15 @@ class Sweep:
 
 @dataclass(frozen=True)
 class ReportData:
-    """A results folder as the report reads it; `curves` and `responses` are by the run's key."""
+    """A results folder as the report reads it; `curves`, `responses` and `signals` are by the run's key."""
 
     path: Path
     sweeps: tuple[Sweep, ...]
     curves: dict[str, pd.DataFrame]
     responses: dict[str, pd.Series]
     """The standard deviation of each layer's response, by layer."""
+    signals: dict[str, pd.DataFrame]
+    """The ratios of the recorded signals, a row for each iteration and unit."""
     damaged: tuple[str, ...]
     """One message for each file that cannot be read and is left out."""
 
@@ -166,7 +169,10 @@ def is_error(metric: str) -> bool:
 def _read(results: Path) -> ReportData:
     plans, damaged = _load_plans(results)
     with warnings.catch_warnings(action="ignore"):
-        runs, curves, responses = frames = [load_results(results), load_curves(results), load_responses(results)]
+        frames = [load(results) for load in (load_results, load_curves, load_responses, load_signals)]
+        runs, curves, responses, signals = frames
+        by_key = {str(key): ratios(of_run) for key, of_run in signals.groupby("key", sort=False)}
+        runs["first_gradient"] = runs["key"].map({key: first_gradient(of_run) for key, of_run in by_key.items()})
         published: list[pd.DataFrame] = []
         keys = (key for plan, _ in plans for key in plan.run_keys)
         if results.resolve() != PUBLISHED.resolve() and any((PUBLISHED / "runs" / key).exists() for key in keys):
@@ -188,6 +194,7 @@ def _read(results: Path) -> ReportData:
         tuple(sweeps),
         curves={str(key): curve for key, curve in curves.groupby("key", sort=False)},
         responses={str(key): layers.set_index("layer")["std"] for key, layers in responses.groupby("key", sort=False)},
+        signals=by_key,
         damaged=tuple(damaged),
     )
 

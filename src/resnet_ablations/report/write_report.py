@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from resnet_ablations.console import WIDTH
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import SCALES
 from resnet_ablations.report.claims.claim_file import load_claims
@@ -20,7 +21,8 @@ from resnet_ablations.results.locks import results_lock
 
 OWN_FILES = re.compile(
     rf"claims\.(md|tex|csv)|[\w-]+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
-    r"(\.(md|tex|csv)|-(runs|others|faithfulness)\.csv|-(strip|cost|curves|fig\d+)\.(pdf|svg|png))"
+    r"(\.(md|tex|csv)|-(runs|others|faithfulness|signals|deficits)\.csv|-(propagation|residuals|gates|deficits)\.tex"
+    r"|-(strip|cost|curves|fig\d+|propagation|(residuals|gates)(-training)?)\.(pdf|svg|png))"
 )
 """The pattern of the file names that this version or an earlier one writes, except the page's."""
 
@@ -54,6 +56,10 @@ def write_report(results: Path, sweep: str | None, console: Console) -> list[str
         files["index.html"] = page(reports, data, verdicts, damaged)
     for table in tables:
         formats.terminal(table, console)
+    for report in reports:
+        for table in (measured.table for measured in report.measurements):
+            text = Text.assemble((f"{report.sweep.plan.name}, {table.title}: ", "bold"), *table.notes)
+            console.print(text, width=min(WIDTH, console.width))
     place = results / "report"
     place.mkdir(exist_ok=True)
     with results_lock(results):

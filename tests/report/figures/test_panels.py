@@ -10,10 +10,10 @@ from made_up import Declare, MadeUp
 from matplotlib.axes import Axes
 
 from resnet_ablations.errors import UserError
-from resnet_ablations.report.figures import panels
+from resnet_ablations.report.figures import papers
 from resnet_ablations.report.figures.axes import MARKERS
 from resnet_ablations.report.figures.chart import Chart
-from resnet_ablations.report.figures.panels import default_panels
+from resnet_ablations.report.figures.papers import default_panels
 from resnet_ablations.report.frame import read_report_data
 from resnet_ablations.results.sweeps import SweepPlan
 
@@ -71,9 +71,9 @@ def test_the_name_of_an_axis_decides_nothing_else(made_up: MadeUp, monkeypatch: 
     named = [(axes.get_yscale(), axes.get_ylim(), marks(axes)) for axes in all_axes(draw(made_up, plan))]
     renamed = {
         kind: {name: replace(one, axis=replace(one.axis, label="another name")) for name, one in quantities.items()}
-        for kind, quantities in panels.KINDS.items()
+        for kind, quantities in papers.KINDS.items()
     }
-    monkeypatch.setattr(panels, "KINDS", renamed)
+    monkeypatch.setattr(papers, "KINDS", renamed)
     chart = draw(made_up, plan)
     assert [(axes.get_yscale(), axes.get_ylim(), marks(axes)) for axes in all_axes(chart)] == named
     assert {axes.get_ylabel() for axes in all_axes(chart)} == {"another name"}

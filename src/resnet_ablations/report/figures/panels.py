@@ -1,11 +1,9 @@
-"""The papers' figures: curves of training, and the responses of layers."""
+"""A figure of lines: one panel for a group of cells, one line for each cell and quantity, with the range of seeds."""
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import cycle
-from typing import Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,97 +11,33 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from resnet_ablations.experiments import Experiment, Panel
 from resnet_ablations.report.figures.axes import MARKERS, draw_marks, log_ticks, show_grid, staggered
 from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure, redeclared_note
-from resnet_ablations.report.figures.lines import figure_points
+from resnet_ablations.report.figures.lines import Axis, LinePanel, PanelQuantity, figure_points
 from resnet_ablations.report.figures.svg import COLOURS, link
-from resnet_ablations.report.frame import ReportData, Sweep
-from resnet_ablations.report.labels import column_label
+from resnet_ablations.report.frame import Sweep
+from resnet_ablations.report.labels import listed
 
 STYLES = list(zip(COLOURS, MARKERS, strict=True))
 """The colour and the marker of each line of a panel."""
+STROKES = {"-": "solid", "--": "dashed", ":": "dotted"}
 PLOT = 1.55
 """The height of a panel's axes in inches."""
 LEGEND_LETTERS = {1: 58, 2: 22}
 """The most characters in a line of a legend with one column or two."""
 
 
-@dataclass(frozen=True)
-class Axis:
-    """An upright axis; `papers_ends` are its ends in v2's figures, None if the curves decide."""
-
-    label: str
-    unit: str = " %"
-    is_log: bool = False
-    papers_ends: tuple[float, float] | None = None
+def evenly_divided(cells: Sequence[str]) -> list[Sequence[str]]:
+    """Return the cells in groups, one for each panel, that have no more lines than there are styles."""
+    parts = math.ceil(len(cells) / len(STYLES))
+    size = math.ceil(len(cells) / max(parts, 1))
+    return [cells[part * size : (part + 1) * size] for part in range(parts)]
 
 
-@dataclass(frozen=True)
-class PanelQuantity:
-    """A quantity of a panel: its name, its axis, and its line style."""
-
-    name: str
-    axis: Axis
-    stroke: Literal["-", "--"] = "-"
-    width: float = 1.4
-    on_right: bool = False
-
-
-LOSS = Axis("training loss", "", is_log=True, papers_ends=(0.002, 2.0))
-TEST_ERROR, ERROR = Axis("test error (%)", papers_ends=(0.0, 20.0)), Axis("error (%)")
-RESPONSE = Axis("standard deviation", "")
-KINDS: dict[str, dict[str, PanelQuantity]] = {
-    "loss_and_error": {
-        "train_loss": PanelQuantity("training loss", LOSS, "--", 1.1),
-        "test_error": PanelQuantity("test error", TEST_ERROR, on_right=True),
-    },
-    "errors": {
-        "train_error": PanelQuantity("training error", ERROR, "--", 0.9),
-        "test_error": PanelQuantity("test error", ERROR, width=1.7),
-    },
-    "test_error": {"test_error": PanelQuantity("test error", ERROR)},
-    "responses": {"response": PanelQuantity("standard deviation of each layer’s response", RESPONSE, width=1.2)},
-}
-"""The quantities of each kind of panel."""
-
-
-def curve_figures(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
-    """Yield the figures that the experiment declares, or its default figure."""
-    figures: dict[str, list[Panel]] = {}
-    for panel in sweep.experiment.figures:
-        figures.setdefault(panel.whole, []).append(panel)
-    for name, panels in (figures or {"curves": default_panels(sweep.experiment)}).items():
-        if panels:
-            yield _figure(name, sweep, panels, data)
-
-
-def default_panels(experiment: Experiment) -> list[Panel]:
-    """Return panels with the error curves of all rows that are run here: six rows or fewer in each, evenly divided."""
-    panels: list[Panel] = []
-    for column in experiment.columns:
-        cells = [
-            f"{row.id}/{place.id}"
-            for row, place, cell in experiment.cells()
-            if place is column and row.configurations and (cell.metric or column.metric) == "test_error"
-        ]
-        parts = math.ceil(len(cells) / len(STYLES))
-        size = math.ceil(len(cells) / max(parts, 1))
-        for part in range(parts):
-            names = [column_label(column)] * (len(experiment.columns) > 1) + [f"part {part + 1} of {parts}"] * (
-                parts > 1
-            )
-            title = ", ".join(names) or "all rows"
-            some = cells[part * size : (part + 1) * size]
-            panels.append(
-                Panel(id=f"curves{len(panels)}", title=title[0].upper() + title[1:], kind="errors", cells=some)
-            )
-    return panels
-
-
-def _figure(name: str, sweep: Sweep, panels: Sequence[Panel], data: ReportData) -> Chart:
-    kind, quantities = panels[0].kind, KINDS[panels[0].kind]
-    lines = figure_points(panels, quantities, sweep, data)
+def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str = "", says: str = "") -> Chart:
+    """Return a figure of a sweep; `shows` is its content, by default its quantities, and `says` ends its note."""
+    quantities = {quantity: shape for panel in panels for quantity, shape in panel.quantities.items()}
+    lines = figure_points(panels, sweep)
     points = lines.dropna(subset="quantity").astype({"ours": bool})
     legends = [some["legend"].to_list() for _, some in lines.drop_duplicates(["panel", "line"]).groupby("panel")]
     columns = [2 if len(some) > 2 and max(map(len, some)) <= LEGEND_LETTERS[2] else 1 for some in legends]
@@ -113,20 +47,18 @@ def _figure(name: str, sweep: Sweep, panels: Sequence[Panel], data: ReportData) 
         for some, number in zip(legends, columns, strict=True)
     ]
     head = 0.28 + 0.125 * max(heights)
-    note = _note(quantities, points, len(sweep.plan.seeds)) + redeclared_note(sweep)
+    note = _note(quantities, points, len(sweep.plan.seeds)) + redeclared_note(sweep) + f" {says}" * bool(says)
     figure, places = panel_figure([head + PLOT + 0.42] * len(panels), note)
-    last = max([1.0, *points["x"] + (kind == "responses"), *lines["end"] * (kind != "responses")])
+    across = panels[0].across
+    last = max([1.0, *points["x"] + (across != "iteration"), *lines["end"] * (across == "iteration")])
     for number, (place, panel) in enumerate(zip(places, panels, strict=True)):
         letter = f"({chr(ord('a') + number)}) " if len(panels) > 1 else ""
         _name_lines(place, f"{letter}{panel.title}", legends[number], columns[number])
-        axes = _axes(place, quantities)
-        axes[False].set(
-            xlim=(0, last),
-            xlabel=("layer index" if kind == "responses" else "iteration") + " (sorted by magnitude)" * panel.sorted,
-        )
+        axes = _axes(place, panel.quantities)
+        axes[False].set(xlim=(0, last), xlabel=across + " (sorted by magnitude)" * panel.is_sorted)
         axes[False].xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes[False].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        for shape in quantities.values():
+        for shape in panel.quantities.values():
             same = [quantity for quantity, other in quantities.items() if other.axis == shape.axis]
             ends = _ends(shape.axis, points[points["quantity"].isin(same)], as_printed=sweep.plan.scale == "paper")
             _set_axis(axes[shape.on_right], shape.axis, ends)
@@ -135,12 +67,13 @@ def _figure(name: str, sweep: Sweep, panels: Sequence[Panel], data: ReportData) 
             line, quantity, ours = some.iloc[0][["line", "quantity", "ours"]]
             shape, style = quantities[quantity], STYLES[line % len(STYLES)]
             if ours:
-                _draw_ours(axes[shape.on_right], some, shape, style, staggered(len(some), line, len(legends[number])))
+                marked = staggered(len(some), line, len(legends[number])) if shape.has_marks else []
+                _draw_ours(axes[shape.on_right], some, shape, style, marked, across)
             else:
                 _draw_papers(axes[shape.on_right], some, shape, style[0])
         if here.empty:
             axes[False].text(0.5, 0.5, "no run yet", ha="center", va="center", transform=axes[False].transAxes)
-    shows = " and ".join(quantity.name for quantity in quantities.values())
+    shows = shows or listed([quantity.name for quantity in quantities.values()])
     headings, rows = _numbers(panels, points, quantities)
     return Chart(name, shows, note, headings, rows, figure)
 
@@ -173,7 +106,7 @@ def _draw_papers(axes: Axes, points: pd.DataFrame, shape: PanelQuantity, colour:
 
 
 def _draw_ours(
-    axes: Axes, points: pd.DataFrame, shape: PanelQuantity, style: tuple[str, str], marked: list[int]
+    axes: Axes, points: pd.DataFrame, shape: PanelQuantity, style: tuple[str, str], marked: list[int], across: str
 ) -> None:
     """Draw a line, the band of its seeds, and marks at the points `marked`."""
     colour, marker = style
@@ -184,7 +117,7 @@ def _draw_ours(
     url = link(to, f"{name} ({runs})")
     axes.plot(points["x"], points["median"], color=colour, linewidth=shape.width, linestyle=shape.stroke, url=url)
     marks = points.iloc[marked]
-    place = "layer" if shape.axis is RESPONSE else "iteration"
+    place = across.removesuffix(" index")
     values = list(zip(marks["x"], marks["median"], strict=True))
     urls = [link(to, f"{name} {value:.4g}{shape.axis.unit} at {place} {x:,.0f} ({runs})") for x, value in values]
     draw_marks(axes, marks["x"].to_list(), marks["median"].to_list(), urls, marker=marker, color=colour)
@@ -197,12 +130,12 @@ def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame, seeds: int
     if len(shapes) > 1:
         two = any(shape.on_right for shape in shapes)
         axis = {shape: f" ({'right' if shape.on_right else 'left'} axis)" * two for shape in shapes}
-        parts = [f"{'solid' if shape.stroke == '-' else 'dashed'}: {shape.name}{axis[shape]}" for shape in shapes]
+        parts = [f"{STROKES[shape.stroke]}: {shape.name}{axis[shape]}" for shape in shapes]
     if not points["ours"].all():
         parts.append("thin and pale: the paper’s")
     if seeds > 1:
         parts.append("line: median of the seeds; band: lowest to highest")
-    text = "; ".join(parts)
+    text = "; ".join(dict.fromkeys(parts))
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -213,8 +146,8 @@ def _ends(axis: Axis, points: pd.DataFrame, *, as_printed: bool) -> tuple[float,
         return axis.papers_ends
     if axis.is_log:
         return min(values) / 1.15, max(values) * 1.15
-    if axis is RESPONSE:
-        return 0, 1.05 * max(values, default=1)
+    if axis.fits:
+        return 1.05 * min([0.0, *points["low"]]), 1.05 * max(values, default=1 if points.empty else 0)
     paper = points.loc[~points["ours"], "median"]
     if as_printed and len(paper):  # a digitised curve may run a little over the edge
         return 10 * math.floor((paper.min() + 1) / 10), 10 * math.ceil((paper.max() - 1) / 10)
@@ -230,7 +163,7 @@ def _set_axis(axes: Axes, axis: Axis, ends: tuple[float, float]) -> None:
 
 
 def _numbers(
-    panels: Sequence[Panel], points: pd.DataFrame, quantities: dict[str, PanelQuantity]
+    panels: Sequence[LinePanel], points: pd.DataFrame, quantities: dict[str, PanelQuantity]
 ) -> tuple[tuple[str, ...], tuple[NumbersRow, ...]]:
     """Return headings and rows of a table of the curves at five places of the x axis.
 

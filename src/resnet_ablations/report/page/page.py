@@ -22,6 +22,7 @@ from resnet_ablations.report.figures.svg import definitions
 from resnet_ablations.report.frame import ReportData, Sweep, is_error
 from resnet_ablations.report.page.answer import SIGNS, answer
 from resnet_ablations.report.page.runs import runs_of_page
+from resnet_ablations.report.tables.summary import written
 from resnet_ablations.report.tables.table import MISSING, Table
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -87,7 +88,7 @@ def files(report: SweepReport) -> dict[str, str]:
     name = report.sweep.plan.name
     names = {"Markdown": f"{name}.md", "LaTeX": f"{name}.tex"}
     names |= {f"{stem.removeprefix(name).strip('-')} CSV".strip(): f"{stem}.csv" for stem in report.frames}
-    names |= {f"{chart.name} PDF": f"{name}-{chart.name}.pdf" for chart in report.figures}
+    names |= {f"{chart.name} PDF": f"{name}-{chart.name}.pdf" for chart in report.charts}
     return {what: quote(file) for what, file in names.items()}
 
 
@@ -142,9 +143,10 @@ def seed_runs(sweep: Sweep) -> list[NumbersRow]:
 
 def _results(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Return the key, the address and the result of each run of a cell."""
-    unit = " %" if is_error(rows["metric"].iloc[0]) else ""
+    metric = rows["metric"].iloc[0]
+    unit, write = " %" if is_error(metric) else "", written(metric)
     found = rows[rows["key"] != ""].drop_duplicates("key")
     return [
-        (key, f"#{run_anchor(key)}", f"{value:.2f}{unit}" if pd.notna(value) else outcome.replace("finished", "–"))
+        (key, f"#{run_anchor(key)}", f"{write(value)}{unit}" if pd.notna(value) else outcome.replace("finished", "–"))
         for key, value, outcome in zip(found["key"], found["value"], found["outcome"], strict=True)
     ]

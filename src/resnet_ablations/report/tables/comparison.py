@@ -12,7 +12,7 @@ from resnet_ablations.report.frame import FAIL, CellId, Run, Sweep
 from resnet_ablations.report.labels import baseline_label, column_label
 from resnet_ablations.report.tables.captions import caption, prints_fail
 from resnet_ablations.report.tables.notes import missing_command, notes, sources
-from resnet_ablations.report.tables.summary import best_cells, orderings, signed, summary
+from resnet_ablations.report.tables.summary import best_cells, orderings, signed, summary, written
 from resnet_ablations.report.tables.table import MARK, REDECLARED, ShownCell, Table, TableColumn
 
 
@@ -142,7 +142,7 @@ def _published(cell: pd.DataFrame, published: pd.DataFrame, place: CellId, says_
         return "diverged" if (outcomes == "diverged").any() else "–"
     if says_fail and medians.min() > FAIL:
         return f"fail ({_span(medians, '{:.1f}'.format)})"
-    return _span(medians, "{:.2f}".format)
+    return _span(medians, written(cell["metric"].iloc[0]))
 
 
 def _ours(cell: pd.DataFrame, outcome: str, says_fail: bool) -> str:
@@ -163,7 +163,7 @@ def _medians(cell: pd.DataFrame, says_fail: bool) -> str:
     medians, configurations = cell["median"].dropna(), len(cell)
     fails = int((medians > FAIL).sum())
     all_fail = says_fail and fails == configurations
-    span = _span(medians, ("{:.1f}" if all_fail else "{:.2f}").format)
+    span = _span(medians, "{:.1f}".format if all_fail else written(cell["metric"].iloc[0]))
     if configurations == 1:
         (mean,), (std,) = cell["mean"], cell["std"]
         return f"fail ({span})" if all_fail else span + f" ({mean:.2f} ± {std:.2f})" * (not pd.isna(std))

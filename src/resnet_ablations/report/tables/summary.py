@@ -1,5 +1,6 @@
 """Statistics over the seeds of each cell and configuration, with the paper's number."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +11,7 @@ from resnet_ablations.report.frame import FAIL, CellId, Sweep, is_error
 
 CLEAR = 1.0
 """The smallest clear difference (percentage points). Ours agrees with a clear difference of the paper only if clear."""
+POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 TEST_IMAGES = ("data", "data.held_out", "data.fingerprint", "data.crop")
 """The settings that choose the images on which an error is measured."""
 
@@ -130,3 +132,16 @@ def best_cells(sweep: Sweep, summarised: pd.DataFrame, uses_fail: bool) -> set[C
 def signed(points: float) -> str:
     """Return a difference with its sign, with a true minus sign."""
     return f"{round(points, 2) + 0.0:+.2f}".replace("-", "−")  # + 0.0: there is no −0.00
+
+
+def number(value: float) -> str:
+    """Return three significant digits: `0.942`, `1,230`, `−5.98`; a power of ten far from one: `7·10⁻⁹`."""
+    if value and not 1e-3 <= abs(value) < 1e5:
+        digit, _, power = f"{value:.0e}".partition("e")
+        return f"{digit}·10{str(int(power)).translate(POWERS)}".replace("-", "−")
+    return f"{float(f'{value:.3g}'):,g}".replace("-", "−")
+
+
+def written(metric: str) -> Callable[[float], str]:
+    """Return the function that writes a value of a metric."""
+    return number if metric == "first_gradient" else "{:.2f}".format

@@ -1,0 +1,44 @@
+"""The measurements of a sweep: each a table with its sentence, and its figures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from resnet_ablations.report.figures.chart import Chart
+from resnet_ablations.report.frame import ReportData, Sweep
+from resnet_ablations.report.tables.table import Table
+from resnet_ablations.report.theory.deficits import deficits, deficits_table
+from resnet_ablations.report.theory.figures import signal_figure
+from resnet_ablations.report.theory.signals import signal_table
+from resnet_ablations.report.theory.tables import gates_table, propagation_table, residuals_table
+
+FIGURES = {
+    "propagation": ("propagation",),
+    "residuals": ("residuals", "residuals-training"),
+    "gates": ("gates", "gates-training"),
+}
+"""The figures of each table of signals."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A table whose note says what was measured, with its figures; `frames` are its CSV files by the name’s end."""
+
+    table: Table
+    figures: tuple[Chart, ...]
+    frames: dict[str, pd.DataFrame]
+
+
+def measurements(sweep: Sweep, data: ReportData) -> Iterator[Measurement]:
+    """Yield what the sweep's runs can answer: from their curves, and, if there are any, from their signals."""
+    if len(runs := deficits(sweep, data)):
+        yield Measurement(deficits_table(sweep, runs), (), {"deficits": runs})
+    signals = signal_table(sweep, data)
+    gated = signals.dropna(subset="gate_mean")
+    for make, runs in ((propagation_table, signals), (residuals_table, signals), (gates_table, gated)):
+        if len(runs):
+            table = make(sweep, runs)
+            names = FIGURES[table.name.removeprefix(f"{sweep.plan.name}-")]
+            charts = tuple(chart for name in names if (chart := signal_figure(name, sweep, data)))
+            yield Measurement(table, charts, {"signals": signals})

@@ -1,0 +1,173 @@
+"""The theory in a sweep's runs: what is shown is what the runs recorded, and old results show nothing of it."""
+
+from collections.abc import Iterable
+
+import pytest
+from made_up import MadeUp
+
+from resnet_ablations.report.contents import SweepReport, sweep_report
+from resnet_ablations.report.frame import read_report_data
+from resnet_ablations.report.tables.summary import number
+from resnet_ablations.report.tables.table import Table
+from resnet_ablations.results.signals import HEADER, UnitSignals, lines
+
+UNITS = 4
+
+
+def recorded(
+    scale: float | None, *, direct: float = 1.0, gate: float | None = None, iterations: Iterable[int] = (0, 900, 1800)
+) -> str:
+    """Return a file of signals whose gradient doubles with each unit to the first, ‖F(x)‖/‖x‖ being 1/unit."""
+    text = HEADER
+    for iteration in iterations:
+        units = [
+            UnitSignals(
+                unit,
+                signal=10,
+                gradient=0.5 * 2 ** (UNITS + 1 - unit),
+                direct=0.5 * direct * (scale or 0) ** (UNITS + 1 - unit),
+                residual=10 / unit,
+                negative=0.25,
+                scale=scale,
+                gate_mean=None if gate is None else gate + iteration / 1e5,
+                gate_open=None if gate is None else 0.5,
+                gate_bias=None if gate is None else -6 + unit * iteration / 1e5,
+            )
+            for unit in range(1, UNITS + 1)
+        ]
+        text += lines(iteration, [*units, UnitSignals(UNITS + 1, 10, 0.5, 0.5)])
+    return text
+
+
+def report(made_up: MadeUp) -> SweepReport:
+    data = read_report_data(made_up.path)
+    return sweep_report(data.sweeps[0], data)
+
+
+def table(made_up: MadeUp, name: str) -> Table:
+    found = {one.table.name: one.table for one in report(made_up).measurements}
+    return found[f"shortcuts-quick-{name}"]
+
+
+@pytest.fixture
+def trained(made_up: MadeUp) -> MadeUp:
+    made_up.plan()
+    made_up.run("original", 3.0, train_error=1.0, signals=recorded(1))
+    made_up.run("constant_scaling_0.5_1", 40.0, train_error=36.0, signals=recorded(0.5))
+    made_up.run("shortcut_only_gating_-6", 9.0, train_error=1.5, signals=recorded(0.9, gate=0.1))
+    made_up.run("conv1x1", 3.5, train_error=1.0, signals=recorded(None))
+    return made_up
+
+
+def test_gradient_direct_term_and_prediction_at_the_first_unit(trained: MadeUp) -> None:
+    shown = table(trained, "propagation")
+    assert [column.heading for column in shown.columns][1:4] == ["∏λ before", "direct term before", "gradient before"]
+    by_row = {row[0]: row[1:4] for row in shown.rows}
+    assert by_row == {
+        "original": ("1", "1", "16"),
+        "constant scaling (0.5, 1)": ("0.0625", "0.0625", "16"),
+        "shortcut-only gating (init b_g = −6)": ("0.656", "0.656", "16"),
+        "1×1 conv shortcut": ("–", "0", "16"),
+    }
+    assert "∏λ is below 0.1 in 1 of 3 rows: their direct term is 0.0625 times" in shown.notes[0]
+    assert "in the others the direct term is 1 times ∏λ" in shown.notes[0]
+
+
+def test_a_direct_term_that_is_not_the_prediction_is_said(made_up: MadeUp) -> None:
+    made_up.plan()
+    made_up.run("original", signals=recorded(1, direct=0.2))
+    assert "the direct term is 0.2 times ∏λ" in table(made_up, "propagation").notes[0]
+
+
+def test_the_size_of_f_is_the_median_units(trained: MadeUp) -> None:
+    shown = table(trained, "residuals")
+    assert shown.rows[0] == ("original", *("0.417 (0.25 to 1)", "25 %") * 2)
+
+
+def test_gates_and_how_far_a_bias_moves(trained: MadeUp) -> None:
+    shown = table(trained, "gates")
+    ((name, *texts),) = shown.rows
+    assert name == "shortcut-only gating (init b_g = −6)"
+    assert texts == ["−6", "0.1", "50 %", "−5.96 (−5.98 to −5.93)", "0.118", "50 %"]
+    assert "is 0.1 before training and 0.118 after it; b_g of a unit moves by at most 0.072" in shown.notes[0]
+
+
+def test_a_deficit_is_that_in_training_plus_that_in_the_gap(trained: MadeUp) -> None:
+    shown = table(trained, "deficits")
+    by_row = {row[0]: row[2:] for row in shown.rows}
+    assert by_row["original"] == ("–", "–", "–")
+    assert by_row["constant scaling (0.5, 1)"] == ("+35.00", "+2.00", "+37.00")
+    assert by_row["shortcut-only gating (init b_g = −6)"] == ("+0.50", "+5.50", "+6.00")
+    assert shown.notes[0].startswith("2 of 3 rows end at least 1 point above “original” in test error (one run each)")
+    assert "training error in 1 of them (optimisation), and in the gap in 1 (generalisation)" in shown.notes[0]
+
+
+def test_the_spread_of_the_seeds(made_up: MadeUp) -> None:
+    made_up.plan(seeds=(0, 1))
+    for seed in (0, 1):
+        made_up.run("original", 4.0, seed, train_error=1.0)
+        made_up.run("dropout", 30.0 + 2 * seed, seed, train_error=21.0)
+    row = table(made_up, "deficits").rows[1]
+    assert row[2:] == ("+20.00", "+7.00 (+6.00 to +8.00)", "+27.00 (+26.00 to +28.00)")
+
+
+def test_results_without_signals_have_the_deficits_alone(made_up: MadeUp) -> None:
+    made_up.plan()
+    made_up.all_runs({})
+    found = report(made_up)
+    assert [one.table.name for one in found.measurements] == ["shortcuts-quick-deficits"]
+    assert [chart.name for chart in found.charts] == [chart.name for chart in found.figures]
+
+
+def test_early_runs_have_no_deficit(made_up: MadeUp) -> None:
+    made_up.plan("early")
+    made_up.all_runs({}, scale="early")
+    assert report(made_up).measurements == ()
+
+
+def test_an_untrained_or_diverged_run_has_a_start_alone(made_up: MadeUp) -> None:
+    made_up.plan()
+    made_up.run("original", outcome="diverged", stop=500, signals=recorded(1, iterations=(0, 450)))
+    made_up.run("conv1x1", stop=1, every=1, signals=recorded(0.5, iterations=(0, 1)))
+    shown = table(made_up, "propagation")
+    assert [column.heading for column in shown.columns][1:] == ["∏λ before", "direct term before", "gradient before"]
+    assert "After training" not in shown.notes[0]
+
+
+def test_the_figures_show_the_ratios_by_unit_and_the_floor(trained: MadeUp) -> None:
+    charts = {chart.name: chart for chart in report(trained).charts}
+    assert {"propagation", "residuals", "residuals-training", "gates", "gates-training"} <= set(charts)
+    before, after = (panel.axes[0] for panel in charts["propagation"].figure.subfigs)
+    assert (before.get_yscale(), before.get_xlabel()) == ("log", "unit")
+    solid, dotted, dashed = before.lines[:3]
+    assert list(solid.get_ydata()) == [16, 8, 4, 2, 1]
+    assert [line.get_linestyle() for line in (solid, dotted, dashed)] == ["-", ":", "--"]
+    assert list(before.lines[5].get_ydata()) == [0.0625, 0.125, 0.25, 0.5, 1]
+    assert len(before.lines) == len(after.lines) == 3 * 4
+    assert [panel.axes[0].get_ylabel() for panel in charts["gates"].figure.subfigs] == ["mean of g(x)", "mean of b_g"]
+
+
+def test_cells_that_share_their_runs_are_shown_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    made_up = MadeUp(tmp_path_factory.mktemp("shared") / "results", "layer_responses")
+    made_up.plan()
+    made_up.run("resnet20/mean", signals=recorded(1))
+    found = {one.table.name: one.table for one in report(made_up).measurements}
+    assert len(found["layer_responses-quick-propagation"].rows) == 1
+
+
+def test_the_files_of_a_sweep(trained: MadeUp) -> None:
+    files = report(trained).files
+    names = {f"shortcuts-quick-{end}" for end in ("propagation.tex", "gates.svg", "deficits.csv", "signals.csv")}
+    assert names <= set(files)
+    text = str(files["shortcuts-quick.md"])
+    assert "### Gradient by depth" in text
+    assert "(shortcuts-quick-propagation.svg)" in text
+    assert text.count("![") == len(report(trained).charts)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.94217, "0.942"), (1234.5, "1,230"), (-5.98, "−5.98"), (7.45e-9, "7·10⁻⁹"), (2e7, "2·10⁷")],
+)
+def test_numbers_far_from_one_are_powers_of_ten(value: float, text: str) -> None:
+    assert number(value) == text
