@@ -16,9 +16,13 @@ def survive_lost_output() -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:
-            if os.open(os.devnull, os.O_WRONLY) != number:
-                continue  # the number is in use: another file was opened in its place
-            os.set_inheritable(number, True)  # the processes of runs start with it
+            if _is_open(number):
+                continue  # another file was opened in its place
+            # If stdin is closed too, its number is the next free one. The processes of runs start with this file.
+            if (descriptor := os.open(os.devnull, os.O_WRONLY)) != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            os.set_inheritable(number, True)
             setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(_Output(number)), encoding="utf-8"))
         elif stream is getattr(sys, f"__{name}__"):  # nobody has replaced it yet
             stream.flush()
@@ -30,6 +34,14 @@ def survive_lost_output() -> None:
                 write_through=stream.write_through,
             )
             setattr(sys, name, wrapper)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 @final

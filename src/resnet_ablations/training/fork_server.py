@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -18,8 +19,8 @@ NO_FORK_SERVER: Final = 255
 """The exit code that multiprocessing reports if the fork server was killed: the real exit code is lost."""
 FORK_SERVER_KILLED: Final = "the fork server of its process was killed"
 BLOCKED: Final = (*SIGNALS, signal.SIGUSR2)
-LONGEST: Final = 107 - len("/pymp-12345678/listener-12345678")
-"""The longest path of a temporary folder, in bytes: the path of a socket has at most 107."""
+LONGEST: Final = (103 if sys.platform == "darwin" else 107) - len("/pymp-12345678/listener-12345678")
+"""The longest path of a temporary folder, in bytes: the path of a socket has at most 107, on macOS 103."""
 SOCKETS: Final = "RESNET_ABLATIONS_SOCKETS"
 """Environment variable: the temporary folder of the fork server's socket.
 
@@ -79,10 +80,10 @@ def _ensure_running() -> None:
     shorten_sockets()
     # Set for the fork server alone: no other process may remove the folder.
     os.environ[SOCKETS] = get_temp_dir()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGUSR2])
     try:
-        # It ignores SIGINT and SIGTERM, and inherits that SIGHUP is blocked. The fork server would start it too, but
-        # would then have its other signals unblocked.
+        # It ignores SIGINT and SIGTERM, and inherits that SIGHUP and SIGUSR2 are blocked. The fork server would start
+        # it too, but would then have its other signals unblocked.
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
         forkserver.ensure_running()
