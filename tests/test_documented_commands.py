@@ -16,7 +16,7 @@ from resnet_ablations.data.image_folder import ImageFolder
 from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.overrides import check_options, compose
 from resnet_ablations.sweep.planning import plan
-from resnet_ablations.sweep.submission import checked_settings
+from resnet_ablations.sweep.slurm_settings import checked_settings
 
 pytestmark = pytest.mark.xdist_group("plans")
 

@@ -105,6 +105,9 @@ def test_a_plan_follows_the_launchers_setting(
     said, _ = says(plan.main, *settings, "hydra.launcher.runs_per_device=1")
     assert "about 12 s, 1 runs at once" in line(said, "on this machine")
     assert "as alone" not in said
+    assert "SLURM" not in said
+    said, _ = says(plan.main, *settings, "hydra/launcher=slurm", "hydra.launcher.runs_per_device=3")
+    assert line(said, "SLURM") == "SLURM: 2 jobs, at most 16 at a time, with 3 runs at the same time in each"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     said, _ = says(plan.main, *settings, "hydra.launcher.runs_per_device=2")
     assert "about 3 s, 4 runs at once" in line(said, "on this machine")

@@ -24,6 +24,7 @@ from resnet_ablations.sweep.estimates import (
 from resnet_ablations.sweep.planning import Job, plan
 from resnet_ablations.sweep.run_sweep import result_of
 from resnet_ablations.sweep.slots import checked_runs_per_device, slots_for
+from resnet_ablations.sweep.slurm_settings import runs_per_job
 from resnet_ablations.sweep.squeue import states_of
 
 
@@ -38,7 +39,8 @@ def main() -> None:
     overrides = parser.parse_args().overrides
     with exit_on_user_error():
         planned = plan(overrides)
-        runs_per_device = checked_runs_per_device(check_options(overrides).get("runs_per_device"))
+        launcher = check_options(overrides)
+        runs_per_device = checked_runs_per_device(launcher.get("runs_per_device"))
     cells = {} if planned.record is None else cells_of(planned.record)
     table = Table(box=None)
     for column in ("cell", "run", "iterations", "state"):
@@ -56,6 +58,10 @@ def main() -> None:
         for line in advice(record.experiment, record.scale, len(record.seeds)):
             print(line)
     if missing:
+        if "array_parallelism" in launcher:
+            each, at_once = runs_per_job(launcher), launcher["array_parallelism"]
+            jobs = f"{-(-len(missing) // each)} jobs, at most {at_once} at a time"
+            print(f"SLURM: {jobs}, with {'one run' if each == 1 else f'{each} runs at the same time'} in each")
         print_cost(missing, runs_per_device)
 
 

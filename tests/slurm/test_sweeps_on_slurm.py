@@ -338,9 +338,15 @@ def test_a_large_sweep_is_several_arrays_and_a_stop_while_it_is_submitted_leaves
         assert "nothing is submitted" in ended(cluster.sweep(*four), 128 + number)
         assert cluster.slurm.queue() == {}
         assert ended(cluster.start("status"), 0).count("missing") == 4
+    (programs / "sbatch").write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@"\nkill -KILL $PPID\n')
+    killed = cluster.sweep(*four)
+    until(lambda: killed.code is not None)
+    held = {job.partition("_")[0] for job in cluster.slurm.queue()}
+    assert len(held) == 1
     cluster.environment["PATH"] = os.environ["PATH"]
     said = ended(cluster.sweep(*four), 0)
-    assert "this cluster takes at most 3 runs in a job array: 2 arrays\n" in said
+    assert f"cancelled, since the command that submitted them was killed: {', '.join(held)}\n" in said
+    assert "this cluster takes at most 3 jobs in a job array: 2 arrays\n" in said
     assert re.search(r"submitted as SLURM jobs \d+, \d+: 4\n", said)
     assert "sweep: 4 finished" in said
 
@@ -377,6 +383,59 @@ def test_the_stock_launcher_of_submitit(cluster: Cluster) -> None:
     launcher = ("hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=5", "hydra.launcher.mem_gb=null")
     said = ended(cluster.start("train", "-m", *RUN, *launcher, "seed=0"), 0)
     assert "sweep: 1 finished" in said
+
+
+@pytest.mark.long
+def test_sixteen_runs_packed_four_a_task(cluster: Cluster, tmp_path: Path) -> None:
+    """One run is killed, which leaves the others of its task; another task is requeued. No number changes."""
+    short = "schedule.iterations=60"
+    seeds = ("seed=" + ",".join(map(str, range(16))), short)
+    packed = ("hydra.launcher.runs_per_device=4", "hydra.launcher.array_parallelism=2", *NOTICE)
+    said = ended(cluster.start("plan", *merged(RUN, JOBS, (*seeds, *packed))), 0)
+    assert "SLURM: 4 jobs, at most 2 at a time, with 4 runs at the same time in each\n" in said
+    sweep = cluster.sweep(*seeds, *packed)
+    runs = cluster.runs(16, short)
+    first, second = runs[:4], runs[4:8]
+    for run in first + second:
+        until(under_way(run))
+    assert len({cluster.job_of(run) for run in runs}) == 4
+    os.kill(json.loads((first[0].path / "claim.json").read_text())["pid"], signal.SIGKILL)
+    cluster.slurm.run("scontrol", "requeue", cluster.job_of(second[0]))
+    until(lambda: f"{first[0].key}: failed" in sweep.said)
+    assert all(under_way(run)() for run in first[1:])
+    said = ended(cluster.start("status"), 0)
+    assert all(run.key in said for run in runs)
+    assert f"{first[0].key}: killed by signal 9" in said
+    until(lambda: all(len(starts(run)) == 2 for run in second))
+    cluster.brake.unlink()
+    said = ended(sweep, 0)
+    assert f"retrying 1 killed runs: {first[0].key}" in said
+    assert "sweep: 16 finished" in said
+    for run in first[1:]:
+        assert starts(run) == [0]
+    for run in second:
+        assert 0 == starts(run)[0] < starts(run)[1]
+    for seed, run in enumerate(runs):
+        assert_same(run, undisturbed(tmp_path, seed, short))
+
+
+@pytest.mark.long
+def test_packed_runs_at_the_limit_of_their_job(cluster: Cluster, tmp_path: Path) -> None:
+    """Without srun; one of them has failed, and is not begun again."""
+    seeds = ("seed=0,1,2", "hydra.launcher.runs_per_device=3", "hydra.launcher.use_srun=false", *NOTICE)
+    cluster.sweep(*seeds, "hydra.launcher.wait=false")
+    runs = cluster.runs(3)
+    for run in runs:
+        until(under_way(run))
+    os.kill(json.loads((runs[2].path / "claim.json").read_text())["pid"], signal.SIGKILL)
+    cluster.shorten(runs[0])
+    until(lambda: all(len(starts(run)) == 2 for run in runs[:2]))
+    cluster.brake.unlink()
+    until(lambda: not cluster.slurm.queue())
+    for seed, run in enumerate(runs[:2]):
+        assert_same(run, undisturbed(tmp_path, seed))
+    assert len(starts(runs[2])) == 1
+    assert "sweep: 3 runs, 2 finished" in ended(cluster.sweep(*seeds), 0)
 
 
 def test_jobs_that_the_cluster_cannot_run_are_forgotten(cluster: Cluster) -> None:

@@ -1,9 +1,12 @@
 """The SLURM launcher, with commands of SLURM that tests write; tests/slurm has a real SLURM."""
 
+import io
 import os
 import re
+import select
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,11 @@ from resnet_ablations.results.states import State
 from resnet_ablations.sweep import slurm, slurm_wait
 from resnet_ablations.sweep.monitor import SweepMonitor
 from resnet_ablations.sweep.run_sweep import Submitted
-from resnet_ablations.sweep.slurm import SlurmRun, train_on_slurm
-from resnet_ablations.sweep.squeue import jobs_in_queue
-from resnet_ablations.sweep.submission import checked_settings
+from resnet_ablations.sweep.slots import Slots
+from resnet_ablations.sweep.slurm import SlurmRun, SlurmRuns, train_on_slurm
+from resnet_ablations.sweep.slurm_settings import array_size, checked_settings, most_jobs, runs_per_job
+from resnet_ablations.sweep.squeue import jobs_in_queue, states_of
+from resnet_ablations.sweep.submission import Submission
 
 PARAMETERS = {"cpus_per_task": None, "array_parallelism": 2, "time": 5}
 INTERRUPTED = Status(outcome="interrupted", iteration=4, iterations=9)
@@ -31,6 +36,7 @@ PROGRAMS = {
     "sbatch": "cp $2 $0.script$(ls $0.script* | wc -l)\nls $0.script* | wc -l",
     "scontrol": "test $1 = release || echo 'MaxArraySize = 2'",
     "scancel": "",
+    "sacctmgr": "exit 1",
 }
 """Stand-ins for the commands of SLURM: `sbatch` numbers the jobs from 1 on and keeps their scripts."""
 
@@ -55,7 +61,7 @@ class Cluster:
     def asked(self) -> list[str]:
         """The command lines so far, without those that only ask."""
         lines = (self.folder / "asked").read_text().splitlines()
-        return [line for line in lines if not line.startswith(("squeue", "sbatch", "scontrol show"))]
+        return [line for line in lines if not line.startswith(("squeue", "sbatch", "scontrol show", "sacctmgr"))]
 
     @property
     def scripts(self) -> list[str]:
@@ -88,9 +94,17 @@ def run(runs: list[RunConfig]) -> RunConfig:
 def submitted(runs: Sequence[RunConfig], **parameters: Any) -> str:
     """Submit the runs; return what a person is told."""
     folder = Path(runs[0].paths.results) / "slurm"
-    with pytest.raises(Submitted) as told:
+    with redirect_stdout(io.StringIO()) as told, pytest.raises(Submitted):
         train_on_slurm(runs, PARAMETERS | parameters, wait=False, fail_fast=False, folder=folder)
-    return str(told.value)
+    return told.getvalue()
+
+
+def waited_for(runs: Sequence[RunConfig], **parameters: Any) -> object:
+    """Submit the runs and wait for them; return the exit code."""
+    folder = Path(runs[0].paths.results) / "slurm"
+    with pytest.raises(SystemExit) as end:
+        train_on_slurm(runs, PARAMETERS | parameters, wait=True, fail_fast=False, folder=folder)
+    return end.value.code
 
 
 def assert_forgotten(runs: Sequence[RunConfig]) -> None:
@@ -103,17 +117,20 @@ def assert_forgotten(runs: Sequence[RunConfig]) -> None:
 
 
 def test_commands_of_slurm_do_not_see_the_settings_of_a_shell(
-    cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user is asked for by number, since LOGNAME may be another's, and not every user has a name."""
+    """The user is asked for by number, since LOGNAME may be another's, and not every user has a name.
+
+    The GPUs of the shell are not those of the jobs.
+    """
     settings = ("SLURM_JOB_ID", "SLURM_CPU_BIND", "SQUEUE_STATES", "SBATCH_PARTITION", "SCANCEL_STATE", "SACCT_FORMAT")
+    settings += ("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
     for name in settings:
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("SLURM_CONF", "kept")
     monkeypatch.setenv("LOGNAME", "nobody")
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
-    submitted(runs)
-    assert "SBATCH_PARTITION: not used" in capsys.readouterr().out
+    assert "SBATCH_PARTITION: not used" in submitted(runs)
     seen = {line.partition("=")[0] for line in (cluster.folder / "environment").read_text().splitlines()}
     assert "SLURM_CONF" in seen
     assert not seen.intersection(settings)
@@ -121,13 +138,12 @@ def test_commands_of_slurm_do_not_see_the_settings_of_a_shell(
     assert "--user=4000000" in (cluster.folder / "asked").read_text().splitlines()[-1]
 
 
-def test_more_runs_than_an_array_takes_are_several_arrays(
-    cluster: Cluster, runs: list[RunConfig], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_more_runs_than_an_array_takes_are_several_arrays(cluster: Cluster, runs: list[RunConfig]) -> None:
     """All together they run as many jobs at once as the launcher's setting says."""
     told = submitted(runs, array_parallelism=2)
-    assert told.startswith("submitted as SLURM jobs 1, 2, 3: 5; ")
-    assert capsys.readouterr().out == "this cluster takes at most 2 runs in a job array: 3 arrays\n"
+    first, second = told.splitlines()
+    assert first == "this cluster takes at most 2 jobs in a job array: 3 arrays"
+    assert second.startswith("submitted as SLURM jobs 1, 2, 3: 5; ")
     assert [(status := run.folder.status()) and status.job for run in runs] == ["1_0", "1_1", "2_0", "2_1", "3"]
     options = [re.findall("^#SBATCH --(array|dependency)=(.*)", script, re.MULTILINE) for script in cluster.scripts]
     assert options == [[("array", "0-1%1")], [("array", "0-1%1")], [("dependency", "afterany:1")]]
@@ -145,13 +161,14 @@ def test_rejected_jobs_are_cancelled_and_forgotten(cluster: Cluster, runs: list[
     assert cluster.asked == ["scontrol release 1,2,3", "scancel 1 2 3"]
     assert_forgotten(runs)
     cluster.does("scontrol", released)
-    assert submitted(runs).startswith("submitted as SLURM jobs 4, 5, 6: 5; ")
+    assert "submitted as SLURM jobs 4, 5, 6: 5; " in submitted(runs)
 
 
 def test_a_job_that_slurm_took_though_sbatch_failed_is_cancelled(cluster: Cluster, runs: list[RunConfig]) -> None:
     """A busy SLURM may take a job too late for its answer; `squeue` shows its script."""
-    cluster.does("sbatch", f"echo 9 $2 > {cluster.folder}/queue; echo sbatch: error: Socket timed out >&2; exit 1")
-    cluster.does("squeue", f"echo 8 other.sh; cat {cluster.folder}/queue 2> /dev/null || true")
+    late = f"echo 9'|'JobHeldUser'|'$2 > {cluster.folder}/queue"
+    cluster.does("sbatch", f"{late}; echo sbatch: error: Socket timed out >&2; exit 1")
+    cluster.does("squeue", f"echo '8|None|other.sh'; cat {cluster.folder}/queue 2> /dev/null || true")
     with pytest.raises(UserError, match="rejects the jobs: Socket timed out; nothing is submitted"):
         submitted(runs)
     assert cluster.asked == ["scancel 9"]
@@ -163,10 +180,8 @@ def test_a_stop_before_the_release_cancels_the_jobs(
     cluster: Cluster, runs: list[RunConfig], number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster.does("sbatch", f"kill -{int(number)} $PPID; {PROGRAMS['sbatch']}")
-    with pytest.raises(SystemExit) as end:
-        train_on_slurm(runs, PARAMETERS, wait=True, fail_fast=False, folder=Path(runs[0].paths.results) / "slurm")
-    assert end.value.code == 128 + number
-    assert cluster.asked == ["scancel 1 2 3"]
+    assert waited_for(runs) == 128 + number
+    assert cluster.asked == ["scancel 1"], "the other arrays are not submitted any more"
     assert "stopped before the jobs began; nothing is submitted" in capsys.readouterr().out
     assert_forgotten(runs)
 
@@ -175,7 +190,7 @@ def test_a_lost_terminal_does_not_stop_a_command_under_nohup(cluster: Cluster, r
     cluster.does("sbatch", f"kill -HUP $PPID; {PROGRAMS['sbatch']}")
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert submitted(runs).startswith("submitted as SLURM jobs 1, 2, 3: 5; ")
+        assert "submitted as SLURM jobs 1, 2, 3: 5; " in submitted(runs)
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -192,7 +207,7 @@ def test_jobs_that_cannot_be_cancelled_are_named(cluster: Cluster, runs: list[Ru
 def test_a_slurm_that_ends_while_it_is_asked(cluster: Cluster, runs: list[RunConfig]) -> None:
     """Before anything is submitted, nothing is to be cancelled; after `sbatch` nobody knows."""
     cluster.does("scontrol", "exit 1")
-    with pytest.raises(UserError, match="rejects the jobs: scontrol ends with exit code 1; nothing is submitted"):
+    with pytest.raises(UserError, match="slurm: scontrol ends with exit code 1; nothing is submitted"):
         submitted(runs)
     cluster.does("scontrol", PROGRAMS["scontrol"])
     cluster.does("sbatch", f"echo exit 1 >> {cluster.folder}/squeue; exit 1")
@@ -207,7 +222,10 @@ def test_a_slurm_that_ends_while_it_is_asked(cluster: Cluster, runs: list[RunCon
         ({"setup": "module load cuda"}, "setup=module load cuda: must be a list"),
         ({"setup": [1]}, "must be a list of lines"),
         ({"additional_parameters": "x"}, "additional_parameters=x: must be a mapping"),
-        ({"additional_parameters": {"test_only": True}}, "test-only: remove"),
+        ({"additional_parameters": {"test_only": True, "dependency": "singleton"}}, "dependency, test-only: remove"),
+        ({"additional_parameters": {"signal": "USR1@60"}}, "signal: remove"),
+        ({"python": ["python"]}, r"python=.*: must be a shell command"),
+        ({"use_srun": "no"}, "use_srun=no: must be true or false"),
     ],
 )
 def test_settings_that_slurm_would_not_understand(run: RunConfig, parameters: dict[str, Any], message: str) -> None:
@@ -234,11 +252,11 @@ def test_a_stop_does_not_wait_for_jobs_that_another_command_submitted(
         return {"7_0": "PENDING (JobHeldAdmin)"}
 
     monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
+    for name in ("cluster_settings", "cancel_abandoned"):
+        monkeypatch.setattr(slurm, name, lambda *_: {})
     for module in (slurm, slurm_wait):
         monkeypatch.setattr(module, "jobs_in_queue", queue)
-    with pytest.raises(SystemExit) as end:
-        train_on_slurm([run], PARAMETERS, wait=True, fail_fast=False, folder=Path(run.paths.results) / "slurm")
-    assert end.value.code == 130
+    assert waited_for([run]) == 130
 
 
 def test_a_stop_cancels_the_jobs_that_it_submitted_and_waits_until_they_have_gone(
@@ -256,9 +274,7 @@ def test_a_stop_cancels_the_jobs_that_it_submitted_and_waits_until_they_have_gon
     cluster.does("scontrol", f"{PROGRAMS['scontrol']}\ntest $1 = show || kill -INT $PPID")
     cluster.does("squeue", f"test -e {gone} || echo '1 PENDING (Resources)'")
     cluster.does("scancel", f"test -e {gone}.soon && touch {gone} || {{ touch {gone}.soon; exit 1; }}")
-    with pytest.raises(SystemExit) as end:
-        train_on_slurm([run], PARAMETERS, wait=True, fail_fast=False, folder=Path(run.paths.results) / "slurm")
-    assert end.value.code == 130
+    assert waited_for([run]) == 130
     assert cluster.asked == ["scontrol release 1", "scancel 1", "scancel 1"], "SLURM was busy at first"
     assert said == ["scancel 1"], "printing comes after scancel, since it may fail"
     status = run.folder.status()
@@ -281,6 +297,32 @@ def test_a_job_without_data_on_its_node_fails(run: RunConfig, monkeypatch: pytes
     assert "data.held_out=-1" in status.reason
 
 
+def test_a_requeued_job_trains_those_of_its_runs_that_are_left(
+    runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has failed, one is another job's by now, and one has no data on this node."""
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv(OWN_JOB, "")
+    seen: list[tuple[list[str], Slots]] = []
+
+    def train(runs: Sequence[RunConfig], slots: Slots, **_: object) -> None:
+        seen.append(([run.key for run in runs], slots))
+        raise SystemExit(128 + signal.SIGTERM)
+
+    monkeypatch.setattr(slurm, "train_in_processes", train)
+    statuses = [("running", "12"), ("failed", "12"), ("queued", "13"), ("interrupted", "12"), ("queued", "12")]
+    for run, (outcome, job) in zip(runs, statuses, strict=True):
+        run.folder.set_status(Status.model_validate({"outcome": outcome, "iteration": 1, "iterations": 9, "job": job}))
+    job = SlurmRuns(runs, threads=3)
+    job.runs[4][0]["data"] = job.runs[4][0]["data"] | {"held_out": -1}
+    with pytest.raises(SystemExit):
+        job()
+    assert seen == [([runs[0].key, runs[3].key], Slots(5, 3))]
+    outcomes = [(status := run.folder.status()) and status.outcome for run in runs]
+    assert outcomes == ["running", "failed", "queued", "interrupted", "failed"]
+
+
 def test_a_run_that_has_ended_meanwhile_is_not_submitted(
     cluster: Cluster, run: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,3 +335,199 @@ def test_a_locked_run_is_not_submitted(cluster: Cluster, run: RunConfig) -> None
     """Its folder does not say yet that it is running."""
     (run.folder.path / "claim.json").write_text(Owner.of(os.getppid()).model_dump_json())
     assert submitted([run]).startswith("nothing to submit; running or queued already: 1")
+
+
+@contextmanager
+def stopped_reader() -> Iterator[str]:
+    """Let stdout be a pipe that is full, so that printing stands still until its reader reads; yield the reader."""
+    reader, writer = os.pipe()
+    while select.select([], [writer], [], 0)[1]:
+        os.write(writer, b" " * 4096)
+    with os.fdopen(writer, "w") as full, redirect_stdout(full):
+        yield f"/proc/{os.getpid()}/fd/{reader}"
+        os.read(reader, 1 << 20)
+    os.close(reader)
+
+
+def test_a_stop_is_heard_between_release_and_wait_while_the_output_stands_still(
+    cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line that the jobs are submitted cannot be printed before `scancel` lets the reader read on."""
+    monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
+    soon = "(sleep 0.5; kill -INT $PPID) > /dev/null 2>&1 &"
+    cluster.does("scontrol", f"{PROGRAMS['scontrol']}\ntest $1 = show || {soon}")
+    with stopped_reader() as reader:
+        cluster.does("scancel", f"dd if={reader} of=/dev/null bs=65536 count=1")
+        assert waited_for(runs) == 130
+    assert cluster.asked == ["scontrol release 1,2,3", "scancel 1 2 3"]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_stop_during_the_release_cancels_the_jobs(
+    cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch, wait: bool
+) -> None:
+    monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
+    cluster.does("scontrol", f"{PROGRAMS['scontrol']}\ntest $1 = show || kill -TERM $PPID")
+    with pytest.raises(SystemExit) as end:
+        train_on_slurm(runs, PARAMETERS, wait=wait, fail_fast=False, folder=Path(runs[0].paths.results) / "slurm")
+    assert end.value.code == 143
+    assert cluster.asked == ["scontrol release 1,2,3", "scancel 1 2 3"]
+
+
+def test_a_second_signal_cancels_too(cluster: Cluster, run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes while SLURM is still busy with the first one."""
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    begun = f"{cluster.folder}/begun"
+    cluster.does("squeue", f"echo '1 PENDING (None)'; test ! -e {cluster.folder}/sbatch.script0 || kill -INT $PPID")
+    cluster.does("scancel", f"test -e {begun} && exit; touch {begun}; kill -INT $PPID; sleep 1; exit 1")
+    assert waited_for([run]) == 130
+    assert cluster.asked == ["scontrol release 1", "scancel 1", "scancel 1"]
+
+
+def test_a_lost_terminal_leaves_released_jobs(
+    cluster: Cluster, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
+    cluster.does("squeue", f"echo '1 PENDING (None)'; test ! -e {cluster.folder}/sbatch.script0 || kill -HUP $PPID")
+    assert waited_for([run]) == 129
+    assert cluster.asked == ["scontrol release 1"]
+
+
+def test_held_jobs_of_a_command_that_was_killed_are_cancelled_and_submitted_again(
+    cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that are not held were released just before the command was killed."""
+    cluster.does("scontrol", f"{PROGRAMS['scontrol']}\ntest $1 = show")
+    with monkeypatch.context() as killed:
+        killed.setattr(Submission, "_discard", lambda submission: None)
+        with pytest.raises(UserError):
+            submitted(runs)
+    cluster.does("scontrol", PROGRAMS["scontrol"])
+    scripts = sorted((Path(runs[0].paths.results) / "slurm").glob("submit-*.sh"))
+    assert len(scripts) == 3
+    jobs = [f"{number}|JobHeldUser|{script}" for number, script in enumerate([*scripts[:2], "another"], 1)]
+    jobs.append(f"3|Resources|{scripts[2]}")
+    gone = f"grep -q '^scancel 1 2' {cluster.folder}/asked"
+    lines = "\n".join(f"echo '{job}'" for job in jobs)
+    cluster.does("squeue", f'case "$*" in *%o*)\n{lines};; *) {gone} || echo 1_0; echo 3 PENDING;; esac')
+    told = submitted(runs)
+    assert "cancelled, since the command that submitted them was killed: 1, 2\n" in told
+    assert "submitted as SLURM jobs 4, 5: 4; running or queued already: 1;" in told
+    assert list((Path(runs[0].paths.results) / "slurm").glob("submit-*.sh")) == []
+
+
+def test_a_job_that_slurm_accepts_after_the_command_has_given_up_is_cancelled_by_the_next(
+    cluster: Cluster, runs: list[RunConfig]
+) -> None:
+    cluster.does("sbatch", "echo sbatch: error: Socket timed out >&2; exit 1")
+    with pytest.raises(UserError, match="nothing is submitted; if SLURM accepts the job later, it is held, and the"):
+        submitted(runs)
+    (script,) = (Path(runs[0].paths.results) / "slurm").iterdir()
+    cluster.does("sbatch", PROGRAMS["sbatch"])
+    cluster.does("squeue", f"case \"$*\" in *%o*) echo '9|JobHeldUser|{script}';; esac")
+    assert "cancelled, since the command that submitted them was killed: 9\n" in submitted(runs)
+    assert cluster.asked == ["scancel 9", "scontrol release 1,2,3"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"MaxArraySize": "1001"}, 1001),
+        ({"MaxArraySize": "1001", "SchedulerParameters": "bf_interval=1,max_array_tasks=100"}, 100),
+        ({"MaxArraySize": "0"}, 1),
+    ],
+)
+def test_the_limit_of_an_array(settings: dict[str, str], size: int) -> None:
+    assert array_size(settings) == size
+
+
+def test_a_cluster_that_does_not_tell_its_limit() -> None:
+    with pytest.raises(UserError, match="does not tell MaxArraySize"):
+        array_size({})
+
+
+def test_a_cluster_without_arrays(cluster: Cluster, runs: list[RunConfig]) -> None:
+    cluster.does("scontrol", "test $1 = release || echo 'MaxArraySize = 0'")
+    assert submitted(runs[:2]).startswith("this cluster takes no job arrays: 2 arrays\n")
+
+
+def test_a_results_folder_belongs_to_one_cluster(cluster: Cluster, runs: list[RunConfig]) -> None:
+    """Another cluster's jobs have the same numbers: its queue says nothing about these runs."""
+    cluster.does("scontrol", f"{PROGRAMS['scontrol']}; test $1 = release || echo 'ClusterName = one'")
+    submitted(runs)
+    cluster.does("scontrol", f"{PROGRAMS['scontrol']}; test $1 = release || echo 'ClusterName = two'")
+    with pytest.raises(UserError, match="its jobs are on the cluster one, and this machine's is two"):
+        submitted(runs)
+    assert {state.outcome for state in states_of([run.folder for run in runs]).values()} == {"queued"}
+
+
+ACCOUNTING = """
+case "$*" in
+*association*) echo 'a||9|normal'; echo 'a|gpu|4|normal'; echo 'b||2|normal';;
+*) echo 'normal|7'; echo 'high|3';;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "most"),
+    [({"account": "a"}, 7), ({"account": "a", "partition": "gpu"}, 4), ({"account": "a", "qos": "high"}, 3), ({}, 2)],
+)
+def test_the_number_of_jobs_that_a_user_may_have(cluster: Cluster, parameters: dict[str, str], most: int) -> None:
+    assert most_jobs(parameters) is None, "without accounting, nobody knows"
+    cluster.does("sacctmgr", ACCOUNTING)
+    assert most_jobs(parameters) == most
+
+
+def test_a_sweep_larger_than_a_user_may_submit_is_submitted_in_parts(cluster: Cluster, runs: list[RunConfig]) -> None:
+    cluster.does("sacctmgr", ACCOUNTING)
+    cluster.does("squeue", "case \"$*\" in *%o*);; *) echo '99 RUNNING (None)';; esac")
+    first, *_, last = submitted(runs, account="a", partition="gpu").splitlines()
+    assert first == "you may have 4 jobs in the queue (MaxSubmitJobs), and 1 are there: 3 now"
+    assert last.startswith("submitted as SLURM jobs 1, 2: 3; left for the same command: 2;")
+    cluster.does("squeue", 'case "$*" in *%o*);; *) for job in 1_0 1_1 2 99; do echo $job RUNNING; done;; esac')
+    with pytest.raises(UserError, match="and 4 are there: 0 now; run the command again when some have ended"):
+        submitted(runs, account="a", partition="gpu")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "count"),
+    [
+        ({}, 1),
+        ({"runs_per_device": 4}, 4),
+        ({"runs_per_device": 4, "gpus_per_node": "a100:2"}, 8),
+        ({"runs_per_device": 3, "gpus_per_node": 2}, 6),
+        ({"runs_per_device": 2, "gres": "gpu:4"}, 8),
+        ({"runs_per_device": 2, "gres": "shard:3,gpu:a100:2"}, 4),
+        ({"runs_per_device": 2, "gres": "gpu:a100"}, 2),
+    ],
+)
+def test_the_number_of_runs_in_a_job(parameters: dict[str, Any], count: int) -> None:
+    assert runs_per_job(parameters) == count
+
+
+def test_runs_that_share_a_job(cluster: Cluster, runs: list[RunConfig]) -> None:
+    told = submitted(runs, runs_per_device=4, cpus_per_task=8)
+    assert told.startswith("4 runs at the same time in each job\nsubmitted as SLURM job 1: 5;")
+    assert [(status := run.folder.status()) and status.job for run in runs] == ["1_0"] * 4 + ["1_1"]
+
+
+def test_runs_on_several_devices_share_no_job(run: RunConfig) -> None:
+    two = run.model_copy(update={"trainer": run.trainer.model_copy(update={"devices": 2})})
+    with pytest.raises(UserError, match="runs_per_device: runs on several devices do not share them"):
+        checked_settings([two], PARAMETERS | {"runs_per_device": 2}, Path("slurm"))
+    with pytest.raises(UserError, match="use_srun=false: srun starts the tasks"):
+        checked_settings([two], PARAMETERS | {"use_srun": False}, Path("slurm"))
+
+
+def test_the_python_of_a_container_without_srun(cluster: Cluster, run: RunConfig) -> None:
+    """Python takes the place of the script's shell, which else would get the signal before the end of the time."""
+    submitted([run], python="apptainer exec image.sif python", use_srun=False)
+    (script,) = cluster.scripts
+    assert "\nexec apptainer exec image.sif python -u -m submitit.core._submit " in script
+    assert "srun" not in script
+    assert re.search("^#SBATCH --signal=B:USR2@", script, re.MULTILINE)

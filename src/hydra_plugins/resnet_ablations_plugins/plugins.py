@@ -90,8 +90,8 @@ class LocalLauncher(RunLauncher):
 class SlurmLauncher(RunLauncher):
     """A launcher that submits the runs as SLURM jobs.
 
-    `parameters` are the parameters of submitit's `SlurmExecutor`; null means submitit's default. If `wait` is false,
-    the launcher returns after submitting.
+    `parameters` are the parameters of submitit's `SlurmExecutor`, where null means submitit's default, and
+    `runs_per_device`. If `wait` is false, the launcher returns after submitting.
     """
 
     def __init__(self, wait: bool, **parameters: Any) -> None:
@@ -106,11 +106,11 @@ class SlurmLauncher(RunLauncher):
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
         from resnet_ablations.sweep.slurm import checked_queue
-        from resnet_ablations.sweep.submission import checked_settings
+        from resnet_ablations.sweep.slurm_settings import checked_settings, runs_per_job
 
         checked_settings(runs, self.parameters, self._folder(runs))
         checked_queue()
-        return min(len(runs), self.parameters["array_parallelism"])
+        return min(len(runs), self.parameters["array_parallelism"] * runs_per_job(self.parameters))
 
     def _folder(self, runs: "Sequence[RunConfig]") -> Path:
         """Return the folder for the scripts and the output of jobs."""

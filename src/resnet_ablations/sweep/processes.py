@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.results.locks import RunLock
+from resnet_ablations.results.locks import RunLock, slurm_job
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import worker
@@ -23,18 +23,19 @@ from resnet_ablations.training.fork_server import FORK_SERVER_KILLED, NO_FORK_SE
 from resnet_ablations.training.stopping import SIGNALS, StopRequest
 
 
-def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bool) -> None:
+def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bool, planned: str = SOURCE) -> None:
     """Train each run in its own process.
 
     Runs that another sweep trains come last: this function waits for them. A run that crashes does not affect the
     others; its files and the reason are in its folder. The first Ctrl-C, SIGTERM or SIGHUP stops all runs after their
     current steps, and so do the first failure if `fail_fast`, and an error of this function; a second Ctrl-C or SIGTERM
-    stops them at once.
+    stops them at once. In a job that a sweep submitted to SLURM, the stop request is `worker.stop_in_job`.
+    `planned` is the hash of the code that planned the runs.
     """
     print(slots, flush=True)
     waiting = list(runs)
     with SweepMonitor([run.folder for run in runs]) as progress:
-        pool = _Pool(slots)
+        pool = _Pool(slots, planned)
 
         def at_once(number: int) -> None:
             try:
@@ -44,7 +45,12 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
             finally:
                 os._exit(128 + number)
 
-        with StopRequest(*SIGNALS, at_first=lambda number: pool.stop(), at_once=at_once) as stop, pool:
+        def at_first(number: int) -> None:
+            pool.stop()
+
+        in_job = bool(slurm_job())
+        request = worker.stop_in_job(at_first) if in_job else StopRequest(*SIGNALS, at_first=at_first, at_once=at_once)
+        with request as stop, pool:
             stopping = failed = False
             while pool.runs or (waiting and not stopping):
                 while stop.signal is None and not stopping and pool.has_room and waiting:
@@ -89,8 +95,9 @@ def _first_unlocked(runs: Sequence[RunConfig]) -> int | None:
 class _Pool:
     """The running processes, each in its own slot; a context that stops them if an error ends it."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, planned: str = SOURCE) -> None:
         self._slots = slots
+        self._planned = planned
         # The fork server reads it when it starts and imports torch, once for all runs.
         os.environ["OMP_NUM_THREADS"] = str(slots.threads)
         self._context = fork_server()
@@ -118,7 +125,7 @@ class _Pool:
         """Start the run's process; return False if the fork server was killed (a new one starts for the next run)."""
         slot = min(set(range(self._slots.count)) - {slot for _, slot in self.runs.values()})
         process = self._context.Process(
-            target=worker.work, args=(run.as_dict(), self._slots.threads, self._slots.gpus_of(slot), SOURCE)
+            target=worker.work, args=(run.as_dict(), self._slots.threads, self._slots.gpus_of(slot), self._planned)
         )
         if begun := start_process(process):
             self.runs[process] = run, slot

@@ -19,7 +19,7 @@ Launch = Callable[[list[list[str]]], Any]
 
 
 class Submitted(Exception):
-    """The runs were submitted to a scheduler, and this process does not wait for them; the message names the job."""
+    """The runs were submitted to a scheduler, as the launcher printed, and this process does not wait for them."""
 
 
 def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]], int] = len) -> None:
@@ -54,8 +54,7 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
             launch([overrides[job.config.key] for job in again])
         except SystemExit as end:
             stopped = end
-        except Submitted as submitted:
-            print(submitted)
+        except Submitted:
             raise SystemExit(0) from None
         again, tries = _to_retry(again, plan.settings.fail_fast), tries - 1
         if again and tries and stopped is None:

@@ -58,7 +58,7 @@ def slots_for(
     per_device = checked_runs_per_device(runs_per_device)
     devices = max(run.trainer.devices for run in runs)
     cores = usable_cores()
-    gpus = _gpu_groups(runs, devices)
+    gpus = gpu_groups(runs, devices)
     if not gpus:
         count = per_device or max(1, cores // max(run.trainer.devices * (run.trainer.threads or 1) for run in runs))
         return Slots(count, _threads(runs, cores // (count * devices)))
@@ -79,7 +79,7 @@ def _threads(runs: Sequence[RunConfig], share: int) -> int:
     return max(threads) if len(threads) == len(runs) else max(1, share)
 
 
-def _gpu_groups(runs: Sequence[RunConfig], size: int) -> tuple[str, ...]:
+def gpu_groups(runs: Sequence[RunConfig], size: int) -> tuple[str, ...]:
     """Return the GPUs in groups of `size`, as names in CUDA_VISIBLE_DEVICES; empty if all runs use the CPU."""
     gpus = 0 if all(run.trainer.accelerator == "cpu" for run in runs) else torch.cuda.device_count()
     if 0 < gpus < size:

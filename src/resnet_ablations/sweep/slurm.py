@@ -1,10 +1,14 @@
-"""Training on a SLURM cluster: each run is a job, by submitit; run folders and `squeue` give the outcome."""
+"""Training on a SLURM cluster: jobs by submitit; run folders and `squeue` give the outcome."""
 
 import logging
 import os
+import select
 import signal
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +19,24 @@ from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.locks import OWN_JOB, RunLock, results_lock, slurm_job
 from resnet_ablations.results.provenance import SOURCE
-from resnet_ablations.results.run_folder import Status
+from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.results.states import state_of
+from resnet_ablations.sweep.cluster import check_cluster
+from resnet_ablations.sweep.monitor import SweepMonitor
+from resnet_ablations.sweep.processes import train_in_processes
 from resnet_ablations.sweep.run_sweep import Submitted
-from resnet_ablations.sweep.slurm_commands import SlurmError, slurm
-from resnet_ablations.sweep.slurm_wait import POLL_SECONDS, wait_for
+from resnet_ablations.sweep.slots import Slots, gpu_groups
+from resnet_ablations.sweep.slurm_commands import TIME_IS_UP, SlurmError, cluster_settings, slurm
+from resnet_ablations.sweep.slurm_settings import (
+    array_size,
+    checked_settings,
+    most_jobs,
+    runs_per_job,
+)
+from resnet_ablations.sweep.slurm_wait import POLL_SECONDS, wait_for, wait_until_gone
 from resnet_ablations.sweep.squeue import jobs_in_queue
-from resnet_ablations.sweep.submission import TIME_IS_UP, submit
-from resnet_ablations.sweep.worker import train_logged
+from resnet_ablations.sweep.submission import Job, Submission, cancel_abandoned
+from resnet_ablations.sweep.worker import stop_in_job, train_logged
 from resnet_ablations.training.stopping import SIGNALS, StopRequest
 
 log = logging.getLogger(__name__)
@@ -42,32 +56,62 @@ class SlurmRun(Checkpointable):
         """The CPU threads of each task."""
 
     def __call__(self) -> None:
-        """Train the run.
-
-        SLURM sends `TIME_IS_UP` when the job's time is nearly up: write a checkpoint and requeue the job. SIGTERM means
-        preemption, after which SLURM requeues the job itself, or `scancel`: write a checkpoint only. SLURM sends
-        SIGTERM several times, so a second signal must not stop the run at once.
-        """
-        os.environ[OWN_JOB] = JobEnvironment().job_id
-        stop = StopRequest(TIME_IS_UP, signal.SIGTERM, at_once=lambda number: None)
-        try:
-            run = validate(self.frozen, identify_data=False)
-        except UserError as error:
-            steps = self.frozen["schedule"]["iterations"]
-            failed = Status(outcome="failed", iteration=0, iterations=steps, reason=error.messages[0], job=slurm_job())
-            self.folder.set_status(failed)
-            raise
-        if run.trainer.ranks > 1:
-            os.environ.pop("MASTER_PORT", None)  # inherited, it would be the same in all jobs
-            TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-            if run.trainer.nodes == 1:  # the node's name may resolve to another address
-                os.environ["MASTER_ADDR"] = "127.0.0.1"
-        try:
+        """Train the run."""
+        with _requeued_in_time():
+            stop = stop_in_job()
+            run = _validated(self.frozen, self.folder)
+            if run.trainer.ranks > 1:
+                os.environ.pop("MASTER_PORT", None)  # inherited, it would be the same in all jobs
+                TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+                if run.trainer.nodes == 1:  # the node's name may resolve to another address
+                    os.environ["MASTER_ADDR"] = "127.0.0.1"
             train_logged(run, self.threads, stop, self.source)
-        except SystemExit:  # raised in the first task only
-            if stop.signal == TIME_IS_UP:
-                _requeue()
-            raise
+
+
+class SlurmRuns(Checkpointable):
+    """Runs that one job trains at the same time, each in its own process; a run that fails leaves the others."""
+
+    def __init__(self, runs: Sequence[RunConfig], threads: int) -> None:
+        self.runs = [(run.as_dict(), run.folder) for run in runs]
+        self.source = SOURCE
+        self.threads = threads
+        """The CPU threads of each run."""
+
+    def __call__(self) -> None:
+        """Train the runs; after a requeue, those that are still this job's and did not fail."""
+        with _requeued_in_time():
+            left = []
+            for frozen, folder in self.runs:
+                status = folder.status()
+                is_own = status is None or (status.job == slurm_job() and status.outcome != "failed")
+                if is_own and folder.result() is None:
+                    with suppress(UserError):
+                        left.append(_validated(frozen, folder))
+            if left:
+                slots = Slots(len(self.runs), self.threads, gpu_groups(left, 1))
+                train_in_processes(left, slots, fail_fast=False, planned=self.source)
+
+
+def _validated(frozen: dict[str, Any], folder: RunFolder) -> RunConfig:
+    """Return the run; if this node cannot train it, write the reason to the run's folder and raise `UserError`."""
+    try:
+        return validate(frozen, identify_data=False)
+    except UserError as error:
+        steps, reason = frozen["schedule"]["iterations"], error.messages[0]
+        folder.set_status(Status(outcome="failed", iteration=0, iterations=steps, reason=reason, job=slurm_job()))
+        raise
+
+
+@contextmanager
+def _requeued_in_time() -> Iterator[None]:
+    """Let the process be the job's; requeue the job if `TIME_IS_UP` ends the context."""
+    os.environ[OWN_JOB] = JobEnvironment().job_id
+    try:
+        yield
+    except SystemExit as end:  # of several tasks, raised in the first only
+        if end.code == 128 + TIME_IS_UP:
+            _requeue()
+        raise
 
 
 def _requeue() -> None:
@@ -86,31 +130,114 @@ def train_on_slurm(
 ) -> None:
     """Submit the runs that no process trains and no job waits for, as job arrays; then wait until all have ended.
 
-    `parameters` are the settings of the launcher; `folder` is for scripts, pickles and output of the jobs. The first
-    Ctrl-C or SIGTERM cancels the jobs submitted here, and their runs write a checkpoint. If `wait` is false, raise
-    `Submitted` after submitting. Raise `UserError` if SLURM does not answer or rejects the jobs.
+    `parameters` are the settings of the launcher; `folder` is for scripts, pickles and output of the jobs. If `wait` is
+    false, raise `Submitted` after submitting. Raise `UserError` if SLURM does not answer or rejects the jobs.
+
+    Ctrl-C and SIGTERM cancel the jobs submitted here, in the signal handler, and their runs write a checkpoint; a
+    second one ends this process too. SIGHUP before the jobs are released cancels them; later it ends this process and
+    leaves the jobs, and so does an error of this function: the jobs do not need it, and the same command finds them.
     """
-    arrays: list[str] = []
-    # Without the lock, two commands at the same time could submit the same run.
-    with results_lock(folder.parent), StopRequest(*SIGNALS, at_once=lambda number: None) as stop:
+    progress = SweepMonitor([run.folder for run in runs])
+    submission = Submission(folder)
+
+    def at_first(number: int) -> None:
+        if number != signal.SIGHUP:
+            submission.cancel()
+
+    def at_once(number: int) -> None:
+        if submission.is_open:
+            return  # it cancels its jobs after the current command of SLURM
+        submission.cancel()
+        if submission.is_released and not submission.is_cancelled:
+            _try_to_say(f"SLURM does not cancel the jobs; later run: scancel {' '.join(submission.arrays)}")
+        progress.close()
+        os._exit(128 + number)
+
+    with StopRequest(*SIGNALS, at_first=at_first, at_once=at_once) as stop:
+        try:
+            # Without the lock, two commands at the same time could submit the same run.
+            with results_lock(folder.parent):
+                submitted = _submit(runs, parameters, folder, submission, stop)
+        except SystemExit:
+            print(f"stopped before the jobs began{submission.left}", flush=True)
+            raise
+        now = [run for run in runs if run.key not in {run.key for run in submitted.later}]
+        submitted.tell(submission.arrays, others=len(now) - len(submitted.runs), wait=wait)
+        if not wait and stop.signal is None:
+            raise Submitted
+        wait_for(now, submitted.runs, submission, progress, stop, fail_fast=fail_fast, folder=folder)
+        if submitted.later:
+            wait_until_gone(submission, stop)
+    if stop.signal is not None:
+        raise SystemExit(128 + stop.signal)
+    if submitted.later and not (fail_fast and any(state_of(run.folder).outcome == "failed" for run in now)):
+        train_on_slurm(submitted.later, parameters, wait=wait, fail_fast=fail_fast, folder=folder)
+
+
+@dataclass(frozen=True)
+class _Submitted:
+    """What a command has submitted."""
+
+    runs: Sequence[RunConfig] = ()
+    later: Sequence[RunConfig] = ()
+    """The runs for which the queue has no room now."""
+    notes: tuple[str, ...] = ()
+
+    def tell(self, arrays: Sequence[str], *, others: int, wait: bool) -> None:
+        """Print what was submitted, and what was not."""
+        for note in self.notes:
+            print(note, flush=True)
+        message = "nothing to submit"
+        if arrays:
+            message = f"submitted as SLURM job{'s' if len(arrays) > 1 else ''} {', '.join(arrays)}: {len(self.runs)}"
+        if others:
+            message += f"; running or queued already: {others}"
+        if self.later:
+            message += f"; {'later' if wait else 'left for the same command'}: {len(self.later)}"
+        if not wait:
+            message += "; resnet-ablations status shows their progress"
+        print(message, flush=True)
+
+
+def _submit(
+    runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Path, submission: Submission, stop: StopRequest
+) -> _Submitted:
+    """Submit the runs that are free, as far as the queue has room; the caller holds the `results_lock`."""
+    queue = checked_queue()
+    try:
+        cluster = cluster_settings()
+    except SlurmError as error:
+        raise UserError(f"hydra/launcher=slurm: {error}; nothing is submitted") from None
+    check_cluster(folder, cluster)
+    notes = []
+    if abandoned := cancel_abandoned(folder):
+        notes.append(f"cancelled, since the command that submitted them was killed: {', '.join(abandoned)}")
         queue = checked_queue()
-        free = [run for run in runs if _is_free(run, queue)]
-        if free:
-            jobs = [SlurmRun(run, parameters["cpus_per_task"] or 1) for run in free]
-            for run in free:
-                RunLock(run.folder.path).remove_if_stale(queue)
-            arrays = submit(free, jobs, parameters, folder, stop)
-    message = "nothing to submit"
-    if arrays:
-        message = f"submitted as SLURM job{'s' if len(arrays) > 1 else ''} {', '.join(arrays)}: {len(free)}"
-    if others := len(runs) - len(free):
-        message += f"; running or queued already: {others}"
-    if arrays and (unused := sorted(name for name in os.environ if name.startswith("SBATCH_"))):
-        print(f"{', '.join(unused)}: not used; the settings of the jobs are hydra.launcher.…", flush=True)
-    if not wait:
-        raise Submitted(f"{message}; resnet-ablations status shows their progress")
-    print(message, flush=True)
-    wait_for(runs, free, arrays, fail_fast=fail_fast, folder=folder, stopped_by=stop.signal)
+    free = [run for run in runs if _is_free(run, queue)]
+    if not free:
+        return _Submitted(notes=tuple(notes))
+    size, each = array_size(cluster), runs_per_job(parameters)
+    packs = [free[start : start + each] for start in range(0, len(free), each)]
+    room = len(packs)
+    if (most := most_jobs(parameters)) is not None and most - len(queue) < len(packs):
+        room = max(0, most - len(queue))
+        notes.append(f"you may have {most} jobs in the queue (MaxSubmitJobs), and {len(queue)} are there: {room} now")
+        if not room:
+            raise UserError(f"hydra/launcher=slurm: {notes[-1]}; run the command again when some have ended")
+    submitted, later = ([run for pack in part for run in pack] for part in (packs[:room], packs[room:]))
+    for run in submitted:
+        RunLock(run.folder.path).remove_if_stale(queue)
+    threads = max(1, (parameters["cpus_per_task"] or 1) // each)
+    jobs = [Job(pack, SlurmRun(pack[0], threads) if each == 1 else SlurmRuns(pack, threads)) for pack in packs[:room]]
+    submission.submit(jobs, checked_settings(runs, parameters, folder), size, stop)
+    if each > 1:
+        notes.append(f"{each} runs at the same time in each job")
+    if len(submission.arrays) > 1:
+        most_tasks = f"at most {size} jobs in a job array" if size > 1 else "no job arrays"
+        notes.append(f"this cluster takes {most_tasks}: {len(submission.arrays)} arrays")
+    if unused := sorted(name for name in os.environ if name.startswith("SBATCH_")):
+        notes.append(f"{', '.join(unused)}: not used; the settings of the jobs are hydra.launcher.…")
+    return _Submitted(submitted, later, tuple(notes))
 
 
 def _is_free(run: RunConfig, queue: Mapping[str, str]) -> bool:
@@ -126,3 +253,11 @@ def checked_queue() -> dict[str, str]:
             "hydra/launcher=slurm: squeue does not answer; use a machine with SLURM, or hydra/launcher=local"
         )
     return queue
+
+
+def _try_to_say(message: str) -> None:
+    """Write a line to stderr, unless its reader stands still."""
+    descriptor = sys.__stderr__.fileno() if sys.__stderr__ is not None else 2
+    with suppress(OSError):
+        if select.select([], [descriptor], [], 1)[1]:
+            os.write(descriptor, f"{message}\n".encode())

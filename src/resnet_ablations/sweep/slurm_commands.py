@@ -2,17 +2,28 @@
 
 import os
 import re
+import signal
 import subprocess
 
 ANSWER_SECONDS = 30.0
-KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_SOCKET")
+TIME_IS_UP = signal.SIGUSR2
+"""The signal that SLURM sends before a job's time is up."""
+CONNECTION = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_SOCKET")
 """The variables that say where the cluster is and who asks."""
-SETTINGS = re.compile(r"(SLURM|SLURMD|SBATCH|SALLOC|SRUN|SQUEUE|SCANCEL|SCONTROL|SACCT|PMI|PMIX|SUBMITIT)_")
-"""The variables that set options of SLURM's commands, or describe the job in which this process runs."""
+OF_THE_SHELL = re.compile(
+    r"(SLURM|SLURMD|SBATCH|SALLOC|SRUN|SQUEUE|SCANCEL|SCONTROL|SACCT|PMI|PMIX|SUBMITIT)_"
+    r"|((CUDA|HIP|ROCR)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK|CUDA_MPS_\w+)$"
+)
+"""The variables that set options of SLURM's commands, or describe the job and the GPUs of this process."""
 
 
 class SlurmError(Exception):
     """A command of SLURM is missing, fails or does not answer; the message is SLURM's own, in one line."""
+
+    @property
+    def is_unanswered(self) -> bool:
+        """True if SLURM may still do what the command asked for."""
+        return bool(re.search("timed out|does not answer", str(self)))
 
 
 def slurm(*command: str, seconds: float = ANSWER_SECONDS) -> str:
@@ -32,18 +43,25 @@ def slurm(*command: str, seconds: float = ANSWER_SECONDS) -> str:
     except OSError as error:
         raise SlurmError(f"{command[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired as error:
-        raise SlurmError(_one_line(error.stderr) or f"{command[0]} does not answer within {seconds:.0f} s") from None
+        said = _one_line(error.stderr)
+        raise SlurmError(f"{said}; " * bool(said) + f"{command[0]} does not answer within {seconds:.0f} s") from None
     if ended.returncode:
         raise SlurmError(_one_line(ended.stderr) or f"{command[0]} ends with exit code {ended.returncode}")
     return ended.stdout.decode(errors="replace")
 
 
-def environment() -> dict[str, str]:
-    """Return this process's environment without SLURM's variables, except those in `KEPT`.
+def cluster_settings() -> dict[str, str]:
+    """Return the settings of the cluster, such as `MaxArraySize`; raise `SlurmError` if scontrol fails."""
+    lines = (line.partition("=") for line in slurm("scontrol", "show", "config").splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}
 
-    A job gets the environment of `sbatch`: variables of another job would set its CPUs, its memory and its tasks.
+
+def environment() -> dict[str, str]:
+    """Return this process's environment without the variables `OF_THE_SHELL`, except those of the `CONNECTION`.
+
+    A job gets the environment of `sbatch`: variables of another job would set its CPUs, memory, tasks and GPUs.
     """
-    return {name: value for name, value in os.environ.items() if name in KEPT or not SETTINGS.match(name)}
+    return {name: value for name, value in os.environ.items() if name in CONNECTION or not OF_THE_SHELL.match(name)}
 
 
 def _one_line(message: bytes | None) -> str:

@@ -1,23 +1,42 @@
 """The jobs of this user in SLURM's queue; `sacct` is not used, since not every cluster has it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
+from resnet_ablations.sweep.cluster import other_cluster
 from resnet_ablations.sweep.slurm_commands import SlurmError, slurm
 
 
 def jobs_in_queue() -> dict[str, str] | None:
     """Return this user's pending, running and completing jobs with state and reason; None if squeue fails."""
     try:
-        answer = squeue("--array", "--format=%i %T (%r)")
+        answer = _squeue("--array", "--format=%i %T (%r)")
     except SlurmError:
         return None
     return {job: state for job, _, state in (line.partition(" ") for line in answer.splitlines())}
 
 
-def squeue(*options: str) -> str:
+def jobs_of_scripts(scripts: Collection[Path], reason: str | None = None) -> dict[str, Path]:
+    """Return the jobs in the queue that were submitted with these scripts, and the script of each.
+
+    If `reason` is given, return only the jobs that wait for this reason. Raise `SlurmError` if squeue fails. The names
+    of the scripts are unique.
+    """
+    if not scripts:
+        return {}
+    by_name = {script.name: script for script in scripts}
+    found = {}
+    for line in _squeue("--format=%F|%r|%o").splitlines():
+        job, why, command = line.split("|", 2)
+        if (script := by_name.get(Path(command).name)) and reason in (None, why):
+            found[job] = script
+    return found
+
+
+def _squeue(*options: str) -> str:
     """Return a line for each of this user's jobs, also in hidden partitions; raise `SlurmError` if squeue fails.
 
     The user is given by number: not every user has a name on every machine.
@@ -26,6 +45,12 @@ def squeue(*options: str) -> str:
 
 
 def states_of(folders: Sequence[RunFolder]) -> dict[str, State]:
-    """Return the state of each run by its key; squeue is called only if a run is or was a SLURM job."""
-    jobs = jobs_in_queue() if any(status.job for folder in folders if (status := folder.status())) else None
+    """Return the state of each run by its key; squeue is called only if a run is or was a SLURM job.
+
+    The queue of another cluster than that of the runs' jobs says nothing about them.
+    """
+    jobs = None
+    if any(status.job for folder in folders if (status := folder.status())):
+        other = other_cluster(folders[0].path.parents[1] / "slurm")
+        jobs = jobs_in_queue() if other is None else None
     return {folder.key: state_of(folder, jobs) for folder in folders}

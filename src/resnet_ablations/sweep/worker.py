@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
-from resnet_ablations.results.locks import RunLocked
+from resnet_ablations.results.locks import RunLocked, slurm_job
 from resnet_ablations.results.provenance import SOURCE
+from resnet_ablations.sweep.slurm_commands import TIME_IS_UP
 from resnet_ablations.training.fork_server import unblock_signals
 from resnet_ablations.training.stopping import Interrupted, StopRequest, when_parent_ends
 
@@ -24,8 +26,9 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None, planned: str) -
     """
     # The inherited temporary folder, with its sockets, is removed when the sweep ends: use another one.
     multiprocessing.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
-    # A terminal sends Ctrl-C and SIGHUP to all processes; the process of the sweep passes them on as SIGTERM.
-    for number in (signal.SIGINT, signal.SIGHUP):
+    # A terminal sends Ctrl-C and SIGHUP to all processes, and SLURM sends `TIME_IS_UP` to all processes of a job. The
+    # process that started this one passes them on as SIGTERM.
+    for number in (signal.SIGINT, signal.SIGHUP, TIME_IS_UP):
         signal.signal(number, signal.SIG_IGN)
     # If the sweep was killed, stop as if it had passed on a signal.
     when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -33,7 +36,18 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None, planned: str) -
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     with exit_on_user_error():
-        train_logged(validate(frozen, identify_data=False), threads, StopRequest(signal.SIGTERM), planned)
+        stop = stop_in_job() if slurm_job() else StopRequest(signal.SIGTERM)
+        train_logged(validate(frozen, identify_data=False), threads, stop, planned)
+
+
+def stop_in_job(at_first: Callable[[int], None] = lambda number: None) -> StopRequest:
+    """Return the stop request of a process in a job that a sweep submitted; `at_first` as in `StopRequest`.
+
+    SLURM sends `TIME_IS_UP` when the job's time is nearly up: write a checkpoint and requeue the job. SIGTERM means
+    preemption, after which SLURM requeues the job itself, or `scancel`: write a checkpoint only. SLURM sends SIGTERM
+    several times, and to all processes of the job, so a second signal must not stop the run at once.
+    """
+    return StopRequest(TIME_IS_UP, signal.SIGTERM, at_first=at_first, at_once=lambda number: None)
 
 
 def train_logged(run: RunConfig, threads: int, stop: StopRequest, planned: str) -> None:
