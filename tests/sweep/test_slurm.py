@@ -468,6 +468,7 @@ def test_a_results_folder_belongs_to_one_cluster(cluster: Cluster, runs: list[Ru
 ACCOUNTING = """
 case "$*" in
 *association*) echo 'a||9|normal'; echo 'a|gpu|4|normal'; echo 'b||2|normal';;
+*defaultaccount*) echo b;;
 *) echo 'normal|7'; echo 'high|3';;
 esac
 """
@@ -492,6 +493,23 @@ def test_a_sweep_larger_than_a_user_may_submit_is_submitted_in_parts(cluster: Cl
     cluster.does("squeue", 'case "$*" in *%o*);; *) for job in 1_0 1_1 2 99; do echo $job RUNNING; done;; esac')
     with pytest.raises(UserError, match="and 4 are there: 0 now; run the command again when some have ended"):
         submitted(runs, account="a", partition="gpu")
+
+
+def test_the_other_parts_follow_when_the_first_has_left_the_queue(
+    cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The jobs of the first part have run, but are still in the queue when their runs have results."""
+    monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
+    cluster.does("sacctmgr", ACCOUNTING)
+    polls = f"{cluster.folder}/polls"
+    still = f"test -e {cluster.folder}/sbatch.script0 && test $(wc -l < {polls}) -lt 5 && echo '2 COMPLETING (None)'"
+    cluster.does("squeue", f'case "$*" in *%o*);; *) echo >> {polls}; {still}; true;; esac')
+    parameters = PARAMETERS | {"account": "a", "partition": "gpu"}
+    train_on_slurm(runs, parameters, wait=True, fail_fast=False, folder=Path(runs[0].paths.results) / "slurm")
+    assert cluster.asked == ["scontrol release 1,2", "scontrol release 3"]
+    said = capsys.readouterr().out
+    assert "submitted as SLURM jobs 1, 2: 4; later: 1\n" in said
+    assert "submitted as SLURM job 3: 1\n" in said
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,8 @@ def train_on_slurm(
         except SystemExit:
             print(f"stopped before the jobs began{submission.left}", flush=True)
             raise
-        now = [run for run in runs if run.key not in {run.key for run in submitted.later}]
+        later = {run.key for run in submitted.later}
+        now = [run for run in runs if run.key not in later]
         submitted.tell(submission.arrays, others=len(now) - len(submitted.runs), wait=wait)
         if not wait and stop.signal is None:
             raise Submitted

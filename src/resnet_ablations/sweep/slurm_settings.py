@@ -97,11 +97,11 @@ def most_jobs(parameters: Mapping[str, Any]) -> int | None:
     account, partition, qos = (parameters.get(name) for name in ("account", "partition", "qos"))
     limits: list[str] = []
     with suppress(SlurmError, KeyError):  # no accounting; a uid without a name
-        user = pwd.getpwuid(os.getuid()).pw_name
+        user = f"user={pwd.getpwuid(os.getuid()).pw_name}"
+        accounts = [[account]] if account else _sacctmgr("user", user, "format=defaultaccount")
         fields = "format=account,partition,maxsubmit,defaultqos"
-        for line in _sacctmgr("association", f"user={user}", fields):
-            of_account, of_partition, most, usual = line
-            if of_account == (account or of_account) and of_partition in ("", partition):
+        for of_account, of_partition, most, usual in _sacctmgr("association", user, fields):
+            if [of_account] in accounts and of_partition in ("", partition):
                 limits.append(most)
                 qos = qos or usual
         limits += [most for name, most in _sacctmgr("qos", "format=name,maxsubmitpu") if name == qos]
