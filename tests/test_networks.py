@@ -8,7 +8,8 @@ import pytest
 from resnet_ablations import networks
 from resnet_ablations.build import meta_network
 from resnet_ablations.networks import CIFAR, ENTRIES, IMAGENET, PrintedNetwork, main
-from resnet_ablations.overrides import CONF, compose
+from resnet_ablations.overrides import compose
+from resnet_ablations.paths import CONF
 
 PARAMETERS = {
     "ResNet-20": "0.27 M",

@@ -15,10 +15,11 @@ import pytest
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from resnet_ablations import overrides
+from resnet_ablations import composition, train
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import checked, compose, freeze, sweep_settings
@@ -241,14 +242,40 @@ def test_the_composed_configuration_is_the_one_that_hydra_composes(overrides: li
         assert compose(overrides).as_dict() == expected.as_dict()
 
 
+REFUSED = {
+    "hydra.searchpath=[/x]": "hydra.searchpath: the configuration is conf/ alone",
+    "+hydra.job.env_set.A=1": "hydra.job.env_set.A: the processes of runs have the environment",
+    "hydra.job={env_set:{A:1}}": "hydra.job: sets hydra.job.env_set and others at once; give one setting at a time",
+    "++hydra={job:{env_copy:[A]}}": "hydra: sets ",
+    "network.label=${now:%S}": r"network.label=\$\{now:%S\}: runs are checked and keyed without Hydra's own values",
+    "paths.results=${ hydra:runtime.cwd}/x": "paths.results=.* Hydra's own values",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_python_and_the_command_line_refuse_the_same(line: str) -> None:
+    for refuse in (
+        lambda: compose([line]),
+        lambda: train._check_hydra_options(get_args_parser().parse_args([line])),
+    ):
+        with pytest.raises(UserError, match=f"^{REFUSED[line]}"):
+            refuse()
+
+
+@pytest.mark.parametrize("line", ["schedule.iterations@foo=3", "seed@_global_=1", "+network.x@y=1", "nope@x=1"])
+def test_a_package_of_a_setting_is_refused(line: str) -> None:
+    with pytest.raises(UserError, match="@ is for groups"):
+        compose([line])
+
+
 def test_every_option_in_a_combination_is_as_hydra_composes_it() -> None:
     """Hydra composes each group alone, and the combinations are made of them."""
-    options = {group: names for group, names in overrides.group_options().items() if group != "data"}
+    options = composition.group_options()
     for number in range(max(map(len, options.values()))):
         lines = [f"{group}={names[number % len(names)]}" for group, names in options.items()]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             expected = hydra_compose("train", lines)
-        composed = overrides._composed_groups(tuple(lines), overrides._conf_times())
+        composed = composition._composed_groups(tuple(lines), composition._conf_times())
         assert composed == expected
         assert list(composed) == list(expected)
 
@@ -256,15 +283,15 @@ def test_every_option_in_a_combination_is_as_hydra_composes_it() -> None:
 def test_hydra_composes_each_option_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep of 500 configurations has few options, and Hydra takes a tenth of a second for each call."""
     composed: list[tuple[str, ...]] = []
-    by_hydra = overrides._composed_by_hydra.__wrapped__
+    by_hydra = composition._composed_by_hydra.__wrapped__
 
     def counting(groups: tuple[str, ...], conf_times: tuple[float, ...]) -> DictConfig:
         composed.append(groups)
         return by_hydra(groups, conf_times)
 
-    for function in (overrides._composed_groups, overrides._group_alone):
+    for function in (composition._composed_groups, composition._group_alone):
         function.cache_clear()
-    monkeypatch.setattr(overrides, "_composed_by_hydra", cache(counting))
+    monkeypatch.setattr(composition, "_composed_by_hydra", cache(counting))
     choices = [("resnet20", "resnet32"), ("identity", "dropout", "none"), ("original", "full_preactivation")]
     for network, shortcut, activation in product(*choices):
         compose([f"network={network}", f"shortcut={shortcut}", f"activation={activation}"])
@@ -276,18 +303,18 @@ def test_an_option_that_changes_other_groups_is_composed_by_hydra(
 ) -> None:
     conf = tmp_path / "conf"
     shutil.copytree(CONF, conf)
-    monkeypatch.setattr(overrides, "CONF", conf)
+    monkeypatch.setattr(composition, "CONF", conf)
     (conf / "logger" / "long.yaml").write_text(
         "# @package _global_\ndefaults: [none@logger]\nschedule: {iterations: 7}\n"
     )
-    overrides._options.cache_clear()
-    overrides._config_loader.cache_clear()
+    composition.options_of.cache_clear()
+    composition._config_loader.cache_clear()
     lines = ("logger=long", "shortcut=dropout")
     try:
-        composed = overrides._composed_groups(lines, overrides._conf_times())
+        composed = composition._composed_groups(lines, composition._conf_times())
     finally:
-        overrides._options.cache_clear()
-        overrides._config_loader.cache_clear()
+        composition.options_of.cache_clear()
+        composition._config_loader.cache_clear()
     with initialize_config_dir(str(conf), version_base="1.3"):
         assert composed == hydra_compose("train", list(lines))
     assert composed.schedule.iterations == 7
@@ -296,7 +323,7 @@ def test_an_option_that_changes_other_groups_is_composed_by_hydra(
 def test_a_changed_file_of_conf_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conf = tmp_path / "conf"
     shutil.copytree(CONF, conf)
-    monkeypatch.setattr(overrides, "CONF", conf)
+    monkeypatch.setattr(composition, "CONF", conf)
     before = compose(["shortcut=dropout"])
     file = conf / "shortcut" / "dropout.yaml"
     file.write_text(file.read_text().replace("rate: 0.5", "rate: 0.25"))

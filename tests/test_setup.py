@@ -1,13 +1,18 @@
 """`make setup`: an environment belongs to the folder in which it was made."""
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from resnet_ablations.paths import PACKAGE, ROOT, mistaken_checkout
+import resnet_ablations as ra
+from resnet_ablations import composition
+from resnet_ablations.errors import UserError
+from resnet_ablations.paths import PACKAGE, ROOT, default_results, mistaken_checkout
 
 UV = """#!/bin/sh
 echo "$@" >> asked
@@ -90,6 +95,38 @@ def test_the_code_of_another_checkout_is_named(tmp_path: Path, monkeypatch: pyte
     assert mistaken_checkout() is None
 
 
+def test_the_environment_of_another_checkout_is_named_in_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/copy/.venv/bin/resnet-ablations`, `python -m` and `import` run the original's code from every folder."""
+    monkeypatch.chdir(tmp_path)
+    (code := tmp_path / "copy" / "src" / PACKAGE.name).mkdir(parents=True)
+    (code / "__main__.py").touch()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "copy" / ".venv"))
+    named = f"the environment is in the checkout {tmp_path}/copy, but the code that runs is in {PACKAGE};"
+    assert named in str(mistaken_checkout())
+    composition._config_loader.cache_clear()
+    with pytest.raises(UserError, match=re.escape(named)):
+        ra.compose(["shortcut=dropout"])
+
+
+def test_a_deleted_current_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert mistaken_checkout() == "the current folder no longer exists; change to another folder"
+
+
+def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make` reads it so, and every command reads it as `make` does."""
+    for name in ("RESNET_ABLATIONS_RESULTS", "RESNET_ABLATIONS_DATA"):
+        monkeypatch.setenv(name, "")
+    paths = ra.compose([]).paths
+    assert (paths.results, paths.data, default_results()) == ("results", "data", "results")
+    monkeypatch.setenv("RESNET_ABLATIONS_RESULTS", "/x")
+    assert (ra.compose([]).paths.results, default_results()) == ("/x", "/x")
+
+
 def test_the_results_folder_is_that_of_the_variable(checkout: Path) -> None:
     """`make` and the commands read the same variable; RESULTS= on the command line of make wins."""
     installs(checkout)
@@ -103,5 +140,6 @@ def test_the_results_folder_is_that_of_the_variable(checkout: Path) -> None:
         ).stdout.strip()
 
     assert asked() == "results results"
+    assert asked(RESNET_ABLATIONS_RESULTS="") == "results results"
     assert asked(RESNET_ABLATIONS_RESULTS="/x") == "/x /x"
     assert asked("RESULTS=/y", RESNET_ABLATIONS_RESULTS="/x") == "/y /y"

@@ -3,12 +3,8 @@
 import difflib
 import os
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, cast
 from urllib.parse import unquote
@@ -16,26 +12,19 @@ from urllib.parse import unquote
 import yaml
 from annotated_types import Ge
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from resnet_ablations.composition import composition_of, options_of, own_hydra, parse, wrong_option
 from resnet_ablations.config import NO_SUCH_KEY, RunConfig, message_of, validate
 from resnet_ablations.errors import UserError, first_line, shortened
-from resnet_ablations.paths import CONF
 from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, NUMBERS, is_location
 from resnet_ablations.settings import Settings
 
 BESIDE_FROZEN = ", ".join([*sorted(ELSEWHERE), *(f"data.{name}" for name in sorted(LOCATIONS))])
-LONGEST, LONGEST_KEY = 10_000, 200
-"""The most characters of an override and of its key: Hydra's parser is slow, and Hydra looks for a file of a key."""
 SWEEP_KEYS = ("experiment", "scale", "rows", "columns", "sweep")
 """The keys of train.yaml that choose a sweep and are not part of a run."""
 
@@ -57,9 +46,9 @@ def compose(overrides: Sequence[str], *, sweep: Sequence[str] = ()) -> RunConfig
     if isinstance(overrides, str):
         raise UserError(f"{overrides}: must be a list of overrides, such as ['network=resnet110', 'shortcut=dropout']")
     mistakes: list[str] = []
-    valid = _parse(sweep)
+    valid = parse(sweep)
     wrong_groups = []
-    parsed = _parse(overrides)
+    parsed = parse(overrides)
     frozen = any(override.key_or_group == "frozen" for override in parsed)
     for override in parsed:
         key = override.key_or_group
@@ -70,14 +59,14 @@ def compose(overrides: Sequence[str], *, sweep: Sequence[str] = ()) -> RunConfig
             mistakes.append(f"{line}: the frozen configuration sets this key; allowed beside it: {BESIDE_FROZEN}")
         elif override.is_sweep_override():
             mistakes.append(f"{line}: several values make a sweep: add -m")
-        elif mistake := _wrong_option(override):
+        elif mistake := wrong_option(override):
             mistakes.append(mistake)
             wrong_groups.append(f"{key}.")
         # The settings of an option that does not exist cannot be checked.
         elif not key.startswith(tuple(wrong_groups)):
             valid.append(override)
     try:
-        run = read_frozen(parsed) if frozen and not mistakes else checked(_composed(valid))
+        run = read_frozen(parsed) if frozen and not mistakes else checked(composition_of(valid))
     except (HydraException, OmegaConfBaseException) as error:
         mistakes.append(_reason(error))
     except UserError as error:
@@ -89,7 +78,7 @@ def compose(overrides: Sequence[str], *, sweep: Sequence[str] = ()) -> RunConfig
 
 def check_repeated(overrides: Sequence[str]) -> None:
     """Raise `UserError` for each key that a command line sets more than once."""
-    counts = Counter(override.key_or_group for override in _parse(overrides))
+    counts = Counter(override.key_or_group for override in parse(overrides))
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise UserError(*(f"{shortened(name)}: given more than once; remove all but one" for name in repeated))
 
@@ -97,7 +86,7 @@ def check_repeated(overrides: Sequence[str]) -> None:
 def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
     """Return the values of each key of a multirun command line, as Hydra's sweeps read them."""
     choices: dict[str, list[str]] = {}
-    for override in _parse(overrides):
+    for override in parse(overrides):
         key, _, value = (override.input_line or "").lstrip("+").partition("=")
         try:
             swept = override.is_sweep_override()
@@ -109,7 +98,7 @@ def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
 
 def sweep_settings(overrides: Sequence[str]) -> SweepSettings:
     """Return the settings that overrides of `sweep` make; raise `UserError` with every mistake."""
-    tree: Any = OmegaConf.to_container(_composed(_parse(overrides)).sweep)
+    tree: Any = OmegaConf.to_container(composition_of(parse(overrides)).sweep)
     try:
         return SweepSettings.model_validate(tree)
     except ValidationError as error:
@@ -211,9 +200,9 @@ def _with_locations(frozen: dict[str, Any], overrides: Sequence[Override]) -> di
     """Return a frozen configuration with the locations that it lacks, and with those that `overrides` set."""
     if not overrides and frozen.keys() >= ELSEWHERE:
         return frozen
-    options, target = [f"data={name}" for name in _options("data")], frozen["data"].get("_target_")
-    same = [line for line in options if _composed(_parse([line])).data._target_ == target]
-    composed: Any = OmegaConf.to_container(_composed([*_parse(same[:1]), *overrides]), resolve=True)
+    options, target = [f"data={name}" for name in options_of("data")], frozen["data"].get("_target_")
+    same = [line for line in options if composition_of(parse([line])).data._target_ == target]
+    composed: Any = OmegaConf.to_container(composition_of([*parse(same[:1]), *overrides]), resolve=True)
     chosen = {override.key_or_group for override in overrides}
     tree = frozen | {group: composed[group] for group in ELSEWHERE if group not in frozen or group in chosen}
     locations = {name: composed["data"][name] for name in LOCATIONS if name in composed["data"]}
@@ -224,131 +213,14 @@ def _with_locations(frozen: dict[str, Any], overrides: Sequence[Override]) -> di
     return tree
 
 
-_HYDRA = threading.RLock()
-"""Held while Hydra is set up with conf/, because Hydra is one object for the whole process."""
-
-
-@cache
-def _config_loader() -> ConfigLoader:
-    """Return Hydra's reader of the files in conf/."""
-    with _own_hydra():
-        return GlobalHydra.instance().config_loader()
-
-
-@contextmanager
-def _own_hydra() -> Iterator[None]:
-    """Set up Hydra with conf/, also inside `hydra.main`; restore the earlier Hydra afterwards."""
-    with _HYDRA:
-        hydra = GlobalHydra.instance().hydra
-        GlobalHydra.instance().clear()
-        try:
-            with initialize_config_dir(str(CONF), version_base="1.3"):
-                yield
-        finally:
-            GlobalHydra.instance().hydra = hydra
-
-
-def _composed(overrides: Sequence[Override]) -> DictConfig:
-    """Return the configuration that Hydra composes from the overrides."""
-    lines = [_forced(override) for override in overrides]
-    groups = tuple(override.input_line or "" for override in overrides if _is_group(override))
-    values = [override for override, line in zip(overrides, lines, strict=True) if line.startswith("++")]
-    if len(groups) + len(values) == len(overrides):
-        config = deepcopy(_composed_groups(groups, _conf_times()))
-        for override in values:  # as Hydra does: values after groups
-            try:
-                OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
-            except Exception as error:  # OmegaConf raises many kinds for a key or a value that does not fit
-                reason = first_line(error)
-                raise UserError(
-                    f"{shortened(override.input_line)}: does not fit there ({reason}); correct the key or the value"
-                ) from None
-        return config
-    with _own_hydra():
-        return hydra_compose("train", lines)
-
-
-@cache
-def _composed_groups(groups: tuple[str, ...], conf_times: tuple[float, ...]) -> DictConfig:
-    """Return the configuration with these groups and no other override.
-
-    Cached; `conf_times` makes a new entry when a file in conf/ changes. Hydra takes a tenth of a second, so it composes
-    each group alone, and a combination of groups is made of them.
-    """
-    alone = [_group_alone(line, conf_times) for line in groups] if len(groups) > 1 else []
-    if not alone or None in alone:
-        return _composed_by_hydra(groups, conf_times)
-    config = _composed_by_hydra((), conf_times).copy()
-    for name, settings in filter(None, alone):
-        config[name] = settings
-    return config
-
-
-@cache
-def _group_alone(line: str, conf_times: tuple[float, ...]) -> tuple[str, DictConfig] | None:
-    """Return the name and the settings of the group that an override chooses; None if it also changes other keys."""
-    name = line.partition("=")[0]
-    try:
-        chosen = _composed_by_hydra((line,), conf_times)
-    except HydraException:
-        return None
-    before, after = (
-        cast(dict[str, Any], OmegaConf.to_container(config)) for config in (_composed_by_hydra((), conf_times), chosen)
-    )
-    same = before.keys() == after.keys() and all(before[key] == after[key] for key in before if key != name)
-    return (name, chosen[name]) if same and name in after else None
-
-
-@cache
-def _composed_by_hydra(groups: tuple[str, ...], conf_times: tuple[float, ...]) -> DictConfig:
-    with _own_hydra():
-        return hydra_compose("train", list(groups))
-
-
-def _conf_times() -> tuple[float, ...]:
-    """Return the modification time of each file in conf/."""
-    return tuple(path.stat().st_mtime for path in sorted(CONF.rglob("*.yaml")))
-
-
-@cache
-def _parsed(override: str) -> Override:
-    return OverridesParser.create(_config_loader()).parse_override(override)
-
-
-def _parse(overrides: Sequence[str]) -> list[Override]:
-    """Parse the overrides with Hydra's parser; raise `UserError` with every one that it rejects."""
-    parsed, mistakes = [], []
-    for override in overrides:
-        if len(override) > LONGEST or len(override.partition("=")[0]) > LONGEST_KEY:
-            mistakes.append(f"{shortened(override)}: too long; at most {LONGEST:,} characters, the key {LONGEST_KEY}")
-            continue
-        if "${hydra:" in override:
-            mistakes.append(
-                f"{override}: runs are checked and keyed without Hydra's own values; write the value itself "
-                "(the current folder: ${oc.env:PWD})"
-            )
-            continue
-        try:
-            parsed.append(_parsed(override))
-        except HydraException as error:
-            reason = first_line(error).partition(" expecting ")[0]
-            mistakes.append(
-                f"{shortened(override)}: not a valid KEY=VALUE for Hydra ({shortened(reason)}); "
-                "quote the value for Hydra and the whole for the shell: \"KEY='VALUE'\""
-            )
-    if mistakes:
-        raise UserError(*mistakes)
-    return parsed
-
-
 def check_options(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the settings of the launcher.
 
     Raise `UserError` for unknown options of Hydra's groups (`hydra/launcher=…`) and unknown settings of the launcher.
     """
-    with _own_hydra():
-        parsed = _parse([line for line in overrides if line.lstrip("+~").startswith("hydra/")])
-        if mistakes := [mistake for override in parsed if (mistake := _wrong_option(override))]:
+    with own_hydra():
+        parsed = parse([line for line in overrides if line.lstrip("+~").startswith("hydra/")])
+        if mistakes := [mistake for override in parsed if (mistake := wrong_option(override))]:
             raise UserError(*mistakes)
         groups = [override.input_line or "" for override in parsed]
         composed = hydra_compose("train", groups, return_hydra_config=True)
@@ -368,40 +240,8 @@ def check_options(overrides: Sequence[str]) -> dict[str, Any]:
     return cast(dict[str, Any], settings)
 
 
-def group_options() -> dict[str, list[str]]:
-    """Return the options of each group in conf/, except Hydra's own groups."""
-    groups = _config_loader().get_group_options("", ObjectType.GROUP)
-    return {group: _options(group) for group in groups if group != "hydra" and _options(group)}
-
-
 def _allowed(names: Sequence[str]) -> str:
     return f"allowed: {', '.join(names)}" if names else "it has none"
-
-
-def _is_group(override: Override) -> bool:
-    return bool(_options(override.key_or_group))
-
-
-@cache
-def _options(group: str) -> list[str]:
-    options = _config_loader().get_group_options(group, ObjectType.CONFIG)
-    return [option for option in options if not option.startswith("_")]
-
-
-def _wrong_option(override: Override) -> str | None:
-    """Return an error message if the override chooses an option that its group does not have."""
-    options = _options(override.key_or_group)
-    if not options or override.value() in options or override.is_delete():
-        return None
-    value = shortened(override.value())
-    return f"{override.key_or_group}={value}: no such option; allowed: {', '.join(options)}"
-
-
-def _forced(override: Override) -> str:
-    """Return the override with `++`, so that Hydra accepts unknown keys and the schema reports all of them."""
-    line = override.input_line or ""
-    plain_value = override.type is not None and not _is_group(override) and line[0] not in "+~"
-    return f"++{line}" if plain_value and not line.startswith("hydra.") else line
 
 
 def _reason(error: Exception) -> str:

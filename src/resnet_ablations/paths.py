@@ -1,6 +1,7 @@
 """The folders of the files beside the code, and the default results folder."""
 
 import os
+import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -14,19 +15,31 @@ CONF = ROOT / "conf"
 
 
 def mistaken_checkout() -> str | None:
-    """Return the mistake if the current folder is in a checkout of this project, but the code that runs is elsewhere.
+    """Return the mistake if the current folder or the environment is in a checkout, but the code that runs is not.
 
     The environment was copied with the checkout, or another checkout is installed in it.
     """
-    here = Path(os.path.realpath("."))
-    code = Path("src", PACKAGE.name)
-    checkout = next((folder for folder in (here, *here.parents) if (folder / code / "__main__.py").exists()), None)
-    if checkout is None or PACKAGE.samefile(checkout / code):
-        return None
-    return (
-        f"{here}: the current folder is in the checkout {checkout}, but the code that runs is in {PACKAGE}; "
-        f"run `make setup` in {checkout}, or change to a folder outside it"
-    )
+    try:
+        here = Path(os.path.realpath("."))
+    except FileNotFoundError:
+        return "the current folder no longer exists; change to another folder"
+    for what, place in (("current folder", here), ("environment", Path(sys.prefix))):
+        checkout = _checkout_of(place)
+        if checkout is not None and not PACKAGE.samefile(checkout / _CODE):
+            return (
+                f"{place}: the {what} is in the checkout {checkout}, but the code that runs is in {PACKAGE}; "
+                f"run `make setup` in {checkout}, or {_ELSEWHERE[what]}"
+            )
+    return None
+
+
+_CODE = Path("src", PACKAGE.name)
+_ELSEWHERE = {"current folder": "change to a folder outside it", "environment": f"use the environment of {ROOT}"}
+
+
+def _checkout_of(folder: Path) -> Path | None:
+    """Return the nearest checkout of this project around a folder."""
+    return next((each for each in (folder, *folder.parents) if (each / _CODE / "__main__.py").exists()), None)
 
 
 def with_home(path: str) -> str:
@@ -39,4 +52,9 @@ def with_home(path: str) -> str:
 
 def default_results() -> str:
     """Return the default results folder, the same as `paths.results` in conf/train.yaml."""
-    return os.environ.get("RESNET_ABLATIONS_RESULTS", "results")
+    return folder_named("RESNET_ABLATIONS_RESULTS", "results")
+
+
+def folder_named(variable: str, default: str) -> str:
+    """Return the folder that an environment variable names; the default if the variable is not set or empty."""
+    return os.environ.get(variable) or default

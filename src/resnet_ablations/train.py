@@ -13,12 +13,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from resnet_ablations.composition import ONE_CONF, group_options, refusal
 from resnet_ablations.config import identifying_data_once
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error, first_line
 from resnet_ablations.output import survive_lost_output
-from resnet_ablations.overrides import check_options, check_repeated, compose, group_options
-from resnet_ablations.paths import CONF, mistaken_checkout
+from resnet_ablations.overrides import check_options, check_repeated, compose
+from resnet_ablations.paths import CONF
 from resnet_ablations.results.atomic_write import reporting_full_disk
 from resnet_ablations.results.locks import RunLocked, RunLost
 from resnet_ablations.results.results_folder import writable
@@ -110,26 +111,21 @@ def _check_hydra_options(arguments: argparse.Namespace) -> None:
     given = {f"--{name.replace('_', '-')}": value for name, value in vars(arguments).items() if value}
     if len(modes := [option for option in given if option in MODES]) > 1:
         raise UserError(f"{' '.join(modes)}: each of them does something else; give one")
-    keys = [line.lstrip("+~").partition("=")[0] for line in arguments.overrides]
     wrong = [f"{option}: {reason}" for option, reason in NOT_HERE.items() if option in given]
-    wrong += [f"{key}: {reason}" for key in keys for start, reason in KEYS_NOT_HERE.items() if key.startswith(start)]
+    wrong += filter(None, map(refusal, arguments.overrides))
     if wrong:
         raise UserError(*wrong)
 
 
 MODES = ("--run", "--multirun", "--cfg", "--info")
-_ONE_CONF = "the configuration is conf/ alone; give KEY=VALUE, or add a file to conf/"
 NOT_HERE = {
-    "--config-path": _ONE_CONF,
-    "--config-dir": _ONE_CONF,
-    "--config-name": _ONE_CONF,
+    "--config-path": ONE_CONF,
+    "--config-dir": ONE_CONF,
+    "--config-name": ONE_CONF,
     "--experimental-rerun": "a run is trained again with frozen=results/runs/KEY/config.yaml",
     "--shell-completion": "there is none",
 }
 """The options of Hydra that are refused, and why."""
-_ENVIRONMENT = "the processes of runs have the environment of this command; write NAME=VALUE before it"
-KEYS_NOT_HERE = {"hydra.searchpath": _ONE_CONF, "hydra.job.env_set": _ENVIRONMENT, "hydra.job.env_copy": _ENVIRONMENT}
-"""The settings of Hydra that are refused, and why."""
 
 
 @identifying_data_once()
@@ -144,8 +140,6 @@ def main() -> None:
     shows_only = arguments.hydra_help or arguments.cfg or arguments.info
     with exit_on_user_error():
         _check_hydra_options(arguments)
-        if mistake := mistaken_checkout():
-            raise UserError(mistake)
         if arguments.multirun and not shows_only:
             _sweep(arguments.overrides)
             return

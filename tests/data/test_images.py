@@ -11,7 +11,8 @@ from hydra import initialize_config_dir
 from resnet_ablations.data.images import ImageFiles, Images
 from resnet_ablations.data.sources import Digits
 from resnet_ablations.errors import UserError
-from resnet_ablations.overrides import CONF, compose
+from resnet_ablations.overrides import compose
+from resnet_ablations.paths import CONF
 
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(5), [40, 40, 40, 30, 10]))
 

@@ -12,8 +12,9 @@ from drawn_overrides import overrides, settings_of
 
 from resnet_ablations import train
 from resnet_ablations.__main__ import main
+from resnet_ablations.composition import group_options
 from resnet_ablations.config import RunConfig
-from resnet_ablations.overrides import compose, group_options
+from resnet_ablations.overrides import compose
 from resnet_ablations.sweep import estimates, run_sweep
 from resnet_ablations.sweep.planning import Plan
 from resnet_ablations.training import run as training

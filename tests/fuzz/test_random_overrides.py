@@ -14,9 +14,10 @@ from cases import LONG, SHORT, mistake_in, run_cases
 from drawn_overrides import UNKNOWN, Asked, Setting, overrides, settings_of
 
 from resnet_ablations.build import build_network
+from resnet_ablations.composition import group_options
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
-from resnet_ablations.overrides import compose, freeze, group_options
+from resnet_ablations.overrides import compose, freeze
 from resnet_ablations.paths import with_home
 from resnet_ablations.training.run import train_run
 

@@ -13,7 +13,7 @@ from watching import train_until
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
-from resnet_ablations.overrides import CONF
+from resnet_ablations.paths import CONF
 from resnet_ablations.training.run import train_run
 
 Config = Callable[..., RunConfig]

@@ -456,13 +456,17 @@ def test_the_rank_is_read_from_the_environment() -> None:
                 rank_from_environment(count)
     with started_as(RANK="0", WORLD_SIZE="1"):
         assert rank_from_environment(1) is None
-    with started_as(RANK="", WORLD_SIZE=""):
-        assert rank_from_environment(2) is None
-    with (
-        started_as(RANK="0", WORLD_SIZE="two"),
-        pytest.raises(UserError, match=r"^WORLD_SIZE=two: must be a whole number"),
+    for rank, size in (("", ""), ("0", ""), ("", "2")):  # a stray variable of another program starts nothing
+        with started_as(RANK=rank, WORLD_SIZE=size):
+            assert rank_from_environment(2) is None
+    for rank, size, told in (
+        ("0", "two", "WORLD_SIZE=two: must be a whole number"),
+        ("x", "2", "RANK=x: must be a whole number"),
+        ("2", "2", "RANK=2: must be from 0 to 1, as WORLD_SIZE=2"),
+        ("-1", "2", "RANK=-1: must be from 0 to 1"),
     ):
-        rank_from_environment(2)
+        with started_as(RANK=rank, WORLD_SIZE=size), pytest.raises(UserError, match=f"^{told}"):
+            rank_from_environment(2)
 
 
 @pytest.mark.parametrize(

@@ -114,25 +114,31 @@ ALONE: Final = Ranks(WHOLE)
 def rank_from_environment(count: int) -> int | None:
     """Return this process's rank if SLURM or `torchrun` started a process for each of `count` ranks; else None.
 
-    Raise `UserError` if they started another number of processes.
+    Raise `UserError` if they started another number of processes, or if the variables contradict each other.
     """
-    if not os.environ.get("RANK") or (started := started_processes()) == 1 == count:
+    if not os.environ.get("RANK") or not os.environ.get("WORLD_SIZE") or (started := started_processes()) == 1 == count:
         return None
     if started != count:
         raise UserError(
             f"WORLD_SIZE={started}: {started} processes were started, but trainer.devices × trainer.nodes = {count}; "
             f"start {count}, or set trainer.devices"
         )
-    return int(os.environ["RANK"])
+    if not 0 <= (rank := _from_torchrun("RANK")) < count:
+        raise UserError(f"RANK={rank}: must be from 0 to {count - 1}, as WORLD_SIZE={count}; unset both variables")
+    return rank
 
 
 def started_processes() -> int:
     """Return the number of processes that SLURM or `torchrun` started, 1 if WORLD_SIZE does not tell."""
+    return _from_torchrun("WORLD_SIZE") if os.environ.get("WORLD_SIZE") else 1
+
+
+def _from_torchrun(variable: str) -> int:
     try:
-        return int(os.environ.get("WORLD_SIZE") or 1)
+        return int(os.environ[variable])
     except ValueError:
         raise UserError(
-            f"WORLD_SIZE={os.environ['WORLD_SIZE']}: must be a whole number, which torchrun sets; unset the variable"
+            f"{variable}={os.environ[variable]}: must be a whole number, which torchrun sets; unset the variable"
         ) from None
 
 
