@@ -21,10 +21,12 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.cores import usable_cores
 from resnet_ablations.data.array_batches import ArrayBatches
 from resnet_ablations.data.images import Images
+from resnet_ablations.training.callbacks import AfterIteration
 from resnet_ablations.training.compute import set_float32_precision
+from resnet_ablations.training.data_module import DataModule
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.ranks import ALONE
-from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
+from resnet_ablations.training.trainer import Extras, lightning_trainer, quiet_lightning
 
 WARM_UP: Final = 5
 """Iterations before the clock starts: memory is allocated, kernels are loaded, CUDA graphs are recorded."""
@@ -154,23 +156,19 @@ def ours(config: RunConfig, images: Images, stopwatch: Stopwatch) -> None:
     batches = ArrayBatches(
         images, pad=4, flip=True, normalisation="per_pixel_mean", batch_size=config.schedule.batch_size, seed=0
     )
-    module = TrainingModule(
-        build_network(config), config, batches, record=lambda row: None, after_iteration=lambda iteration: None
-    )
+    iterations = config.schedule.iterations
     with quiet_lightning():
-        trainer = lightning_trainer(config, config.schedule.iterations, ALONE)
-        trainer.callbacks.append(_AfterIteration(stopwatch))  # type: ignore[attr-defined]
-        trainer.fit(module, train_dataloaders=range(config.schedule.iterations))
+        trainer = lightning_trainer(config, iterations, ALONE, Extras(callbacks=[_Noting(stopwatch)]))
+        trainer.fit(TrainingModule(build_network(config), config), datamodule=DataModule(batches, range(iterations)))
 
 
-class _AfterIteration(pl.Callback):
+class _Noting(AfterIteration):
     """A callback that notes each iteration, and ends the training after the last one."""
 
     def __init__(self, stopwatch: Stopwatch) -> None:
         self._stopwatch = stopwatch
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *arguments: Any) -> None:
-        iteration = arguments[-1] + 1
-        if iteration <= self._stopwatch.last:
-            self._stopwatch.after(iteration)
-            trainer.should_stop = iteration == self._stopwatch.last
+    def after_iteration(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        if module.iterations_done <= self._stopwatch.last:
+            self._stopwatch.after(module.iterations_done)
+            trainer.should_stop = module.iterations_done == self._stopwatch.last

@@ -12,7 +12,7 @@ from statistics import fmean
 
 import resnet_ablations as ra
 from resnet_ablations.probe.gates import openings
-from resnet_ablations.training.run import load_batches
+from resnet_ablations.training.data_module import load_batches
 
 UNITS = (1, 4, 9, 18, 20, 27, 36, 38, 45, 54)
 """The units to print; 19 and 37 change dimensions and have no gate."""

@@ -35,6 +35,8 @@ def test_the_names() -> None:
         "UserError",
         "build_network",
         "compose",
+        "datamodule",
+        "lightning_module",
         "load_cells",
         "load_curves",
         "load_lesions",

@@ -12,6 +12,7 @@ lesions = ra.load_lesions("results")
 gradients = ra.load_path_gradients("results")
 cells = ra.load_cells("results")
 paper = ra.load_paper("shortcuts")
+module, images = ra.lightning_module(config), ra.datamodule(config)  # for a pl.Trainer
 """
 
 import importlib
@@ -31,12 +32,16 @@ if TYPE_CHECKING:
         load_results,
         load_signals,
     )
+    from resnet_ablations.training.data_module import datamodule
+    from resnet_ablations.training.module import lightning_module
     from resnet_ablations.training.weights import load_network
 
 __all__ = [
     "UserError",
     "build_network",
     "compose",
+    "datamodule",
+    "lightning_module",
     "load_cells",
     "load_curves",
     "load_lesions",
@@ -52,6 +57,8 @@ _HOMES = {
     "UserError": "errors",
     "build_network": "build",
     "compose": "overrides",
+    "datamodule": "training.data_module",
+    "lightning_module": "training.module",
     "load_cells": "report.frame",
     "load_curves": "results.frames",
     "load_lesions": "results.frames",

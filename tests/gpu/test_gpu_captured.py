@@ -57,14 +57,14 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(config: Config, monkeypatch: py
 
 
 @pytest.mark.parametrize("shortcut", ["identity", "dropout"])
-def test_five_iterations_wait_for_nothing(config: Config, monkeypatch: pytest.MonkeyPatch, shortcut: str) -> None:
-    train_without_waiting(monkeypatch, config(*QUIET, CAPTURED, f"shortcut={shortcut}"))
+def test_five_iterations_wait_for_nothing(config: Config, shortcut: str) -> None:
+    train_without_waiting(config(*QUIET, CAPTURED, f"shortcut={shortcut}"))
 
 
 @pytest.mark.parametrize("depth", [20, 110])
-def test_a_deeper_network_has_no_more_launches(config: Config, monkeypatch: pytest.MonkeyPatch, depth: int) -> None:
+def test_a_deeper_network_has_no_more_launches(config: Config, depth: int) -> None:
     """Two graphs an iteration, beside what makes the batch; on an H200 with torch 2.11 there were 23 launches."""
-    launches = launches_of(monkeypatch, config, f"network.depth={depth}", CAPTURED)
+    launches = launches_of(config, f"network.depth={depth}", CAPTURED)
     print(f"ResNet-{depth}, captured: {launches:.0f} launches an iteration")
     assert 2 <= launches <= 40
 

@@ -17,18 +17,14 @@ pytestmark = pytest.mark.usefixtures("gpu")
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("shortcut", ["identity", "dropout"])
-def test_five_iterations_wait_for_nothing(
-    config: Config, monkeypatch: pytest.MonkeyPatch, shortcut: str, precision: str
-) -> None:
-    train_without_waiting(monkeypatch, config(*QUIET, f"shortcut={shortcut}", f"precision={precision}"))
+def test_five_iterations_wait_for_nothing(config: Config, shortcut: str, precision: str) -> None:
+    train_without_waiting(config(*QUIET, f"shortcut={shortcut}", f"precision={precision}"))
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_an_iteration_launches_a_bounded_number_of_kernels(
-    config: Config, monkeypatch: pytest.MonkeyPatch, precision: str
-) -> None:
+def test_an_iteration_launches_a_bounded_number_of_kernels(config: Config, precision: str) -> None:
     """On an H200 with torch 2.11 there were 433 in float32 and 507 in bf16."""
-    launches = launches_of(monkeypatch, config, "network.depth=20", f"precision={precision}")
+    launches = launches_of(config, "network.depth=20", f"precision={precision}")
     print(f"ResNet-20, {precision}: {launches:.0f} launches an iteration")
     assert 0 < launches <= 700
 
@@ -65,10 +61,10 @@ def error_of_products() -> tuple[float, float]:
     ("precision", "least", "most"), [("32-true", 0, 1e-5), ("tf32", 5e-5, 5e-3), ("bf16-mixed", 0, 1e-5)]
 )
 def test_tf32_is_on_where_it_is_asked_for_and_nowhere_else(
-    config: Config, monkeypatch: pytest.MonkeyPatch, precision: str, least: float, most: float
+    config: Config, precision: str, least: float, most: float
 ) -> None:
     """Against float64, float32 products are wrong by some 10⁻⁷ and TF32's by some 3·10⁻⁴."""
     errors: list[float] = []
-    train_watched(monkeypatch, config(f"precision={precision}"), {3: lambda: errors.extend(error_of_products())})
+    train_watched(config(f"precision={precision}"), {3: lambda: errors.extend(error_of_products())})
     assert len(errors) == 2
     assert all(least <= error <= most for error in errors), errors

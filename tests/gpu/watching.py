@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -12,8 +11,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.training.callbacks import AfterIteration
+from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import train_run
 from resnet_ablations.training.stopping import Interrupted
+from resnet_ablations.training.trainer import Extras
 
 LAUNCHES = ("LaunchKernel", "LaunchKernelExC", "LaunchKernelEx", "MemcpyAsync", "MemsetAsync", "GraphLaunch")
 """The CUDA calls that give the GPU something to do, without the prefix of the runtime or the driver."""
@@ -24,30 +26,20 @@ QUIET = ("schedule.iterations=15", "schedule.milestones=[14]", "schedule.log_eve
 Actions = Mapping[int, Callable[[], object]]
 
 
-class AfterIterations(pl.Callback):
-    """A callback that calls a function after each of the given iterations of a new run."""
+class AfterIterations(AfterIteration):
+    """A callback that calls a function after each of the given iterations."""
 
     def __init__(self, actions: Actions) -> None:
         self.actions = actions
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *arguments: Any) -> None:
-        iteration = arguments[-1] + 1
-        if iteration in self.actions:
-            self.actions[iteration]()
+    def after_iteration(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        if module.iterations_done in self.actions:
+            self.actions[module.iterations_done]()
 
 
-def train_watched(monkeypatch: pytest.MonkeyPatch, run: RunConfig, actions: Actions) -> Result:
+def train_watched(run: RunConfig, actions: Actions) -> Result:
     """Train a run from its beginning to its end, calling each function after its iteration."""
-    fit = pl.Trainer.fit
-    watcher = AfterIterations(actions)
-
-    def watched(self: pl.Trainer, *arguments: Any, **named: Any) -> None:
-        self.callbacks.append(watcher)  # type: ignore[attr-defined]
-        fit(self, *arguments, **named)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(pl.Trainer, "fit", watched)
-        result = train_run(run)
+    result = train_run(run, extras=Extras(callbacks=[AfterIterations(actions)]))
     assert result is not None
     return result
 
@@ -68,19 +60,19 @@ def train_until(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int)
     assert run.folder.resumable_from() == iteration + 1
 
 
-def train_without_waiting(monkeypatch: pytest.MonkeyPatch, run: RunConfig) -> None:
+def train_without_waiting(run: RunConfig) -> None:
     """Train a run of `QUIET`; raise `RuntimeError` if five of its iterations wait for the GPU."""
     watch = torch.cuda.set_sync_debug_mode
     try:
-        train_watched(monkeypatch, run, {6: lambda: watch("error"), 11: lambda: watch("default")})
+        train_watched(run, {6: lambda: watch("error"), 11: lambda: watch("default")})
     finally:
         watch("default")
 
 
-def launches_of(monkeypatch: pytest.MonkeyPatch, config: Callable[..., RunConfig], *overrides: str) -> float:
+def launches_of(config: Callable[..., RunConfig], *overrides: str) -> float:
     """Return how many CUDA calls an iteration of a run makes that give the GPU something to do, the mean of four."""
     profiler = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])
-    train_watched(monkeypatch, config(*QUIET, *overrides), {6: profiler.start, 10: profiler.stop})
+    train_watched(config(*QUIET, *overrides), {6: profiler.start, 10: profiler.stop})
     names = {f"{interface}{name}" for interface in ("cuda", "cu") for name in LAUNCHES}
     calls = {event.key: event.count for event in profiler.key_averages()}
     return sum(count for call, count in calls.items() if call.partition("_")[0] in names) / 4

@@ -22,7 +22,7 @@ from resnet_ablations.network.shortcuts import (
     Shortcut,
     ShortcutOnlyGating,
 )
-from resnet_ablations.training.run import load_batches
+from resnet_ablations.training.data_module import load_batches
 
 SHAPES = [
     UnitShape(16, 16, 1, "zero_pad", normalised=True),

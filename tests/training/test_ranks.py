@@ -16,11 +16,13 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 from comparing import check_alike
 from observing import numbers, wait_until
 from other_ranks import falls, train_as
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor, nn
 
 from resnet_ablations.build import build_network
@@ -36,6 +38,7 @@ from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.training import rank_processes
 from resnet_ablations.training import run as training
+from resnet_ablations.training.data_module import DataModule
 from resnet_ablations.training.fork_server import fork_server, start_process
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import rendezvous, train_in_ranks
@@ -49,7 +52,7 @@ from resnet_ablations.training.ranks import (
 )
 from resnet_ablations.training.running_statistics import RunningStatistics
 from resnet_ablations.training.stopping import Interrupted, StopRequest
-from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
+from resnet_ablations.training.trainer import Extras, lightning_trainer, quiet_lightning
 
 Config = Callable[..., RunConfig]
 
@@ -114,17 +117,19 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
         for mask in (module for module in network.modules() if isinstance(module, Mask)):
             mask.register_forward_hook(masked)
 
-        def after_iteration(iteration: int) -> None:
-            if iteration == 3:
+        def after_iteration(trainer: pl.Trainer, module: TrainingModule, *arguments: object) -> None:
+            if module.iterations_done == 3:
                 with module.statistics.kept():
                     module.statistics.sum_over_ranks()
                     seen.state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
 
-        module = TrainingModule(network, config, batches, seen.rows.append, after_iteration, None, ranks)
+        module = TrainingModule(network, config, None, ranks)
         iterations = config.schedule.iterations
-        trainer = lightning_trainer(config, iterations, ranks)
+        extras = Extras(callbacks=[LambdaCallback(on_train_batch_end=after_iteration)])
         with quiet_lightning():
-            trainer.fit(module, train_dataloaders=range(iterations))
+            trainer = lightning_trainer(config, iterations, ranks, extras)
+            trainer.fit(module, datamodule=DataModule(batches, range(iterations)))
+        seen.rows += module.rows
         everything: list[Any] = [seen]
         if ranks.count > 1:
             everything = [None] * ranks.count
@@ -285,7 +290,8 @@ def evaluated(frozen: dict[str, Any], stop: StopRequest) -> list[tuple[float, fl
     with process_group(config.trainer.ranks, gpu=False) as ranks, quiet_lightning():
         batches = batches_of(ten_thousand(), ranks.share)
         network = build_network(config)
-        module = TrainingModule(network, config, batches, lambda row: None, lambda iteration: None, None, ranks)
+        module = TrainingModule(network, config, None, ranks)
+        module.batches = batches
         module.statistics = RunningStatistics(network, ranks, config.micro_batches)
         module.trainer = lightning_trainer(config, 1, ranks)
         found = module.evaluate()

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
 from resnet_ablations.data.waiting import StoppedWaiting
@@ -31,16 +33,18 @@ from resnet_ablations.training.ranks import ALONE, Ranks
 from resnet_ablations.training.running_statistics import AVERAGED_ITERATIONS, RunningStatistics
 from resnet_ablations.training.sgd import set_learning_rate, split_by_decay
 from resnet_ablations.training.step import Step, loss_and_errors
+from resnet_ablations.training.trainer import check_trainer
 
 
 class TrainingModule(pl.LightningModule):
-    """The module that trains `network` by the schedule, and passes each row of the curve to `record`.
+    """The module that trains `network` by the schedule, on the images of a `DataModule`.
 
-    Lightning's batch is only the number of the iteration. The images of an iteration are divided into micro-batches of
-    `bn_batch` images. Each micro-batch has its own statistics of batch normalisation, as on the paper's two GPUs. One
-    forward and backward pass takes one or more micro-batches (`micro_batches_per_pass`); the gradients of the passes
-    are averaged. Several ranks take equal shares of the micro-batches. The statistics for evaluation are the same as if
-    one device had seen all micro-batches in order (`RunningStatistics`).
+    `rows` is the curve; its numbers are logged by Lightning too. Lightning's batch is only the number of the iteration.
+    The images of an iteration are divided into micro-batches of `bn_batch` images. Each micro-batch has its own
+    statistics of batch normalisation, as on the paper's two GPUs. One forward and backward pass takes one or more
+    micro-batches (`micro_batches_per_pass`); the gradients of the passes are averaged. Several ranks take equal shares
+    of the micro-batches. The statistics for evaluation are the same as if one device had seen all micro-batches in
+    order (`RunningStatistics`).
     """
 
     automatic_optimization = False
@@ -49,9 +53,6 @@ class TrainingModule(pl.LightningModule):
         self,
         network: nn.Module,
         config: RunConfig,
-        batches: Batches,
-        record: Callable[[CurveRow], None],
-        after_iteration: Callable[[int], None],
         start: Checkpoint | None = None,
         ranks: Ranks = ALONE,
         record_signals: Callable[[int, list[UnitSignals]], None] | None = None,
@@ -61,18 +62,19 @@ class TrainingModule(pl.LightningModule):
         self.training_pass = training_pass(self.network, config.trainer.compile)
         self.trainer_settings = config.trainer
         self.ranks = ranks
+        self.precision = config.precision
         self.schedule = config.schedule
         self.seed = config.seed
         self.micro_batches, self.bn_batch = config.micro_batches, config.bn_batch
         self.averaged = config.bn_statistics == "averaged"
-        self.batches = batches
-        self.record = record
-        self.after_iteration = after_iteration
         self.record_signals = record_signals
         self.start = start
         self.diverged = False
-        self.stopped_waiting = False
         self.warmed_up = False
+        self.rows: list[CurveRow] = []
+        """The rows of the curve since `start`."""
+        self.row: CurveRow | None = None
+        """The row that the last iteration completed, if it completed one."""
         self.metrics: dict[str, float] = {}
         self.responses: list[Response] = []
         self.training_seconds = 0.0
@@ -100,7 +102,8 @@ class TrainingModule(pl.LightningModule):
         )
 
     def on_fit_start(self) -> None:
-        self.batches.to(self.device)
+        check_trainer(self.trainer, self.precision)
+        self.batches: Batches = self.trainer.datamodule.batches.to(self.device)  # type: ignore[attr-defined]
         self.sums = self.sums.to(self.device)
         own = self.micro_batches // self.ranks.count
         self.per_pass = micro_batches_per_pass(self.trainer_settings.micro_batches_per_pass, own, self.device)
@@ -142,7 +145,7 @@ class TrainingModule(pl.LightningModule):
         state = self._optimizer().state
         return Checkpoint(
             key=key,
-            iteration=self.iteration + 1,
+            iteration=self.iterations_done,
             network=self.network.state_dict(),
             momentum=[state[parameter]["momentum_buffer"] for parameter in self._parameters_in_order()],
             learning_rate=self._optimizer().param_groups[0]["lr"],
@@ -163,8 +166,19 @@ class TrainingModule(pl.LightningModule):
     def _parameters_in_order(self) -> list[nn.Parameter]:
         return [parameter for group in self._optimizer().param_groups for parameter in group["params"]]
 
+    @property
+    def iterations_done(self) -> int:
+        """The number of complete iterations, with those before `start`."""
+        return self.iteration + 1
+
+    @property
+    def is_done(self) -> bool:
+        """True after the last iteration of the schedule, and if the run has diverged."""
+        return self.diverged or self.iterations_done == self.schedule.iterations
+
     def training_step(self, iteration: int) -> None:
         self.iteration = iteration
+        self.row = None
         # Lightning turns off the cache. The weights are constant within an iteration, so one cast of each is enough.
         torch.set_autocast_cache_enabled(True)
         for number in range(self.passes):
@@ -173,7 +187,7 @@ class TrainingModule(pl.LightningModule):
             except StoppedWaiting:
                 if number > 0 or self.ranks.count > 1 or not self._optimizer().state:
                     raise
-                self._stop_before(iteration)
+                self.iteration = iteration - 1  # the state is that after the previous iteration
                 return
             if number == 0:
                 self.statistics.decay_for_earlier_ranks()
@@ -185,12 +199,7 @@ class TrainingModule(pl.LightningModule):
                     self._record_signals(0)
             self.step.add_gradients(number, images, labels)
         self.optimizers().step()  # type: ignore[union-attr]
-
-    def _stop_before(self, iteration: int) -> None:
-        """Stop with the state after the previous iteration, and write a checkpoint of it."""
-        self.stopped_waiting = True
-        self.iteration = iteration - 1
-        self.after_iteration(iteration)
+        self._end_iteration()
 
     def _draw_masks(self, iteration: int, number: int) -> None:
         """Set the masks of a pass: functions of seed, iteration, unit and the image's place in the whole batch."""
@@ -216,16 +225,15 @@ class TrainingModule(pl.LightningModule):
         """Return the learning rate of the current iteration."""
         return self.schedule.learning_rate_at(self.iteration, warmed_up=self.warmed_up)
 
-    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:
-        if self.stopped_waiting:
-            return
+    def _end_iteration(self) -> None:
         self.statistics.decay_for_later_ranks()
-        iteration = self.iteration + 1
+        iteration = self.iterations_done
         self.since_record += 1
         evaluated = self._is_evaluated(self.iteration)
         if evaluated or iteration % self.schedule.log_every == 0:
             self._record(iteration, evaluated)
-        self.after_iteration(iteration)
+        if self.is_done:
+            self.trainer.should_stop = True
 
     def _record(self, iteration: int, evaluated: bool) -> None:
         iterations, self.since_record = self.since_record, 0
@@ -246,14 +254,16 @@ class TrainingModule(pl.LightningModule):
             test_loss=test_loss,
             test_error=test_error,
         )
-        self.record(row)
+        self.row = row
+        self.rows.append(row)
+        numbers = {name: value for name, value in asdict(row).items() if value is not None and name != "iteration"}
+        self.log_dict(numbers, on_step=True, on_epoch=False, batch_size=images)
         if finite and evaluated:
             self._record_signals(iteration)
         if self.schedule.warmup_until_error is not None:
             self.warmed_up |= row.train_error < self.schedule.warmup_until_error
         if not finite:
             self.diverged = True
-            self.trainer.should_stop = True
         self.resumed_at = time.perf_counter()
 
     def _is_evaluated(self, iteration: int) -> bool:
@@ -319,7 +329,26 @@ class TrainingModule(pl.LightningModule):
     def images_per_second(self) -> float:
         """The training images per second so far, without the time of evaluations."""
         seconds = self.training_seconds + time.perf_counter() - self.resumed_at
-        return (self.iteration + 1) * self.schedule.batch_size / seconds
+        return self.iterations_done * self.schedule.batch_size / seconds
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the network's logits."""
+        return self.network(images)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Log cross-entropy and error (%) of test images, with the network's own statistics of batch normalisation.
+
+        A run's curve uses `evaluate` instead, also with averaged statistics and several ranks.
+        """
+        images, labels = batch
+        logits = self(images)
+        loss, errors = loss_and_errors(F.cross_entropy(logits, labels, reduction="sum"), logits, labels) / len(labels)
+        self.log_dict({"val_loss": loss, "val_error": 100 * errors}, batch_size=len(labels))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume from Lightning's checkpoints, which lack the sums since the last row of the curve."""
+        if self.trainer.state.fn == "fit":
+            raise UserError("ckpt_path: only train_run resumes a run, from its own checkpoints; remove ckpt_path")
 
     def evaluate(self) -> tuple[float, float]:
         """Return cross-entropy and error (%) on the test set."""
@@ -331,7 +360,7 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_end(self) -> None:
         """Compute the `metrics` and `responses` of a finished network."""
-        if not self.diverged and self.iteration + 1 == self.schedule.iterations:
+        if not self.diverged and self.is_done:
             self._measure()
             self._set_statistics()
         else:
@@ -384,6 +413,15 @@ class TrainingModule(pl.LightningModule):
                 images, _ = self.batches.train(iteration, number, self.passes)
                 self._draw_masks(iteration, number)
                 self.network(images)
+
+
+def lightning_module(config: RunConfig) -> TrainingModule:
+    """Return the module of a run for a plain `pl.Trainer`, which gets the images from `datamodule`.
+
+    The trainer needs the run's precision and one device. It trains the whole schedule, whatever its own limits of
+    epochs are, and gives the curve that `train_run` gives: `module.rows`.
+    """
+    return TrainingModule(build_network(config), config)
 
 
 def summed_loss_and_errors(network: nn.Module, batches: Batches, device: torch.device) -> Tensor:

@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
@@ -11,11 +11,6 @@ import torch
 
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig, validate
-from resnet_ablations.data.array_batches import ArrayBatches
-from resnet_ablations.data.batches import Batches
-from resnet_ablations.data.file_batches import FileBatches
-from resnet_ablations.data.images import ImageFiles, Images
-from resnet_ablations.data.room import check_batch_memory
 from resnet_ablations.data.waiting import DecoderKilled, DecodingFailed, StoppedWaiting, explaining_lost_decoders
 from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.logger_thread import logger_thread
@@ -23,7 +18,7 @@ from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results import signals as signals_table
 from resnet_ablations.results.atomic_write import DISK_FULL, disk_full_message, reporting_full_disk, write_atomically
-from resnet_ablations.results.curve import HEADER, CurveFile, CurveRow
+from resnet_ablations.results.curve import HEADER, CurveFile
 from resnet_ablations.results.locks import Owner, RunLock, slurm_job
 from resnet_ablations.results.provenance import (
     SOURCE,
@@ -36,15 +31,15 @@ from resnet_ablations.results.provenance import (
 )
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.signals import UnitSignals
-from resnet_ablations.settings import TrainerSettings
-from resnet_ablations.training.checkpoint import load_checkpoint, save_checkpoint
+from resnet_ablations.training.callbacks import WriteCheckpoints, WriteCurve, WriteStatus
+from resnet_ablations.training.checkpoint import Checkpoint, load_checkpoint
 from resnet_ablations.training.compute import raising_memory_error
+from resnet_ablations.training.data_module import DataModule, load_batches
 from resnet_ablations.training.devices import check_devices, check_own_gpus, device_name, threads_of
 from resnet_ablations.training.fork_server import shorten_sockets
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
 from resnet_ablations.training.ranks import (
-    ALONE,
     PeerLost,
     RankFailed,
     RankKilled,
@@ -54,17 +49,18 @@ from resnet_ablations.training.ranks import (
     rank_from_environment,
 )
 from resnet_ablations.training.stopping import SIGNALS, Interrupted, StopRequest
-from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
+from resnet_ablations.training.trainer import NOTHING, Extras, lightning_trainer, quiet_lightning
 from resnet_ablations.training.weights import keeps_weights, save_weights, weights_digest
 
 log = logging.getLogger(__name__)
 
 
-def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | None:
+def train_run(config: RunConfig, stop: StopRequest | None = None, extras: Extras = NOTHING) -> Result | None:
     """Train a run from its checkpoint or its start to its end, and return the result; a finished run is not trained.
 
     If SLURM or `torchrun` started a process for each device, all of them call this function, and only the first rank
-    gets the result; the others get None. Otherwise one process calls it and starts the other ranks.
+    gets the result; the others get None. Otherwise one process calls it and starts the other ranks, which cannot take
+    `extras`.
 
     Raise `RunLocked` if another process is training the run, and `RunLost` if another process has taken it over from
     this one. Raise `Interrupted` after a stop signal (by default one of `SIGNALS`); the run then has a checkpoint of
@@ -75,18 +71,22 @@ def train_run(config: RunConfig, stop: StopRequest | None = None) -> Result | No
     if rank := rank_from_environment(config.trainer.ranks):
         # The first rank reports the end, after it has written the run's files.
         with reporting_full_disk(folder.path), _log_file(folder), suppress(Interrupted):
-            _train_other_rank(rank, config, stop)
+            _train_other_rank(rank, config, stop, extras)
         return None
     if (result := _finished(config, folder, stop)) is not None:
         folder.remove_leftovers()
         return result
+    if extras != NOTHING and config.trainer.ranks > 1 and rank_from_environment(config.trainer.ranks) is None:
+        raise UserError(
+            "trainer.devices: callbacks and a profiler need one device, or torchrun, which starts each rank"
+        )
     check_devices(config)
     # The logger ends after the run's outcome is in its folder, and before the lock is released.
     logger = config.logger.build()
     lock = RunLock(folder.path)
     with reporting_full_disk(folder.path), lock, _log_file(folder), logger_thread(folder, logger):
         # The process that held the lock before may have finished the run.
-        return _finished(config, folder, stop) or _train_locked(config, folder, lock, stop)
+        return _finished(config, folder, stop) or _train_locked(config, folder, lock, stop, extras)
 
 
 def _finished(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result | None:
@@ -101,13 +101,13 @@ def _finished(config: RunConfig, folder: RunFolder, stop: StopRequest) -> Result
     return result
 
 
-def _train_locked(config: RunConfig, folder: RunFolder, lock: RunLock, stop: StopRequest) -> Result:
+def _train_locked(config: RunConfig, folder: RunFolder, lock: RunLock, stop: StopRequest, extras: Extras) -> Result:
     """Train the run, whose lock this process holds, and write its result or the status at its end."""
     try:
         folder.start(config.as_dict())
         folder.set_status(_running_status(config))
         if config.trainer.ranks == 1 or rank_from_environment(config.trainer.ranks) is not None:
-            result = _join_and_train(config, lock.holder, stop)
+            result = _join_and_train(config, lock.holder, stop, extras)
         else:
             arguments = (config.as_dict(), lock.holder)
             with stop:
@@ -134,10 +134,10 @@ def _running_status(config: RunConfig, iteration: int = 0) -> Status:
     return Status(outcome="running", iteration=iteration, iterations=config.schedule.iterations, job=slurm_job())
 
 
-def _train_other_rank(rank: int, config: RunConfig, stop: StopRequest) -> None:
+def _train_other_rank(rank: int, config: RunConfig, stop: StopRequest, extras: Extras) -> None:
     """Train as rank `rank` > 0 of ranks that SLURM or `torchrun` started; report a failure of this rank."""
     try:
-        _join_and_train(config, None, stop)
+        _join_and_train(config, None, stop, extras)
     except (Interrupted, RankKilled):
         raise
     except Exception as error:
@@ -173,7 +173,9 @@ def _train_started_rank(frozen: dict[str, Any], holder: Owner, stop: StopRequest
         return _join_and_train(config, holder, stop)
 
 
-def _join_and_train(config: RunConfig, holder: Owner | None, stop: StopRequest) -> Result | None:
+def _join_and_train(
+    config: RunConfig, holder: Owner | None, stop: StopRequest, extras: Extras = NOTHING
+) -> Result | None:
     """Join the other ranks and train, unless the run is finished; return the result in the first rank, else None.
 
     `holder` holds the run's lock; the first rank needs it to train.
@@ -199,7 +201,8 @@ def _join_and_train(config: RunConfig, holder: Owner | None, stop: StopRequest) 
             check_own_gpus(ranks)
         with reporting_full_memory(config):
             lock = RunLock(config.folder.path, holder)
-            return ranks.broadcast(config.folder.result) or _train_rank(ranks, config, config.folder, lock, stop)
+            finished = ranks.broadcast(config.folder.result)
+            return finished or _train_rank(ranks, config, config.folder, lock, stop, extras)
 
 
 @contextmanager
@@ -232,7 +235,9 @@ def _log_file(folder: RunFolder) -> Iterator[None]:
         handler.close()
 
 
-def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLock, stop: StopRequest) -> Result | None:
+def _train_rank(
+    ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLock, stop: StopRequest, extras: Extras
+) -> Result | None:
     """Train as one of the ranks; return the result in the first rank, else None."""
     began = time.monotonic()
     shorten_sockets()
@@ -244,7 +249,6 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLoc
     began -= 0.0 if start is None else start.elapsed
     iterations = config.schedule.iterations
     status = _running_status(config, done)
-    stopped = 0
     with ExitStack() as stack:
         stack.enter_context(quiet_lightning())
         with stop.interrupting():
@@ -255,7 +259,28 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLoc
             lock.check()
         text = HEADER if start is None else start.curve
         curve = stack.enter_context(CurveFile(folder.curve, text)) if ranks.is_first else None
-        trainer = lightning_trainer(config, iterations - done, ranks)
+        signals = "" if start is None else start.signals
+
+        def record_signals(iteration: int, units: list[UnitSignals]) -> None:
+            nonlocal signals
+            signals = (signals or signals_table.HEADER) + signals_table.lines(iteration, units)
+            lock.check()
+            write_atomically(folder.signals, signals)
+
+        def state() -> Checkpoint:
+            text = "" if curve is None else curve.text
+            return module.checkpoint(config.key, text, signals, time.monotonic() - began, attempts(origin))
+
+        if ranks.is_first and config.trainer.signals and config.trainer.recompute:
+            log.info("trainer.recompute=true: signals.csv is not written, since signals need the memory that it saves")
+        records_signals = ranks.is_first and config.trainer.signals and not config.trainer.recompute
+        module = TrainingModule(network, config, start, ranks, record_signals if records_signals else None)
+        status_writer = WriteStatus(folder, lock, status, config.schedule.batch_size) if ranks.is_first else None
+        checkpoints = WriteCheckpoints(config.trainer, ranks, stop, folder, lock, state, status_writer)
+        writers = [] if curve is None or status_writer is None else [WriteCurve(curve, iterations), status_writer]
+        # The callbacks of `extras` come last, so that an error in one of them loses no iteration.
+        extras = extras._replace(callbacks=[*writers, checkpoints, *extras.callbacks])
+        trainer = lightning_trainer(config, iterations - done, ranks, extras)
         origin = provenance(device_name(trainer.strategy.root_device, ranks.count), threads)
         if start is not None:
             origin = resumed(origin, done, start.attempts)
@@ -265,68 +290,18 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLoc
             log.info("%s on %s, %s threads, source %s, from step %s", config.key, device, threads, SOURCE[:8], done)
             if (difference := code_differs(origin)) is not None:
                 log.warning("%s: goes on from step %s with %s", config.key, done, difference)
-        rows: list[CurveRow] = []
-        signals = "" if start is None else start.signals
-        saved = time.monotonic()
-
-        def record(row: CurveRow) -> None:
-            rows.append(row)
-            if curve is not None:
-                curve.append(row)
-                log.info("%s", _line(row, iterations, module.images_per_second))
-
-        def record_signals(iteration: int, units: list[UnitSignals]) -> None:
-            nonlocal signals
-            signals = (signals or signals_table.HEADER) + signals_table.lines(iteration, units)
-            lock.check()
-            write_atomically(folder.signals, signals)
-
-        def after_iteration(iteration: int) -> None:
-            nonlocal saved, stopped
-            status.iteration = iteration
-            if ranks.is_first and time.time() - status.updated > 1:
-                status.images_per_second = module.images_per_second
-                images_left = (iterations - iteration) * config.schedule.batch_size
-                status.seconds_left = images_left / status.images_per_second
-                lock.check()
-                folder.set_status(status)
-            if iteration == iterations or module.diverged:
-                return  # no checkpoint: a run that resumed from it would not write the curve's last row
-            due = int(ranks.is_first and _checkpoint_is_due(config.trainer, iteration, time.monotonic() - saved))
-            stopped, due = ranks.all_reduce_max(stop.signal or 0, due)
-            if stopped or due:
-                text = "" if curve is None else curve.text
-                checkpoint = module.checkpoint(config.key, text, signals, time.monotonic() - began, attempts(origin))
-                if ranks.is_first:
-                    lock.check()
-                    save_checkpoint(folder, checkpoint)
-                saved = time.monotonic()
-            if stopped:
-                stop.signal = stopped  # another rank may have received the signal
-                trainer.should_stop = True
-                if ranks.is_first:
-                    folder.set_status(status)
-
-        if ranks.is_first and config.trainer.signals and config.trainer.recompute:
-            log.info("trainer.recompute=true: signals.csv is not written, since signals need the memory that it saves")
-        records_signals = ranks.is_first and config.trainer.signals and not config.trainer.recompute
-        module = TrainingModule(
-            network,
-            config,
-            batches,
-            record,
-            after_iteration,
-            start,
-            ranks,
-            record_signals if records_signals else None,
-        )
         with _named_endings(stop):
-            trainer.fit(module, train_dataloaders=range(done, iterations))
-    if stopped:
-        raise Interrupted(stopped)
+            trainer.fit(module, datamodule=DataModule(batches, range(done, iterations)))
+    if checkpoints.stopped_by:
+        raise Interrupted(checkpoints.stopped_by)
+    if not module.is_done:
+        raise UserError(
+            f"callbacks: one of them stopped the run after {module.iterations_done} of {iterations} iterations; a run "
+            "trains its whole schedule"
+        )
     if curve is None:
         return None
-    last = rows[-1]
+    last = module.rows[-1]
     sound = not module.diverged
     with lock.kept():
         curve.rewrite()
@@ -353,11 +328,6 @@ def _train_rank(ranks: Ranks, config: RunConfig, folder: RunFolder, lock: RunLoc
     )
 
 
-def _checkpoint_is_due(trainer: TrainerSettings, iteration: int, seconds: float) -> bool:
-    every = trainer.checkpoint_iterations
-    return seconds >= 60 * trainer.checkpoint_minutes or (every is not None and iteration % every == 0)
-
-
 @contextmanager
 def _named_endings(stop: StopRequest) -> Iterator[None]:
     """Raise the errors of a rank in place of those of a wait for decoding processes."""
@@ -370,44 +340,3 @@ def _named_endings(stop: StopRequest) -> Iterator[None]:
         raise RankKilled(str(error)) from None
     except DecodingFailed as error:
         raise RankFailed(str(error)) from None
-
-
-def load_batches(config: RunConfig, ranks: Ranks = ALONE, stopped: Callable[[], bool] = lambda: False) -> Batches:
-    """Return the batches of a run: from arrays if the data set is in memory, else from files decoded in training.
-
-    Raise `UserError` if the images are no longer those of the configuration. Each machine may have its own copy of the
-    images: the first rank of each machine compares streamed images, and every rank compares others.
-    """
-    data, schedule, share = config.data, config.schedule, ranks.share
-    match data.load(verify=ranks.local_rank == 0):
-        case Images() as images:
-            batches = ArrayBatches(
-                images,
-                pad=data.augmentation.pad,
-                flip=data.augmentation.flip,
-                normalisation=data.normalisation,
-                batch_size=schedule.batch_size,
-                seed=config.seed,
-                share=share,
-            )
-            batches.check()
-            return batches
-        case ImageFiles() as files:
-            check_batch_memory(files.crop, config.bn_batch)
-            return FileBatches(
-                files,
-                batch_size=schedule.batch_size,
-                seed=config.seed,
-                iterations=schedule.iterations,
-                workers=config.trainer.workers or threads_of(config),
-                share=share,
-                stopped=stopped,
-            )
-
-
-def _line(row: CurveRow, iterations: int, images_per_second: float) -> str:
-    test = "" if row.test_error is None else f"  test: loss {row.test_loss:.4f} error {row.test_error:.2f} %"
-    return (
-        f"{row.iteration}/{iterations}  train: loss {row.train_loss:.4f} error {row.train_error:.2f} %{test}"
-        f"  {images_per_second:,.0f} images/s"
-    )

@@ -79,9 +79,13 @@ def step_seconds(
 def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: int) -> tuple[float, float]:
     """Return the median seconds of a step on `images` images, and the seconds of testing as many."""
     # Imported here because Lightning takes seconds, which a plan without timing does not need.
+    from pytorch_lightning import Trainer
+    from pytorch_lightning.callbacks import LambdaCallback
+
     from resnet_ablations.training.captured import WARM_UP
+    from resnet_ablations.training.data_module import DataModule
     from resnet_ablations.training.module import TrainingModule
-    from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
+    from resnet_ablations.training.trainer import Extras, lightning_trainer, quiet_lightning
 
     # torch.compile records its CUDA graphs in the second step and replays them from the third on.
     warm_up = 3 if config.trainer.compile in CUDA_GRAPHS else 1
@@ -99,11 +103,11 @@ def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: i
     ends: list[float] = []
     evaluation = 0.0
 
-    def after_iteration(iteration: int) -> None:
+    def after_iteration(trainer: Trainer, module: TrainingModule, *arguments: object) -> None:
         nonlocal evaluation
-        if iteration < warm_up:
+        if module.iterations_done < warm_up:
             return
-        if iteration == warm_up:
+        if module.iterations_done == warm_up:
             ready()
         ends.append(_now(module.device))
         if len(ends) > steps or ends[-1] - ends[0] > SECONDS:
@@ -112,10 +116,10 @@ def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: i
             trainer.should_stop = True
 
     batches = _RandomImages(images, config.data.source.shape, config.data.source.classes)
-    module = TrainingModule(build_network(config), config, batches, lambda row: None, after_iteration)
+    module = TrainingModule(build_network(config), config)
     with quiet_lightning():
-        trainer = lightning_trainer(config, never, ALONE)
-        trainer.fit(module, train_dataloaders=range(never))
+        timed = Extras(callbacks=[LambdaCallback(on_train_batch_end=after_iteration)])
+        lightning_trainer(config, never, ALONE, timed).fit(module, datamodule=DataModule(batches, range(never)))
     return statistics.median(end - start for start, end in pairwise(ends)), evaluation
 
 

@@ -2,15 +2,19 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
+from pytorch_lightning.profilers import Profiler
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
 from resnet_ablations.training.compute import set_float32_precision
+from resnet_ablations.training.data_module import DataModule
 from resnet_ablations.training.devices import accelerator_of
 from resnet_ablations.training.ranks import Ranks
 
@@ -21,7 +25,18 @@ class _Trainer(pl.Trainer):
     received_sigterm = False
 
 
-def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks) -> pl.Trainer:
+class Extras(NamedTuple):
+    """What a caller adds to the training of a run: Lightning's callbacks and profiler."""
+
+    callbacks: Sequence[pl.Callback] = ()
+    profiler: Profiler | str | None = None
+
+
+NOTHING: Final = Extras()
+"""No callbacks and no profiler."""
+
+
+def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks, extras: Extras = NOTHING) -> pl.Trainer:
     """Return Lightning's trainer for `iterations` iterations of a run, and set torch's global options for the run.
 
     Lightning knows only this rank's device, because its DDP would start this program again for each rank, broadcast
@@ -39,12 +54,29 @@ def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks) -> pl.Tr
         plugins=[LightningEnvironment()],
         precision=set_float32_precision(config.precision),
         max_steps=iterations,
+        limit_val_batches=0,  # a run evaluates by the schedule itself
+        callbacks=[*extras.callbacks],
+        profiler=extras.profiler,
         deterministic=True,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def check_trainer(trainer: pl.Trainer, precision: str) -> None:
+    """Raise `UserError` unless a trainer can train a run of this precision; set torch's global switches for it."""
+    needed = set_float32_precision(precision)
+    if trainer.precision != needed:
+        raise UserError(f"precision={precision}: needs pl.Trainer(precision={needed!r}), not {trainer.precision!r}")
+    if trainer.world_size != 1:
+        raise UserError(
+            f"{trainer.world_size} devices: pl.Trainer can train a run on one only, with devices=1; "
+            "resnet-ablations train trainer.devices=… uses several"
+        )
+    if not isinstance(getattr(trainer, "datamodule", None), DataModule):
+        raise UserError("trainer.fit: the run needs its images, datamodule=resnet_ablations.datamodule(config)")
 
 
 @contextmanager
