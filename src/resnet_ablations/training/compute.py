@@ -1,6 +1,6 @@
 """Settings of the computation: TF32, memory format, torch.compile, CUDA graphs, micro-batches of a pass.
 
-Only the precision changes a result by more than rounding.
+They change how sums are rounded, and training amplifies that: docs/performance.md shows how far.
 """
 
 from collections.abc import Callable, Iterator
