@@ -1,9 +1,6 @@
 """The machine that is measured: its name, its versions, and its speed for a convolution."""
 
-import platform
-import subprocess
 import time
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -11,6 +8,7 @@ import torch.nn.functional as F
 
 from resnet_ablations.results.provenance import provenance
 from resnet_ablations.training.compute import set_float32_precision
+from resnet_ablations.training.devices import gpu_versions
 
 SHAPES = ((16, 32), (32, 16), (64, 8))
 """Channels and height of the 3×3 convolutions of the CIFAR networks' three stages."""
@@ -19,26 +17,11 @@ SHAPES = ((16, 32), (32, 16), (64, 8))
 def machine(device: str, threads: int) -> dict[str, Any]:
     """Return the name of the device and the versions of the libraries."""
     gpu = device == "gpu"
-    found = provenance(torch.cuda.get_device_name() if gpu else "cpu", threads)
-    found["versions"] = {"python": platform.python_version()} | {
-        name: version(name) for name in ("torch", "torchvision", "pytorch-lightning", "numpy")
-    }
-    if gpu:
-        found["versions"] |= {
-            "CUDA": torch.version.cuda,
-            "cuDNN": torch.backends.cudnn.version(),
-            "driver": _driver(),
-        }
-    return {"name": torch.cuda.get_device_name() if gpu else found["machine"]["cpu"]} | found
-
-
-def _driver() -> str | None:
-    """Return the version of NVIDIA's driver; None if nvidia-smi does not give it."""
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        return subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.split()[0]
-    except (OSError, subprocess.SubprocessError, IndexError):
-        return None
+    name = torch.cuda.get_device_name() if gpu else "cpu"
+    found = provenance(name, threads, gpu_versions(torch.device("cuda" if gpu else "cpu")))
+    unused = ("hydra-core", "scikit-learn", "pillow")
+    found["versions"] = {package: version for package, version in found["versions"].items() if package not in unused}
+    return {"name": name if gpu else found["machine"]["cpu"]} | found
 
 
 def convolution_peak(device: str, precision: str, images: int) -> float:

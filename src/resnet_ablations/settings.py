@@ -286,7 +286,7 @@ class ScheduleSettings(Settings):
 class TrainerSettings(Settings):
     """conf/trainer: devices, CPU threads for training and for decoding, memory, compilation, checkpoints."""
 
-    accelerator: Literal["auto", "cpu", "gpu"]
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
     devices: Annotated[int, Ge(1), Le(1_024)]
     nodes: Annotated[int, Ge(1), Le(1_024)]
     backend: Literal["gloo"] | None = None

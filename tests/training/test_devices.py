@@ -1,6 +1,7 @@
 """Devices are checked without a CUDA context in a sweep's process, and two ranks do not take the same GPU."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Share
 from resnet_ablations.errors import UserError
+from resnet_ablations.results.provenance import provenance
 from resnet_ablations.training import devices
-from resnet_ablations.training.devices import check_devices_in_child, check_own_gpus
-from resnet_ablations.training.ranks import Ranks
+from resnet_ablations.training.devices import check_devices_in_child, check_own_gpus, device_names, gpu_versions
+from resnet_ablations.training.ranks import ALONE, Ranks
 
 Config = Callable[..., RunConfig]
 
@@ -74,3 +76,25 @@ def test_two_ranks_on_one_gpu_are_refused(monkeypatch: pytest.MonkeyPatch, other
     with pytest.raises(UserError, match=rf"= {ranks.count}: the ranks have {gpus} GPUs between them") as refusal:
         check_own_gpus(ranks)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_names_of_all_ranks_devices_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A100")
+    gpu = torch.device("cuda", 0)
+    assert device_names(torch.device("cpu"), ALONE) == "cpu"
+    assert device_names(gpu, Others("A100")) == "2 × A100"
+    assert device_names(gpu, Others("H100", "A100", "L4")) == "2 × A100, H100, L4"
+
+
+def test_the_versions_of_a_gpus_libraries_are_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The driver's is what nvidia-smi says; without it, the driver's is unknown."""
+    assert gpu_versions(torch.device("cpu")) == {}
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    expected = {"CUDA": "13.0", "cuDNN": "91002", "driver": None}
+    assert gpu_versions(torch.device("cuda", 0)) == expected
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 580.65.06\necho 580.65.06\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert gpu_versions(torch.device("cuda", 0)) == expected | {"driver": "580.65.06"}
+    assert provenance("A100", 1, expected)["versions"]["cuDNN"] == "91002"

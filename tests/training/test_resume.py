@@ -18,6 +18,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.results.frames import load_results
 from resnet_ablations.results.provenance import attempts, provenance, same_code
 from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.training import callbacks
 from resnet_ablations.training import run as training_run
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import train_run
@@ -107,7 +108,7 @@ def test_the_provenance_of_a_resumed_run_is_that_of_every_attempt(
 ) -> None:
     """Three attempts: of other code with changes, of that code without them on another machine, and of today's code."""
     run = config(*RUN)
-    today = provenance("cpu", 1)
+    today = provenance("cpu", 1, {})
     dirty = {"commit": "a" * 40, "dirty": True, "source": "1" * 64}
     clean = {"commit": "b" * 40, "dirty": False, "machine": {"device": "H100"}, "source": "1" * 64}
     unchanged = {"commit": "c" * 40, "dirty": False}
@@ -134,8 +135,8 @@ def test_the_provenance_of_a_resumed_run_is_that_of_every_attempt(
 
 
 def test_a_checkpoint_of_an_earlier_version_names_no_attempts(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    save = training_run.save_checkpoint
-    monkeypatch.setattr(training_run, "save_checkpoint", lambda to, state: save(to, replace(state, attempts=[])))
+    save = callbacks.save_checkpoint
+    monkeypatch.setattr(callbacks, "save_checkpoint", lambda to, state: save(to, replace(state, attempts=[])))
     stopped_at(monkeypatch, run := config(*RUN), 7)
     result = train_run(run)
     assert result is not None

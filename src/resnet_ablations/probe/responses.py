@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from resnet_ablations.sums import in_float64
+
 
 class Response:
     """The standard deviation of one layer's responses, over all images, channels and positions."""
@@ -19,7 +21,7 @@ class Response:
 
     def add(self, responses: Tensor) -> None:
         """Add one batch of the layer's responses, N × C × H × W, to the totals."""
-        values = responses.detach().double()
+        values = in_float64(responses.detach())
         number = values.new_tensor(values.numel())
         self.totals = self.totals.to(values.device) + torch.stack([values.sum(), values.square().sum(), number])
 

@@ -13,6 +13,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from resnet_ablations.network.masks import masks_of, numbers_of_masks
 from resnet_ablations.network.units import ResidualUnit
 from resnet_ablations.results.signals import UnitSignals
+from resnet_ablations.sums import in_float64, summable
 
 
 @dataclass
@@ -98,9 +99,9 @@ def _hooks(each: _Pass) -> Sequence[Any]:
         each.scalars["negative"] = _share(y.detach() < 0)
 
     def gate(module: nn.Module, inputs: object, g: Tensor) -> None:
-        each.scalars |= {"gate_mean": g.detach().double().mean(), "gate_open": _share(g.detach() > 0.5)}
+        each.scalars |= {"gate_mean": in_float64(g.detach()).mean(), "gate_open": _share(g.detach() > 0.5)}
         if isinstance(bias := getattr(module, "bias", None), Tensor):
-            each.scalars["gate_bias"] = bias.detach().double().mean()
+            each.scalars["gate_bias"] = in_float64(bias.detach()).mean()
 
     def output(module: nn.Module, inputs: object, x: Tensor) -> None:
         each.output = get_gradient_edge(x)
@@ -142,11 +143,11 @@ def _backward(each: _Pass, gradient: Tensor, direct: Tensor | None) -> tuple[Ten
 
 def _rms(tensor: Tensor) -> Tensor:
     """Return the root mean square over the images of their Euclidean norms."""
-    return torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64) / len(tensor) ** 0.5
+    return torch.linalg.vector_norm(summable(tensor.detach()), dtype=torch.float64) / len(tensor) ** 0.5
 
 
 def _share(of: Tensor) -> Tensor:
-    return of.count_nonzero() / of.numel()
+    return summable(of.count_nonzero()) / of.numel()
 
 
 def _signals(number: int, each: _Pass) -> UnitSignals:

@@ -15,7 +15,7 @@ from typing import Any
 from resnet_ablations.cores import usable_cores
 from resnet_ablations.paths import IS_CLONE, PACKAGE
 
-CODE = ("network", "data", "training", "probe", "build.py", "config.py", "settings.py", "streams.py")
+CODE = ("network", "data", "training", "probe", "build.py", "config.py", "settings.py", "streams.py", "sums.py")
 """The parts of the package that can change a run's numbers."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "scikit-learn", "pillow")
 DIFF_CHARACTERS = 64 * 1024
@@ -36,8 +36,8 @@ SOURCE = source_hash()
 """The hash of the code of this process: taken on import, since later changes of a file do not reach the process."""
 
 
-def provenance(device: str, threads: int) -> dict[str, Any]:
-    """Return the provenance of an attempt at its start."""
+def provenance(device: str, threads: int, gpu_versions: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return the provenance of an attempt at its start; `gpu_versions` has the versions of a GPU's libraries."""
     commit = changes = None
     if source_hash() == SOURCE:  # or else the code of this process is no longer on the disk
         commit = _git("rev-parse", "HEAD")
@@ -46,7 +46,9 @@ def provenance(device: str, threads: int) -> dict[str, Any]:
         "commit": commit,
         "dirty": None if changes is None else bool(changes),
         "source": SOURCE,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in PACKAGES}
+        | dict(gpu_versions),
         "machine": {"cpu": _cpu(), "cores": usable_cores(), "threads": threads, "device": device},
         "started": now(),
     }

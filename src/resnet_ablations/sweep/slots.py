@@ -60,7 +60,10 @@ def slots_for(
     cores = usable_cores()
     gpus = gpu_groups(runs, devices)
     if not gpus:
-        count = per_device or max(1, cores // max(run.trainer.devices * (run.trainer.threads or 1) for run in runs))
+        # Runs take turns on the one Apple GPU of a machine.
+        alone = any(run.trainer.accelerator == "mps" for run in runs)
+        fitting = cores // max(run.trainer.devices * (run.trainer.threads or 1) for run in runs)
+        count = per_device or (1 if alone else max(1, fitting))
         return Slots(count, _threads(runs, cores // (count * devices)))
     most = min(-(-len(runs) // len(gpus)), cores // len(gpus))
     if per_device is not None:

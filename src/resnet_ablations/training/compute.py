@@ -23,14 +23,14 @@ def check_compute(run: RunConfig, accelerator: str) -> None:
     """Raise `UserError` if the device does not support the TF32, torch.compile or CUDA graphs of the run."""
     gpu = accelerator == "gpu"
     if run.precision == "tf32" and not (gpu and torch.cuda.is_tf32_supported()):
-        device = torch.cuda.get_device_name() if gpu else "the CPU"
+        device = torch.cuda.get_device_name() if gpu else {"cpu": "the CPU", "mps": "an Apple GPU"}[accelerator]
         raise UserError(f"precision=tf32: {device} has no TF32; allowed here: 32-true, bf16-mixed")
     mode = run.trainer.compile
     if mode in CUDA_GRAPHS and not gpu:
-        raise UserError(f"trainer.compile={mode}: its CUDA graphs need a CUDA GPU; allowed on a CPU: null, default")
+        raise UserError(f"trainer.compile={mode}: its CUDA graphs need a CUDA GPU; allowed elsewhere: null, default")
     if run.trainer.cuda_graph and not gpu:
-        raise UserError("trainer.cuda_graph=true: a CUDA graph needs a CUDA GPU; allowed on a CPU: false")
-    if mode is not None and (reason := _why_not_compiled("cuda" if gpu else "cpu")) is not None:
+        raise UserError("trainer.cuda_graph=true: a CUDA graph needs a CUDA GPU; allowed elsewhere: false")
+    if mode is not None and (reason := _why_not_compiled("cuda" if gpu else accelerator)) is not None:
         raise UserError(f"trainer.compile={mode}: torch.compile does not work here: {reason}; allowed: null")
 
 
@@ -88,7 +88,7 @@ def micro_batches_per_pass(setting: int | None, own: int, device: torch.device) 
     If `setting` is null, a GPU takes all, since it computes larger batches faster, and a CPU takes one, since the
     activations of one fit the caches better.
     """
-    return setting or (own if device.type == "cuda" else 1)
+    return setting or (1 if device.type == "cpu" else own)
 
 
 def training_pass(network: nn.Module, mode: CompileMode | None) -> Callable[[Tensor], Tensor]:

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import socket
+import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -16,14 +18,16 @@ from resnet_ablations.training.ranks import Ranks, rank_from_environment
 
 
 def accelerator_of(config: RunConfig) -> str:
-    """Return Lightning's name of the accelerator, "gpu" or "cpu"; raise `UserError` if it is not available.
+    """Return Lightning's name of the accelerator, "gpu", "cpu" or "mps"; raise `UserError` if it is not available.
 
-    `auto` is a CUDA GPU or the CPU, never an Apple GPU: a run sums in float64, which Apple's GPUs do not support.
+    `auto` is a CUDA GPU or the CPU, never an Apple GPU, on which no run has been tested.
     """
     gpu = torch.cuda.is_available()
     if config.trainer.accelerator == "gpu" and not gpu:
         raise UserError("trainer.accelerator=gpu: this machine has no CUDA GPU; allowed: auto, cpu")
-    accelerator = config.trainer.accelerator
+    if config.trainer.accelerator == "mps" and not torch.backends.mps.is_available():
+        raise UserError("trainer.accelerator=mps: this machine has no Apple GPU that torch can use; allowed: auto, cpu")
+    accelerator: str = config.trainer.accelerator
     if accelerator == "auto":
         accelerator = "gpu" if gpu else "cpu"
     check_compute(config, accelerator)
@@ -42,6 +46,11 @@ def check_devices(config: RunConfig) -> str:
                 f"trainer.devices={devices}: this machine has {gpus} CUDA GPUs; allowed: up to {gpus}, "
                 "or trainer.accelerator=cpu"
             )
+    if accelerator == "mps" and config.trainer.ranks > 1:
+        raise UserError(
+            f"trainer.devices × trainer.nodes = {config.trainer.ranks}: an Apple GPU trains a run alone; allowed: 1, "
+            "or trainer.accelerator=cpu"
+        )
     if config.trainer.nodes > 1 and not is_started:
         raise UserError(
             f"trainer.nodes={config.trainer.nodes}: only SLURM (hydra/launcher=slurm) or torchrun can start a run on "
@@ -86,10 +95,28 @@ def check_own_gpus(ranks: Ranks) -> None:
         )
 
 
-def device_name(device: torch.device, count: int) -> str:
-    """Return the name and number of the devices, such as `2 × NVIDIA A100`."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-    return name if count == 1 else f"{count} × {name}"
+def device_names(device: torch.device, ranks: Ranks) -> str:
+    """Return the names of all ranks' devices, such as `2 × NVIDIA A100`; ranks after the first return their own."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    names = Counter([name, *ranks.gather(name)])
+    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in names.items())
+
+
+def gpu_versions(device: torch.device) -> dict[str, str | None]:
+    """Return the versions of CUDA, cuDNN and NVIDIA's driver; {} for other devices than CUDA GPUs."""
+    if device.type != "cuda":
+        return {}
+    cudnn = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
+    return {"CUDA": torch.version.cuda, "cuDNN": cudnn, "driver": _driver()}
+
+
+def _driver() -> str | None:
+    """Return the version of NVIDIA's driver; None if nvidia-smi does not give it."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return None
 
 
 def threads_of(config: RunConfig) -> int:

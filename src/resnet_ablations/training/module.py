@@ -25,6 +25,7 @@ from resnet_ablations.probe.signals import unit_signals
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.results.signals import UnitSignals
 from resnet_ablations.streams import Purpose, Stream
+from resnet_ablations.sums import device_of_sums, in_float64
 from resnet_ablations.training.captured import CapturedStep, CudaGraphs
 from resnet_ablations.training.checkpoint import Checkpoint
 from resnet_ablations.training.compute import in_memory_format, micro_batches_per_pass, training_pass
@@ -104,7 +105,7 @@ class TrainingModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         check_trainer(self.trainer, self.precision)
         self.batches: Batches = self.trainer.datamodule.batches.to(self.device)  # type: ignore[attr-defined]
-        self.sums = self.sums.to(self.device)
+        self.sums = self.sums.to(device_of_sums(self.device))
         own = self.micro_batches // self.ranks.count
         self.per_pass = micro_batches_per_pass(self.trainer_settings.micro_batches_per_pass, own, self.device)
         self.passes = own // self.per_pass
@@ -135,7 +136,7 @@ class TrainingModule(pl.LightningModule):
         same = len(others) == self.ranks.count - 1
         for terms in ([others[place]] if place >= 0 else []) if same else (others if self.ranks.is_first else []):
             for mine, term in zip(own, terms, strict=True):
-                mine.add_(term.to(self.device))
+                mine.add_(term.to(mine.device))
 
     def checkpoint(
         self, key: str, curve: str, signals: str, elapsed: float, attempts: list[dict[str, Any]]
@@ -371,7 +372,7 @@ class TrainingModule(pl.LightningModule):
             with recorded_responses(self.network) as self.responses:
                 _, top5_error = self._errors(([images[:, None]], labels) for images, labels in self.batches.test())
             for response in self.responses:
-                response.totals = response.totals.to(self.device)
+                response.totals = response.totals.to(device_of_sums(self.device))
                 self.ranks.all_reduce_sum(response.totals)
             self.metrics = response_metrics(self.responses) | ({"top5_error": top5_error} if self.batches.top5 else {})
             for name, crops in self.batches.protocols().items():
@@ -379,12 +380,12 @@ class TrainingModule(pl.LightningModule):
 
     def _errors(self, batches: Iterable[tuple[list[Tensor], Tensor]]) -> tuple[float, float]:
         """Return top-1 and top-5 error (%) by the mean softmax over all crops of an image."""
-        wrong = torch.zeros(3, dtype=torch.float64, device=self.device)
+        wrong = torch.zeros(3, dtype=torch.float64, device=device_of_sums(self.device))
         for groups, labels in batches:
             logits = [self.network(crops.flatten(0, 1)).unflatten(0, crops.shape[:2]) for crops in groups]
             scores = torch.cat(logits, dim=1).float().softmax(2).mean(1)
             hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
-            wrong[:2] += torch.stack([(~hits[:, 0]).sum(), (~hits.any(1)).sum()])
+            wrong[:2] += in_float64(torch.stack([(~hits[:, 0]).sum(), (~hits.any(1)).sum()]))
             wrong[2] += len(labels)
         self.ranks.all_reduce_sum(wrong)
         top1, top5 = (100 * wrong[:2] / wrong[2]).tolist()
@@ -425,8 +426,8 @@ def lightning_module(config: RunConfig) -> TrainingModule:
 
 
 def summed_loss_and_errors(network: nn.Module, batches: Batches, device: torch.device) -> Tensor:
-    """Return the summed cross-entropy, the number of errors and the number of images of the test set, on the device."""
-    sums = torch.zeros(3, dtype=torch.float64, device=device)
+    """Return the summed cross-entropy, the number of errors and the number of images of the test set, in float64."""
+    sums = torch.zeros(3, dtype=torch.float64, device=device_of_sums(device))
     for images, labels in batches.test():
         logits = network(images)
         loss = F.cross_entropy(logits, labels, reduction="sum")

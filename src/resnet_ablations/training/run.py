@@ -35,7 +35,7 @@ from resnet_ablations.training.callbacks import WriteCheckpoints, WriteCurve, Wr
 from resnet_ablations.training.checkpoint import Checkpoint, load_checkpoint
 from resnet_ablations.training.compute import raising_memory_error
 from resnet_ablations.training.data_module import DataModule, load_batches
-from resnet_ablations.training.devices import check_devices, check_own_gpus, device_name, threads_of
+from resnet_ablations.training.devices import check_devices, check_own_gpus, device_names, gpu_versions, threads_of
 from resnet_ablations.training.fork_server import shorten_sockets
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.rank_processes import train_in_ranks
@@ -281,13 +281,14 @@ def _train_rank(
         # The callbacks of `extras` come last, so that an error in one of them loses no iteration.
         extras = extras._replace(callbacks=[*writers, checkpoints, *extras.callbacks])
         trainer = lightning_trainer(config, iterations - done, ranks, extras)
-        origin = provenance(device_name(trainer.strategy.root_device, ranks.count), threads)
+        device = trainer.strategy.root_device
+        origin = provenance(device_names(device, ranks), threads, gpu_versions(device))
         if start is not None:
             origin = resumed(origin, done, start.attempts)
         if ranks.is_first:
             folder.write_changes(uncommitted_changes() if origin["dirty"] else "", done)
-            device = origin["machine"]["device"]
-            log.info("%s on %s, %s threads, source %s, from step %s", config.key, device, threads, SOURCE[:8], done)
+            devices = origin["machine"]["device"]
+            log.info("%s on %s, %s threads, source %s, from step %s", config.key, devices, threads, SOURCE[:8], done)
             if (difference := code_differs(origin)) is not None:
                 log.warning("%s: goes on from step %s with %s", config.key, done, difference)
         with _named_endings(stop):

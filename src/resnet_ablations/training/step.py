@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnet_ablations.settings import CompileMode
+from resnet_ablations.sums import in_float64
 from resnet_ablations.training.compute import forget_gradients
 
 
@@ -44,5 +45,6 @@ class Step:
 
 
 def loss_and_errors(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the batch's summed cross-entropy, which is `loss`, and its number of errors, on the device."""
-    return torch.stack([loss.detach().double(), (logits.detach().argmax(1) != labels).sum().double()])
+    """Return the batch's summed cross-entropy, which is `loss`, and its number of errors, on `device_of_sums`."""
+    errors = (logits.detach().argmax(1) != labels).sum()
+    return torch.stack([in_float64(loss.detach()), in_float64(errors)])

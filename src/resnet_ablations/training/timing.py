@@ -127,6 +127,8 @@ def _now(device: torch.device) -> float:
     """Return the time after the device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
     return time.perf_counter()
 
 
