@@ -51,6 +51,8 @@ def finish(job: Job) -> None:
         curve.append(CurveRow(810, 0.001, 0.5, 10.0, 0.7, 12.5))
     folder.responses.write_text(RESPONSES)
     folder.signals.write_text(SIGNALS)
+    folder.lesions.write_text("measured")
+    folder.path_gradients.write_text("measured")
     settings = {"iterations": 810, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
     errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.5}
     names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
@@ -94,6 +96,8 @@ def test_nothing_of_this_machine_is_published(published: Path) -> None:
         "config.yaml",
         "curve.csv",
         "layer_responses.csv",
+        "lesions.csv",
+        "path_gradients.csv",
         "result.json",
         "signals.csv",
         "shortcuts-quick.json",
@@ -143,6 +147,8 @@ def test_a_run_without_responses_is_published_without(planned: Plan, tmp_path: P
     assert copied.changes.read_text() == "+ a line\n"
     run.folder.responses.unlink()
     run.folder.signals.unlink()
+    run.folder.lesions.unlink()
+    run.folder.path_gradients.unlink()
     run.folder.write_changes("")
     publishing.publish(tmp_path / "results", tmp_path / "reference")
     assert {path.name for path in copied.path.iterdir()} == {"config.yaml", "curve.csv", "result.json"}

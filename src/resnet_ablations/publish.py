@@ -89,7 +89,8 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
         write_atomically(target.signals, published(source.signals.read_bytes()))
     else:
         target.signals.unlink(missing_ok=True)
-    for file, copy in ((source.responses, target.responses), (source.changes, target.changes)):
+    for name in ("responses", "lesions", "path_gradients", "changes"):
+        file, copy = getattr(source, name), getattr(target, name)
         if file.exists():
             shutil.copyfile(file, copy)
         else:

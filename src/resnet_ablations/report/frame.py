@@ -17,7 +17,15 @@ from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_exper
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.labels import cell_label, column_label, listed, row_label
 from resnet_ablations.report.theory.ratios import first_gradient, ratios
-from resnet_ablations.results.frames import flat_settings, load_curves, load_responses, load_results, load_signals
+from resnet_ablations.results.frames import (
+    flat_settings,
+    load_curves,
+    load_lesions,
+    load_path_gradients,
+    load_responses,
+    load_results,
+    load_signals,
+)
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.sweeps import SweepPlan
 
@@ -110,7 +118,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class ReportData:
-    """A results folder as the report reads it; `curves`, `responses` and `signals` are by the run's key."""
+    """A results folder as the report reads it; the dictionaries are by the run's key."""
 
     path: Path
     sweeps: tuple[Sweep, ...]
@@ -119,6 +127,8 @@ class ReportData:
     """The standard deviation of each layer's response, by layer."""
     signals: dict[str, pd.DataFrame]
     """The ratios of the recorded signals, a row for each iteration and unit."""
+    lesions: dict[str, pd.DataFrame]
+    path_gradients: dict[str, pd.DataFrame]
     damaged: tuple[str, ...]
     """One message for each file that cannot be read and is left out."""
 
@@ -169,8 +179,9 @@ def is_error(metric: str) -> bool:
 def _read(results: Path) -> ReportData:
     plans, damaged = _load_plans(results)
     with warnings.catch_warnings(action="ignore"):
-        frames = [load(results) for load in (load_results, load_curves, load_responses, load_signals)]
-        runs, curves, responses, signals = frames
+        loads = load_results, load_curves, load_responses, load_signals, load_lesions, load_path_gradients
+        frames = [load(results) for load in loads]
+        runs, curves, responses, signals, lesions, gradients = frames
         by_key = {str(key): ratios(of_run) for key, of_run in signals.groupby("key", sort=False)}
         runs["first_gradient"] = runs["key"].map({key: first_gradient(of_run) for key, of_run in by_key.items()})
         published: list[pd.DataFrame] = []
@@ -195,6 +206,8 @@ def _read(results: Path) -> ReportData:
         curves={str(key): curve for key, curve in curves.groupby("key", sort=False)},
         responses={str(key): layers.set_index("layer")["std"] for key, layers in responses.groupby("key", sort=False)},
         signals=by_key,
+        lesions={str(key): of_run for key, of_run in lesions.groupby("key", sort=False)},
+        path_gradients={str(key): of_run for key, of_run in gradients.groupby("key", sort=False)},
         damaged=tuple(damaged),
     )
 

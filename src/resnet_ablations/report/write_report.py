@@ -21,8 +21,9 @@ from resnet_ablations.results.locks import results_lock
 
 OWN_FILES = re.compile(
     rf"claims\.(md|tex|csv)|[\w-]+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
-    r"(\.(md|tex|csv)|-(runs|others|faithfulness|signals|deficits)\.csv|-(propagation|residuals|gates|deficits)\.tex"
-    r"|-(strip|cost|curves|fig\d+|propagation|(residuals|gates)(-training)?)\.(pdf|svg|png))"
+    r"(\.(md|tex|csv)|-(runs|others|faithfulness|signals|deficits|lesions)\.csv"
+    r"|-(propagation|residuals|gates|deficits|lesions)\.tex"
+    r"|-(strip|cost|curves|fig\d+|propagation|(residuals|gates)(-training)?|lesions-\w+|paths)\.(pdf|svg|png))"
 )
 """The pattern of the file names that this version or an earlier one writes, except the page's."""
 

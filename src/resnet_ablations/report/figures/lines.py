@@ -16,7 +16,7 @@ COLUMNS = [
     *("quantity", "ours", "x", "low", "median", "high"),
 ]
 """The columns of a figure's points."""
-Across = Literal["iteration", "layer index", "unit"]
+Across = Literal["iteration", "layer index", "unit", "deleted unit", "deleted units", "swaps", "path length"]
 """The quantity of a horizontal axis."""
 Curves = tuple[str, bool, list[pd.Series]]
 """A quantity, True if the curves are ours, and the curves."""

@@ -10,6 +10,7 @@ from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.tables.table import Table
 from resnet_ablations.report.theory.deficits import deficits, deficits_table
 from resnet_ablations.report.theory.figures import signal_figure
+from resnet_ablations.report.theory.lesions import lesion_charts, lesion_table, lesions_table
 from resnet_ablations.report.theory.signals import signal_table
 from resnet_ablations.report.theory.tables import gates_table, propagation_table, residuals_table
 
@@ -31,7 +32,7 @@ class Measurement:
 
 
 def measurements(sweep: Sweep, data: ReportData) -> Iterator[Measurement]:
-    """Yield what the sweep's runs can answer: from their curves, and, if there are any, from their signals."""
+    """Yield what the sweep's runs can answer: from their curves, signals and lesions."""
     if len(runs := deficits(sweep, data)):
         yield Measurement(deficits_table(sweep, runs), (), {"deficits": runs})
     signals = signal_table(sweep, data)
@@ -42,3 +43,6 @@ def measurements(sweep: Sweep, data: ReportData) -> Iterator[Measurement]:
             names = FIGURES[table.name.removeprefix(f"{sweep.plan.name}-")]
             charts = tuple(chart for name in names if (chart := signal_figure(name, sweep, data)))
             yield Measurement(table, charts, {"signals": signals})
+    if len(measured := lesion_table(sweep, data)):
+        charts = tuple(lesion_charts(sweep, data))
+        yield Measurement(lesions_table(sweep, measured), charts, {"lesions": measured})

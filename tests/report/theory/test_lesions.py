@@ -1,0 +1,88 @@
+"""Lesions and paths in the report: what is shown is what was measured, and a sweep without them shows nothing."""
+
+import math
+
+import pytest
+from made_up import MadeUp
+
+from resnet_ablations.report.contents import SweepReport, sweep_report
+from resnet_ablations.report.frame import read_report_data
+from resnet_ablations.report.theory.measured import Measurement
+from resnet_ablations.results.lesions import Lesion, PathGradient, lesions_text, path_gradients_text
+from resnet_ablations.results.run_folder import RunFolder
+
+UNITS = 12
+
+
+def measured(folder: RunFolder, error: float, per_unit: float, one_path: float) -> None:
+    """Write lesions that cost `per_unit` points a unit; two draws differ by 2 points; a swap costs half a point."""
+    rows = [(Lesion("none", 0, None, (), None), error)]
+    rows += [(Lesion("deleted", 1, None, (unit,), None), error + per_unit * unit) for unit in range(1, UNITS + 1)]
+    for draw in (1, 2):
+        rows += [(Lesion("deleted", k, draw, (1,) * k, None), error + per_unit * k + 2 * draw) for k in (2, 10)]
+        rows += [(Lesion("shuffled", k, draw, (1,), 0.5), error + 0.5 * k) for k in (1, 10)]
+    folder.lesions.write_text(lesions_text(rows))
+    gradients = [PathGradient(k, math.comb(UNITS, k), one_path**k, float(k == 3)) for k in range(UNITS + 1)]
+    folder.path_gradients.write_text(path_gradients_text(gradients))
+
+
+def report(made_up: MadeUp) -> SweepReport:
+    data = read_report_data(made_up.path)
+    return sweep_report(data.sweeps[0], data)
+
+
+def lesions_of(made_up: MadeUp) -> list[Measurement]:
+    return [one for one in report(made_up).measurements if one.table.name.endswith("-lesions")]
+
+
+@pytest.fixture
+def trained(made_up: MadeUp) -> MadeUp:
+    made_up.plan(seeds=(0, 1))
+    for seed in (0, 1):
+        measured(made_up.run("original", 3.0, seed), 3.0, 0.25, one_path=1.0)
+    measured(made_up.run("constant_scaling_0.5_1", 20.0), 20.0, 5.0, one_path=3.0)
+    made_up.run("constant_scaling_0.5_1", 20.0, 1)
+    made_up.run("conv1x1", 4.0)
+    return made_up
+
+
+def test_the_table_of_lesions(trained: MadeUp) -> None:
+    (found,) = lesions_of(trained)
+    # The median of units 1 … 12 is 6.5; ten units and the mean of 2 and 4 points; ten swaps. If one path of length k
+    # has the gradient gᵏ, the mean length of a path is n·g/(1 + g).
+    assert found.table.rows == (
+        ("original", "3.00", "4.62 (6.00)", "8.50", "8.00", "6.0 (3.0) of 12"),
+        ("constant scaling (0.5, 1)", "20.00", "52.50 (80.00)", "73.00", "25.00", "9.0 (3.0) of 12"),
+    )
+    assert found.table.notes == (
+        "Without F of the median unit, the test error is higher by 1.62 points (“original”) to 32.5 points (“constant "
+        "scaling (0.5, 1)”). The mean path of the gradient takes F in 6 to 9 of 12 units.",
+    )
+    assert found.frames["lesions"]["tau"].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_the_figures_of_lesions(trained: MadeUp) -> None:
+    (found,) = lesions_of(trained)
+    charts = {chart.name: chart for chart in found.figures}
+    assert list(charts) == ["lesions-unit", "lesions-deleted", "lesions-shuffled", "paths"]
+    for chart in charts.values():
+        assert chart.note.endswith("Measured are 3 of 4 finished runs.")
+    axes = charts["lesions-deleted"].figure.subfigs[0].axes[0]
+    first = axes.lines[0]
+    assert first.get_xdata().tolist() == [0, 1, 2, 10]
+    assert first.get_ydata().tolist() == [3.0, 4.625, 6.5, 8.5]
+    shares = charts["paths"].figure.subfigs[0].axes[0].lines
+    assert sum(shares[0].get_ydata()) == pytest.approx(100)
+    assert shares[1].get_ydata().tolist() == [0, 0, 0, 100, *[0] * 9]
+    files = report(trained).files
+    assert {f"shortcuts-quick-{name}.svg" for name in charts} <= set(files)
+    assert "### Lesions and paths" in str(files["shortcuts-quick.md"])
+
+
+def test_a_sweep_without_lesions_shows_none(made_up: MadeUp) -> None:
+    made_up.plan()
+    folder = made_up.run("original", 3.0)
+    assert not lesions_of(made_up)
+    measured(folder, 3.0, 0.25, one_path=1.0)
+    folder.path_gradients.unlink()
+    assert not lesions_of(made_up)
