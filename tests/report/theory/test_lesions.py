@@ -51,8 +51,8 @@ def test_the_table_of_lesions(trained: MadeUp) -> None:
     # The median of units 1 … 12 is 6.5; ten units and the mean of 2 and 4 points; ten swaps. If one path of length k
     # has the gradient gᵏ, the mean length of a path is n·g/(1 + g).
     assert found.table.rows == (
-        ("original", "3.00", "4.62 (6.00)", "8.50", "8.00", "6.0 (3.0) of 12"),
-        ("constant scaling (0.5, 1)", "20.00", "52.50 (80.00)", "73.00", "25.00", "9.0 (3.0) of 12"),
+        ("original", "2", "3.00", "4.62 (6.00)", "8.50", "8.00 (0.50)", "6.0 (3.0) of 12"),
+        ("constant scaling (0.5, 1)", "1", "20.00", "52.50 (80.00)", "73.00", "25.00 (0.50)", "9.0 (3.0) of 12"),
     )
     assert found.table.notes == (
         "Without F of the median unit, the test error is higher by 1.62 points (“original”) to 32.5 points (“constant "
@@ -66,7 +66,7 @@ def test_the_figures_of_lesions(trained: MadeUp) -> None:
     charts = {chart.name: chart for chart in found.figures}
     assert list(charts) == ["lesions-unit", "lesions-deleted", "lesions-shuffled", "paths"]
     for chart in charts.values():
-        assert chart.note.endswith("Measured are 3 of 4 finished runs.")
+        assert chart.note.endswith("Only 3 of 4 finished runs are measured.")
     axes = charts["lesions-deleted"].figure.subfigs[0].axes[0]
     first = axes.lines[0]
     assert first.get_xdata().tolist() == [0, 1, 2, 10]

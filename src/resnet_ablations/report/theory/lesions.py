@@ -9,8 +9,9 @@ from resnet_ablations.report.figures.chart import Chart
 from resnet_ablations.report.figures.lines import Across, Axis, Curves, LinePanel, PanelQuantity
 from resnet_ablations.report.figures.panels import evenly_divided, line_figure
 from resnet_ablations.report.frame import ReportData, Run, Sweep
+from resnet_ablations.report.tables.summary import number
 from resnet_ablations.report.tables.table import Table
-from resnet_ablations.report.theory.tables import Text, number, span, table_of_runs
+from resnet_ablations.report.theory.tables import Text, span, table_of_runs
 
 SHOWN = 10
 """The number of deleted units, and of swaps, in the table."""
@@ -115,7 +116,7 @@ def _measured_runs(cells: list[pd.DataFrame], data: ReportData) -> str:
     """Return a sentence if some finished runs of the cells, which the legend counts, are not measured."""
     finished = sum(int((rows["outcome"] == "finished").sum()) for rows in cells)
     measured = sum(len(list(_runs(rows, data))) for rows in cells)
-    return "" if measured == finished else f"Measured are {measured} of {finished} finished runs."
+    return "" if measured == finished else f"Only {measured} of {finished} finished runs are measured."
 
 
 def _curves(rows: pd.DataFrame, quantities: dict[str, PanelQuantity], data: ReportData) -> list[Curves]:
@@ -126,19 +127,20 @@ def _curves(rows: pd.DataFrame, quantities: dict[str, PanelQuantity], data: Repo
 def lesions_table(sweep: Sweep, runs: pd.DataFrame) -> Table:
     """Return the table of test errors after lesions, and of the mean length of the paths that carry the gradient."""
     texts: dict[str, Text] = {
+        "n": lambda runs: str(runs["key"].nunique()),
         "test error": partial(_percent, name="error"),
-        "one unit deleted": partial(_percent, name="single", high="single_high"),
+        "one unit deleted": partial(_percent, name="single", other="single_high"),
         f"{SHOWN} deleted": partial(_percent, name="deleted"),
-        f"{SHOWN} swaps": partial(_percent, name="shuffled"),
+        f"{SHOWN} swaps (τ)": partial(_percent, name="shuffled", other="tau"),
         "mean path": _path,
     }
     caption = (
-        "Test error (%) of the trained networks: as they are; without F of one unit, the median unit (worst unit); "
-        f"without F of {SHOWN} random units, and after {SHOWN} random swaps of units of the same shape, the median of "
-        "the draws. Where there is no shortcut, the identity replaces a deleted unit. The mean path is the mean number "
-        "of units whose F a path takes, where a length counts by the number of its paths × the gradient of one (by the "
-        "gradient of all these paths together, which can cancel). Shown is the median of the runs. The method is "
-        "that of Veit et al. (2016); none of their numbers is compared."
+        "Test error (%) of the trained networks, the median of n runs: as they are; without F of one unit, the "
+        f"median unit (worst unit); without F of {SHOWN} random units, and after {SHOWN} random swaps of units of the "
+        "same shape (with Kendall’s τ of the new order), the median of the draws. Where there is no shortcut, the "
+        "identity replaces a deleted unit. The mean path is the mean number of units whose F a path takes, where a "
+        "length counts by the number of its paths × the gradient of one (by the gradient of all these paths together, "
+        "which can cancel). The method is that of Veit et al. (2016); none of their numbers is compared."
     )
     return table_of_runs(sweep, "lesions", "Lesions and paths", caption, runs, texts, [_sentence(runs)])
 
@@ -153,8 +155,8 @@ def _sentence(runs: pd.DataFrame) -> str:
     )
 
 
-def _percent(runs: pd.DataFrame, name: str, high: str = "") -> str:
-    texts = ["–" if runs[one].isna().all() else f"{runs[one].median():.2f}" for one in (name, high) if one]
+def _percent(runs: pd.DataFrame, name: str, other: str = "") -> str:
+    texts = ["–" if runs[one].isna().all() else f"{runs[one].median():.2f}" for one in (name, other) if one]
     return " ".join(texts[:1] + [f"({text})" for text in texts[1:]])
 
 
