@@ -1,17 +1,20 @@
 """The configuration of one run: its schema, its checks and the run's key."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
+import yaml
 from annotated_types import Ge, Le
 from pydantic import ValidationError, create_model, model_validator
 
 from resnet_ablations.components import defaults_of, parameters_of, resolve
 from resnet_ablations.data.sources import Source
-from resnet_ablations.errors import UserError, plain_reason, shortened
+from resnet_ablations.errors import UserError, first_line, plain_reason, shortened
 from resnet_ablations.loggers.logger import Logger, NoLogger
 from resnet_ablations.network.shortcuts import Plain, Shortcut
 from resnet_ablations.results.keys import configuration_name, run_key, without_locations
@@ -169,6 +172,25 @@ class RunConfig(Settings):
 
 def _divisors(number: int) -> str:
     return ", ".join(str(divisor) for divisor in range(1, number + 1) if number % divisor == 0)
+
+
+def frozen_tree(path: Path) -> dict[str, Any]:
+    """Return the configuration in a run's `config.yaml`, unchecked, with the results folder that the file lies in.
+
+    Raise `UserError` if the file cannot be read or is not the configuration of a run.
+    """
+    try:
+        # The C loader is as safe as safe_load, and ten times as fast.
+        tree = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{shortened(path)}: cannot be read: {first_line(error)}") from None
+    if not isinstance(tree, dict) or not isinstance(tree.get("data"), dict):
+        raise UserError(f"{path}: is not the configuration of a run; name a file runs/KEY/config.yaml")
+    home = Path(os.path.normpath(path.absolute())).parent.parent
+    paths = tree.get("paths")
+    if home.name == "runs" and isinstance(paths, dict) and Path(str(paths.get("results"))).absolute() != home.parent:
+        tree["paths"] = paths | {"results": str(home.parent)}
+    return tree
 
 
 def validate(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig:

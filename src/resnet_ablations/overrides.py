@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 from urllib.parse import unquote
 
-import yaml
 from annotated_types import Ge
 from hydra import compose as hydra_compose
 from hydra.core.override_parser.types import Override
@@ -19,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from resnet_ablations.composition import composition_of, options_of, own_hydra, parse, wrong_option
-from resnet_ablations.config import NO_SUCH_KEY, RunConfig, message_of, validate
+from resnet_ablations.config import NO_SUCH_KEY, RunConfig, frozen_tree, message_of, validate
 from resnet_ablations.errors import UserError, first_line, shortened
 from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, NUMBERS, is_location
 from resnet_ablations.settings import Settings
@@ -156,16 +155,10 @@ def read_frozen(overrides: Sequence[Override]) -> RunConfig:
     *_, place = (str(override.value()) for override in overrides if override.key_or_group == "frozen")
     path = Path(unquote(place.removeprefix("file://")) if place.startswith("file://") else place).expanduser()
     try:
-        frozen = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"frozen={shortened(path)}: cannot be read: {first_line(error)}") from None
-    if not isinstance(frozen, dict) or not isinstance(frozen.get("data"), dict):
-        raise UserError(f"frozen={path}: is not the configuration of a run; name a file runs/KEY/config.yaml")
+        frozen = frozen_tree(path)
+    except UserError as error:
+        raise UserError(*(f"frozen={message}" for message in error.messages)) from None
     path = Path(os.path.normpath(path.absolute()))
-    home = path.parent.parent
-    paths = frozen.get("paths")
-    if home.name == "runs" and isinstance(paths, dict) and Path(str(paths.get("results"))).absolute() != home.parent:
-        frozen["paths"] = paths | {"results": str(home.parent)}
     tree, name = _with_locations(frozen, locations), path.parent.name
     try:
         run = _validated(tree, identify_data=False)

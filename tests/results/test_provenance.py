@@ -15,6 +15,7 @@ from resnet_ablations.results.provenance import (
     same_code,
     source_hash,
     uncommitted_changes,
+    with_changes,
 )
 
 PACKAGE = Path("src/resnet_ablations")
@@ -205,3 +206,26 @@ def test_other_packages_are_named() -> None:
     assert code_differs(last) is None
     assert code_differs(resumed(dict(first), 4, attempts(first))) is None
     assert code_differs(resumed(last, 4, attempts(first))) == "other packages than before (torch 2.6.0 → 2.7.0)"
+    gone = first | {"versions": {"torch": "2.6.0"}}
+    assert code_differs(resumed(gone, 4, attempts(first))) == "other packages than before (numpy 2.0 → unknown)"
+
+
+def test_other_code_of_any_earlier_attempt_is_named() -> None:
+    first, second = ({"commit": letter * 40, "source": letter} for letter in "ab")
+    twice = resumed(dict(second), 8, attempts(resumed(dict(second), 4, attempts(first))))
+    named = "other code than before (before: source a, commit aaaaaaa; now: source b, commit bbbbbbb)"
+    assert code_differs(twice) == named
+
+
+def test_changes_that_were_taken_back_have_a_heading_of_their_own() -> None:
+    """The text of A and B ends with B, but an attempt with B alone is another one."""
+    a, b = "diff a\n+ a\n", "diff b\n+ b\n"
+    both = with_changes("", a + b, 0)
+    assert with_changes(both, a + b, 5) == both
+    alone = with_changes(both, b, 5)
+    assert alone == f"{a}{b}From iteration 5 on:\n{b}"
+    assert with_changes(alone, b, 1_200) == alone
+    none = with_changes(alone, "", 1_200)
+    assert none == f"{alone}From iteration 1,200 on:\nno uncommitted changes\n"
+    assert with_changes(none, None, 1_300) == f"{none}From iteration 1,300 on:\nuncommitted changes: unknown\n"
+    assert [with_changes("", diff, 5) for diff in ("", None)] == ["", ""]

@@ -19,6 +19,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.results.run_folder import Result
 from resnet_ablations.sweep.estimates import disk_bytes
 from resnet_ablations.training.run import train_run
+from resnet_ablations.training.trained import trained_run
 from resnet_ablations.training.weights import MOST_BYTES, keeps_weights, weights_digest
 
 Config = Callable[..., RunConfig]
@@ -145,9 +146,30 @@ def test_another_configuration_is_refused(config: Config) -> None:
     run.folder.config.write_text(text.replace("shortcut_scale: 0.5", "shortcut_scale: 2.0"))
     with pytest.raises(ra.UserError, match=r"config.yaml: the configuration of .+, not of this run"):
         ra.load_network(run.folder.path)
-    run.folder.config.write_text("[")
-    with pytest.raises(ra.UserError, match=r"config.yaml: cannot be read"):
+    for content, told in (
+        ("[", "cannot be read: "),
+        ("- a", "is not the configuration of a run"),
+        ("data: 1", "is not the configuration of a run"),
+        (text.replace("paths:", "other:"), r"does not fit this version \(.+\); train the run again"),
+    ):
+        run.folder.config.write_text(content)
+        with pytest.raises(ra.UserError, match=rf"config.yaml: {told}"):
+            ra.load_network(run.folder.path)
+    run.folder.config.unlink()
+    with pytest.raises(ra.UserError, match=r"config.yaml: cannot be read: .*No such file"):
         ra.load_network(run.folder.path)
+    run.folder.weights.unlink()
+    run.folder.weights.mkdir()
+    with pytest.raises(ra.UserError, match=r"weights.pt: cannot be read: Is a directory"):
+        ra.load_network(run.folder.path)
+
+
+def test_a_result_without_a_machine_is_tested_again_all_the_same(config: Config) -> None:
+    run = config()
+    result = trained(run)
+    (run.folder.path / "result.json").write_text(result.model_copy(update={"provenance": {}}).model_dump_json())
+    with trained_run(run.folder) as again:
+        assert again.test_error(again.network) == result.test_error
 
 
 def test_a_moved_results_folder_gives_its_own_network(config: Config, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from resnet_ablations.errors import UserError
 
 T = TypeVar("T")
 
+MOUNTS: Final = Path("/proc/self/mountinfo")
+
 RULE: Final = 1
 """The version of the rule; a new version does not use cache files of an older one."""
 
@@ -89,15 +91,27 @@ class FileSystems:
             self._fractions.add(status.st_dev)
 
     def keep_change_times(self) -> bool:
-        """Return False if a file system is read-only, or has no change times but whole seconds.
+        """Return False if a file system is itself read-only, or has no change times but whole seconds.
 
         An image of a file system, such as squashfs or ISO 9660, shows the modification times that were stored when it
         was made. Another image in its place can have the same times, inodes and sizes, but other content.
         """
         return all(
-            device in self._fractions and not os.statvfs(path).f_flag & os.ST_RDONLY
-            for device, path in self._files.items()
+            device in self._fractions and not _is_read_only(device, path) for device, path in self._files.items()
         )
+
+
+def _is_read_only(device: int, path: str) -> bool:
+    """Return whether a file system is read-only; one that is only mounted so here, as in a container, is not."""
+    if not os.statvfs(path).f_flag & os.ST_RDONLY:
+        return False
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = [line.split() for line in MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return True
+    # The third field is the device, the last one has the options of the file system itself.
+    return not any(mount[2] == number and "rw" in mount[-1].split(",") for mount in mounts)
 
 
 def _stamp(path: str, file_systems: FileSystems) -> Stamp:

@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,12 @@ def _listed(values: list[Any]) -> Any:
     """Return the one value of all attempts, or the different ones in one text."""
     different = list(dict.fromkeys(values))
     return different[0] if len(different) == 1 else "; ".join(str(value or "unknown") for value in different)
+
+
+def of_each_attempt(values: Iterable[object]) -> list[str]:
+    """Return the different commits or machines of runs, sorted; a resumed run has one for each attempt."""
+    attempts = (value.split("; ") if isinstance(value, str) else ["unknown"] for value in values)
+    return sorted({part for parts in attempts for part in parts})
 
 
 def _machine(machine: Any) -> str | None:

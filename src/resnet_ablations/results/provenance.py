@@ -71,19 +71,39 @@ def attempts(origin: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def code_differs(origin: Mapping[str, Any]) -> str | None:
-    """Return how the code or the packages of a resumed run's last attempt differ from those before; None if equal."""
+    """Return how code or packages of a resumed run differ from those of an earlier attempt; None if they do not.
+
+    The latest attempt that differs is named.
+    """
     *earlier, last = attempts(origin)
-    if not earlier or all(earlier[-1].get(name) == last.get(name) for name in ("source", "versions")):
+    other = [a for a in earlier if any(a.get(name) != last.get(name) for name in ("source", "versions"))]
+    if not other:
         return None
-    if earlier[-1].get("source") == last.get("source"):
-        before, after = (attempt.get("versions") or {} for attempt in (earlier[-1], last))
-        moved = [f"{name} {before.get(name)} → {after[name]}" for name in after if after[name] != before.get(name)]
+    pair = other[-1], last
+    if pair[0].get("source") == last.get("source"):
+        before, after = (attempt.get("versions") or {} for attempt in pair)
+        names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        moved = [f"{name} {before.get(name, 'unknown')} → {after.get(name, 'unknown')}" for name in names]
         return f"other packages than before ({', '.join(moved)})"
     before, after = (
         f"source {str(attempt.get('source') or 'unknown')[:8]}, commit {str(attempt.get('commit') or 'unknown')[:7]}"
-        for attempt in (earlier[-1], last)
+        for attempt in pair
     )
     return f"other code than before (before: {before}; now: {after})"
+
+
+def with_changes(earlier: str, diff: str | None, iteration: int) -> str:
+    """Return the text of `changes.diff`, with the uncommitted changes from an iteration on; empty without changes.
+
+    `earlier` is the text so far. `diff` is None if the changes are unknown.
+    """
+    if not earlier and not diff:
+        return ""
+    changes = "uncommitted changes: unknown\n" if diff is None else diff or "no uncommitted changes\n"
+    *_, of_last_attempt = re.split(r"^From iteration [\d,]+ on:\n", earlier, flags=re.MULTILINE)
+    if changes == of_last_attempt:
+        return earlier
+    return earlier + (f"From iteration {iteration:,} on:\n" if iteration else "") + changes
 
 
 def uncommitted_changes() -> str:

@@ -40,7 +40,9 @@ class TrainedRun:
 def trained_run(folder: RunFolder) -> Iterator[TrainedRun]:
     """Open a finished run with its kept weights; raise `UserError` as `load_network` does, or without its images."""
     config, result, network = load_trained(folder)
-    torch.set_num_threads(int(result.provenance["machine"]["threads"]))
+    machine = result.provenance.get("machine")
+    if isinstance(machine, dict) and isinstance(threads := machine.get("threads"), int):  # a damaged one has none
+        torch.set_num_threads(threads)
     with quiet_lightning(), closing(load_batches(config)) as batches:
         trainer = lightning_trainer(config, 0, ALONE)
         device = trainer.strategy.root_device

@@ -6,12 +6,11 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-import yaml
 from torch import nn
 
 from resnet_ablations.build import build_network
-from resnet_ablations.config import RunConfig, validate
-from resnet_ablations.errors import UserError, first_line
+from resnet_ablations.config import RunConfig, frozen_tree, validate
+from resnet_ablations.errors import UserError, first_line, reason_of
 from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.run_folder import Result, RunFolder
 
@@ -66,6 +65,8 @@ def load_trained(folder: RunFolder) -> tuple[RunConfig, Result, nn.Module]:
             f"{folder.path}: its weights were not kept; remove the run (resnet-ablations clean {folder.key}) and train "
             "it again with trainer.keep_weights=true"
         ) from None
+    except OSError as error:
+        raise UserError(f"{folder.weights}: cannot be read: {reason_of(error)}") from None
     config = _configuration(folder)
     network = build_network(config)
     try:
@@ -81,11 +82,13 @@ def load_trained(folder: RunFolder) -> tuple[RunConfig, Result, nn.Module]:
 
 def _configuration(folder: RunFolder) -> RunConfig:
     """Return the run's configuration, with the results folder in which the run lies now."""
+    tree = frozen_tree(folder.config)
     try:
-        tree = folder.configuration()
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{folder.config}: cannot be read: {first_line(error)}") from None
-    config = validate(tree | {"paths": tree["paths"] | {"results": str(folder.path.parents[1])}}, identify_data=False)
+        config = validate(tree, identify_data=False)
+    except UserError as error:
+        first, *others = error.messages
+        more = f", and {len(others)} more" if others else ""
+        raise UserError(f"{folder.config}: does not fit this version ({first}{more}); train the run again") from None
     if config.key != folder.key:
         raise UserError(f"{folder.config}: the configuration of {config.key}, not of this run; train the run again")
     return config

@@ -154,6 +154,11 @@ def test_a_run_that_several_cells_share_costs_once(declare: Declare) -> None:
             {"seconds": 20.0, "multiply_adds": 2_000_000, "machine": {"device": "H100"}},
             (MULTIPLY_ADDS,),
         ),
+        (  # both were resumed on another machine
+            {"seconds": 10.0, "multiply_adds": 1_000_000, "machine": {"device": "A100; H100"}},
+            {"seconds": 20.0, "multiply_adds": 2_000_000, "machine": {"device": "A100; H100"}},
+            (MULTIPLY_ADDS,),
+        ),
     ],
 )
 def test_only_comparable_runs_are_drawn(

@@ -44,7 +44,7 @@ def test_the_published_median_is_in_the_column_between_the_papers_and_ours(made_
         reference.run("original", error, seed, machine=MACHINE)
     for index, error in enumerate((9.0, 1.0, 5.0)):
         reference.run("exclusive_gating_0_to_-5", error, index=index, machine=MACHINE, commit="beefbeefbeefbeef")
-    reference.run("conv1x1", outcome="diverged", stop=100, machine=MACHINE | {"device": "A GPU"}, dirty=True)
+    reference.run("conv1x1", outcome="diverged", stop=100, machine=MACHINE | {"device": "A GPU; Another"}, dirty=True)
     reference.run("dropout", 30.0, scale="small")
     made = table(made_up, plan)
     place = headings(made).index("reference")
@@ -54,7 +54,7 @@ def test_the_published_median_is_in_the_column_between_the_papers_and_ours(made_
     assert found["dropout"] == "–"
     assert made.notes[-1] == (
         "reference: the median of the published runs of the same configurations and seeds, 6 runs from commits "
-        "beefbeefbe and c0ffee0123 with uncommitted changes on A CPU, 2 cores and A GPU."
+        "beefbeefbe and c0ffee0123 with uncommitted changes on A CPU, 2 cores, A GPU and Another."
     )
     cells = summary(sweep(made_up, plan)).set_index("row")
     assert cells.loc["original", ["reference_median", "reference_n"]].tolist() == [2.5, 2]

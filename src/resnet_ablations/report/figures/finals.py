@@ -13,6 +13,7 @@ from resnet_ablations.report.figures.axes import draw_marks, final_errors, log_t
 from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure, redeclared_note
 from resnet_ablations.report.figures.svg import COLOURS, GREY, link
 from resnet_ablations.report.frame import FAIL, Sweep, is_error
+from resnet_ablations.results.frames import of_each_attempt
 
 NAME_LETTERS = 30
 """The most letters on a line of a row's name."""
@@ -119,7 +120,7 @@ def costs(sweep: Sweep) -> Chart | None:
     own = own.drop_duplicates(["configuration", "seed"]).assign(multiply_adds=own["multiply_adds"].astype(float) / 1e6)
     points = _cost_points(own, [column.id for column in sweep.experiment.columns])
     comparable = {
-        "seconds": len(set(own["machine"])) == 1,
+        "seconds": len(of_each_attempt(own["machine"])) == 1,
         "multiply_adds": len(points["multiply_adds"].dropna().unique()) > 1,
     }
     amounts = [name for name in AMOUNTS if comparable[name] and points[name].count() > 1]

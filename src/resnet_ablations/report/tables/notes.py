@@ -11,6 +11,7 @@ from resnet_ablations.report.frame import Sweep
 from resnet_ablations.report.labels import baseline_label, listed
 from resnet_ablations.report.tables.summary import orderings
 from resnet_ablations.report.tables.table import MARK, REDECLARED
+from resnet_ablations.results.frames import of_each_attempt
 from resnet_ablations.results.keys import NUMBERS, run_key
 
 
@@ -144,7 +145,7 @@ def _reference(published: pd.DataFrame) -> Iterator[str]:
     if published.empty:
         return
     runs = published[published["key"] != ""].drop_duplicates(["configuration", "seed"])
-    machines = sorted({machine if isinstance(machine, str) else "unknown" for machine in runs["machine"]})
+    machines = of_each_attempt(runs["machine"])
     versions = _commits(runs)
     yield (
         f"reference: the median of the published runs of the same configurations and seeds, {len(runs)} "
@@ -155,8 +156,7 @@ def _reference(published: pd.DataFrame) -> Iterator[str]:
 
 def _commits(runs: pd.DataFrame) -> list[str]:
     """Return the commits of the code that trained the runs."""
-    of_runs = (commit.split("; ") if isinstance(commit, str) else ["unknown"] for commit in runs["commit"])
-    return sorted({commit[:10] for of_run in of_runs for commit in of_run})
+    return sorted({commit[:10] for commit in of_each_attempt(runs["commit"])})
 
 
 def _dirty(runs: pd.DataFrame) -> pd.Series:
