@@ -22,7 +22,7 @@ KEYS = (
 def cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Answers the question for some names, and returns the runs that are left of `KEYS`."""
     for key in KEYS:
-        RunFolder(tmp_path, key).start({})
+        RunFolder(tmp_path, key).freeze({})
 
     def run(answer: str, *names: str) -> list[str]:
         monkeypatch.setattr(sys, "argv", ["clean", "--results", str(tmp_path), *names])

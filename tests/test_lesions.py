@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from finished import writing
 
 import resnet_ablations as ra
 from resnet_ablations import lesions
@@ -70,7 +71,8 @@ def test_measurements_of_earlier_weights_do_not_stay(tmp_path: Path) -> None:
     folder.freeze({})
     for file in (folder.lesions, folder.path_gradients):
         file.write_text("of earlier weights")
-    folder.start({})
+    with writing(folder) as writer:
+        writer.start({})
     assert not folder.lesions.exists()
     assert not folder.path_gradients.exists()
 

@@ -44,7 +44,7 @@ def says(
 
 def finish(run: RunConfig, results: Path, **changes: object) -> None:
     folder = RunFolder(results, run.key)
-    folder.start(run.as_dict())
+    folder.freeze(run.as_dict())
     settings = {"iterations": 6, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
     errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.345}
     names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
@@ -60,9 +60,9 @@ def test_a_plan_lists_its_runs_and_how_far_they_are(says: Callable[..., tuple[st
     identity, dropout = (compose([*TINY, f"shortcut={name}"]) for name in ("identity", "dropout"))
     finish(identity, tmp_path / "results")
     folder = RunFolder("results", dropout.key)
-    folder.start(dropout.as_dict())
+    folder.freeze(dropout.as_dict())
     folder.set_status(Status(outcome="failed", iteration=3, iterations=6, reason="OSError: disk"))
-    folder.write_checkpoint(2, b"weights")
+    finished.write_checkpoint(folder, 2)
     said, _ = says(plan.main, *TINY, "shortcut=identity,dropout,conv1x1")
     assert "finished" in line(said, identity.key)
     assert "failed, resumable from step 2" in line(said, dropout.key)
@@ -77,8 +77,8 @@ def test_a_plan_says_what_the_missing_runs_cost(
     settings = ("network.depth=8", "schedule.iterations=810")
     runs = [compose([*settings, f"seed={seed}"]) for seed in (0, 1, 2)]
     finish(runs[0], Path("results"))
-    runs[1].folder.start(runs[1].as_dict())
-    runs[1].folder.write_checkpoint(10, b"weights")
+    runs[1].folder.freeze(runs[1].as_dict())
+    finished.write_checkpoint(runs[1].folder, 10)
     said, told = says(plan.main, *settings, "seed=0,1,2")
     # Forward and twice as much backward, batches of 32; 800 iterations are left of one run, 810 of the other.
     multiply_adds = counted(runs[0]).multiply_adds * 3 * 32 * (800 + 810)
@@ -240,7 +240,7 @@ def test_status(says: Callable[..., tuple[str, str]], config: Callable[..., RunC
         (failed, Status(outcome="failed", iteration=4, iterations=6, reason="OSError: disk")),
         (gone, under_way),
     ):
-        RunFolder(tmp_path / "results", run.key).start(run.as_dict())
+        RunFolder(tmp_path / "results", run.key).freeze(run.as_dict())
         RunFolder(tmp_path / "results", run.key).set_status(state)
     with RunLock(running.folder.path):
         said, _ = says(status.main)
@@ -275,7 +275,7 @@ def test_status_fits_80_columns(says: Callable[..., tuple[str, str]], tmp_path: 
     """The longest name there is, at the paper's length."""
     key = "resnet110-shortcut_only_gating-relu_only_preactivation-fashion_mnist-1a2b3c4d-s12"
     folder = RunFolder(tmp_path / "results", key)
-    folder.start({})
+    folder.freeze({})
     folder.set_status(
         Status(outcome="running", iteration=63_999, iterations=64_000, images_per_second=12_345, seconds_left=90_000)
     )

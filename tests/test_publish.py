@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import finished
 import pytest
 import yaml
 
 from resnet_ablations import publish as publishing
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.curve import CurveFile, CurveRow
 from resnet_ablations.results.frames import load_curves, load_responses, load_results, load_signals
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.signals import HEADER, PUBLISHED_WHOLE, UnitSignals, lines
@@ -44,11 +44,9 @@ def reported() -> Iterator[list[Path]]:
 def finish(job: Job) -> None:
     run = job.config
     folder = RunFolder(run.paths.results, run.key)
-    folder.start(run.as_dict())
+    folder.freeze(run.as_dict())
     folder.log.write_text(f"logged in {run.paths.results}")
     (folder.path / "weights.ckpt").write_bytes(os.urandom(100))
-    with CurveFile(folder.curve) as curve:
-        curve.append(CurveRow(810, 0.001, 0.5, 10.0, 0.7, 12.5))
     folder.responses.write_text(RESPONSES)
     folder.signals.write_text(SIGNALS)
     folder.lesions.write_text("measured")
@@ -56,7 +54,7 @@ def finish(job: Job) -> None:
     settings = {"iterations": 810, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
     errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.5}
     names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
-    folder.finish(Result.model_validate(names | settings | errors))
+    finished.finish(folder, Result.model_validate(names | settings | errors))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +65,7 @@ def published(planned: Plan, secret: Path) -> Path:
     original, dropout = planned.jobs
     finish(original)
     unfinished = RunFolder(secret / "results", dropout.config.key)
-    unfinished.start(dropout.config.as_dict())
+    unfinished.freeze(dropout.config.as_dict())
     unfinished.set_status(Status(outcome="running", iteration=3, iterations=810))
     (lone,) = plan(["seed=7", f"paths.results={secret}/results"]).jobs
     finish(lone)
@@ -139,7 +137,7 @@ def test_a_run_without_responses_is_published_without(planned: Plan, tmp_path: P
         update={"paths": planned.jobs[0].config.paths.model_copy(update={"results": f"{tmp_path}/results"})}
     )
     finish(Job((), run))
-    run.folder.write_changes("+ a line\n")
+    run.folder.changes.write_text("+ a line\n")
     save_sweep(tmp_path / "results", planned.record)
     copied = RunFolder(tmp_path / "reference", run.key)
     publishing.publish(tmp_path / "results", tmp_path / "reference")
@@ -149,7 +147,7 @@ def test_a_run_without_responses_is_published_without(planned: Plan, tmp_path: P
     run.folder.signals.unlink()
     run.folder.lesions.unlink()
     run.folder.path_gradients.unlink()
-    run.folder.write_changes("")
+    run.folder.changes.unlink()
     publishing.publish(tmp_path / "results", tmp_path / "reference")
     assert {path.name for path in copied.path.iterdir()} == {"config.yaml", "curve.csv", "result.json"}
 

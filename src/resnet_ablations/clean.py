@@ -8,7 +8,7 @@ from pathlib import Path
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.paths import default_results
-from resnet_ablations.results.locks import RunLock, RunLocked
+from resnet_ablations.results.locks import RunLock, RunLocked, await_heartbeats
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.results.states import State
@@ -28,6 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with exit_on_user_error():
         folders = named(readable(arguments.results), arguments.runs)
+        await_heartbeats([RunLock(folder.path) for folder in folders])
         states = states_of(folders)
         if busy := [key for key, state in states.items() if state.outcome in ("running", "queued")]:
             raise UserError(*(f"{key}: {_busy(states[key])}" for key in busy))

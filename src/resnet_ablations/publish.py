@@ -11,8 +11,10 @@ from resnet_ablations.paths import default_results
 from resnet_ablations.report.write_report import write_report
 from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.keys import is_location, without_locations
+from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.results.signals import published
 from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
 
@@ -95,7 +97,8 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
             shutil.copyfile(file, copy)
         else:
             copy.unlink(missing_ok=True)
-    target.finish(result)
+    with RunLock(target.path) as lock:
+        RunWriter(target, lock).finish(result)
     return True
 
 

@@ -67,6 +67,9 @@ def _train(config: DictConfig) -> float | None:
             print(f"{run.key}: {locked}; this command does nothing")
             raise SystemExit(1) from None
         except Interrupted as end:
+            if (result := run.folder.result()) is not None:  # the signal came after the last step
+                print(result.summary())
+                raise SystemExit(128 + end.signal) from None
             state = state_of(run.folder)
             print(f"{run.key}: interrupted after step {state.iteration}; the same command continues from there")
             raise SystemExit(128 + end.signal) from None

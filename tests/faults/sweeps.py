@@ -57,10 +57,13 @@ class Sweeps:
         """Start `python -m resnet_ablations.train -m …`."""
         return self._start("train", "-m", *merged(overrides), faults=faults, output=output)
 
-    def start_on(self, machine: str, *overrides: str, ahead: float = 0.0, nth: int = 0) -> Command:
+    def start_on(
+        self, machine: str, *overrides: str, ahead: float = 0.0, nth: int = 0, patience: float = 300.0
+    ) -> Command:
         """Start a single run in a process that believes to be on another machine.
 
-        Its clock is ahead by some seconds. If `nth` is given, the process is stopped at its operation `nth` on files.
+        Its clock is ahead by some seconds. It takes owners for dead that were silent for `patience` seconds. If `nth`
+        is given, the process is stopped at its operation `nth` on files.
         """
         stop = {"event": "any", "name": "*", "of": "sweep", "do": "stop", "nth": nth}
         return self._start(
@@ -68,7 +71,7 @@ class Sweeps:
             *merged(overrides),
             faults=[stop] if nth else [],
             output=self.place / f"said on {machine}.txt",
-            environment={"MACHINE": machine, "AHEAD": str(ahead)},
+            environment={"MACHINE": machine, "AHEAD": str(ahead), "PATIENCE": str(patience)},
         )
 
     def _start(
@@ -139,15 +142,15 @@ class Sweeps:
         return sum(line.count("  train: loss ") for folder in self.runs for line in folder.log.read_text().splitlines())
 
     def outcome(self) -> dict[str, Any]:
-        """Return the results of finished runs: curves, numbers and tables, and the names of all other files."""
+        """Return the files of finished runs and the tables; of all other files, the names."""
         left: dict[str, Any] = {str(path.relative_to(self.results)): None for path in self.results.rglob("*")}
         for table in (self.results / "report").glob("*.md"):
             left[f"report/{table.name}"] = table.read_text().replace(str(self.results), "RESULTS")
         for folder in self.runs:
             result = folder.result()
             left[f"runs/{folder.key}/result.json"] = None if result is None else numbers(result)
-            for path in (folder.curve, folder.responses):
-                left[str(path.relative_to(self.results))] = path.read_text() if path.exists() else None
+            for path in (folder.curve, folder.responses, folder.signals, folder.weights):
+                left[str(path.relative_to(self.results))] = path.read_bytes() if path.exists() else None
         return left
 
     def temporary_files(self) -> set[str]:
@@ -157,7 +160,7 @@ class Sweeps:
 
 def part_of(outcome: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     """Return the files of some of the runs."""
-    return {path: what for path, what in outcome.items() if path in ("runs", ".lock") or path.split("/")[1] in keys}
+    return {path: what for path, what in outcome.items() if path == "runs" or path.split("/")[1] in keys}
 
 
 def another_file_system(place: Path) -> Path:

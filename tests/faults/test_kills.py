@@ -50,7 +50,7 @@ class Killer:
                 do, name, nth = draw.choice(["kill", "tear"]), draw.choice(WRITES), draw.randint(1, 3)
                 return [common | {"event": "os.rename", "name": name, "nth": nth if "*" in name else 1, "do": do}]
             case "torn lock":
-                return [common | {"event": "os.rename", "name": "claim.json", "do": "tear"}]
+                return [common | {"event": "open", "name": "claim.json", "do": "tear"}]
             case "sweep":
                 return [common | {"event": "any", "name": "*", "nth": draw.randint(1, 9), "of": "sweep", "do": "kill"}]
         return []
@@ -114,7 +114,7 @@ def test_after_kills_at_random_moments_nothing_is_different(
 
 
 ENDS = (
-    {"event": "os.rename", "name": "claim.json", "do": "tear"},
+    {"event": "open", "name": "claim.json", "do": "tear"},
     {"event": "os.rename", "name": "config.yaml", "do": "tear"},
     {"event": "os.rename", "name": "status.json", "do": "tear"},
     {"event": "os.rename", "name": "curve.csv", "do": "tear"},

@@ -2,7 +2,9 @@
 
 import os
 import random
+import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +13,14 @@ from commands import Command, stopped
 from observing import wait_until
 from sweeps import ONE, Sweeps, part_of
 
-from resnet_ablations.results import locks
-
 pytestmark = pytest.mark.xdist_group("faults")
 
 HOW = ("trainer=cpu", "trainer.checkpoint_iterations=3", "trainer.threads=1")
+SHORT = (*ONE, "schedule.iterations=8", "schedule.log_every=2", "schedule.evaluate_every=4", *HOW)
+SILENT = 0.2
+"""The seconds of silence after which the second process takes the first one for dead."""
+ENDS = ("test error", "trains it", "has taken the run over", "has held this lock")
+"""The ends of the last line of a process."""
 
 
 def resume(command: Command) -> None:
@@ -30,20 +35,17 @@ def ended_or_resumed(command: Command) -> bool:
 
 def meet(sweeps: Sweeps, draw: random.Random) -> tuple[str, Command, Command]:
     """Suspend the first process at a moment, let the second one come, and then let both end."""
-    first = sweeps.start_on("first", *ONE, *HOW, nth=draw.randint(1, 75))
+    first = sweeps.start_on("first", *ONE, *HOW, nth=draw.randint(1, 120))
     first.reached(lambda: stopped(first.pid) != [])
     silent = draw.random() < 0.75
-    for claim in sweeps.results.glob("runs/*/claim.json") if silent else ():
-        heartbeat = claim.stat().st_mtime - locks.DEAD_AFTER_SECONDS - 60
-        os.utime(claim, (heartbeat, heartbeat))
     second = sweeps.start_on(
-        "second", *ONE, *HOW, ahead=draw.choice([0, 360, -360]), nth=draw.choice([0, draw.randint(1, 75)])
+        "second",
+        *(*ONE, *HOW),
+        ahead=draw.choice([0, 360, -360]),
+        nth=draw.choice([0, draw.randint(1, 120)]),
+        patience=SILENT if silent else 300.0,
     )
-    if has_results_lock(sweeps):
-        resume(first)  # the second one waits for it
-    second.reached(lambda: stopped(second.pid) != [])
-    if has_results_lock(sweeps):
-        resume(second)
+    second.reached(lambda: stopped(second.pid) != [] or ("waiting for a heartbeat" in second.said and not silent))
     resume(first)
     if draw.random() < 0.5 and stopped(second.pid):
         first.wait()
@@ -51,15 +53,23 @@ def meet(sweeps: Sweeps, draw: random.Random) -> tuple[str, Command, Command]:
     return "silent" if silent else "alive", first, second
 
 
-def has_results_lock(sweeps: Sweeps) -> bool:
-    """Return whether a process holds the lock of the results folder, also one that is suspended."""
-    try:
-        with locks.file_lock(sweeps.results / ".lock", wait=False):
-            return False
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
+def check(sweeps: Sweeps, overrides: tuple[str, ...], expected: dict[str, Any], *commands: Command) -> list[str]:
+    """Check that one of the processes has finished the run, and that each ended with a line; return these ends."""
+    (run,) = sweeps.runs
+    assert run.result() is not None, [command.said for command in commands]
+    ends = []
+    for command in commands:
+        assert "Traceback" not in command.said
+        last = command.said.splitlines()[-1]
+        ends.append(next((end for end in ENDS if end in last), last))
+        assert (command.code == 0) is (ends[-1] == "test error"), command.said
+    assert "test error" in ends
+    if [*run.path.glob("status.json"), *run.path.glob("checkpoint-*")]:
+        # Its write was under way when it was suspended; the next command removes such a file.
+        assert sweeps.start_on("first", *overrides).wait() == 0
+        ends.append("tidied")
+    assert sweeps.outcome() == part_of(expected, run.key)
+    return ends
 
 
 @pytest.mark.parametrize("moments", [4, pytest.param(50, marks=pytest.mark.long)])
@@ -67,22 +77,33 @@ def test_one_of_them_finishes_the_run_and_the_other_one_stops_with_a_line(
     sweeps_in: Callable[..., Sweeps], undisturbed: dict[str, Any], moments: int
 ) -> None:
     draw = random.Random(18)
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     for number in range(moments):
         sweeps = sweeps_in(f"moment{number}")
-        owner, first, second = meet(sweeps, draw)
-        (run,) = sweeps.runs
-        assert run.result() is not None, f"moment {number}: {first.said}{second.said}"
-        assert 0 in (first.code, second.code)
-        for command in (first, second):
-            assert "Traceback" not in command.said
-            last = command.said.splitlines()[-1]
-            end = next(end for end in ("test error", "which trains it", "has taken the run over") if end in last)
-            assert (command.code == 0) is (end == "test error")
-            seen[f"{owner}: {end}"] = seen.get(f"{owner}: {end}", 0) + 1
-        if [*run.path.glob("status.json"), *run.path.glob("checkpoint-*")]:
-            # Its write was under way when it was suspended; the next command removes such a file.
-            assert sweeps.start_on("first", *ONE, *HOW).wait() == 0
-            seen["tidied"] = seen.get("tidied", 0) + 1
-        assert sweeps.outcome() == part_of(undisturbed, run.key), f"moment {number}"
-    print(f"{moments} moments: {seen}")
+        owner, *both = meet(sweeps, draw)
+        seen.update(f"{owner}: {end}" for end in check(sweeps, (*ONE, *HOW), undisturbed, *both))
+    print(f"{moments} moments: {dict(seen)}")
+    assert seen["silent: has taken the run over"] > 0
+
+
+@pytest.mark.long
+def test_the_first_one_is_suspended_at_each_operation_on_a_file(sweeps_in: Callable[..., Sweeps]) -> None:
+    alone = sweeps_in("alone")
+    assert alone.start_on("first", *SHORT).wait() == 0
+    seen: Counter[str] = Counter()
+    place = 0
+    while True:
+        place += 1
+        sweeps = sweeps_in(f"place{place}")
+        first = sweeps.start_on("first", *SHORT, nth=place)
+        if not first.reached(lambda first=first: stopped(first.pid) != []):  # type: ignore[misc]
+            break
+        second = sweeps.start_on("second", *SHORT, patience=SILENT)
+        second.wait()
+        resume(first)
+        first.wait()
+        seen.update(check(sweeps, SHORT, alone.outcome(), first, second))
+        shutil.rmtree(sweeps.place)
+    print(f"{place - 1} places: {dict(seen)}")
+    assert place > 40
+    assert seen["has taken the run over"] > place / 2

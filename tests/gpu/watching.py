@@ -10,7 +10,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.results.run_folder import Result
+from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.training.callbacks import AfterIteration
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import train_run
@@ -46,15 +47,15 @@ def train_watched(run: RunConfig, actions: Actions) -> Result:
 
 def train_until(monkeypatch: pytest.MonkeyPatch, run: RunConfig, iteration: int) -> None:
     """Train a run, and send SIGTERM after the checkpoint of `iteration`; the run ends one iteration later."""
-    write = RunFolder.write_checkpoint
+    write = RunWriter.write_checkpoint
 
-    def signalled(self: RunFolder, number: int, content: bytes) -> None:
+    def signalled(self: RunWriter, number: int, content: bytes) -> None:
         write(self, number, content)
         if number == iteration:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(RunFolder, "write_checkpoint", signalled)
+        patched.setattr(RunWriter, "write_checkpoint", signalled)
         with pytest.raises(Interrupted):
             train_run(run)
     assert run.folder.resumable_from() == iteration + 1

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from finished import writing
+
 from resnet_ablations.experiments import Cell, Column, Experiment, Row, load_experiment
-from resnet_ablations.results.curve import CurveFile, CurveRow
+from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.results.keys import NUMBERS
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan, save_sweep
@@ -116,9 +118,9 @@ class MadeUp:
         settings = config(scale, self.overrides(scale, cell_id)[index])
         iterations = stop or settings["schedule"]["iterations"]
         folder = RunFolder(self.path, f"{configuration}-s{seed}")
-        folder.start({**settings, "seed": seed})
+        folder.freeze({**settings, "seed": seed})
         finished = outcome == "finished"
-        with CurveFile(folder.curve) as curve:
+        with writing(folder) as writer, writer.begin_curve() as curve:
             for iteration in [*range(every, iterations, every), iterations]:
                 last = iteration == iterations
                 test_error = error_at(iteration) if error_at and iteration % (5 * every) == 0 else None
@@ -133,22 +135,22 @@ class MadeUp:
         if signals:
             folder.signals.write_text(signals)
         final = (0.5, train_error, 1.0, error) if finished else (None, None, None, None)
-        folder.finish(
-            Result(
-                key=folder.key,
-                configuration=configuration,
-                seed=seed,
-                outcome=outcome,  # type: ignore[arg-type]
-                iterations=iterations,
-                **dict(zip(("train_loss", "train_error", "test_loss", "test_error"), final, strict=True)),
-                metrics=metrics or {},
-                parameters=parameters,
-                multiply_adds=multiply_adds,
-                seconds=seconds,
-                images_per_second=1500.0,
-                provenance={"commit": commit, "dirty": dirty, "versions": {}, "machine": machine or {}},
-            )
+        result = Result(
+            key=folder.key,
+            configuration=configuration,
+            seed=seed,
+            outcome=outcome,  # type: ignore[arg-type]
+            iterations=iterations,
+            **dict(zip(("train_loss", "train_error", "test_loss", "test_error"), final, strict=True)),
+            metrics=metrics or {},
+            parameters=parameters,
+            multiply_adds=multiply_adds,
+            seconds=seconds,
+            images_per_second=1500.0,
+            provenance={"commit": commit, "dirty": dirty, "versions": {}, "machine": machine or {}},
         )
+        with writing(folder) as writer:
+            writer.finish(result)
         return folder
 
     def all_runs(self, errors: dict[str, float], seeds: tuple[int, ...] = (0,), scale: str = "quick") -> None:

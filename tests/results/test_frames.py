@@ -3,6 +3,7 @@ import math
 from pathlib import Path
 
 import pytest
+from finished import writing
 
 from resnet_ablations.results.frames import (
     CURVE_COLUMNS,
@@ -30,8 +31,7 @@ RESPONSES = "layer,name,std\n1,stem,2.065\n2,stages.0.0.conv1,1\n3,stages.0.0.co
 
 def run(results: Path, configuration: str = "resnet56-digits-1a2b3c4d", seed: int = 3, **changes: object) -> Path:
     folder = RunFolder(results, f"{configuration}-s{seed}")
-    folder.start(CONFIG)
-    folder.curve.write_text(CURVE)
+    folder.freeze(CONFIG)
     values = {
         "key": folder.key,
         "configuration": configuration,
@@ -47,7 +47,9 @@ def run(results: Path, configuration: str = "resnet56-digits-1a2b3c4d", seed: in
         "images_per_second": 1500.0,
         "provenance": {"commit": "c0ffee", "dirty": False, "versions": {}},
     }
-    folder.finish(Result.model_validate(values | changes))
+    with writing(folder) as writer:
+        writer.write_curve(CURVE)
+        writer.finish(Result.model_validate(values | changes))
     return folder.path
 
 

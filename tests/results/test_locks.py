@@ -2,17 +2,19 @@ import errno
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from observing import wait_until
 
-from resnet_ablations.results import locks
-from resnet_ablations.results.locks import Owner, RunLock, RunLocked, RunLost
+from resnet_ablations.errors import UserError
+from resnet_ablations.results import locks, owner
+from resnet_ablations.results.locks import FileLocked, RunLock, RunLocked, RunLost, await_heartbeats, file_lock
+from resnet_ablations.results.owner import OWN_JOB, Owner
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
@@ -47,59 +49,120 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
 
 ELSEWHERE = {"boot": "another"}
 """The change of an owner on another machine, which has the name of this one."""
-SILENT = locks.DEAD_AFTER_SECONDS
 
 
-def locked_by(folder: Path, silent_for: float = 0.0, **change: object) -> RunLock:
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let time pass for this process, as its monotonic clock counts it."""
+    passed = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda real=time.monotonic: real() + passed)
+
+    def let_pass(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+
+    return let_pass
+
+
+def locked_by(folder: Path, **change: object) -> RunLock:
     """Return the lock of a run whose owner is this process with some changes."""
     path = folder / "claim.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(Owner.this_process().model_copy(update=change).model_dump_json())
-    heartbeat = path.stat().st_mtime - silent_for
-    os.utime(path, (heartbeat, heartbeat))
     return RunLock(folder)
 
 
 @pytest.mark.parametrize(
-    ("change", "silent_for", "alive"),
+    ("change", "alive", "silent"),
     [
-        ({}, 1e6, True),  # it is there, however busy
-        ({"started": 1}, 0, False),  # its number went to another process
-        ({"pid": 2**22 + 1}, 0, False),
-        (ELSEWHERE, SILENT - 60, True),
-        (ELSEWHERE | {"pid": 2**22 + 1}, 0, True),  # a process that this machine does not have
-        (ELSEWHERE, SILENT + 60, False),
-        ({"host": "elsewhere"}, SILENT - 60, True),  # another process namespace of this machine, such as a container's
-        ({"host": "elsewhere"}, SILENT + 60, False),
+        ({}, True, True),  # it is there, however busy
+        ({"started": 1}, False, False),  # its number went to another process
+        ({"pid": 2**22 + 1}, False, False),
+        (ELSEWHERE, True, False),
+        (ELSEWHERE | {"pid": 2**22 + 1}, True, False),  # a process that this machine does not have
+        ({"host": "elsewhere"}, True, False),  # another process namespace of this machine, such as a container's
+        ({"started": 0}, True, False),  # its start is unknown, so its number may have gone to another process
     ],
 )
-def test_owners_that_are_alive(tmp_path: Path, change: dict[str, object], silent_for: float, alive: bool) -> None:
-    owner = locked_by(tmp_path / "runs" / "run", silent_for, **change).owner()
-    assert (owner is not None) is alive
-
-
-@pytest.mark.parametrize("ahead", [360.0, -360.0])
-def test_the_clock_of_this_machine_says_nothing_of_an_owner_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
+def test_owners_that_are_alive_and_after_a_silence(
+    tmp_path: Path, later: Callable[[float], None], change: dict[str, object], alive: bool, silent: bool
 ) -> None:
-    monkeypatch.setattr(time, "time", lambda real=time.time: real() + ahead)
+    lock = locked_by(tmp_path / "runs" / "run", **change)
+    assert (lock.owner() is not None) is alive
+    later(locks.DEAD_AFTER_SECONDS - 1)
+    assert (lock.owner() is not None) is alive
+    later(2)
+    assert (lock.owner() is not None) is silent
+
+
+@pytest.mark.parametrize("age", [-360.0, 0.0, 1e6])
+def test_no_clock_of_another_machine_says_that_an_owner_is_dead(
+    tmp_path: Path, later: Callable[[float], None], age: float
+) -> None:
+    """A file's time is that of the file server or of the machine that wrote it; only its change counts."""
     run = tmp_path / "runs" / "run"
-    with pytest.raises(RunLocked, match="300 s"), locked_by(run, **ELSEWHERE):
-        pytest.fail("two have it")
-    with locked_by(run, SILENT + 60, **ELSEWHERE) as lock:
+    lock = locked_by(run, **ELSEWHERE)
+    for beat in range(3):
+        os.utime(run / "claim.json", (0, time.time() - age + beat))
+        with pytest.raises(RunLocked, match=r"process \d+ on .* trains it"), RunLock(run):
+            pytest.fail("two have it")
+        later(locks.DEAD_AFTER_SECONDS - 1)
+    later(2)
+    with lock:
         lock.check()
 
 
-def test_an_owner_elsewhere_counts_as_alive_where_nothing_can_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The time of the file server cannot be known in a folder that is read-only."""
-    lock = locked_by(tmp_path / "runs" / "run", 1e6, **ELSEWHERE)
+def test_the_silence_of_an_owner_is_told_but_counts_for_nothing(tmp_path: Path) -> None:
+    """As `resnet-ablations status` tells it, which looks once and may not be allowed to write."""
+    run = tmp_path / "runs" / "run"
+    lock = locked_by(run, **ELSEWHERE)
+    assert lock.silence() == ""
+    os.utime(run / "claim.json", (0, time.time() - 7200))
+    run.chmod(0o555)
+    assert "for 2:00:00; it may have been killed" in lock.silence()
+    assert lock.owner() is not None
+    assert list(run.iterdir()) == [run / "claim.json"]
+    assert locked_by(run).silence() == "", "this machine knows the process"
 
-    def refused(**_: object) -> None:
+
+def test_a_wait_for_heartbeats_ends_with_one_or_with_the_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alive, dead = (locked_by(tmp_path / "runs" / name, pid=pid, **ELSEWHERE) for name, pid in (("a", 7), ("b", 8)))
+    own = locked_by(tmp_path / "runs" / "c")
+
+    def heartbeat(seconds: float, real: Any = time.sleep) -> None:
+        os.utime(tmp_path / "runs" / "a" / "claim.json")
+        real(seconds)
+
+    monkeypatch.setattr(time, "sleep", heartbeat)
+    await_heartbeats([alive, own])
+    assert alive.owner() is not None
+    monkeypatch.setattr(locks, "DEAD_AFTER_SECONDS", 0.2)
+    await_heartbeats([dead])
+    assert dead.owner() is None
+    told = capsys.readouterr().err.splitlines()
+    assert [line[: line.index(" on ")] for line in told] == [
+        f"waiting for a heartbeat of process {pid}" for pid in "78"
+    ]
+
+
+def test_another_users_process_that_proc_hides_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `hidepid` in the options of /proc, only its owner sees a process."""
+    lock = locked_by(tmp_path / "runs" / "run", pid=1)
+    read = Path.read_text
+
+    def hidden(path: Path, *arguments: Any, **named: Any) -> str:
+        if path == Path("/proc/1/stat"):
+            raise FileNotFoundError(path)
+        return read(path, *arguments, **named)
+
+    def refused(pid: int, number: int) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(Path, "read_text", hidden)
+    monkeypatch.setattr(os, "kill", refused)
+    assert owner.Owner.of(1).started == 0
     assert lock.owner() is not None
 
 
@@ -109,9 +172,8 @@ def test_an_owner_that_was_suspended_learns_that_it_has_lost_the_run(tmp_path: P
     with RunLock(run) as mine:
         mine.check()
         theirs = locked_by(run, pid=os.getppid(), **ELSEWHERE)
-        for writing in (mine.check, lambda: mine.kept().__enter__()):
-            with pytest.raises(RunLost, match=f"process {os.getppid()} on .* has taken the run over"):
-                writing()
+        with pytest.raises(RunLost, match=f"process {os.getppid()} on .* has taken the run over"):
+            mine.check()
     assert theirs.owner() is not None
 
 
@@ -123,21 +185,71 @@ def test_an_owner_whose_run_was_finished_by_another_learns_it(tmp_path: Path) ->
             lock.check()
 
 
-def test_nobody_takes_a_run_over_while_its_owner_writes_the_result(tmp_path: Path) -> None:
-    run = tmp_path / "runs" / "run"
-    with RunLock(run) as lock:
-        with lock.kept(), pytest.raises(BlockingIOError), locks.file_lock(tmp_path / ".lock", wait=False):
-            pytest.fail("it can be taken over")
-        with locks.file_lock(tmp_path / ".lock", wait=False):
-            pass
+def test_nobody_takes_a_run_over_while_its_owner_writes(
+    tmp_path: Path, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner is suspended meanwhile. Other runs are not held up."""
+    run, other = (tmp_path / "runs" / name for name in ("run", "other"))
+    process = Owner.this_process().model_copy(update=ELSEWHERE)
+    with RunLock(run, process) as lock:
+        RunLock(run).owner()
+        later(locks.DEAD_AFTER_SECONDS + 1)
+        monkeypatch.setattr(locks, "LOCK_SECONDS", 0.1)
+        with lock.held():
+            with pytest.raises(FileLocked, match=r"claim\.json: another process has held this lock"), RunLock(run):
+                pytest.fail("two have it")
+            with RunLock(other) as elsewhere, elsewhere.held():
+                pass
+        with RunLock(run), pytest.raises(RunLost):
+            lock.check()
+
+
+def test_a_waiting_process_sees_that_the_file_was_replaced(tmp_path: Path) -> None:
+    """Its lock on the removed file would keep nobody away."""
+    path, entered = tmp_path / "lock", threading.Event()
+
+    def wait() -> None:
+        with file_lock(path):
+            entered.set()
+
+    with file_lock(path):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        path.unlink()
+        with file_lock(path):
+            assert not entered.wait(0.2)
+    waiting.join()
+    assert entered.is_set()
+
+
+def test_a_file_that_may_not_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(UserError, match=r"lock: may not be written; its owner can allow it: chmod g\+w"):
+        file_lock(tmp_path / "lock").__enter__()
+
+
+def test_an_error_of_the_file_server_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RunLock(tmp_path / "runs" / "run") as lock:
+        errors = iter([OSError(errno.ESTALE, "Stale file handle"), OSError(errno.EIO, "Input/output error")])
+
+        def opened(*arguments: Any, real: Any = os.open) -> Any:
+            if error := next(errors, None):
+                raise error
+            return real(*arguments)
+
+        monkeypatch.setattr(os, "open", opened)
+        lock.check()
 
 
 def test_the_started_ranks_of_a_run_check_the_lock_of_the_process_that_started_them(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
     with RunLock(run) as lock:
-        RunLock(run, lock.holder).check()
+        RunLock(run, lock.process).check()
         with pytest.raises(RunLost):
-            RunLock(run, lock.holder.model_copy(update={"pid": 1})).check()
+            RunLock(run, lock.process.model_copy(update={"pid": 1})).check()
 
 
 @pytest.mark.parametrize(
@@ -154,16 +266,15 @@ def test_the_started_ranks_of_a_run_check_the_lock_of_the_process_that_started_t
 def test_owners_in_a_job_that_is_over_are_dead(
     monkeypatch: pytest.MonkeyPatch, job: str, own: str, queue: list[str] | None, dead: bool
 ) -> None:
-    monkeypatch.setenv(locks.OWN_JOB, own)
+    monkeypatch.setenv(OWN_JOB, own)
     owner = Owner.this_process().model_copy(update={"host": "elsewhere", "job": job})
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert owner.has_ended(queue) is (dead or None)
 
 
 def test_the_lock_of_a_job_that_is_over_can_be_removed(tmp_path: Path) -> None:
-    path = tmp_path / "claim.json"
-    path.write_text(Owner.this_process().model_copy(update={"host": "elsewhere", "job": "7_1"}).model_dump_json())
-    lock = RunLock(tmp_path)
+    path = tmp_path / "runs" / "run" / "claim.json"
+    lock = locked_by(path.parent, host="elsewhere", job="7_1")
     lock.remove_if_stale({"7_1"})
     assert path.exists()
     lock.remove_if_stale({"7_2"})
@@ -176,7 +287,7 @@ def test_a_shell_in_a_job_is_not_the_job_of_a_run(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     owner = Owner.this_process()
     assert (owner.job, owner.restart) == ("", "")
-    monkeypatch.setenv(locks.OWN_JOB, "7_0")
+    monkeypatch.setenv(OWN_JOB, "7_0")
     owner = Owner.this_process()
     assert (owner.job, owner.restart) == ("7_0", "1")
 
@@ -202,20 +313,15 @@ def test_an_owner_sends_heartbeats_also_after_an_error_of_the_file_server(
 
 
 def test_a_lock_that_cannot_be_read_has_no_owner(tmp_path: Path) -> None:
-    (tmp_path / "claim.json").write_text("{")
-    with RunLock(tmp_path):
-        assert RunLock(tmp_path).owner() == Owner.this_process()
-
-
-def test_a_process_taken_for_dead_leaves_the_lock_of_the_next_owner(tmp_path: Path) -> None:
-    path = tmp_path / "claim.json"
-    with RunLock(tmp_path):
-        path.write_text(Owner.of(os.getppid()).model_dump_json())
-    assert path.exists()
+    run = tmp_path / "runs" / "run"
+    run.mkdir(parents=True)
+    (run / "claim.json").write_text("{" * 1000)
+    with RunLock(run):
+        assert RunLock(run).owner() == Owner.this_process()
 
 
 def test_two_nodes_of_one_job_count_each_other_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(locks.OWN_JOB, "12")
+    monkeypatch.setenv(OWN_JOB, "12")
     there = Owner.this_process().model_copy(update={"host": "other"})
     assert there.has_ended() is None
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")

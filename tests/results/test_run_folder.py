@@ -10,11 +10,11 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from finished import finish
+from finished import finish, writing
 
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.curve import HEADER
-from resnet_ablations.results.locks import Owner
+from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.states import state_of
 
@@ -40,7 +40,7 @@ LOSSES = ("train_loss", "train_error", "test_loss", "test_error")
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     run = RunFolder(tmp_path, KEY)
-    run.start({"seed": 3})
+    run.freeze({"seed": 3})
     return run
 
 
@@ -120,11 +120,13 @@ def test_a_field_of_a_later_version_is_no_damage(folder: RunFolder) -> None:
 def test_training_again_sets_a_damaged_result_aside_and_keeps_a_whole_one(folder: RunFolder) -> None:
     result_path(folder).write_text(WHOLE[:50])
     folder.log.write_text("of an earlier attempt")
-    folder.start({"seed": 3})
+    with writing(folder) as writer:
+        writer.start({"seed": 3})
     assert (folder.path / "result.json.damaged").read_text() == WHOLE[:50]
     assert not result_path(folder).exists()
     finish(folder, Result.model_validate(VALUES))
-    folder.start({"seed": 3})
+    with writing(folder) as writer:
+        writer.start({"seed": 3})
     assert folder.result() is not None
 
 
@@ -149,8 +151,9 @@ ROWS = "2,0.1,0.9,30,,\n4,0.1,0.7,20,,\n" + LINE
 def test_a_result_without_its_whole_curve_does_not_count_and_is_not_written(
     folder: RunFolder, rows: str | None, told: str
 ) -> None:
-    folder.curve.write_text(HEADER + ROWS)
-    folder.finish(Result.model_validate(VALUES))
+    with writing(folder) as writer:
+        writer.write_curve(HEADER + ROWS)
+        writer.finish(Result.model_validate(VALUES))
     assert folder.damage() == ""
     assert state_of(folder).outcome == "finished"
 
@@ -161,11 +164,12 @@ def test_a_result_without_its_whole_curve_does_not_count_and_is_not_written(
     assert told in folder.damage()
     state = state_of(folder)
     assert (state.outcome, state.done, state.reason) == ("damaged", False, folder.damage())
-    folder.start({"seed": 3})
-    assert (folder.path / "result.json.damaged").exists()
-    assert state_of(folder).outcome == "missing"
-    with pytest.raises(ValueError, match=told):
-        folder.finish(Result.model_validate(VALUES))
+    with writing(folder) as writer:
+        writer.start({"seed": 3})
+        assert (folder.path / "result.json.damaged").exists()
+        assert state_of(folder).outcome == "missing"
+        with pytest.raises(ValueError, match=told):
+            writer.finish(Result.model_validate(VALUES))
     assert not result_path(folder).exists()
 
 
@@ -184,10 +188,10 @@ def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.Monke
     def crash(*_: object) -> None:
         raise OSError("no space left")
 
-    with monkeypatch.context() as patch:
+    with writing(folder) as writer, monkeypatch.context() as patch:
         patch.setattr(os, "replace", crash)
         with pytest.raises(OSError, match="no space"):
-            folder.finish(Result.model_validate(VALUES))
+            writer.finish(Result.model_validate(VALUES))
     assert folder.result() is None
     status = folder.status()
     assert status is not None
@@ -232,8 +236,10 @@ def test_a_full_disk_without_a_status_is_an_error(folder: RunFolder, monkeypatch
 
 
 def test_a_run_that_starts_again_removes_its_earlier_responses(folder: RunFolder) -> None:
-    folder.write_responses([("stem", 1.0)])
-    folder.start({"seed": 3})
+    with writing(folder) as writer:
+        writer.write_responses([("stem", 1.0)])
+        assert folder.responses.exists()
+        writer.start({"seed": 3})
     assert not folder.responses.exists()
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished import finish
+from finished import finish, writing
 
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.results.states import State, state_of
 
 KEY = "resnet8-identity-digits-1a2b3c4d-s3"
@@ -29,14 +30,14 @@ RUNNING = Status(outcome="running", iteration=4, iterations=6, images_per_second
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     run = RunFolder(tmp_path, KEY)
-    run.start({"seed": 3})
+    run.freeze({"seed": 3})
     return run
 
 
 @pytest.fixture
-def locked(folder: RunFolder) -> Iterator[RunFolder]:
-    with RunLock(folder.path):
-        yield folder
+def owned(folder: RunFolder) -> Iterator[RunWriter]:
+    with writing(folder) as writer:
+        yield writer
 
 
 def test_a_run_without_a_folder_is_missing(tmp_path: Path) -> None:
@@ -47,10 +48,11 @@ def test_a_configuration_alone_is_missing_too(folder: RunFolder) -> None:
     assert state_of(folder) == State("missing")
 
 
-def test_a_result_wins_over_a_status(locked: RunFolder) -> None:
-    finish(locked, Result.model_validate(RESULT | ERRORS | {"outcome": "finished"}))
-    locked.set_status(RUNNING)
-    state = state_of(locked)
+def test_a_result_wins_over_a_status(folder: RunFolder) -> None:
+    finish(folder, Result.model_validate(RESULT | ERRORS | {"outcome": "finished"}))
+    with writing(folder) as writer:
+        writer.set_status(RUNNING)
+        state = state_of(folder)
     assert (state.outcome, state.done, state.iteration, state.test_error) == ("finished", True, 6, 14.0)
 
 
@@ -60,10 +62,10 @@ def test_a_divergence_is_done(folder: RunFolder) -> None:
     assert (state.outcome, state.done, state.test_error) == ("diverged", True, None)
 
 
-def test_a_run_with_a_live_owner_is_running(locked: RunFolder) -> None:
-    locked.set_status(RUNNING)
-    locked.write_checkpoint(3, b"weights")
-    state = state_of(locked)
+def test_a_run_with_a_live_owner_is_running(owned: RunWriter) -> None:
+    owned.set_status(RUNNING)
+    owned.write_checkpoint(3, b"weights")
+    state = state_of(owned.folder)
     assert (state.outcome, state.killed, state.iteration, state.resumable_from) == ("running", False, 4, 3)
     assert (state.images_per_second, state.seconds_left) == (99.0, 2.0)
 

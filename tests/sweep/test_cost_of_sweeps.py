@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from finished import write_checkpoint
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.sweep import counts, estimates
 from resnet_ablations.sweep.estimates import (
     checkpoint_bytes,
@@ -40,8 +41,8 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunConfig, int]]:
 
 
 def checkpointed(run: RunConfig, iteration: int) -> None:
-    run.folder.start(run.as_dict())
-    run.folder.write_checkpoint(iteration, b"weights")
+    run.folder.freeze(run.as_dict())
+    write_checkpoint(run.folder, iteration)
 
 
 def test_each_distinct_network_is_timed_once(config: Config, timed: list[Any]) -> None:
@@ -139,7 +140,7 @@ def test_a_checkpoint_is_as_large_as_a_real_one(
     config: Config, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...]
 ) -> None:
     sizes: list[int] = []
-    monkeypatch.setattr(RunFolder, "write_checkpoint", lambda self, iteration, content: sizes.append(len(content)))
+    monkeypatch.setattr(RunWriter, "write_checkpoint", lambda self, iteration, content: sizes.append(len(content)))
     one_step = ("schedule.iterations=2", "trainer.checkpoint_iterations=1", "bn_batch=4", "schedule.batch_size=4")
     run = config(*one_step, *overrides)
     train_run(run)

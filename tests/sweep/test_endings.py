@@ -6,7 +6,7 @@ import pytest
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.locks import Owner
+from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.sweep import processes
 from resnet_ablations.sweep.endings import record_end

@@ -9,7 +9,8 @@ import pytest
 from observing import wait_until
 
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.locks import Owner, RunLock
+from resnet_ablations.results.locks import RunLock
+from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import processes, worker

@@ -11,7 +11,7 @@ import pytest
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.curve import HEADER
-from resnet_ablations.results.locks import Owner
+from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps
@@ -24,7 +24,7 @@ Planned = Callable[..., Plan]
 def finish(run: RunConfig, outcome: str = "finished", source: str | None = None) -> None:
     """Leave the result that training would."""
     folder = RunFolder(run.paths.results, run.key)
-    folder.start(run.as_dict())
+    folder.freeze(run.as_dict())
     error = 10.0 if outcome == "finished" else None
     finished.finish(
         folder,
@@ -59,7 +59,7 @@ class Launcher:
         for run in runs:
             if self.breaks in f"{run.shortcut} seed={run.seed}":
                 folder = RunFolder(run.paths.results, run.key)
-                folder.start(run.as_dict())
+                folder.freeze(run.as_dict())
                 folder.set_status(Status(outcome="failed", iteration=3, iterations=6, reason="OSError: disk"))
             else:
                 finish(run)
@@ -157,7 +157,7 @@ def test_an_early_cell_is_served_by_a_finished_run_of_the_paper(planned: Planned
 def test_an_unfinished_run_of_the_paper_serves_no_cell(planned: Planned) -> None:
     paper = planned("experiment=tiny", "scale=paper").jobs[0].config
     folder = RunFolder(paper.paths.results, paper.key)
-    folder.start(paper.as_dict())
+    folder.freeze(paper.as_dict())
     folder.set_status(Status(outcome="running", iteration=8, iterations=9))
     early, launcher = planned("experiment=tiny", "scale=early"), Launcher()
     run_sweep(early, launcher)
@@ -228,7 +228,7 @@ class Dying:
         for run in runs:
             if self.deaths.get(run.seed, 0) > 0:
                 self.deaths[run.seed] -= 1
-                run.folder.start(run.as_dict())
+                run.folder.freeze(run.as_dict())
                 run.folder.set_status(Status(outcome="running", iteration=3, iterations=6))
             else:
                 finish(run)

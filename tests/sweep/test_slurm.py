@@ -15,7 +15,7 @@ import pytest
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
-from resnet_ablations.results.locks import OWN_JOB, Owner
+from resnet_ablations.results.owner import OWN_JOB, Owner
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import State
 from resnet_ablations.sweep import slurm, slurm_wait

@@ -13,7 +13,8 @@ from torch import Tensor
 import resnet_ablations as ra
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
-from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.results.run_folder import Result
+from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.training.run import train_run
 
 SMALL = ("network.depth=4", "network.units=[1]", "network.widths=[8]", "network.stem.width=8", "bn_batch=16")
@@ -44,7 +45,7 @@ def trained(run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> Trained:
     contents: list[bytes] = []
     checkpointing = run.trainer.model_copy(update={"checkpoint_iterations": run.schedule.iterations - 1})
     with monkeypatch.context() as patched:
-        patched.setattr(RunFolder, "write_checkpoint", lambda self, iteration, content: contents.append(content))
+        patched.setattr(RunWriter, "write_checkpoint", lambda self, iteration, content: contents.append(content))
         result = train_run(run.model_copy(update={"trainer": checkpointing}))
     curve = pd.read_csv(run.folder.curve)
     shutil.rmtree(run.folder.path)

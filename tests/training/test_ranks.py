@@ -36,6 +36,7 @@ from resnet_ablations.network.masks import Mask
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.results.locks import RunLock
+from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.training import rank_processes
 from resnet_ablations.training import run as training
 from resnet_ablations.training.data_module import DataModule
@@ -406,37 +407,35 @@ def test_a_killed_rank_of_torchrun_ends_the_run(config: Config) -> None:
     assert status.reason == "another rank ended without reporting an error"
 
 
-def test_another_rank_writes_its_own_failure_to_the_status(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_rank_writes_its_own_failure_to_the_status(config: Config) -> None:
     """torchrun or SLURM may kill the first rank before it has received the failure."""
     run = config(*FOUR_MICRO_BATCHES, "trainer.devices=2")
-    run.folder.path.mkdir(parents=True)
-    for error, told in (
-        (UserError("image.png: cannot be read"), "image.png: cannot be read"),
-        (ValueError("no such thing"), "rank 1 of 2: ValueError: no such thing"),
-    ):
-        monkeypatch.setattr(training, "_join_and_train", raising(error))
-        with started_as(RANK="1", WORLD_SIZE="2"), pytest.raises((UserError, RankFailed)):
-            training.train_run(run)
-        status = run.folder.status()
-        assert status is not None
-        assert (status.outcome, status.reason, status.killed) == ("failed", told, False)
-    run.folder.set_status(status.model_copy(update={"outcome": "running", "reason": ""}))
-    told = UserError("image.png: cannot be read")
-    told.__cause__ = PeerLost()
-    for error in (told, RankKilled("another rank ended without reporting an error")):
-        monkeypatch.setattr(training, "_join_and_train", raising(error))
-        with started_as(RANK="1", WORLD_SIZE="2"), pytest.raises(type(error)):
-            training.train_run(run)
-        status = run.folder.status()
-        assert status is not None
-        assert status.outcome == "running", "of that it knows no more than the first"
-
-
-def raising(error: Exception) -> Callable[..., None]:
-    def fails(*_: object) -> None:
-        raise error
-
-    return fails
+    ranks = Ranks(Share(1, 2))
+    lost_with_reason, lost_without = PeerLost(), RankKilled("another rank ended without reporting an error")
+    with RunLock(run.folder.path) as lock:
+        writer = RunWriter(run.folder, lock)
+        for error, told in (
+            (UserError("image.png: cannot be read"), "image.png: cannot be read"),
+            (ValueError("no such thing"), "rank 1 of 2: ValueError: no such thing"),
+        ):
+            with pytest.raises((UserError, RankFailed)), training._noting_failure(ranks, writer, run):
+                raise error
+            status = run.folder.status()
+            assert status is not None
+            assert (status.outcome, status.reason, status.killed) == ("failed", told, False)
+        writer.set_status(status.model_copy(update={"outcome": "running", "reason": ""}))
+        for error in (lost_with_reason, lost_without):
+            with pytest.raises(type(error)), training._noting_failure(ranks, writer, run):
+                raise error
+            status = run.folder.status()
+            assert status is not None
+            assert status.outcome == "running", "of that it knows no more than the first"
+    # The run is another process's.
+    with pytest.raises(RankFailed), training._noting_failure(ranks, writer, run):
+        raise ValueError("no such thing")
+    status = run.folder.status()
+    assert status is not None
+    assert status.outcome == "running"
 
 
 @pytest.mark.parametrize(

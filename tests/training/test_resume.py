@@ -18,6 +18,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.results.frames import load_results
 from resnet_ablations.results.provenance import attempts, provenance, same_code
 from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.training import callbacks
 from resnet_ablations.training import run as training_run
 from resnet_ablations.training.module import TrainingModule
@@ -242,7 +243,7 @@ def test_checkpoints_come_by_the_clock_too(
 ) -> None:
     run = config(f"trainer.checkpoint_minutes={minutes}")
     written: list[int] = []
-    monkeypatch.setattr(RunFolder, "write_checkpoint", lambda self, iteration, content: written.append(iteration))
+    monkeypatch.setattr(RunWriter, "write_checkpoint", lambda self, iteration, content: written.append(iteration))
 
     train_run(run)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,9 +24,11 @@ from resnet_ablations.network.cost import cost
 from resnet_ablations.network.masks import Mask
 from resnet_ablations.network.recomputation import recomputed
 from resnet_ablations.network.resnet import parameter_count
-from resnet_ablations.results.locks import Owner, RunLost
+from resnet_ablations.results.locks import FileLocked, RunLost, file_lock
+from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.provenance import provenance
 from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.training import run as training_run
 from resnet_ablations.training.module import TrainingModule
 from resnet_ablations.training.run import load_batches, train_run
@@ -305,7 +308,84 @@ def take_over(run: RunConfig) -> dict[str, bytes]:
     path.write_text(Owner.this_process().model_copy(update={"boot": "another", "pid": 1}).model_dump_json())
     folder(run).curve.unlink()  # as another process does, which then writes its own
     folder(run).curve.write_text("begun by another process\n")
+    return left_by(run)
+
+
+def left_by(run: RunConfig) -> dict[str, bytes]:
+    """Return the files of a run except its log."""
     return {path.name: path.read_bytes() for path in folder(run).path.iterdir() if path.name != "log.txt"}
+
+
+@pytest.mark.parametrize("write", ["start", "begin_curve", "write_signals", "finish"])
+def test_a_run_that_another_process_has_finished_changes_no_file_of_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    """The owner was suspended just before it wrote a file; the other process has released the lock."""
+    run, write_file = config(), getattr(RunWriter, write)
+    theirs = dict.fromkeys(("config.yaml", "curve.csv", "signals.csv", "weights.pt", "result.json"), b"theirs")
+
+    def suspended(self: RunWriter, *arguments: Any) -> Any:
+        for path in self.folder.path.iterdir():
+            if path.name != "log.txt":
+                path.unlink()
+        for name, content in theirs.items():
+            (self.folder.path / name).write_bytes(content)
+        return write_file(self, *arguments)
+
+    monkeypatch.setattr(RunWriter, write, suspended)
+    with pytest.raises(RunLost, match="another process has taken the run over; this process stops"):
+        train_run(run)
+    assert left_by(run) == theirs
+
+
+def test_every_write_of_a_run_holds_its_lock(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Except new rows of the curve, which go to the file that the run has begun, and its log."""
+    run = config("trainer.checkpoint_iterations=1")
+    unprotected: list[str] = []
+    written: set[str] = set()
+    hears = True
+
+    def hear(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal hears
+        if not hears or event not in ("open", "os.rename", "os.remove", "os.truncate"):
+            return
+        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            return
+        path = Path(os.fsdecode(arguments[0])) if not isinstance(arguments[0], int) else Path()
+        if path.parent != run.folder.path or path.name in ("claim.json", "log.txt"):
+            return
+        hears = False
+        written.add(path.name.lstrip(".").partition(".")[0].partition("-")[0])
+        try:
+            with file_lock(run.folder.path / "claim.json", seconds=0):
+                unprotected.append(f"{event} {path.name}")
+        except FileLocked:
+            pass
+        hears = True
+
+    sys.addaudithook(hear)
+    try:
+        train_run(run)
+    finally:
+        hears = False  # a hook cannot be removed
+    assert unprotected == []
+    assert written >= {"config", "status", "curve", "checkpoint", "signals", "weights", "layer_responses", "result"}
+
+
+def test_a_stop_after_the_last_step_loses_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result is written, and then the signal is reported."""
+    run = config()
+
+    def stopped(self: RunWriter, result: Result, finish: Any = RunWriter.finish) -> None:
+        sigterm()
+        finish(self, result)
+
+    monkeypatch.setattr(RunWriter, "finish", stopped)
+    with pytest.raises(Interrupted) as interrupted:
+        train_run(run)
+    assert interrupted.value.signal == signal.SIGTERM
+    assert run.folder.result() is not None
+    assert run.folder.status() is None
 
 
 @pytest.mark.parametrize("ending", ["the next checkpoint", "the result", "a failure", "a stop"])
@@ -329,7 +409,7 @@ def test_a_run_that_another_process_has_taken_over_writes_nothing_more(
     monkeypatch.setattr(TrainingModule, "training_step", suspended)
     with pytest.raises(RunLost, match=r"process 1 on .* has taken the run over; this process stops"):
         train_run(run)
-    assert {path.name: path.read_bytes() for path in folder(run).path.iterdir() if path.name != "log.txt"} == files
+    assert left_by(run) == files
 
 
 def test_a_result_is_written_with_its_whole_curve_whatever_the_file_holds(
@@ -415,6 +495,6 @@ def test_the_files_of_a_group_follow_the_umask(config: Config, tmp_path: Path) -
     finally:
         os.umask(before)
     modes = {path.relative_to(results): path.stat().st_mode & 0o7777 for path in results.rglob("*")}
-    assert {path.name for path in modes} >= {"result.json", "config.yaml", "curve.csv", "log.txt", ".lock"}
+    assert {path.name for path in modes} >= {"result.json", "config.yaml", "curve.csv", "log.txt"}
     wrong = {path for path, mode in modes.items() if mode != (0o2775 if (results / path).is_dir() else 0o664)}
     assert wrong == set()

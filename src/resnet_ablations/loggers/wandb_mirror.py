@@ -4,6 +4,7 @@ A separate process, so that wandb cannot delay or break training.
 """
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -71,7 +72,7 @@ def main() -> None:
 
 def _mirror(folder: RunFolder, ending: Ending) -> None:
     # If training was killed and resumed, the mirror process of the first attempt may still be running.
-    with file_lock(folder.path / "wandb" / "lock"):
+    with file_lock(folder.path / "wandb" / "lock", seconds=math.inf):
         from resnet_ablations.loggers.wandb_run import WandbRun
 
         run = WandbRun(folder, Path(os.environ.get("WANDB_DIR") or folder.path))

@@ -17,7 +17,7 @@ from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.wandb_account import reason
 from resnet_ablations.loggers.wandb_run import PROJECT, WandbRun, digest, last_step
-from resnet_ablations.results.locks import file_lock
+from resnet_ablations.results.locks import FileLocked, file_lock
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 
@@ -63,8 +63,8 @@ def _mirror_lock(folder: RunFolder) -> Iterator[None]:
     with ExitStack() as stack:
         if lock.exists():
             try:
-                stack.enter_context(file_lock(lock, wait=False))
-            except BlockingIOError:
+                stack.enter_context(file_lock(lock, seconds=0))
+            except FileLocked:
                 problem = "another process is sending this run; try again when that process has ended"
                 raise UserError(f"{folder.key}: {problem}") from None
         yield

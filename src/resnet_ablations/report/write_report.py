@@ -17,7 +17,7 @@ from resnet_ablations.report.frame import read_report_data
 from resnet_ablations.report.page.page import page
 from resnet_ablations.report.tables import formats
 from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
-from resnet_ablations.results.locks import results_lock
+from resnet_ablations.results.locks import file_lock
 
 OWN_FILES = re.compile(
     rf"claims\.(md|tex|csv)|[\w-]+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
@@ -63,7 +63,7 @@ def write_report(results: Path, sweep: str | None, console: Console) -> list[str
             console.print(text, width=min(WIDTH, console.width))
     place = results / "report"
     place.mkdir(exist_ok=True)
-    with results_lock(results):
+    with file_lock(place / ".lock"):
         remove_temporary_files(place)
         for name, content in files.items():
             write_atomically(place / name, content)

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from resnet_ablations.errors import UserError
 
@@ -34,19 +35,28 @@ def reporting_full_disk(place: str | Path) -> Iterator[None]:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write to a temporary file in the same folder, fsync it, rename it, fsync the folder; the umask gives the mode."""
+    create_atomically(path, content).close()
+
+
+def create_atomically(path: Path, content: str | bytes) -> BinaryIO:
+    """Write a file as `write_atomically` does, and return it, open for more.
+
+    If another process replaces the file, this process still writes to its own.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    file = temporary.open("xb")
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            _fsync(file.fileno())
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        _fsync(file.fileno())
         temporary.replace(path)
+        fsync_folder(path.parent)
     except BaseException:
+        file.close()
         temporary.unlink(missing_ok=True)
         raise
-    fsync_folder(path.parent)
+    return file
 
 
 def fsync_folder(folder: Path) -> bool:
@@ -72,6 +82,6 @@ def _fsync(descriptor: int) -> bool:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove the temporary files of processes killed in `write_atomically`; the caller holds the `results_lock`."""
+    """Remove the temporary files of processes killed in `write_atomically`; the caller holds the folder's lock."""
     for temporary in folder.glob(".*.*"):
         temporary.unlink(missing_ok=True)

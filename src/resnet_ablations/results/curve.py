@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from resnet_ablations.results.atomic_write import write_atomically
+from resnet_ablations.results.atomic_write import create_atomically
 
 
 @dataclass(frozen=True)
@@ -29,27 +29,21 @@ HEADER = ",".join(field.name for field in fields(CurveRow)) + "\n"
 class CurveFile:
     """A growing `curve.csv`; each row is flushed. `begun` is the text up to the checkpoint that the run resumes from.
 
-    Existing content of the file is replaced: a killed run may have written rows after its checkpoint, and a machine
-    that lost power may have lost rows before it.
+    An existing file is replaced: a killed run may have written rows after its checkpoint, and a machine that lost power
+    may have lost rows before it. If another process replaces this file, rows go on to this one.
     """
 
     def __init__(self, path: Path, begun: str = HEADER) -> None:
         self.text = begun
-        self._path = path
-        write_atomically(path, begun)
-        self._file = path.open("a", encoding="utf-8", newline="")
+        self._file = create_atomically(path, begun)
 
     def append(self, row: CurveRow) -> None:
         """Write a row: six significant digits; empty if there is no value."""
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(_text(value) for value in astuple(row))
         self.text += line.getvalue()
-        self._file.write(line.getvalue())
+        self._file.write(line.getvalue().encode())
         self._file.flush()
-
-    def rewrite(self) -> None:
-        """Write the complete curve once more, to disk: the file may have been deleted or replaced meanwhile."""
-        write_atomically(self._path, self.text)
 
     def __enter__(self) -> Self:
         return self

@@ -1,13 +1,10 @@
 """The folder of one run: finished, resumable or absent."""
 
 import fnmatch
-import hashlib
-import json
-import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,9 +15,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from resnet_ablations.errors import UserError, mistakes_in_file, reason_of
 from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
 from resnet_ablations.results.curve import check_whole
-from resnet_ablations.results.locks import Owner, RunLock, results_lock
-
-log = logging.getLogger(__name__)
+from resnet_ablations.results.locks import RunLock, RunLocked
 
 
 class Result(BaseModel):
@@ -83,12 +78,11 @@ class Status(BaseModel):
 
 
 class RunFolder:
-    """The folder of one run: its paths, and the order in which its files are written, `result.json` last."""
+    """The folder of one run: its paths, and what its files say."""
 
     def __init__(self, results: str | Path, key: str) -> None:
         self.key = key
-        self._results = Path(results)
-        self.path = self._results / "runs" / key
+        self.path = Path(results) / "runs" / key
         self.config = self.path / "config.yaml"
         self.curve = self.path / "curve.csv"
         self.responses = self.path / "layer_responses.csv"
@@ -98,8 +92,8 @@ class RunFolder:
         self.weights = self.path / "weights.pt"
         self.changes = self.path / "changes.diff"
         self.log = self.path / "log.txt"
-        self._status = self.path / "status.json"
-        self._result = self.path / "result.json"
+        self.status_file = self.path / "status.json"
+        self.result_file = self.path / "result.json"
 
     @property
     def is_mine(self) -> bool:
@@ -109,14 +103,16 @@ class RunFolder:
     def freeze(self, config: dict[str, Any]) -> None:
         """Create the folder, remove temporary files of killed processes, and write the configuration.
 
-        Do nothing if another process trains the run.
+        Create only the folder if a process trains the run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with results_lock(self._results):
-            if RunLock(self.path).owner() not in (None, Owner.this_process()):
-                return
-            remove_temporary_files(self.path)
-            write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        with suppress(RunLocked), RunLock(self.path).free():
+            self.write_config(config)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Remove temporary files and write the configuration; the caller holds the run's lock."""
+        remove_temporary_files(self.path)
+        write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def configuration(self) -> dict[str, Any]:
         """Return the frozen configuration; raise `ValueError` if the file is not a mapping."""
@@ -126,66 +122,14 @@ class RunFolder:
             raise ValueError("config.yaml is not a mapping")
         return config
 
-    def start(self, config: dict[str, Any]) -> None:
-        """Freeze the configuration; set a damaged result aside, and remove the other files of the run's end."""
-        self.freeze(config)
-        if damage := self.damage():
-            log.warning("%s: set aside: %s", self._result.name, damage)
-            self.set_aside(self._result)
-        self.responses.unlink(missing_ok=True)
-        self.weights.unlink(missing_ok=True)
-        self.signals.unlink(missing_ok=True)
-        self.lesions.unlink(missing_ok=True)
-        self.path_gradients.unlink(missing_ok=True)
-
-    def set_aside(self, path: Path) -> None:
-        """Rename a damaged file, so that it is kept but not read again."""
-        path.replace(path.with_name(f"{path.name}.damaged"))
-
-    def write_checkpoint(self, iteration: int, content: bytes) -> None:
-        """Write a checkpoint with its digest in its name; keep the two newest."""
-        name = f"checkpoint-{iteration:08}-{_digest(content)}.pt"
-        write_atomically(self.path / name, content)
-        for old in self._checkpoints()[2:]:
-            old.unlink()
-
-    def sound_checkpoints(self) -> Iterator[tuple[Path, bytes]]:
-        """Yield the checkpoints, the newest first; set aside those whose content does not match their digest."""
-        for path in self._checkpoints():
-            content = path.read_bytes()
-            if path.stem.rpartition("-")[2] == _digest(content):
-                yield path, content
-            else:
-                log.warning("%s: damaged, not used", path.name)
-                self.set_aside(path)
-
-    def _checkpoints(self) -> list[Path]:
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints, the newest first."""
         return sorted(self.path.glob("checkpoint-*.pt"), reverse=True)
 
     def resumable_from(self) -> int | None:
         """Return the iteration of the newest checkpoint, from its name."""
-        newest = self._checkpoints()[:1]
+        newest = self.checkpoints()[:1]
         return int(newest[0].name.split("-")[1]) if newest else None
-
-    def write_responses(self, responses: Iterable[tuple[str, float]]) -> None:
-        """Write the standard deviation of each layer's responses, layers counted from 1; no file if there are none."""
-        lines = [f"{layer},{name},{std:.6g}\n" for layer, (name, std) in enumerate(responses, start=1)]
-        if lines:
-            write_atomically(self.responses, "".join(["layer,name,std\n", *lines]))
-
-    def write_changes(self, diff: str, iteration: int = 0) -> None:
-        """Write the uncommitted changes of the code that trains the run from this iteration on, after earlier ones.
-
-        There is no file if no attempt had any.
-        """
-        earlier = self.changes.read_bytes() if iteration and self.changes.exists() else b""
-        if not earlier and not diff:
-            self.changes.unlink(missing_ok=True)
-            return
-        changes = (diff or "no uncommitted changes\n").encode()
-        if not (earlier and earlier.endswith(changes)):
-            heading = f"From iteration {iteration:,} on:\n".encode() if iteration else b""
-            write_atomically(self.changes, earlier + heading + changes)
 
     def result(self) -> Result | None:
         """Return the result if the run is done: result and curve are there, whole, and of this run."""
@@ -199,18 +143,22 @@ class RunFolder:
         Raise `UserError` if the file system does not let the file be read: then it may be sound.
         """
         try:
-            content = self._result.read_bytes()
+            content = self.result_file.read_bytes()
         except FileNotFoundError:
             raise
         except OSError as error:
-            if not self._result.is_file():
-                raise ValueError(f"{self._result.name} is no file") from None
-            raise UserError(f"{self._result}: cannot be read: {reason_of(error)}") from None
+            if not self.result_file.is_file():
+                raise ValueError(f"{self.result_file.name} is no file") from None
+            raise UserError(f"{self.result_file}: cannot be read: {reason_of(error)}") from None
         result = Result.model_validate_json(content)
         if result.key != self.key:
             raise ValueError(f"the file is the result of {result.key}")
-        check_whole(self.curve, result.iterations, result.test_error)
+        self.check_curve(result)
         return result
+
+    def check_curve(self, result: Result) -> None:
+        """Raise `ValueError` unless the curve is whole and ends as the result says."""
+        check_whole(self.curve, result.iterations, result.test_error)
 
     def damage(self) -> str:
         """Return why the result does not count, or "" if it does or is not there."""
@@ -219,41 +167,34 @@ class RunFolder:
         except FileNotFoundError:
             return ""
         except ValidationError as error:
-            return f"{self._result.name}: " + "; ".join(mistakes_in_file(error))
+            return f"{self.result_file.name}: " + "; ".join(mistakes_in_file(error))
         except ValueError as error:
             return str(error)
         return ""
 
-    def finish(self, result: Result) -> None:
-        """Write the result, which marks the run as done; then remove the status and the checkpoints.
-
-        Raise `ValueError` if the curve is not whole.
-        """
-        check_whole(self.curve, result.iterations, result.test_error)
-        write_atomically(self._result, json.dumps(result.model_dump(), indent=1, ensure_ascii=False) + "\n")
-        self._clear()
-
     def remove_leftovers(self) -> None:
-        """Remove the files of a process that was killed just after it had written the result."""
-        if (lock := RunLock(self.path)).owner() is None:
-            self._clear()
-            with results_lock(self._results):
-                lock.remove_if_stale()
+        """Remove the files of a process that was killed just after it had written the result.
 
-    def _clear(self) -> None:
-        """Remove the status and the checkpoints."""
-        self._status.unlink(missing_ok=True)
-        for checkpoint in self._checkpoints():
+        Leave them in a folder that this user may not write.
+        """
+        if self.status_file.exists() or self.checkpoints() or (self.path / "claim.json").exists():
+            with suppress(RunLocked, UserError, OSError), RunLock(self.path).free():
+                self.clear()
+
+    def clear(self) -> None:
+        """Remove the status and the checkpoints; the caller holds the run's lock."""
+        self.status_file.unlink(missing_ok=True)
+        for checkpoint in self.checkpoints():
             checkpoint.unlink(missing_ok=True)
 
     def discard_result(self) -> None:
         """Remove the result."""
-        self._result.unlink(missing_ok=True)
+        self.result_file.unlink(missing_ok=True)
 
     def status(self) -> Status | None:
         """Return the last status; None if the file is missing or damaged."""
         try:
-            return Status.model_validate_json(self._status.read_bytes())
+            return Status.model_validate_json(self.status_file.read_bytes())
         except (OSError, ValidationError):
             return None
 
@@ -261,23 +202,23 @@ class RunFolder:
         """Write the status atomically, but without fsync: a lost status costs nothing."""
         status.updated = time.time()
         content = status.model_dump_json() + "\n"
-        temporary = self._status.with_suffix(".tmp")
+        temporary = self.status_file.with_suffix(".tmp")
         try:
             temporary.write_text(content, encoding="utf-8")
-            temporary.replace(self._status)
+            temporary.replace(self.status_file)
         except OSError:
             # On a full disk, existing bytes of a file can still be overwritten.
             temporary.unlink(missing_ok=True)
-            if not self._status.exists():
+            if not self.status_file.exists():
                 raise
-            with self._status.open("r+b") as file:
+            with self.status_file.open("r+b") as file:
                 file.write(content.encode())
                 file.truncate()
 
     def restore_status(self, status: Status | None) -> None:
         """Write an earlier status again; remove the status if there was none."""
         if status is None:
-            self._status.unlink(missing_ok=True)
+            self.status_file.unlink(missing_ok=True)
         else:
             self.set_status(status)
 
@@ -289,7 +230,3 @@ def folders_named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
     if absent := [pattern for pattern, found in matches.items() if not found]:
         raise UserError(*(f"{pattern}: no such run in {results}" for pattern in absent))
     return [RunFolder(results, key) for key in keys if any(key in found for found in matches.values())]
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]

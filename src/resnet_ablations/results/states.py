@@ -49,7 +49,8 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
     if jobs is not None and not folder.is_mine:
         jobs = None  # squeue lists only this user's jobs
     status, resumable_from = folder.status(), folder.resumable_from()
-    gone = status is not None and status.outcome == "running" and RunLock(folder.path).owner(jobs) is None
+    lock = RunLock(folder.path)
+    gone = status is not None and status.outcome == "running" and lock.owner(jobs) is None
     # Read last: the run may end while its other files are read.
     if (result := folder.result()) is not None:
         return State(
@@ -68,6 +69,8 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
     outcome, reason = status.outcome, status.reason
     if gone:
         outcome, reason = "failed", "its process was killed"
+    elif outcome == "running":
+        reason = lock.silence()
     if jobs is not None and status.job:
         if status.job in jobs and (gone or outcome == "interrupted"):
             outcome, gone = "queued", False

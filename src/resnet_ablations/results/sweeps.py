@@ -8,7 +8,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from resnet_ablations.errors import UserError, mistakes_in_file, reason_of
 from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
 from resnet_ablations.results.keys import run_key
-from resnet_ablations.results.locks import results_lock
+from resnet_ablations.results.locks import file_lock
 
 
 class PlannedConfiguration(BaseModel):
@@ -69,7 +69,7 @@ def save_sweep(results: str | Path, plan: SweepPlan) -> None:
     """
     path = sweep_path(results, plan.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with results_lock(Path(results)):
+    with file_lock(path.parent / ".lock"):
         remove_temporary_files(path.parent)
         if path.exists():
             earlier = _read(path)

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.results.locks import RunLock, slurm_job
+from resnet_ablations.results.locks import RunLock
+from resnet_ablations.results.owner import slurm_job
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import worker
@@ -59,6 +60,8 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
                             progress.postponed(run.folder)
                         break
                     run = waiting.pop(free)
+                    # The run's own process has not watched the lock of an owner on another machine.
+                    RunLock(run.folder.path).remove_if_stale()
                     if run.folder.result() is not None:
                         progress.ended(run.folder)
                     elif pool.start(run):

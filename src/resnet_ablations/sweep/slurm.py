@@ -17,7 +17,8 @@ from submitit.helpers import Checkpointable, TorchDistributedEnvironment
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.locks import OWN_JOB, RunLock, results_lock, slurm_job
+from resnet_ablations.results.locks import RunLock, results_lock
+from resnet_ablations.results.owner import OWN_JOB, slurm_job
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.results.states import state_of

@@ -8,7 +8,8 @@ from typing import Any
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import exit_on_user_error
-from resnet_ablations.results.locks import RunLocked, slurm_job
+from resnet_ablations.results.locks import RunLocked
+from resnet_ablations.results.owner import slurm_job
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.sweep.slurm_commands import TIME_IS_UP
 from resnet_ablations.training.fork_server import unblock_signals
@@ -73,4 +74,6 @@ def train_logged(run: RunConfig, threads: int, stop: StopRequest, planned: str) 
     except RunLocked:
         raise SystemExit(LOCKED) from None
     except Interrupted as end:
+        if run.folder.result() is not None:  # the signal came after the last step
+            return
         raise SystemExit(128 + end.signal) from None

@@ -9,8 +9,8 @@ from typing import Any, final
 import pytorch_lightning as pl
 
 from resnet_ablations.results.curve import CurveFile, CurveRow
-from resnet_ablations.results.locks import RunLock
-from resnet_ablations.results.run_folder import RunFolder, Status
+from resnet_ablations.results.run_folder import Status
+from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.settings import TrainerSettings
 from resnet_ablations.training.checkpoint import Checkpoint, save_checkpoint
 from resnet_ablations.training.module import TrainingModule
@@ -50,9 +50,8 @@ class WriteCurve(AfterIteration):
 class WriteStatus(AfterIteration):
     """Writer of the run's status, about once a second."""
 
-    def __init__(self, folder: RunFolder, lock: RunLock, status: Status, batch_size: int) -> None:
-        self._folder = folder
-        self._lock = lock
+    def __init__(self, writer: RunWriter, status: Status, batch_size: int) -> None:
+        self._writer = writer
         self._status = status
         self._batch_size = batch_size
 
@@ -63,12 +62,11 @@ class WriteStatus(AfterIteration):
             status.images_per_second = module.images_per_second
             images_left = (status.iterations - status.iteration) * self._batch_size
             status.seconds_left = images_left / status.images_per_second
-            self._lock.check()
             self.write()
 
     def write(self) -> None:
         """Write the status now."""
-        self._folder.set_status(self._status)
+        self._writer.set_status(self._status)
 
 
 @final
@@ -83,8 +81,7 @@ class WriteCheckpoints(AfterIteration):
         settings: TrainerSettings,
         ranks: Ranks,
         stop: StopRequest,
-        folder: RunFolder,
-        lock: RunLock,
+        writer: RunWriter,
         state: Callable[[], Checkpoint],
         status: WriteStatus | None,
     ) -> None:
@@ -93,8 +90,7 @@ class WriteCheckpoints(AfterIteration):
         self._settings = settings
         self._ranks = ranks
         self._stop = stop
-        self._folder = folder
-        self._lock = lock
+        self._writer = writer
         self._state = state
         self._status = status
         self._saved = time.monotonic()
@@ -107,8 +103,7 @@ class WriteCheckpoints(AfterIteration):
         if self.stopped_by or due_anywhere:
             checkpoint = self._state()
             if self._status is not None:
-                self._lock.check()
-                save_checkpoint(self._folder, checkpoint)
+                save_checkpoint(self._writer, checkpoint)
             self._saved = time.monotonic()
         if self.stopped_by:
             self._stop.signal = self.stopped_by  # another rank may have received the signal

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.run_writer import RunWriter
 
 log = logging.getLogger(__name__)
 
@@ -50,27 +50,27 @@ class Checkpoint:
     """The provenance of each attempt so far; empty in checkpoints of earlier versions."""
 
 
-def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> None:
+def save_checkpoint(writer: RunWriter, checkpoint: Checkpoint) -> None:
     """Write a checkpoint into the run's folder, which keeps the two newest ones."""
     buffer = io.BytesIO()
     torch.save(asdict(checkpoint), buffer)
-    folder.write_checkpoint(checkpoint.iteration, buffer.getvalue())
+    writer.write_checkpoint(checkpoint.iteration, buffer.getvalue())
 
 
-def load_checkpoint(folder: RunFolder) -> Checkpoint | None:
+def load_checkpoint(writer: RunWriter) -> Checkpoint | None:
     """Return the newest intact checkpoint of this run; None if there is none.
 
     Damaged files, and checkpoints of another run, are renamed with a warning. Nothing in a file is executed.
     """
-    for path, content in folder.sound_checkpoints():
+    for path, content in writer.sound_checkpoints():
         try:
             state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             checkpoint = Checkpoint(**state)
-            if checkpoint.key != folder.key:
+            if checkpoint.key != writer.folder.key:
                 raise ValueError(f"the checkpoint belongs to the run {checkpoint.key}")
         except (UnpicklingError, ValueError, TypeError, RuntimeError, EOFError) as error:
             log.warning("%s: not used: %s", path.name, " ".join(str(error).split())[:200])
-            folder.set_aside(path)
+            writer.set_aside(path)
         else:
             return checkpoint
     return None

@@ -11,7 +11,6 @@ from torch import nn
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig, frozen_tree, validate
 from resnet_ablations.errors import UserError, first_line, reason_of
-from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.run_folder import Result, RunFolder
 
 MOST_BYTES = 25_000_000
@@ -34,11 +33,11 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def save_weights(folder: RunFolder, network: nn.Module) -> None:
-    """Write the network's weights and running statistics, as a `state_dict` of contiguous CPU tensors."""
+def weights_file(network: nn.Module) -> bytes:
+    """Return the network's weights and running statistics as a file: a `state_dict` of contiguous CPU tensors."""
     buffer = io.BytesIO()
     torch.save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, buffer)
-    write_atomically(folder.weights, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load_network(run: str | Path) -> nn.Module:

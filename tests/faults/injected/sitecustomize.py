@@ -1,7 +1,8 @@
 """Faults at an exact moment of a process; Python imports a module of this name, if it is on the path, at its start.
 
 `MACHINE` in the environment, if set, is a boot id: the process believes to be on another machine, which has the name of
-the real one. `AHEAD` are the seconds by which its clock is fast.
+the real one. `AHEAD` are the seconds by which its clock is fast, `PATIENCE` those after which a silent owner counts as
+dead; it sends heartbeats all the time, and waits one second for the lock of a file.
 
 `INJECTED` in the environment is a list of faults. Each names an operation on files below `under`: opening one to write,
 renaming or removing one whose name fits `name`; at the `nth` of them (0: all) in a process of the kind `of`, before it
@@ -69,9 +70,10 @@ class Fault:
 
 
 if "MACHINE" in os.environ:
-    from resnet_ablations.results import locks
+    from resnet_ablations.results import locks, owner
 
-    locks._boot = lambda: os.environ["MACHINE"]
+    owner._boot = lambda: os.environ["MACHINE"]
+    locks.HEARTBEAT_SECONDS, locks.DEAD_AFTER_SECONDS, locks.LOCK_SECONDS = 0.05, float(os.environ["PATIENCE"]), 1.0
     time.time = lambda real=time.time, ahead=float(os.environ["AHEAD"]): real() + ahead  # type: ignore[misc]
 
 for injected in json.loads(os.environ.get("INJECTED", "[]")):
