@@ -407,9 +407,8 @@ def test_sixteen_runs_packed_four_a_task(cluster: Cluster, tmp_path: Path) -> No
     assert all(run.key in said for run in runs)
     assert f"{first[0].key}: killed by signal 9" in said
     cluster.brake.unlink()
-    said = ended(sweep, 0)
-    assert f"retrying 1 killed runs: {first[0].key}" in said
-    assert "sweep: 16 finished" in said
+    wait_until(lambda: f"retrying 1 killed runs: {first[0].key}" in sweep.said, seconds=900)
+    assert "sweep: 16 finished" in ended(sweep, 0)
     for run in first[1:]:
         assert starts(run) == [0]
     for run in other:

@@ -43,8 +43,8 @@ def slurm(*command: str, seconds: float = ANSWER_SECONDS) -> str:
     except OSError as error:
         raise SlurmError(f"{command[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired as error:
-        said = _one_line(error.stderr)
-        raise SlurmError(f"{said}; " * bool(said) + f"{command[0]} does not answer within {seconds:.0f} s") from None
+        parts = (_one_line(error.stderr), f"{command[0]} does not answer within {seconds:.0f} s")
+        raise SlurmError("; ".join(filter(None, parts))) from None
     if ended.returncode:
         raise SlurmError(_one_line(ended.stderr) or f"{command[0]} ends with exit code {ended.returncode}")
     return ended.stdout.decode(errors="replace")
