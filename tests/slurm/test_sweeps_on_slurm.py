@@ -428,6 +428,7 @@ def test_packed_runs_at_the_limit_of_their_job(cluster: Cluster, tmp_path: Path)
     os.kill(json.loads((runs[2].path / "claim.json").read_text())["pid"], signal.SIGKILL)
     cluster.shorten(runs[0])
     until(lambda: all(len(starts(run)) == 2 for run in runs[:2]))
+    cluster.slurm.run("scontrol", "update", f"JobId={cluster.job_of(runs[0])}", "TimeLimit=60")
     cluster.brake.unlink()
     until(lambda: not cluster.slurm.queue())
     for seed, run in enumerate(runs[:2]):
