@@ -5,9 +5,11 @@ import math
 import pytest
 from made_up import MadeUp
 
-from resnet_ablations.report.contents import SweepReport, sweep_report
-from resnet_ablations.report.frame import read_report_data
-from resnet_ablations.report.theory.measured import Measurement
+from resnet_ablations.report.figures.chart import paper_style
+from resnet_ablations.report.frame import ReportData, Sweep, read_report_data
+from resnet_ablations.report.theory.lesions import lesion_charts, lesion_table, lesions_table
+from resnet_ablations.report.theory.measured import measurements
+from resnet_ablations.report.write_report import OWN_FILES
 from resnet_ablations.results.lesions import Lesion, PathGradient, lesions_text, path_gradients_text
 from resnet_ablations.results.run_folder import RunFolder
 
@@ -26,13 +28,9 @@ def measured(folder: RunFolder, error: float, per_unit: float, one_path: float) 
     folder.path_gradients.write_text(path_gradients_text(gradients))
 
 
-def report(made_up: MadeUp) -> SweepReport:
+def read(made_up: MadeUp) -> tuple[Sweep, ReportData]:
     data = read_report_data(made_up.path)
-    return sweep_report(data.sweeps[0], data)
-
-
-def lesions_of(made_up: MadeUp) -> list[Measurement]:
-    return [one for one in report(made_up).measurements if one.table.name.endswith("-lesions")]
+    return data.sweeps[0], data
 
 
 @pytest.fixture
@@ -47,42 +45,50 @@ def trained(made_up: MadeUp) -> MadeUp:
 
 
 def test_the_table_of_lesions(trained: MadeUp) -> None:
-    (found,) = lesions_of(trained)
+    sweep, data = read(trained)
+    runs = lesion_table(sweep, data)
+    table = lesions_table(sweep, runs)
     # The median of units 1 … 12 is 6.5; ten units and the mean of 2 and 4 points; ten swaps. If one path of length k
     # has the gradient gᵏ, the mean length of a path is n·g/(1 + g).
-    assert found.table.rows == (
+    assert table.rows == (
         ("original", "2", "3.00", "4.62 (6.00)", "8.50", "8.00 (0.50)", "6.0 (3.0) of 12"),
         ("constant scaling (0.5, 1)", "1", "20.00", "52.50 (80.00)", "73.00", "25.00 (0.50)", "9.0 (3.0) of 12"),
     )
-    assert found.table.notes == (
+    assert table.notes == (
         "Without F of the median unit, the test error is higher by 1.62 points (“original”) to 32.5 points (“constant "
         "scaling (0.5, 1)”). The mean path of the gradient takes F in 6 to 9 of 12 units.",
     )
-    assert found.frames["lesions"]["tau"].tolist() == [0.5, 0.5, 0.5]
+    assert runs["tau"].tolist() == [0.5, 0.5, 0.5]
 
 
 def test_the_figures_of_lesions(trained: MadeUp) -> None:
-    (found,) = lesions_of(trained)
-    charts = {chart.name: chart for chart in found.figures}
+    with paper_style():
+        charts = {chart.name: chart for chart in lesion_charts(*read(trained))}
     assert list(charts) == ["lesions-unit", "lesions-deleted", "lesions-shuffled", "paths"]
     for chart in charts.values():
         assert chart.note.endswith("Only 3 of 4 finished runs are measured.")
-    axes = charts["lesions-deleted"].figure.subfigs[0].axes[0]
-    first = axes.lines[0]
+    first = charts["lesions-deleted"].figure.subfigs[0].axes[0].lines[0]
     assert first.get_xdata().tolist() == [0, 1, 2, 10]
     assert first.get_ydata().tolist() == [3.0, 4.625, 6.5, 8.5]
     shares = charts["paths"].figure.subfigs[0].axes[0].lines
     assert sum(shares[0].get_ydata()) == pytest.approx(100)
     assert shares[1].get_ydata().tolist() == [0, 0, 0, 100, *[0] * 9]
-    files = report(trained).files
-    assert {f"shortcuts-quick-{name}.svg" for name in charts} <= set(files)
-    assert "### Lesions and paths" in str(files["shortcuts-quick.md"])
+
+
+def test_lesions_are_the_last_measurement_of_a_sweep(trained: MadeUp) -> None:
+    *_, last = measurements(*read(trained))
+    assert last.table.name == "shortcuts-quick-lesions"
+    assert len(last.figures) == 4
+    assert len(last.frames["lesions"]) == 3
+    for name in [f"lesions.{suffix}" for suffix in ("csv", "tex")] + [f"{chart.name}.svg" for chart in last.figures]:
+        assert OWN_FILES.fullmatch(f"shortcuts-quick-{name}"), name
 
 
 def test_a_sweep_without_lesions_shows_none(made_up: MadeUp) -> None:
     made_up.plan()
     folder = made_up.run("original", 3.0)
-    assert not lesions_of(made_up)
+    assert lesion_table(*read(made_up)).empty
     measured(folder, 3.0, 0.25, one_path=1.0)
     folder.path_gradients.unlink()
-    assert not lesions_of(made_up)
+    assert lesion_table(*read(made_up)).empty
+    assert "lesions" not in {end for one in measurements(*read(made_up)) for end in one.frames}
