@@ -1,11 +1,13 @@
 """Every command in the documentation is composed and planned, as a person would type it; nothing is trained."""
 
+import argparse
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import ROOT
@@ -51,8 +53,8 @@ def _launcher_settings(text: str) -> list[str]:
 def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str]]:
     """Return a function that gives a command line to the package, and returns that of the module that it starts."""
     seen: list[list[str]] = []
-    for module, _ in COMMANDS.values():
-        monkeypatch.setattr(f"resnet_ablations.{module}.main", lambda: seen.append(sys.argv[1:]))
+    for command in ("train", "plan"):
+        monkeypatch.setattr(f"resnet_ablations.{COMMANDS[command][0]}.main", lambda: seen.append(sys.argv[1:]))
 
     def start(arguments: list[str]) -> list[str]:
         monkeypatch.setattr(sys, "argv", ["resnet-ablations", *arguments])
@@ -95,6 +97,29 @@ def typed(command: str) -> list[str]:
     return arguments if module == "resnet_ablations" else [module.removeprefix("resnet_ablations."), *arguments]
 
 
+class ParsedError(Exception):
+    """The command has accepted its arguments."""
+
+
+def check_options_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the command's own parser takes the arguments; the command itself does nothing."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def parsed(parser: argparse.ArgumentParser, *given: Any, **options: Any) -> None:
+        parse(parser, *given, **options)
+        raise ParsedError
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
+    monkeypatch.setattr(sys, "argv", ["resnet-ablations", *arguments])
+    with pytest.raises(ParsedError):
+        main()
+
+
+def test_an_option_that_a_command_does_not_have_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit):
+        check_options_of(["clean", "--nope"], monkeypatch)
+
+
 @pytest.mark.parametrize("command", documented())
 def test_a_documented_command_is_accepted(
     command: str, given: Callable[[list[str]], list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -111,6 +136,8 @@ def test_a_documented_command_is_accepted(
         arguments = [word.replace("KEY", run.key) for word in arguments]
     if arguments[:1] not in (["train"], ["sweep"], ["plan"]):
         assert not arguments or arguments[0] in COMMANDS
+        if len(arguments) > 1:
+            check_options_of(arguments, monkeypatch)
         return
     overrides = given(arguments)
     if arguments[0] == "train" and "-m" not in arguments:

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+import torch
 from cases import LONG, SHORT, mistake_in, run_cases
 from drawn_overrides import TEXTS
 
@@ -19,11 +20,15 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report import __main__ as report
+from resnet_ablations.results import signals
+from resnet_ablations.results.signals import UnitSignals
+from resnet_ablations.training.run import train_run
 
 FROZEN = {"short": range(150), "long": range(10_000, 20_000)}
 FOLDERS = {"short": range(30), "long": range(10_000, 11_000)}
 REPORTS = range(20_000, 20_060)
-READERS = (ra.load_results, ra.load_curves, ra.load_responses, ra.load_cells)
+WEIGHTS = {"short": range(40), "long": range(30_000, 32_000)}
+READERS = (ra.load_results, ra.load_curves, ra.load_responses, ra.load_signals, ra.load_cells)
 PLAN = "shortcuts-quick"
 
 
@@ -88,6 +93,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = [path for path in sorted((reference / "runs").iterdir()) if path.name.rpartition("-s")[0] in text]
     for path in runs[:3]:
         shutil.copytree(path, folder / "runs" / path.name)
+        units = [UnitSignals(unit, 1.0, 0.5, 0.25, 0.1, 0.5, 1.0) for unit in range(1, 29)]
+        (folder / "runs" / path.name / "signals.csv").write_text(signals.HEADER + signals.lines(0, units))
     return folder
 
 
@@ -137,6 +144,36 @@ def test_random_results_folders(
         return wrong
 
     run_cases(FOLDERS[length], case)
+
+
+@pytest.mark.parametrize("length", [SHORT, LONG])
+def test_random_damage_to_a_run_with_weights(length: str, tmp_path: Path) -> None:
+    """A network that is loaded computes what the trained one did."""
+    small = ("network.depth=8", "network.widths=[4,4,8]", "network.stem.width=4", "schedule.iterations=2")
+    scaling = ("shortcut=constant_scaling", "shortcut.shortcut_scale=0.5", "shortcut.residual_scale=0.5")
+    run = compose([*small, *scaling, f"paths.results={tmp_path}/results", "trainer=cpu", "trainer.threads=1"])
+    train_run(run)
+    files = [run.folder.config, run.folder.weights, run.folder.curve, run.folder.path / "result.json"]
+    sound, images = {file: file.read_bytes() for file in files}, torch.linspace(-1, 1, 128).view(2, 1, 8, 8)
+    expected = ra.load_network(run.folder.path)(images)
+    outcomes = set()
+
+    def case(draw: random.Random) -> str | None:
+        for file, content in sound.items():
+            file.write_bytes(content)
+        for _ in range(draw.choice((1, 1, 2))):
+            file = draw.choice(files)
+            file.write_bytes(damaged(draw, file.read_bytes()))
+        try:
+            logits = ra.load_network(run.folder.path)(images)
+        except UserError as error:
+            outcomes.add("refused")
+            return mistake_in(error)
+        outcomes.add("loaded")
+        return None if torch.equal(logits, expected) else f"another network after damage to {file.name}"
+
+    run_cases(WEIGHTS[length], case)
+    assert outcomes == {"refused", "loaded"}
 
 
 @pytest.mark.long

@@ -12,16 +12,21 @@ import torch
 import yaml
 from cases import LONG, SHORT, mistake_in, run_cases
 from drawn_overrides import UNKNOWN, Asked, Setting, overrides, settings_of
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from resnet_ablations.build import build_network
 from resnet_ablations.composition import group_options
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
-from resnet_ablations.overrides import compose, freeze
-from resnet_ablations.paths import with_home
+from resnet_ablations.overrides import checked, compose, freeze
+from resnet_ablations.paths import CONF, with_home
 from resnet_ablations.training.run import train_run
 
 SEEDS = {"short": range(200), "long": range(10_000, 20_000)}
+COMBINED = {"short": range(8), "long": range(30_000, 31_000)}
 TRAINED = {"short": range(3), "long": range(20_000, 20_150)}
 
 TINY = (
@@ -65,6 +70,34 @@ def test_random_overrides(length: str, tmp_path: Path) -> None:
 
     run_cases(SEEDS[length], case)
     assert len(settings_by_key) > len(SEEDS[length]) / 10, "hardly anything was accepted"
+
+
+@pytest.mark.parametrize("length", [SHORT, LONG])
+def test_random_combinations_of_options_are_as_hydra_composes_them(length: str) -> None:
+    """`compose` puts a combination together from options that Hydra composes one at a time."""
+    options, accepted = group_options(), []
+
+    def case(draw: random.Random) -> str | None:
+        groups = draw.sample(sorted(options), draw.randint(2, len(options)))
+        lines = [f"{group}={draw.choice(options[group])}" for group in groups]
+        keys = settings(type(composed(())))
+        lines += [one.line for one in overrides(draw, keys, list(options), draw.choice((0, 0, 1, 2)))]
+        draw.shuffle(lines)
+        try:
+            run = compose(lines)
+        except UserError as error:
+            return mistake_in(error)
+        accepted.append(run.key)
+        try:
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                expected = checked(hydra_compose("train", lines))
+        except (HydraException, OmegaConfBaseException) as error:
+            # In Python the last value of a key wins, and an unknown setting is the schema's matter.
+            return None if "Multiple values" in str(error) else f"{lines}: refused by Hydra: {error}"
+        return None if run.as_dict() == expected.as_dict() else f"{lines}: not as Hydra composes it"
+
+    run_cases(COMBINED[length], case)
+    assert accepted
 
 
 @pytest.mark.parametrize("length", [SHORT, LONG])

@@ -81,11 +81,12 @@ def test_the_direct_term_is_the_product_of_the_expected_scales(built: Build, sho
     check_prediction(unit_signals(built(PREACTIVATION, *EXACT[shortcut]), images(), LABELS), 1e-7)
 
 
-def test_a_wrong_expectation_is_seen(built: Build) -> None:
+@pytest.mark.parametrize("wrong", [0.0, 0.5, 0.95, 1.0])
+def test_a_wrong_expectation_is_seen(built: Build, wrong: float) -> None:
     network = built(PREACTIVATION, *scaled(0.9))
     for unit in network.modules():
         if isinstance(unit, ResidualUnit):
-            unit.shortcut.expected_scale = lambda gate: 1.0  # type: ignore[method-assign]
+            unit.shortcut.expected_scale = lambda gate: wrong  # type: ignore[method-assign]
     with pytest.raises(AssertionError):
         check_prediction(unit_signals(network, images(), LABELS), 0.05)
 
