@@ -119,7 +119,7 @@ def test_a_repository_around_an_archive_is_not_the_codes(repository: Path, monke
     (repository / ".gitignore").write_text("archive\n", encoding="utf-8")
     monkeypatch.setattr(provenance, "PACKAGE", archive)
     monkeypatch.setattr(provenance, "SOURCE", source_hash())
-    origin = provenance.provenance("cpu", 1)
+    origin = provenance.provenance("cpu", 1, {})
     assert (origin["commit"], origin["dirty"], uncommitted_changes()) == (None, None, "")
 
 
@@ -128,7 +128,7 @@ def test_the_repository_of_a_hook_is_not_the_codes(repository: Path, monkeypatch
     commit = committed()
     git("init", "--quiet", str(repository / "other"))
     monkeypatch.setenv("GIT_DIR", str(repository / "other" / ".git"))
-    assert provenance.provenance("cpu", 1)["commit"] == commit
+    assert provenance.provenance("cpu", 1, {})["commit"] == commit
 
 
 def test_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,9 +183,9 @@ def test_a_long_diff_is_cut_off(repository: Path) -> None:
 
 def test_an_installed_package_asks_no_repository_around_it(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = committed()
-    assert provenance.provenance("cpu", 1)["commit"] == commit
+    assert provenance.provenance("cpu", 1, {})["commit"] == commit
     monkeypatch.setattr(provenance, "IS_CLONE", False)
-    origin = provenance.provenance("cpu", 1)
+    origin = provenance.provenance("cpu", 1, {})
     assert (origin["commit"], origin["dirty"], origin["source"]) == (None, None, provenance.SOURCE)
     assert uncommitted_changes() == ""
 
@@ -193,10 +193,10 @@ def test_an_installed_package_asks_no_repository_around_it(repository: Path, mon
 def test_code_that_is_no_longer_on_the_disk_has_no_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fork server of a sweep has the code of the sweep's start; the commit may have changed since."""
     committed()
-    assert provenance.provenance("cpu", 1)["commit"] is not None
+    assert provenance.provenance("cpu", 1, {})["commit"] is not None
     change(repository / PARTS[0])
     committed()
-    origin = provenance.provenance("cpu", 1)
+    origin = provenance.provenance("cpu", 1, {})
     assert (origin["commit"], origin["dirty"], origin["source"]) == (None, None, provenance.SOURCE)
 
 

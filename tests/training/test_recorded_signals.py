@@ -6,12 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from comparing import check_alike
+from signalled import stopped_at
 
 import resnet_ablations as ra
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.probe.signals import unit_signals
 from resnet_ablations.results.signals import lines
+from resnet_ablations.settings import ScheduleSettings
 from resnet_ablations.training.compute import in_memory_format
 from resnet_ablations.training.run import load_batches, train_run
 
@@ -85,6 +87,18 @@ def test_recomputation_excludes_signals(config: Config) -> None:
     run = config("trainer.recompute=true")
     train_run(run)
     assert not run.folder.signals.exists()
+
+
+def test_a_run_that_diverges_after_a_resume_keeps_its_rows(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = config("schedule.milestones=[]")
+    stopped_at(monkeypatch, run, 2)
+    before = run.folder.signals.read_text()
+    monkeypatch.setattr(ScheduleSettings, "learning_rate_at", lambda self, iteration, **_: 1e30)
+    result = train_run(run)
+    assert result is not None
+    assert result.outcome == "diverged"
+    assert run.folder.signals.read_text() == before
+    assert set(ra.load_signals(run.paths.results)["iteration"]) == {0}
 
 
 def test_a_diverged_run_has_its_start(config: Config, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.curve import HEADER, CurveFile
 from resnet_ablations.results.locks import RunLock
+from resnet_ablations.results.provenance import with_changes
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 
 log = logging.getLogger(__name__)
@@ -92,21 +93,18 @@ class RunWriter:
         with self._lock.held():
             write_atomically(self.folder.weights, content)
 
-    def write_changes(self, diff: str, iteration: int = 0) -> None:
+    def write_changes(self, diff: str | None, iteration: int = 0) -> None:
         """Write the uncommitted changes of the code that trains the run from this iteration on, after earlier ones.
 
-        There is no file if no attempt had any.
+        `diff` is None if they are unknown. There is no file if no attempt had any.
         """
         path = self.folder.changes
         with self._lock.held():
-            earlier = path.read_bytes() if iteration and path.exists() else b""
-            if not earlier and not diff:
+            earlier = path.read_bytes().decode("utf-8", "replace") if iteration and path.exists() else ""
+            if text := with_changes(earlier, diff, iteration):
+                write_atomically(path, text)
+            else:
                 path.unlink(missing_ok=True)
-                return
-            changes = (diff or "no uncommitted changes\n").encode()
-            if not (earlier and earlier.endswith(changes)):
-                heading = f"From iteration {iteration:,} on:\n".encode() if iteration else b""
-                write_atomically(path, earlier + heading + changes)
 
     def finish(self, result: Result) -> None:
         """Write the result, which marks the run as done; then remove the status and the checkpoints.

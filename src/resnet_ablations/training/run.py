@@ -258,7 +258,8 @@ def _train_rank(ranks: Ranks, config: RunConfig, writer: RunWriter, stop: StopRe
         if start is not None:
             origin = resumed(origin, done, start.attempts)
         if ranks.is_first:
-            writer.write_changes(uncommitted_changes() if origin["dirty"] else "", done)
+            unknown = None if origin["dirty"] is None else ""
+            writer.write_changes(uncommitted_changes() if origin["dirty"] else unknown, done)
             devices = origin["machine"]["device"]
             log.info("%s on %s, %s threads, source %s, from step %s", config.key, devices, threads, SOURCE[:8], done)
             if (difference := code_differs(origin)) is not None:
