@@ -2,6 +2,8 @@
 
 import io
 import os
+import pickle
+import pickletools
 import re
 import select
 import signal
@@ -295,6 +297,15 @@ def test_a_job_without_data_on_its_node_fails(run: RunConfig, monkeypatch: pytes
     assert status is not None
     assert (status.outcome, status.job) == ("failed", "12")
     assert "data.held_out=-1" in status.reason
+
+
+def test_a_job_survives_a_change_of_the_code_while_it_waits(runs: list[RunConfig]) -> None:
+    """Its file holds plain values, and no object whose class may change."""
+    for job in (SlurmRun(runs[0], threads=1), SlurmRuns(runs, threads=1)):
+        opcodes = pickletools.genops(pickle.dumps(job, protocol=0))
+        classes = {str(argument) for opcode, argument, _ in opcodes if opcode.name == "GLOBAL"}
+        own = {name for name in classes if name.startswith("resnet_ablations")}
+        assert own == {f"resnet_ablations.sweep.slurm {type(job).__name__}"}
 
 
 def test_a_requeued_job_trains_those_of_its_runs_that_are_left(

@@ -46,12 +46,14 @@ log = logging.getLogger(__name__)
 class SlurmRun(Checkpointable):
     """A run as submitit sends it to its nodes and starts it, in one task for each device.
 
-    submitit requeues it if the time is up before the run handles signals itself.
+    submitit requeues it if the time is up before the run handles signals itself. The attributes are plain values, which
+    another version of the package can read: the code may change while the job waits.
     """
 
     def __init__(self, run: RunConfig, threads: int) -> None:
         self.frozen = run.as_dict()
-        self.folder = run.folder
+        self.place = (run.paths.results, run.key)
+        """The results folder, and the key of the run."""
         self.source = SOURCE
         self.threads = threads
         """The CPU threads of each task."""
@@ -60,7 +62,7 @@ class SlurmRun(Checkpointable):
         """Train the run."""
         with _requeued_in_time():
             stop = stop_in_job()
-            run = _validated(self.frozen, self.folder)
+            run = _validated(self.frozen, RunFolder(*self.place))
             if run.trainer.ranks > 1:
                 os.environ.pop("MASTER_PORT", None)  # inherited, it would be the same in all jobs
                 TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
@@ -70,10 +72,13 @@ class SlurmRun(Checkpointable):
 
 
 class SlurmRuns(Checkpointable):
-    """Runs that one job trains at the same time, each in its own process; a run that fails leaves the others."""
+    """Runs that one job trains at the same time, each in its own process; a run that fails leaves the others.
+
+    The attributes are plain values, as those of `SlurmRun`.
+    """
 
     def __init__(self, runs: Sequence[RunConfig], threads: int) -> None:
-        self.runs = [(run.as_dict(), run.folder) for run in runs]
+        self.runs = [(run.as_dict(), (run.paths.results, run.key)) for run in runs]
         self.source = SOURCE
         self.threads = threads
         """The CPU threads of each run."""
@@ -82,7 +87,8 @@ class SlurmRuns(Checkpointable):
         """Train the runs; after a requeue, those that are still this job's and did not fail."""
         with _requeued_in_time():
             left = []
-            for frozen, folder in self.runs:
+            for frozen, place in self.runs:
+                folder = RunFolder(*place)
                 status = folder.status()
                 is_own = status is None or (status.job == slurm_job() and status.outcome != "failed")
                 if is_own and folder.result() is None:
