@@ -87,5 +87,5 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_step_and_the_run_goes_on(
         "signals.csv",
         "weights.pt",
     }
-    assert {path.name for path in sweeps.results.iterdir()} == {".lock", "runs"}
+    assert {path.name for path in sweeps.results.iterdir()} == {"runs"}
     assert {path.name for path in sweeps.place.iterdir()} == {"results", "said.txt"}

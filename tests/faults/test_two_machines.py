@@ -33,16 +33,19 @@ def ended_or_resumed(command: Command) -> bool:
     return command.code is not None
 
 
-def meet(sweeps: Sweeps, draw: random.Random) -> tuple[str, Command, Command]:
-    """Suspend the first process at a moment, let the second one come, and then let both end."""
-    first = sweeps.start_on("first", *ONE, *HOW, nth=draw.randint(1, 120))
+def meet(sweeps: Sweeps, draw: random.Random, surely: bool) -> tuple[str, Command, Command]:
+    """Suspend the first process at a moment, let the second one come, and then let both end.
+
+    If `surely`, the first one is suspended while it trains, and the second one takes the run over.
+    """
+    first = sweeps.start_on("first", *ONE, *HOW, nth=40 if surely else draw.randint(1, 120))
     first.reached(lambda: stopped(first.pid) != [])
-    silent = draw.random() < 0.75
+    silent = surely or draw.random() < 0.75
     second = sweeps.start_on(
         "second",
         *(*ONE, *HOW),
         ahead=draw.choice([0, 360, -360]),
-        nth=draw.choice([0, draw.randint(1, 120)]),
+        nth=0 if surely else draw.choice([0, draw.randint(1, 120)]),
         patience=SILENT if silent else 300.0,
     )
     second.reached(lambda: stopped(second.pid) != [] or ("waiting for a heartbeat" in second.said and not silent))
@@ -80,7 +83,7 @@ def test_one_of_them_finishes_the_run_and_the_other_one_stops_with_a_line(
     seen: Counter[str] = Counter()
     for number in range(moments):
         sweeps = sweeps_in(f"moment{number}")
-        owner, *both = meet(sweeps, draw)
+        owner, *both = meet(sweeps, draw, surely=number == 0)
         seen.update(f"{owner}: {end}" for end in check(sweeps, (*ONE, *HOW), undisturbed, *both))
     print(f"{moments} moments: {dict(seen)}")
     assert seen["silent: has taken the run over"] > 0

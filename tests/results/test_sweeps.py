@@ -33,7 +33,7 @@ def test_a_plan_comes_back(tmp_path: Path) -> None:
     assert load_sweeps(tmp_path) == [make()]
     assert [planned.iterations for planned in load_sweeps(tmp_path)[0].configurations.values()] == [900] * 3
     assert sweep_path(tmp_path, "shortcuts-quick") == tmp_path / "sweeps" / "shortcuts-quick.json"
-    assert {path.name for path in (tmp_path / "sweeps").iterdir()} == {".lock", "shortcuts-quick.json"}
+    assert {path.name for path in (tmp_path / "sweeps").iterdir()} == {"shortcuts-quick.json"}
 
 
 def test_a_plan_of_an_earlier_version_is_read() -> None:

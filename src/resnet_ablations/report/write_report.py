@@ -63,7 +63,7 @@ def write_report(results: Path, sweep: str | None, console: Console) -> list[str
             console.print(text, width=min(WIDTH, console.width))
     place = results / "report"
     place.mkdir(exist_ok=True)
-    with file_lock(place / ".lock"):
+    with file_lock(results / ".lock"):
         remove_temporary_files(place)
         for name, content in files.items():
             write_atomically(place / name, content)

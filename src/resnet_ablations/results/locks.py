@@ -107,8 +107,8 @@ def _lock(descriptor: int, path: Path) -> bool:
 
 @contextmanager
 def results_lock(results: Path) -> Iterator[None]:
-    """Hold the lock of a results folder: one command at a time submits runs."""
-    with file_lock(results / ".lock", seconds=SUBMISSION_SECONDS):
+    """Hold the lock for submissions of a results folder: one command at a time submits runs."""
+    with file_lock(results / ".submission.lock", seconds=SUBMISSION_SECONDS):
         yield
 
 

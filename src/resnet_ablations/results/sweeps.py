@@ -69,7 +69,7 @@ def save_sweep(results: str | Path, plan: SweepPlan) -> None:
     """
     path = sweep_path(results, plan.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with file_lock(path.parent / ".lock"):
+    with file_lock(Path(results) / ".lock"):
         remove_temporary_files(path.parent)
         if path.exists():
             earlier = _read(path)
