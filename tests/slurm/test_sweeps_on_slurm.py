@@ -397,7 +397,7 @@ def test_sixteen_runs_packed_four_a_task(cluster: Cluster, tmp_path: Path) -> No
     runs = cluster.runs(16, short)
     first, other = runs[:4], runs[8:12]  # the first tasks of two arrays
     for run in first + other:
-        until(under_way(run))
+        wait_until(under_way(run), seconds=600)
     assert len({cluster.job_of(run) for run in runs}) == 4
     cluster.slurm.run("scontrol", "requeue", cluster.job_of(other[0]))
     os.kill(json.loads((first[0].path / "claim.json").read_text())["pid"], signal.SIGKILL)
