@@ -9,11 +9,13 @@ import pytest
 from made_up import MadeUp
 
 from resnet_ablations.report import frame
+from resnet_ablations.report.figures.chart import paper_style
 from resnet_ablations.report.frame import PUBLISHED, read_report_data
 from resnet_ablations.report.tables.comparison import comparison
 from resnet_ablations.report.tables.faithfulness import faithfulness, faithfulness_table
 from resnet_ablations.report.tables.formats import latex
 from resnet_ablations.report.tables.table import ShownCell, Table, TableColumn
+from resnet_ablations.report.theory.measured import measurements
 
 ENGINE = next(filter(shutil.which, ("pdflatex", "lualatex", "xelatex")), None)
 
@@ -45,8 +47,12 @@ def test_every_published_table_compiles_and_fits_its_page(tmp_path: Path, monkey
     assert all("reference" in " ".join(column.heading for column in table.columns) for table in tables)
     compared = [(sweep, faithfulness(sweep, data)) for sweep in data.sweeps]
     tables += [faithfulness_table(sweep, found) for sweep, found in compared if len(found)]
+    with paper_style():
+        measured = [latex(one.table) for sweep in data.sweeps for one in measurements(sweep, data)]
+    assert len(measured) > 3
+    assert "{[}U+2" not in "".join(measured), "every mathematical sign has its LaTeX"
     claims = (PUBLISHED / "report" / "claims.tex").read_text(encoding="utf-8")
-    log = compile_([*map(latex, tables), claims], tmp_path)
+    log = compile_([*map(latex, tables), *measured, claims], tmp_path)
     assert "Missing character" not in log
     assert not re.findall(r"Overfull \\hbox \(\d\d+\.\d+pt", log), "notes and captions stay within the text"
 

@@ -21,13 +21,14 @@ MANY = 10
 """The number of columns from which a terminal shows a table without gaps."""
 
 MATHS = ["times", "pm", "geq", "leq", "approx", "dagger", "ddagger", "cdot", "lambda", "gamma", "beta"]
+MATHS += ["prod", "partial", "Vert"]
 NAMED = ["backslash", "asciitilde", "asciicircum", "less", "greater", "bar"]
 LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     **{sign: f"{{{sign}}}" for sign in "[]*"},
-    **{sign: rf"$\{name}$" for sign, name in zip("×±≥≤≈†‡·λγβ", MATHS, strict=True)},
+    **{sign: rf"$\{name}$" for sign, name in zip("×±≥≤≈†‡·λγβ∏∂‖", MATHS, strict=True)},
     **{sign: rf"\text{name}{{}}" for sign, name in zip("\\~^<>|", NAMED, strict=True)},
-    **{" %": r"~\%", "−": "$-$", "b_g": "$b_g$", "–": "--", "—": "---", "…": r"\dots{}"},
+    **{" %": r"~\%", "−": "$-$", "b_g": "$b_g$", "–": "--", "—": "---", "…": r"\dots{}", "½": r"$\frac{1}{2}$"},
     **{'"': "''", "“": "``", "”": "''", "’": "'"},
 }
 """The LaTeX for characters that are commands in LaTeX or that its input encoding lacks."""
