@@ -43,7 +43,8 @@ def trained(network: str, seed: int, iterations: int, overrides: Sequence[str], 
     """Train a run and return its losses after each of `UPDATES`, its final test error and its weights' digest."""
     own = [f"network={network}", f"seed={seed}", "data=digits", "schedule=digits", f"paths.results={results}"]
     often = [f"schedule.iterations={iterations}", "schedule.log_every=1", f"schedule.evaluate_every={iterations}"]
-    config = compose([*own, *often, "trainer=cpu", "trainer.threads=1", "logger=none", *overrides])
+    threads = [] if "trainer.threads=2" in overrides else ["trainer.threads=1"]
+    config = compose([*own, *often, "trainer=cpu", "logger=none", *threads, *overrides])
     result = train_run(config)
     assert result is not None
     losses = pd.read_csv(config.folder.curve)["train_loss"]

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Usage: scripts/gpu_check.sh OUTPUT [WHEELS]
-# Run the GPU's tests and benchmark on a machine with a CUDA GPU, PyTorch and pytest, and without a network: WHEELS is
-# the folder that scripts/gpu_wheels.sh made. Each part has a time limit and goes on where another one failed; logs and
-# figures go to OUTPUT. The limits are TESTS, BENCH, COMPILED and MEMORY, in seconds; with 0 the part is left out.
+# Usage: scripts/gpu_check.sh OUTPUT
+# Run the GPU's tests and benchmark on a machine with a CUDA GPU, PyTorch and pytest. In a folder of
+# scripts/gpu_folder.sh this needs no network: the other packages come from its wheels. Each part has a time limit and
+# goes on where another one failed; logs and figures go to OUTPUT. The limits are TESTS, BENCH, COMPILED and MEMORY, in
+# seconds; with 0 the part is left out.
 set -uo pipefail
-output=$(mkdir -p "${1:?usage: scripts/gpu_check.sh OUTPUT [WHEELS]}" && cd "$1" && pwd)
-wheels=${2:+$(cd "$2" && pwd)}
+output=$(mkdir -p "${1:?usage: scripts/gpu_check.sh OUTPUT}" && cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 site=$(mktemp -d)
 trap 'rm -rf "$site"' EXIT
@@ -31,8 +31,8 @@ versions() {
 pytest() { python3 -m pytest -p no:cacheprovider --durations=12 -v -rA --tb=short "$@"; }
 export -f versions pytest
 
-if [ -n "$wheels" ]; then
-    part wheels 60 python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$site" "$wheels"/*.whl
+if [ -d wheels ]; then
+    part wheels 60 python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$site" wheels/*.whl
 fi
 part versions 40 bash -c versions
 part tests "${TESTS:-150}" bash -c 'pytest -n 5 tests/gpu -m "not whole_gpu" --ignore tests/gpu/test_gpu_compiled.py'

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 from observing import numbers, wait_until
 from watching import train_until
 
+import resnet_ablations as ra
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.paths import CONF
 from resnet_ablations.training.run import train_run
+from resnet_ablations.training.weights import weights_digest
 
 Config = Callable[..., RunConfig]
 Settings = Callable[..., list[str]]
@@ -45,7 +48,7 @@ def assert_same_files(run: RunConfig, other: RunConfig) -> None:
 
 
 def test_a_run_from_the_command_line(python: Python, settings: Settings, config: Config, tmp_path: Path) -> None:
-    """It says in one line what came out, and its result names the device."""
+    """It says in one line what came out, and its result names the device and the GPU's libraries."""
     ended = python("-m", "resnet_ablations.train", *settings(), cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     result = config().folder.result()
@@ -53,6 +56,25 @@ def test_a_run_from_the_command_line(python: Python, settings: Settings, config:
     assert result.summary() in ended.stdout
     device = torch.cuda.get_device_name() if config().trainer.accelerator == "gpu" else "cpu"
     assert result.provenance["machine"]["device"] == device
+    versions = {name: result.provenance["versions"].get(name) for name in ("CUDA", "cuDNN", "driver")}
+    assert all(versions.values()) if device != "cpu" else not any(versions.values()), versions
+
+
+def test_a_plain_trainer_gives_the_curve_of_the_run(config: Config, device: str) -> None:
+    run = config("shortcut=dropout")
+    result = train_run(run)
+    assert result is not None
+    module = ra.lightning_module(run)
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = pl.Trainer(accelerator=device, devices=1, deterministic=True, **quiet)  # type: ignore[arg-type]
+    trainer.fit(module, datamodule=ra.datamodule(run))
+    assert weights_digest(module.network) == result.weights
+    last = module.rows[-1]
+    assert (last.train_loss, last.test_loss, last.test_error) == (
+        result.train_loss,
+        result.test_loss,
+        result.test_error,
+    )
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -52,7 +52,7 @@ def slots_for(
 
     On GPUs, null means: measured; but 1 if no two runs share a GPU or a run uses several devices. On a CPU, null means:
     one run for each group of `trainer.threads` cores, by default for each core. The number on a CPU depends neither on
-    a measurement nor on the number of missing runs, because the number of threads can change the last digits of a run.
+    a measurement nor on the number of missing runs, because another number of threads gives another run.
     Raise `UserError` if `runs_per_device` is not a whole number from 1 on.
     """
     per_device = checked_runs_per_device(runs_per_device)
