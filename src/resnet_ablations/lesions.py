@@ -18,6 +18,7 @@ from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.lesions import PathGradient, lesions_text, path_gradients_text
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder, folders_named
+from resnet_ablations.sums import device_of_sums, in_float64, summable
 from resnet_ablations.training.trained import TrainedRun, trained_run
 
 T = TypeVar("T")
@@ -66,7 +67,8 @@ def measure(folder: RunFolder) -> None:
 def _path_gradients(run: TrainedRun, network: ResNet) -> Iterator[PathGradient]:
     """Yield the gradients by path length on the first images that the run was trained on, in float64."""
     images, labels = run.batches.train(0, 0, run.config.micro_batches)
-    return path_gradients(copy.deepcopy(network).double(), images.double(), labels, run.config.seed)
+    exact = copy.deepcopy(network).to(device_of_sums(run.device)).double()
+    return path_gradients(exact, in_float64(images), summable(labels), run.config.seed)
 
 
 def _counted(measurements: Iterable[T], total: int, doing: str) -> Iterator[T]:
