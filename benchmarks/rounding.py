@@ -13,7 +13,7 @@ import json
 import re
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,19 @@ def line(network: str, way: str, found: dict[str, Any]) -> str:
     """Return one row of the Markdown table."""
     if found["exact"]:
         return f"| {network} | {way} |" + " 0 |" * len(UPDATES) + " 0, the same weights bit for bit |"
-    losses = " | ".join(_typical(found["loss"][updates], "{:.0e}") for updates in UPDATES)
-    return f"| {network} | {way} | {losses} | {_typical(found['test_error'], '{:.1f}')} |"
+    losses = " | ".join(_typical(found["loss"][updates], _share) for updates in UPDATES)
+    return f"| {network} | {way} | {losses} | {_typical(found['test_error'], '{:.1f}'.format)} |"
 
 
-def _typical(values: Sequence[float], form: str) -> str:
-    median, largest = statistics.median(values), max(values)
-    return f"{form.format(median)} ({form.format(largest)})"
+def _share(value: float) -> str:
+    """Return a relative difference; a curve has six digits, so that smaller ones are not seen."""
+    return f"{value:.0e}" if value > 1e-6 else "< 1e-06"
+
+
+def _typical(values: Sequence[float], text: Callable[[float], str]) -> str:
+    if len(values) == 1:
+        return text(values[0])
+    return f"{text(statistics.median(values))} ({text(max(values))})"
 
 
 def main() -> None:
