@@ -108,6 +108,8 @@ def test_the_environment_of_another_checkout_is_named_in_any_folder(
     composition._config_loader.cache_clear()
     with pytest.raises(UserError, match=re.escape(named)):
         ra.compose(["seed=4047"])  # which no test has parsed before
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{PACKAGE.parent}")
+    assert mistaken_checkout() is None
 
 
 def test_a_deleted_current_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

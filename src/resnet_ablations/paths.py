@@ -17,13 +17,18 @@ CONF = ROOT / "conf"
 def mistaken_checkout() -> str | None:
     """Return the mistake if the current folder or the environment is in a checkout, but the code that runs is not.
 
-    The environment was copied with the checkout, or another checkout is installed in it.
+    The environment was copied with the checkout, or another checkout is installed in it. Code that PYTHONPATH names may
+    run in any environment.
     """
     try:
         here = Path(os.path.realpath("."))
     except FileNotFoundError:
         return "the current folder no longer exists; change to another folder"
-    for what, place in (("current folder", here), ("environment", Path(sys.prefix))):
+    places = {"current folder": here}
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if os.path.realpath(PACKAGE.parent) not in map(os.path.realpath, named):
+        places["environment"] = Path(sys.prefix)
+    for what, place in places.items():
         checkout = _checkout_of(place)
         if checkout is not None and not PACKAGE.samefile(checkout / _CODE):
             return (

@@ -103,7 +103,7 @@ def test_logger_files_are_removed_with_their_run_and_not_published(
     reference.mkdir()
     assert _copy_run(results, reference, run.key)
     published = {path.name for path in RunFolder(reference, run.key).path.iterdir()}
-    assert published == {"config.yaml", "curve.csv", "layer_responses.csv", "result.json"}
+    assert published == {"config.yaml", "curve.csv", "layer_responses.csv", "result.json", "signals.csv"}
     assert "logger" not in RunFolder(reference, run.key).config.read_text()
     monkeypatch.setattr(sys, "argv", ["clean", "--results", str(results), run.key])
     monkeypatch.setattr("builtins.input", lambda question: "y")

@@ -95,8 +95,8 @@ def test_the_report_alone_shows_every_row(swept: tuple[Path, str], warm_python: 
     ended = warm_python("-m", "resnet_ablations.report", "mine", cwd=folder)
     assert ended.returncode == 0, ended.stderr
     assert all(row in ended.stdout for row in ROWS)
-    tables = [path for path in (folder / "mine" / "report").glob("shortcuts-*.csv") if "-others" not in path.name]
-    of_runs, of_cells = sorted(tables, key=lambda path: "-runs" not in path.name)
+    (of_runs,) = (folder / "mine" / "report").glob("shortcuts-*-runs.csv")
+    of_cells = of_runs.with_name(of_runs.name.replace("-runs", ""))
     assert len(pd.read_csv(of_cells)) == len(pd.read_csv(of_runs)) == 16
     (markdown,) = (folder / "mine" / "report").glob("shortcuts-*.md")
     errors = load_results(folder / "mine").query("shortcut in ('identity', 'dropout', 'conv1x1')")["test_error"]

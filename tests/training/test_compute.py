@@ -84,7 +84,7 @@ def test_a_run_sets_its_float32_precision(config: Config) -> None:
 @pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
 def test_cuda_graphs_on_a_cpu_are_refused_before_anything_is_written(config: Config, mode: str) -> None:
     run = config(f"trainer.compile={mode}")
-    with pytest.raises(UserError, match=f"trainer.compile={mode}: its CUDA graphs need a CUDA GPU; allowed on a CPU"):
+    with pytest.raises(UserError, match=f"trainer.compile={mode}: its CUDA graphs need a CUDA GPU; allowed elsewhere"):
         train_run(run)
     assert not run.folder.path.exists()
 
