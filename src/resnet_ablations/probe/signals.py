@@ -63,7 +63,7 @@ def unit_signals(network: nn.Module, images: Tensor, labels: Tensor) -> list[Uni
                 hooks.callback(hook.remove)
         last = passes[-1].unit.register_forward_hook(lambda unit, inputs, output: _input(end, output))
         hooks.callback(last.remove)
-        # The gradient of the sum at one image is that of this image's own loss.
+        # The sum keeps the gradient at an image from shrinking with the size of the batch, as that of the mean would.
         loss = F.cross_entropy(network(images), labels, reduction="sum")
     with torch.autocast(images.device.type, enabled=False):
         (gradient,) = torch.autograd.grad(loss, end.x)

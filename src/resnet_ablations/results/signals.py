@@ -16,8 +16,9 @@ class UnitSignals:
 
     In v2's notation unit l has the input x_l, the residual F(x_l), the merge y_l and the output x_{l+1} = f(y_l). The
     merge is what the shortcut makes of x_l and F(x_l): x_l + F(x_l) for the identity, (1 − g)·x_l + g·F(x_l) for
-    exclusive gating. E_i is the cross-entropy of image i, ∂E/∂x_l has the part ∂E_i/∂x_l for image i (N times that of
-    the mean loss), and x_L is the output of the last unit.
+    exclusive gating. E is the sum of the images' cross-entropies, and x_L is the output of the last unit. The part of
+    ∂E/∂x_l at image i is the gradient of the summed loss at image i, N times that of the mean loss. Batch normalisation
+    couples the images, so this part also has what image i does to the losses of the others.
 
     The direct term of ∂E/∂x_l is ∂E/∂x_L carried back by the merges and f, with every F(x) held constant. With
     h(x) = λ·x and no f, v2's eq. 8 says that it is (∏ λ) ∂E/∂x_L. A merge whose gate depends on x adds the gate's
