@@ -98,8 +98,8 @@ def test_a_deficit_is_that_in_training_plus_that_in_the_gap(trained: MadeUp) -> 
     assert by_row["original"] == ("–", "–", "–")
     assert by_row["constant scaling (0.5, 1)"] == ("+35.00", "+2.00", "+37.00")
     assert by_row["shortcut-only gating (init b_g = −6)"] == ("+0.50", "+5.50", "+6.00")
-    assert shown.notes[0].startswith("2 of 3 rows end at least 1 point above “original” in test error (one run each)")
-    assert "training error in 1 of them (optimisation), and in the gap in 1 (generalisation)" in shown.notes[0]
+    assert shown.notes[0].startswith("2 of 3 rows end at least 1 point above “original” in test error (one seed)")
+    assert "training error in 1 of them, and in the gap in 1." in shown.notes[0]
 
 
 def test_the_spread_of_the_seeds(made_up: MadeUp) -> None:

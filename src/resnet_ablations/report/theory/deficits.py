@@ -64,12 +64,14 @@ def _sentence(runs: pd.DataFrame, baseline: str) -> str:
     rows = runs.groupby(["row", "column"])[["vs_train_error", "vs_test_error"]].mean().dropna()
     worse = rows[rows["vs_test_error"] >= CLEAR]
     in_training = int((worse["vs_train_error"] > worse["vs_test_error"] / 2).sum())
-    once = " (one run each)" * (len(runs) == len(runs.drop_duplicates(["row", "column"])))
-    return (
-        f"{len(worse)} of {len(rows)} rows end at least {CLEAR:g} point above “{baseline}” in test error{once}. Most "
-        f"of the difference is in the training error in {in_training} of them (optimisation), and in the gap in "
-        f"{len(worse) - in_training} (generalisation)."
-    )
+    once = " (one seed)" * (len(set(runs["seed"])) == 1)
+    sentence = f"{len(worse)} of {len(rows)} rows end at least {CLEAR:g} point above “{baseline}” in test error{once}."
+    if len(worse):
+        sentence += (
+            f" Most of the difference is in the training error in {in_training} of them, and in the gap in "
+            f"{len(worse) - in_training}."
+        )
+    return sentence
 
 
 def _mean(name: str, write: Callable[[float], str]) -> Text:
