@@ -1,15 +1,13 @@
 """Remove the named runs from a results folder, after confirmation."""
 
-import argparse
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.paths import default_results
 from resnet_ablations.results.locks import RunLock, RunLocked, await_heartbeats
-from resnet_ablations.results.results_folder import readable
+from resnet_ablations.results.results_folder import readable, runs_parser
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.results.states import State
 from resnet_ablations.sweep.monitor import state_table
@@ -18,14 +16,7 @@ from resnet_ablations.sweep.squeue import states_of
 
 def main() -> None:
     """List the named runs, ask, and remove them."""
-    parser = argparse.ArgumentParser(
-        prog="resnet-ablations clean",
-        description=__doc__,
-        epilog="example: resnet-ablations clean 'resnet56-dropout-*'",
-    )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="the name of a run, or a pattern")
-    parser.add_argument("--results", default=default_results(), help="the results folder")
-    arguments = parser.parse_args()
+    arguments = runs_parser("clean", __doc__, "resnet56-dropout-*", may_be_empty=True).parse_args()
     with exit_on_user_error():
         folders = named(readable(arguments.results), arguments.runs)
         await_heartbeats([RunLock(folder.path) for folder in folders])

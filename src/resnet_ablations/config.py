@@ -18,7 +18,7 @@ from resnet_ablations.errors import UserError, first_line, plain_reason, shorten
 from resnet_ablations.loggers.logger import Logger, NoLogger
 from resnet_ablations.network.shortcuts import Plain, Shortcut
 from resnet_ablations.results.keys import configuration_name, run_key, without_locations
-from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.run_folder import RunFolder, content_of
 from resnet_ablations.settings import (
     ComponentSettings,
     DataSettings,
@@ -180,8 +180,7 @@ def frozen_tree(path: Path) -> dict[str, Any]:
     Raise `UserError` if the file cannot be read or is not the configuration of a run.
     """
     try:
-        # The C loader is as safe as safe_load, and ten times as fast.
-        tree = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+        tree = content_of(path)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{shortened(path)}: cannot be read: {first_line(error)}") from None
     if not isinstance(tree, dict) or not isinstance(tree.get("data"), dict):

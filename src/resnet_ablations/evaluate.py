@@ -1,28 +1,18 @@
 """Test finished runs again from the weights that they have kept; print the error beside the recorded one."""
 
-import argparse
-
 from rich.table import Table
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.paths import default_results
-from resnet_ablations.results.results_folder import readable
+from resnet_ablations.results.results_folder import readable, runs_parser
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.training.trained import trained_run
 
 
 def main() -> None:
     """Test the named runs."""
-    parser = argparse.ArgumentParser(
-        prog="resnet-ablations evaluate",
-        description=__doc__,
-        epilog="example: resnet-ablations evaluate 'resnet56-identity-*'",
-    )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="the name of a run, or a pattern")
-    parser.add_argument("--results", default=default_results(), help="the results folder")
-    arguments = parser.parse_args()
+    arguments = runs_parser("evaluate", __doc__, "resnet56-identity-*").parse_args()
     table = Table(box=None)
     for heading in ("run", "recorded test error", "test error here"):
         table.add_column(heading, overflow="fold", justify="left" if heading == "run" else "right")

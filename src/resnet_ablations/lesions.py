@@ -3,7 +3,6 @@
 The numbers are written beside the run's result: lesions.csv and path_gradients.csv. A run that has them is left alone.
 """
 
-import argparse
 import copy
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -11,12 +10,11 @@ from typing import TypeVar
 from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.network.resnet import ResNet
-from resnet_ablations.paths import default_results
 from resnet_ablations.probe.lesions import lesioned, lesions
 from resnet_ablations.probe.path_gradients import path_gradients
 from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.lesions import PathGradient, lesions_text, path_gradients_text
-from resnet_ablations.results.results_folder import readable
+from resnet_ablations.results.results_folder import readable, runs_parser
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.sums import device_of_sums, in_float64, summable
 from resnet_ablations.training.trained import TrainedRun, trained_run
@@ -26,13 +24,7 @@ T = TypeVar("T")
 
 def main() -> None:
     """Measure the named runs."""
-    parser = argparse.ArgumentParser(
-        prog="resnet-ablations lesions",
-        description=__doc__,
-        epilog="example: resnet-ablations lesions 'resnet56-identity-*'",
-    )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="the name of a run, or a pattern")
-    parser.add_argument("--results", default=default_results(), help="the results folder")
+    parser = runs_parser("lesions", __doc__, "resnet56-identity-*")
     parser.add_argument("--again", action="store_true", help="measure runs again that have the numbers")
     arguments = parser.parse_args()
     mistakes: list[str] = []

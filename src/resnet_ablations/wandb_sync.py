@@ -1,6 +1,5 @@
 """Send runs to wandb's server from their folders: the named runs, or all that were trained with logger=wandb."""
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -8,21 +7,13 @@ from pathlib import Path
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.loggers.wandb import WandbLogger
 from resnet_ablations.loggers.wandb_uploads import upload
-from resnet_ablations.paths import default_results
-from resnet_ablations.results.results_folder import readable
+from resnet_ablations.results.results_folder import readable, runs_parser
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 
 
 def main() -> None:
     """Upload the runs that the server lacks."""
-    parser = argparse.ArgumentParser(
-        prog="resnet-ablations wandb-sync",
-        description=__doc__,
-        epilog="example: resnet-ablations wandb-sync 'resnet56-dropout-*'",
-    )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="the name of a run, or a pattern")
-    parser.add_argument("--results", default=default_results(), help="the results folder")
-    arguments = parser.parse_args()
+    arguments = runs_parser("wandb-sync", __doc__, "resnet56-dropout-*", may_be_empty=True).parse_args()
     try:
         with exit_on_user_error():
             results = readable(arguments.results)

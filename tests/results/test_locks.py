@@ -113,7 +113,7 @@ def test_no_clock_of_another_machine_says_that_an_owner_is_dead(
 
 
 def test_the_silence_of_an_owner_is_told_but_counts_for_nothing(tmp_path: Path) -> None:
-    """As `resnet-ablations status` tells it, which looks once and may not be allowed to write."""
+    """`resnet-ablations status` tells the silence: it looks once, and may not be allowed to write."""
     run = tmp_path / "runs" / "run"
     lock = locked_by(run, **ELSEWHERE)
     assert lock.silence() == ""
@@ -148,7 +148,7 @@ def test_a_wait_for_heartbeats_ends_with_one_or_with_the_silence(
 
 
 def test_another_users_process_that_proc_hides_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `hidepid` in the options of /proc, only its owner sees a process."""
+    """The option `hidepid` of /proc hides a process from all users but its owner."""
     lock = locked_by(tmp_path / "runs" / "run", pid=1)
     read = Path.read_text
 

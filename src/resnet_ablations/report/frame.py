@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from resnet_ablations.errors import UserError, mistakes_in_file
 from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_experiment, load_others
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.labels import cell_label, column_label, listed, row_label
-from resnet_ablations.report.theory.ratios import first_gradient, ratios
+from resnet_ablations.report.signal_ratios import first_gradient, ratios
 from resnet_ablations.results.frames import (
     flat_settings,
     load_curves,
@@ -80,6 +80,11 @@ class Sweep:
     def _rows(self) -> dict[str, pd.DataFrame]:
         """The rows of each cell, by `ROW/COLUMN`."""
         return {"/".join(map(str, place)): rows for place, rows in self.cells.groupby(["row", "column"], sort=False)}
+
+    def cells_with(self, has_runs: Callable[[pd.DataFrame], bool]) -> list[str]:
+        """Return the cells, `ROW/COLUMN`, for whose rows `has_runs` is true; of cells with the same runs, the first."""
+        first = {frozenset(rows["key"]): cell for cell, rows in reversed(self._rows.items()) if has_runs(rows)}
+        return list(first.values())[::-1]
 
     @cached_property
     def first_rows(self) -> dict[CellId, Run]:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from resnet_ablations.errors import mistakes_in_file
-from resnet_ablations.results import signals
+from resnet_ablations.results import lesions, signals
 from resnet_ablations.results.keys import class_label, run_key
 from resnet_ablations.results.provenance import attempts
 from resnet_ablations.results.results_folder import readable
@@ -57,15 +57,9 @@ CURVE_COLUMNS = {
     "test_error": "float64",
 }
 SIGNAL_COLUMNS = {name: "int64" if name in ("iteration", "unit") else "float64" for name in signals.COLUMNS}
-LESION_COLUMNS = {
-    "lesion": "str",
-    "count": "int64",
-    "draw": "Int64",
-    "units": "str",
-    "tau": "float64",
-    "error": "float64",
-}
-PATH_GRADIENT_COLUMNS = {"length": "int64", "paths": "float64", "one_path": "float64", "all_paths": "float64"}
+_LESION_TYPES = {"lesion": "str", "count": "int64", "draw": "Int64", "units": "str"}
+LESION_COLUMNS = {name: _LESION_TYPES.get(name, "float64") for name in lesions.LESION_COLUMNS}
+PATH_GRADIENT_COLUMNS = {name: "int64" if name == "length" else "float64" for name in lesions.PATH_GRADIENT_COLUMNS}
 RESPONSE_COLUMNS = {
     "layer": "int64",
     "name": "str",

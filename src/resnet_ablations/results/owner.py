@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Container
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -109,10 +110,8 @@ def _started(pid: int) -> int:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        try:
+        with suppress(PermissionError):
             os.kill(pid, 0)
-        except PermissionError:
-            return 0
         return 0
     # The name, in parentheses, may contain anything; states Z and X are processes that have ended.
     state, *fields = stat.rpartition(")")[2].split()

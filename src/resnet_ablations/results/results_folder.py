@@ -1,5 +1,6 @@
-"""The check of a results folder, the same for every command and function that is given one."""
+"""The check of a results folder, and the arguments that name it and its runs, the same for every command."""
 
+import argparse
 import errno
 import fcntl
 import os
@@ -8,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from resnet_ablations.errors import UserError, reason_of, shortened
-from resnet_ablations.paths import with_home
+from resnet_ablations.paths import default_results, with_home
 from resnet_ablations.results.atomic_write import NOT_OFFERED, fsync_folder
 
 
@@ -24,6 +25,18 @@ def readable(results: str | Path) -> Path:
     except (OSError, ValueError) as error:
         raise UserError(f"{shortened(folder)}: cannot be read: {reason_of(error)}; name a results folder") from None
     return folder
+
+
+def runs_parser(
+    command: str, description: str | None, runs: str, *, may_be_empty: bool = False
+) -> argparse.ArgumentParser:
+    """Return the parser of a command for named runs of a results folder; `runs` is an example of a pattern."""
+    prog = f"resnet-ablations {command}"
+    parser = argparse.ArgumentParser(prog=prog, description=description, epilog=f"example: {prog} '{runs}'")
+    nargs = "*" if may_be_empty else "+"
+    parser.add_argument("runs", nargs=nargs, metavar="RUN", help="the name of a run, or a pattern")
+    parser.add_argument("--results", default=default_results(), help="the results folder")
+    return parser
 
 
 def writable(results: str | Path) -> Path:

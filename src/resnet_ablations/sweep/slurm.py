@@ -184,7 +184,7 @@ def train_on_slurm(
 
 @dataclass(frozen=True)
 class _Submitted:
-    """What a command has submitted."""
+    """The runs that a command has submitted, and those that are left."""
 
     runs: Sequence[RunConfig] = ()
     later: Sequence[RunConfig] = ()

@@ -26,7 +26,7 @@ class _Trainer(pl.Trainer):
 
 
 class Extras(NamedTuple):
-    """What a caller adds to the training of a run: Lightning's callbacks and profiler."""
+    """Additions of a caller to the training of a run: Lightning's callbacks and profiler."""
 
     callbacks: Sequence[pl.Callback] = ()
     profiler: Profiler | str | None = None

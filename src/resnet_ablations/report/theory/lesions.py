@@ -69,11 +69,7 @@ def _mean_length(shares: pd.Series) -> float:
 
 def measured_cells(sweep: Sweep, data: ReportData) -> list[str]:
     """Return the cells, `ROW/COLUMN`, with measured runs; only the first one of cells that share their runs."""
-    cells = [(place, rows) for place, rows in sweep.cells.groupby(["row", "column"], sort=False)]
-    first = {
-        frozenset(rows["key"]): "/".join(map(str, place)) for place, rows in reversed(cells) if any(_runs(rows, data))
-    }
-    return list(first.values())[::-1]
+    return sweep.cells_with(lambda rows: any(_runs(rows, data)))
 
 
 def _runs(rows: pd.DataFrame, data: ReportData) -> Iterator[Run]:

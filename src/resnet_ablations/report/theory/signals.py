@@ -40,11 +40,7 @@ def _values(run: Run, signals: pd.DataFrame, column: str, moment: Moment) -> pd.
 
 def recorded_cells(sweep: Sweep, data: ReportData) -> list[str]:
     """Return the cells, `ROW/COLUMN`, with recorded signals; only the first one of cells that share their runs."""
-    cells = [
-        (place, rows) for place, rows in sweep.cells.groupby(["row", "column"], sort=False) if any(_runs(rows, data))
-    ]
-    first = {frozenset(rows["key"]): "/".join(map(str, place)) for place, rows in reversed(cells)}
-    return list(first.values())[::-1]
+    return sweep.cells_with(lambda rows: any(_runs(rows, data)))
 
 
 def signal_table(sweep: Sweep, data: ReportData) -> pd.DataFrame:
