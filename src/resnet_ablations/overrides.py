@@ -5,6 +5,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, cast
 from urllib.parse import unquote
@@ -21,6 +22,7 @@ from resnet_ablations.composition import composition_of, options_of, own_hydra, 
 from resnet_ablations.config import NO_SUCH_KEY, RunConfig, frozen_tree, message_of, validate
 from resnet_ablations.errors import UserError, first_line, shortened
 from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, NUMBERS, is_location
+from resnet_ablations.results.locks import FileLocked
 from resnet_ablations.settings import Settings
 
 BESIDE_FROZEN = ", ".join([*sorted(ELSEWHERE), *(f"data.{name}" for name in sorted(LOCATIONS))])
@@ -135,7 +137,8 @@ def freeze(run: RunConfig) -> list[str]:
 
     The path is a URI, because Hydra cannot parse some paths.
     """
-    run.folder.freeze(run.as_dict())
+    with suppress(FileLocked):  # a matter of this run alone: its own process waits for the lock or fails
+        run.folder.freeze(run.as_dict())
     return [f"frozen='{run.folder.config.absolute().as_uri()}'"]
 
 

@@ -204,6 +204,20 @@ def test_nobody_takes_a_run_over_while_its_owner_writes(
             lock.check()
 
 
+def test_a_stale_lock_that_cannot_be_had_stops_no_other_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep removes it before it starts the run: its other runs go on, and the run itself says what is wrong."""
+    run = tmp_path / "runs" / "run"
+    lock, claim = locked_by(run, started=1), run / "claim.json"
+    monkeypatch.setattr(locks, "LOCK_SECONDS", 0.1)
+    with file_lock(claim):  # by a process that was suspended as it wrote
+        lock.remove_if_stale()
+        with pytest.raises(FileLocked), RunLock(run):
+            pytest.fail("two have it")
+    assert claim.exists()
+    lock.remove_if_stale()
+    assert not claim.exists()
+
+
 def test_a_waiting_process_sees_that_the_file_was_replaced(tmp_path: Path) -> None:
     """Its lock on the removed file would keep nobody away."""
     path, entered = tmp_path / "lock", threading.Event()

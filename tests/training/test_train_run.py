@@ -1,5 +1,6 @@
 """One run from its configuration to its folder: finished, failed, diverged or stopped."""
 
+import errno
 import json
 import os
 import signal
@@ -27,7 +28,7 @@ from resnet_ablations.network.resnet import parameter_count
 from resnet_ablations.results.locks import FileLocked, RunLost, file_lock
 from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.provenance import provenance
-from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.training import run as training_run
 from resnet_ablations.training.module import TrainingModule
@@ -288,6 +289,25 @@ def test_a_run_that_is_stopped_is_interrupted_not_failed_and_not_finished(
     assert left.result() is None
     assert left.resumable_from() == 4
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_a_stop_whose_status_cannot_be_written_is_a_stop(
+    config: Config, breaking: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SLURM requeues a run by the number of its signal."""
+
+    def full(self: RunFolder, status: Status, real: Any = RunFolder.set_status) -> None:
+        if status.outcome == "interrupted":
+            raise OSError(errno.EIO, "Input/output error")
+        real(self, status)
+
+    breaking(sigterm)
+    monkeypatch.setattr(RunFolder, "set_status", full)
+    run = config()
+    with pytest.raises(Interrupted) as interrupted:
+        train_run(run)
+    assert interrupted.value.signal == signal.SIGTERM
+    assert folder(run).resumable_from() == 4
 
 
 def test_under_nohup_a_lost_terminal_stops_nothing(

@@ -184,13 +184,13 @@ class RunLock:
             pass
 
     @contextmanager
-    def free(self, jobs: Container[str] | None = None) -> Iterator[None]:
+    def free(self, jobs: Container[str] | None = None, *, seconds: float | None = None) -> Iterator[None]:
         """Let no process own the run inside the context; raise `RunLocked` if one that may be alive owns it.
 
-        The lock of a dead owner is removed. `jobs` as in `Owner.has_ended`.
+        The lock of a dead owner is removed. `jobs` as in `Owner.has_ended`, `seconds` as in `file_lock`.
         """
         self._check_free(jobs)  # a live owner may hold the lock for some time while it writes
-        with file_lock(self._path):
+        with file_lock(self._path, seconds=seconds):
             self._check_free(jobs)
             try:
                 yield
@@ -198,9 +198,12 @@ class RunLock:
                 self._path.unlink(missing_ok=True)
 
     def remove_if_stale(self, jobs: Container[str] | None = None) -> None:
-        """Remove the lock of a dead owner; `jobs` as in `Owner.has_ended`."""
+        """Remove the lock of a dead owner, if this user may and no process has the file; `jobs` as in `free`.
+
+        A lock that stays is a matter of its run alone: the process that trains the run waits for it or fails.
+        """
         if self._path.exists():
-            with suppress(RunLocked), self.free(jobs):
+            with suppress(RunLocked, UserError), self.free(jobs, seconds=0):
                 pass
 
     def __enter__(self) -> Self:

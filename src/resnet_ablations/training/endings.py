@@ -37,10 +37,7 @@ def note_failure(writer: RunWriter, config: RunConfig, error: BaseException) -> 
     else:
         reason = str(error) if isinstance(error, RankFailed) else f"{type(error).__name__}: {error}"
         reason = reason.splitlines()[0]
-    status = writer.folder.status() or running_status(config)
-    ending = {"outcome": "failed", "reason": reason, "killed": isinstance(error, RankKilled)}
-    with suppress(OSError, FileLocked):  # the error that is raised says more
-        writer.set_status(status.model_copy(update=ending))
+    _write_ending(writer, config, outcome="failed", reason=reason, killed=isinstance(error, RankKilled))
     if isinstance(error, RankFailed):
         log.error("%s", error)
     elif not isinstance(error, UserError) and not (isinstance(error, OSError) and error.errno in DISK_FULL):
@@ -49,8 +46,14 @@ def note_failure(writer: RunWriter, config: RunConfig, error: BaseException) -> 
 
 def note_interruption(writer: RunWriter, config: RunConfig) -> None:
     """Write to the run's status that a signal stopped it."""
+    _write_ending(writer, config, outcome="interrupted")
+
+
+def _write_ending(writer: RunWriter, config: RunConfig, **ending: object) -> None:
+    """Write the end of a run to its status, if the folder can be written: the error that is raised then says more."""
     status = writer.folder.status() or running_status(config)
-    writer.set_status(status.model_copy(update={"outcome": "interrupted"}))
+    with suppress(OSError, FileLocked):
+        writer.set_status(status.model_copy(update=ending))
 
 
 @contextmanager
