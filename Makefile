@@ -91,8 +91,8 @@ notebooks: setup ## execute notebooks/ and write their outputs
 test: setup ## the tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
-test-long: setup ## the long tests: faults at many moments, the compiler, very deep networks; some 25 minutes
-	@$(BIN)/python -m pytest -m long -rP
+test-long: setup ## the long tests: faults at many moments, the compiler, very deep networks; about an hour
+	@$(BIN)/python -m pytest -m long -rP --durations 0 --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
 test-gpu: setup ## the tests that need a CUDA GPU; skipped where there is none
 	@$(BIN)/python -m pytest -n 4 tests/gpu -m "not whole_gpu" $(ARGS)
