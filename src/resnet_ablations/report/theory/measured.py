@@ -9,17 +9,10 @@ from resnet_ablations.report.figures.chart import Chart
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.tables.table import Table
 from resnet_ablations.report.theory.deficits import deficits, deficits_table
-from resnet_ablations.report.theory.figures import signal_figure
-from resnet_ablations.report.theory.lesions import lesion_charts, lesion_table, lesions_table
-from resnet_ablations.report.theory.signals import signal_table
-from resnet_ablations.report.theory.tables import gates_table, propagation_table, residuals_table
-
-FIGURES = {
-    "propagation": ("propagation",),
-    "residuals": ("residuals", "residuals-training"),
-    "gates": ("gates", "gates-training"),
-}
-"""The figures of each table of signals."""
+from resnet_ablations.report.theory.lesion_tables import lesion_charts, lesion_table, lesions_table
+from resnet_ablations.report.theory.recorded_signals import signal_table
+from resnet_ablations.report.theory.signal_figures import signal_figure
+from resnet_ablations.report.theory.signal_tables import gates_table, propagation_table, residuals_table
 
 
 @dataclass(frozen=True)
@@ -37,12 +30,14 @@ def measurements(sweep: Sweep, data: ReportData) -> Iterator[Measurement]:
         yield Measurement(deficits_table(sweep, runs), (), {"deficits": runs})
     signals = signal_table(sweep, data)
     gated = signals.dropna(subset="gate_mean")
-    for make, runs in ((propagation_table, signals), (residuals_table, signals), (gates_table, gated)):
+    for make, runs, figures in (
+        (propagation_table, signals, ("propagation",)),
+        (residuals_table, signals, ("residuals", "residuals-training")),
+        (gates_table, gated, ("gates", "gates-training")),
+    ):
         if len(runs):
-            table = make(sweep, runs)
-            names = FIGURES[table.name.removeprefix(f"{sweep.plan.name}-")]
-            charts = tuple(chart for name in names if (chart := signal_figure(name, sweep, data)))
-            yield Measurement(table, charts, {"signals": signals})
+            charts = tuple(chart for name in figures if (chart := signal_figure(name, sweep, data)))
+            yield Measurement(make(sweep, runs), charts, {"signals": signals})
     if len(measured := lesion_table(sweep, data)):
         charts = tuple(lesion_charts(sweep, data))
         yield Measurement(lesions_table(sweep, measured), charts, {"lesions": measured})

@@ -7,7 +7,7 @@ from made_up import MadeUp
 
 from resnet_ablations.report.figures.chart import paper_style
 from resnet_ablations.report.frame import ReportData, Sweep, read_report_data
-from resnet_ablations.report.theory.lesions import lesion_charts, lesion_table, lesions_table
+from resnet_ablations.report.theory.lesion_tables import lesion_charts, lesion_table, lesions_table
 from resnet_ablations.report.theory.measured import measurements
 from resnet_ablations.report.write_report import OWN_FILES
 from resnet_ablations.results.lesions import Lesion, PathGradient, lesions_text, path_gradients_text

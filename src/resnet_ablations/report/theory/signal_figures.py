@@ -12,7 +12,7 @@ from resnet_ablations.report.figures.lines import Across, Axis, Curves, LinePane
 from resnet_ablations.report.figures.panels import evenly_divided, line_figure
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.labels import column_label
-from resnet_ablations.report.theory.signals import Moment, recorded_cells, values
+from resnet_ablations.report.theory.recorded_signals import Moment, recorded_cells, values
 
 LOWEST = 1e-3
 """The lower end of logarithmic axes; ∏λ can be far below."""
