@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from resnet_ablations import clean
 from resnet_ablations.results.locks import RunLock
+from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.run_folder import RunFolder, Status
+from resnet_ablations.sweep import squeue
 
 KEYS = (
     "resnet8-dropout-digits-1a2b3c4d-s0",
@@ -88,3 +91,23 @@ def test_a_run_that_is_being_trained_stays_and_the_others_with_it(
     assert end.value.code == 2
     assert f"{KEYS[1]}: running; stop it first" in capsys.readouterr().err
     assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_a_run_whose_job_is_over_is_removed_without_a_wait_for_its_heartbeat(
+    cleaned: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job was killed on another machine; a job that is in the queue is not waited for either."""
+
+    def slept(seconds: float) -> None:
+        pytest.fail("it waits")
+
+    monkeypatch.setattr(squeue, "jobs_in_queue", lambda: {"8": "PENDING (BeginTime)"})
+    monkeypatch.setattr(time, "sleep", slept)
+    for key, job in zip(KEYS, "78", strict=False):
+        folder = RunFolder(tmp_path, key)
+        folder.set_status(Status(outcome="running", iteration=1, iterations=6, job=job))
+        killed = Owner.this_process().model_copy(update={"boot": "another", "job": job})
+        (folder.path / "claim.json").write_text(killed.model_dump_json())
+    assert cleaned("y\n", KEYS[0]) == [*KEYS[1:]]
+    with pytest.raises(SystemExit):
+        cleaned("y\n", KEYS[1])

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.listing import Listing
-from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.overrides import compose
+from resnet_ablations.results.owner import Owner
+from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.train import main
 from resnet_ablations.training.module import TrainingModule
 
@@ -106,6 +108,26 @@ def test_a_training_run_keeps_no_list_of_images_from_the_checks(
     others = sum(type(each) is Listing for each in gc.get_objects())
     main()
     assert left == [others]
+
+
+def test_the_lock_of_a_job_that_is_over_is_removed_before_training(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The job was killed on another machine, whose heartbeats this command would await for five minutes."""
+    monkeypatch.chdir(tmp_path)
+    folder = compose([*TINY, "seed=0"]).folder
+    folder.freeze({})
+    folder.set_status(Status(outcome="running", iteration=1, iterations=6, job="7"))
+    killed = Owner.this_process().model_copy(update={"boot": "another", "job": "7"})
+    (folder.path / "claim.json").write_text(killed.model_dump_json())
+    monkeypatch.setattr("resnet_ablations.sweep.squeue.jobs_in_queue", dict)
+    locked: list[bool] = []
+    monkeypatch.setattr(
+        "resnet_ablations.training.run.train_run", lambda run: locked.append((folder.path / "claim.json").exists())
+    )
+    monkeypatch.setattr(sys, "argv", ["train", *TINY, "seed=0"])
+    main()
+    assert locked == [False]
 
 
 def test_a_process_that_torchrun_started_begins_no_sweep(

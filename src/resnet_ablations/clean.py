@@ -11,7 +11,7 @@ from resnet_ablations.results.results_folder import readable, runs_parser
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.results.states import State
 from resnet_ablations.sweep.monitor import state_table
-from resnet_ablations.sweep.squeue import states_of
+from resnet_ablations.sweep.squeue import jobs_of, states_of
 
 
 def main() -> None:
@@ -19,7 +19,10 @@ def main() -> None:
     arguments = runs_parser("clean", __doc__, "resnet56-dropout-*", may_be_empty=True).parse_args()
     with exit_on_user_error():
         folders = named(readable(arguments.results), arguments.runs)
-        await_heartbeats([RunLock(folder.path) for folder in folders])
+        locks, jobs = [RunLock(folder.path) for folder in folders], jobs_of(folders)
+        await_heartbeats(locks, jobs)
+        for lock in locks:
+            lock.remove_if_stale(jobs)
         states = states_of(folders)
         if busy := [key for key, state in states.items() if state.outcome in ("running", "queued")]:
             raise UserError(*(f"{key}: {_busy(states[key])}" for key in busy))

@@ -15,6 +15,7 @@ from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps
+from resnet_ablations.sweep import squeue
 from resnet_ablations.sweep.planning import Plan
 from resnet_ablations.sweep.run_sweep import Submitted, result_of, run_sweep
 
@@ -306,6 +307,23 @@ def test_the_configuration_of_a_run_that_is_being_trained_is_left_alone(planned:
     with pytest.raises(SystemExit):
         run_sweep(plan, lambda jobs: None)
     assert folder.config.read_text() == "as: it was\n"
+
+
+def test_the_lock_of_a_job_that_is_over_is_removed_before_the_runs_are_launched(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job was killed on another machine. No process that trains a run waits for its heartbeat."""
+    plan = planned(*SEEDS)
+    folder = plan.jobs[1].config.folder
+    folder.freeze({"as": "it was"})
+    folder.set_status(Status(outcome="running", iteration=1, iterations=6, job="7"))
+    killed = Owner.this_process().model_copy(update={"boot": "another", "job": "7"})
+    (folder.path / "claim.json").write_text(killed.model_dump_json())
+    monkeypatch.setattr(squeue, "jobs_in_queue", dict)
+    with pytest.raises(SystemExit):
+        run_sweep(plan, lambda jobs: None)
+    assert not (folder.path / "claim.json").exists()
+    assert folder.config.read_text() != "as: it was\n"
 
 
 def test_a_sweep_does_not_wait_for_submitted_runs(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:

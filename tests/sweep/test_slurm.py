@@ -17,6 +17,7 @@ import pytest
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
+from resnet_ablations.results import locks
 from resnet_ablations.results.owner import OWN_JOB, Owner
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import State
@@ -346,6 +347,22 @@ def test_a_locked_run_is_not_submitted(cluster: Cluster, run: RunConfig) -> None
     """Its folder does not say yet that it is running."""
     (run.folder.path / "claim.json").write_text(Owner.of(os.getppid()).model_dump_json())
     assert submitted([run]).startswith("nothing to submit; running or queued already: 1")
+
+
+def test_the_run_of_a_machine_that_crashed_is_submitted(
+    cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command waits until it knows; it waits for no run whose job is in the queue."""
+    monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.01)
+    crashed = Owner.this_process().model_copy(update={"boot": "another"})
+    for run, job in zip(runs, ("", "", "7", "8"), strict=False):
+        (run.folder.path / "claim.json").write_text(crashed.model_copy(update={"job": job}).model_dump_json())
+        if job:
+            run.folder.set_status(Status(outcome="running", iteration=1, iterations=9, job=job))
+    cluster.does("squeue", "case \"$*\" in *%o*);; *) echo '7 RUNNING (None)';; esac")
+    monkeypatch.setattr(locks, "DEAD_AFTER_SECONDS", 0.2)
+    assert "2 arrays\nsubmitted as SLURM jobs 1, 2: 4; running or queued already: 1;" in submitted(runs)
+    assert [(status := run.folder.status()) and status.job for run in runs] == ["1_0", "1_1", "7", "2_0", "2_1"]
 
 
 @contextmanager

@@ -30,6 +30,7 @@ SUBMISSION_SECONDS = 600.0
 QUIET_SECONDS = 2.0
 """Seconds of waiting for a lock before a line says so."""
 POLL_SECONDS = 0.05
+"""The time between two tries to lock a file."""
 
 PASSING = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT)
 """The errors of a file server that may answer again."""
@@ -202,9 +203,10 @@ class RunLock:
 
         A lock that stays is a matter of its run alone: the process that trains the run waits for it or fails.
         """
-        if self._path.exists():
-            with suppress(RunLocked, UserError), self.free(jobs, seconds=0):
-                pass
+        with suppress(RunLocked, UserError, OSError):
+            if self._path.exists():
+                with self.free(jobs, seconds=0):
+                    pass
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -238,8 +240,9 @@ class RunLock:
         owner, file = self._read()
         if owner is None or file is None:
             return None, True
-        # squeue lists only this user's jobs.
-        ended = owner.has_ended(jobs if file.st_uid == os.getuid() else None)
+        if file.st_uid != os.getuid():
+            jobs = None  # squeue lists only this user's jobs
+        ended = owner.has_ended(jobs)
         if ended is not None:
             return None if ended else owner, True
         watch = _watches.get(self._path)
@@ -248,7 +251,8 @@ class RunLock:
             watch = _watches[self._path] = _Watch(owner, file.st_mtime_ns, time.monotonic(), is_alive)
         if time.monotonic() - watch.noticed > DEAD_AFTER_SECONDS:
             return None, True
-        return owner, watch.is_alive
+        # SLURM ends or starts again the jobs in its queue.
+        return owner, watch.is_alive or (jobs is not None and owner.job in jobs)
 
     def _read(self) -> tuple[Owner | None, os.stat_result | None]:
         """Return the process that the file names and the attributes of the file; None if the file cannot be read."""
@@ -272,7 +276,8 @@ def await_heartbeats(
 ) -> None:
     """Wait until this process knows of each owner whether it is alive: until a heartbeat, or `DEAD_AFTER_SECONDS`.
 
-    Print what is waited for. End early if `stopped` is true. `jobs` as in `Owner.has_ended`.
+    Print what is waited for. End early if `stopped` is true. `jobs` as in `Owner.has_ended`: this function does not
+    wait for an owner whose job is among them.
     """
     waiting = [lock for lock in locks if lock.is_uncertain(jobs)]
     names = sorted({owner.name for lock in waiting if (owner := lock.owner(jobs)) is not None})
@@ -284,7 +289,7 @@ def await_heartbeats(
             flush=True,
         )
     while waiting and not stopped():
-        time.sleep(POLL_SECONDS)
+        time.sleep(max(POLL_SECONDS, HEARTBEAT_SECONDS / 10))
         waiting = [lock for lock in waiting if lock.is_uncertain(jobs)]
 
 

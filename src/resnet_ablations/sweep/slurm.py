@@ -17,7 +17,7 @@ from submitit.helpers import Checkpointable, TorchDistributedEnvironment
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.locks import RunLock, results_lock
+from resnet_ablations.results.locks import RunLock, await_heartbeats, results_lock
 from resnet_ablations.results.owner import OWN_JOB, slurm_job
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import RunFolder, Status
@@ -162,6 +162,7 @@ def train_on_slurm(
 
     with StopRequest(*SIGNALS, at_first=at_first, at_once=at_once) as stop:
         try:
+            await_heartbeats([RunLock(run.folder.path) for run in runs], checked_queue())
             # Without the lock, two commands at the same time could submit the same run.
             with results_lock(folder.parent):
                 submitted = _submit(runs, parameters, folder, submission, stop)

@@ -44,13 +44,20 @@ def _squeue(*options: str) -> str:
     return slurm("squeue", "--noheader", "--all", f"--user={os.getuid()}", *options)
 
 
-def states_of(folders: Sequence[RunFolder]) -> dict[str, State]:
-    """Return the state of each run by its key; squeue is called only if a run is or was a SLURM job.
+def jobs_of(folders: Sequence[RunFolder]) -> dict[str, str] | None:
+    """Return the jobs in the queue that may be jobs of these runs; None if they are unknown.
 
-    The queue of another cluster than that of the runs' jobs says nothing about them.
+    squeue is called only if a run is or was a SLURM job. The queue of another cluster than that of the runs' jobs says
+    nothing about them.
     """
-    jobs = None
-    if any(status.job for folder in folders if (status := folder.status())):
-        other = other_cluster(folders[0].path.parents[1] / "slurm")
-        jobs = jobs_in_queue() if other is None else None
+    if not any(status.job for folder in folders if (status := folder.status())):
+        return None
+    if other_cluster(folders[0].path.parents[1] / "slurm") is not None:
+        return None
+    return jobs_in_queue()
+
+
+def states_of(folders: Sequence[RunFolder]) -> dict[str, State]:
+    """Return the state of each run by its key."""
+    jobs = jobs_of(folders)
     return {folder.key: state_of(folder, jobs) for folder in folders}
