@@ -1,14 +1,13 @@
-"""The LightningModule of a run: its steps, its evaluation and its curve."""
+"""The LightningModule of a run: its steps and its curve."""
 
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
@@ -19,16 +18,16 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches
 from resnet_ablations.data.waiting import StoppedWaiting
 from resnet_ablations.errors import UserError
-from resnet_ablations.network.masks import masks_of, numbers_of_masks
-from resnet_ablations.probe.responses import Response, recorded_responses, response_metrics
+from resnet_ablations.probe.responses import Response
 from resnet_ablations.probe.signals import unit_signals
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.results.signals import UnitSignals
-from resnet_ablations.streams import Purpose, Stream
-from resnet_ablations.sums import device_of_sums, in_float64
+from resnet_ablations.sums import device_of_sums
 from resnet_ablations.training.captured import CapturedStep, CudaGraphs
 from resnet_ablations.training.checkpoint import Checkpoint
 from resnet_ablations.training.compute import in_memory_format, micro_batches_per_pass, training_pass
+from resnet_ablations.training.drawn_masks import DrawnMasks
+from resnet_ablations.training.evaluation import Evaluation
 from resnet_ablations.training.micro_batch_norm import normalise_by_micro_batch, one_micro_batch
 from resnet_ablations.training.ranks import ALONE, Ranks
 from resnet_ablations.training.running_statistics import AVERAGED_ITERATIONS, RunningStatistics
@@ -61,11 +60,9 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         self.network = in_memory_format(network, config.trainer.channels_last)
         self.training_pass = training_pass(self.network, config.trainer.compile)
-        self.trainer_settings = config.trainer
+        self.config = config
         self.ranks = ranks
-        self.precision = config.precision
         self.schedule = config.schedule
-        self.seed = config.seed
         self.micro_batches, self.bn_batch = config.micro_batches, config.bn_batch
         self.averaged = config.bn_statistics == "averaged"
         self.record_signals = record_signals
@@ -103,16 +100,15 @@ class TrainingModule(pl.LightningModule):
         )
 
     def on_fit_start(self) -> None:
-        check_trainer(self.trainer, self.precision)
+        check_trainer(self.trainer, self.config.precision)
         self.batches: Batches = self.trainer.datamodule.batches.to(self.device)  # type: ignore[attr-defined]
         self.sums = self.sums.to(device_of_sums(self.device))
         own = self.micro_batches // self.ranks.count
-        self.per_pass = micro_batches_per_pass(self.trainer_settings.micro_batches_per_pass, own, self.device)
+        self.per_pass = micro_batches_per_pass(self.config.trainer.micro_batches_per_pass, own, self.device)
         self.passes = own // self.per_pass
         if self.per_pass > 1:
             normalise_by_micro_batch(self.network, self.per_pass)
-        self.masks = masks_of(self.network)
-        self.mask_numbers = numbers_of_masks(self.masks, self.per_pass * self.bn_batch, self.device)
+        self.masks = DrawnMasks(self.network, self.config, self.ranks.share, self.passes, self.device)
         self.statistics = RunningStatistics(self.network, self.ranks, self.micro_batches)
         if self.start is not None:
             self._restore_terms(self.start.others)
@@ -125,9 +121,9 @@ class TrainingModule(pl.LightningModule):
                 # The fused update needs the parameter's memory format; an older checkpoint may have another one.
                 optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
         self.step: Step | CapturedStep = Step(
-            self.training_pass, optimizer, self.sums, self.passes, self.trainer_settings.compile
+            self.training_pass, optimizer, self.sums, self.passes, self.config.trainer.compile
         )
-        if self.trainer_settings.cuda_graph:
+        if self.config.trainer.cuda_graph:
             self.step = CapturedStep(self.step, optimizer, CudaGraphs(self.device))
 
     def _restore_terms(self, others: Sequence[Sequence[Tensor]]) -> None:
@@ -192,7 +188,7 @@ class TrainingModule(pl.LightningModule):
                 return
             if number == 0:
                 self.statistics.decay_for_earlier_ranks()
-            self._draw_masks(iteration, number)
+            self.masks.draw(iteration, number)
             if number == 0 and self._records_signals(iteration):
                 # A copy, so that the other images of the pass are freed.
                 self.first_micro_batch = images[: self.bn_batch].clone(), labels[: self.bn_batch].clone()
@@ -201,19 +197,6 @@ class TrainingModule(pl.LightningModule):
             self.step.add_gradients(number, images, labels)
         self.optimizers().step()  # type: ignore[union-attr]
         self._end_iteration()
-
-    def _draw_masks(self, iteration: int, number: int) -> None:
-        """Set the masks of a pass: functions of seed, iteration, unit and the image's place in the whole batch."""
-        if not self.masks:
-            return
-        batch = self.schedule.batch_size
-        words = Stream(self.seed, Purpose.MASKS, iteration).words((len(self.masks), batch)).view(np.int64)
-        own = words[:, self.ranks.share.places(number, self.passes, batch)].copy()
-        shared = [mask.one_for_all for mask in self.masks]
-        own[shared] = words[shared, :1]
-        # A copy from pinned memory runs in the background, after the kernels that read the numbers before.
-        numbers = torch.from_numpy(own)
-        self.mask_numbers.copy_(numbers.pin_memory() if self.mask_numbers.is_cuda else numbers, non_blocking=True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         if self.ranks.count > 1:
@@ -289,24 +272,13 @@ class TrainingModule(pl.LightningModule):
         with (
             self.statistics.kept(),
             one_micro_batch(self.network),
-            self._masks_of_first_micro_batch(),
+            self.masks.of_first_images(self.iteration, self.bn_batch),
             self.trainer.precision_plugin.forward_context(),
         ):
             units = unit_signals(self.network, *self.first_micro_batch)
         torch.set_autocast_cache_enabled(cached)
         self.record_signals(updates, units)
         self.resumed_at += time.perf_counter() - began
-
-    @contextmanager
-    def _masks_of_first_micro_batch(self) -> Iterator[None]:
-        """Give the masks the numbers of the iteration's first micro-batch inside the context."""
-        self._draw_masks(self.iteration, 0)
-        whole = [mask.numbers for mask in self.masks]
-        for mask, numbers in zip(self.masks, self.mask_numbers, strict=True):
-            mask.numbers = numbers[: self.bn_batch]
-        yield
-        for mask, numbers in zip(self.masks, whole, strict=True):
-            mask.numbers = numbers
 
     def _check_inputs(self, iterations: int, tested: bool) -> None:
         """Raise `UserError` if an image of the last `iterations`, or a test image if `tested`, has a non-finite value.
@@ -353,51 +325,25 @@ class TrainingModule(pl.LightningModule):
 
     def evaluate(self) -> tuple[float, float]:
         """Return cross-entropy and error (%) on the test set."""
-        with self._evaluation():
-            sums = summed_loss_and_errors(self.network, self.batches, self.device)
-        self.ranks.all_reduce_sum(sums)
-        loss, errors, count = sums.tolist()
-        return loss / count, 100 * errors / count
+        with self._evaluation() as evaluation:
+            return evaluation.loss_and_error()
 
     def on_train_end(self) -> None:
         """Compute the `metrics` and `responses` of a finished network."""
         if not self.diverged and self.is_done:
-            self._measure()
+            with self._evaluation() as evaluation:
+                self.metrics, self.responses = evaluation.metrics()
             self._set_statistics()
         else:
             self.statistics.sum_over_ranks()
 
-    def _measure(self) -> None:
-        with self._evaluation():
-            with recorded_responses(self.network) as self.responses:
-                _, top5_error = self._errors(([images[:, None]], labels) for images, labels in self.batches.test())
-            for response in self.responses:
-                response.totals = response.totals.to(device_of_sums(self.device))
-                self.ranks.all_reduce_sum(response.totals)
-            self.metrics = response_metrics(self.responses) | ({"top5_error": top5_error} if self.batches.top5 else {})
-            for name, crops in self.batches.protocols().items():
-                self.metrics[f"{name}_error"], self.metrics[f"{name}_top5_error"] = self._errors(crops())
-
-    def _errors(self, batches: Iterable[tuple[list[Tensor], Tensor]]) -> tuple[float, float]:
-        """Return top-1 and top-5 error (%) by the mean softmax over all crops of an image."""
-        wrong = torch.zeros(3, dtype=torch.float64, device=device_of_sums(self.device))
-        for groups, labels in batches:
-            logits = [self.network(crops.flatten(0, 1)).unflatten(0, crops.shape[:2]) for crops in groups]
-            scores = torch.cat(logits, dim=1).float().softmax(2).mean(1)
-            hits = scores.topk(min(5, scores.shape[1])).indices == labels[:, None]
-            wrong[:2] += in_float64(torch.stack([(~hits[:, 0]).sum(), (~hits.any(1)).sum()]))
-            wrong[2] += len(labels)
-        self.ranks.all_reduce_sum(wrong)
-        top1, top5 = (100 * wrong[:2] / wrong[2]).tolist()
-        return top1, top5
-
     @contextmanager
-    def _evaluation(self) -> Iterator[None]:
+    def _evaluation(self) -> Iterator[Evaluation]:
         with self.statistics.kept():
             self._set_statistics()
             self.network.eval()
             with torch.no_grad(), self.trainer.precision_plugin.forward_context():
-                yield
+                yield Evaluation(self.network, self.batches, self.ranks, self.device)
             self.network.train()
 
     def _set_statistics(self) -> None:
@@ -412,7 +358,7 @@ class TrainingModule(pl.LightningModule):
         for iteration in range(min(AVERAGED_ITERATIONS, self.schedule.iterations)):
             for number in range(self.passes):
                 images, _ = self.batches.train(iteration, number, self.passes)
-                self._draw_masks(iteration, number)
+                self.masks.draw(iteration, number)
                 self.network(images)
 
 
@@ -423,14 +369,3 @@ def lightning_module(config: RunConfig) -> TrainingModule:
     epochs are, and gives the curve that `train_run` gives: `module.rows`.
     """
     return TrainingModule(build_network(config), config)
-
-
-def summed_loss_and_errors(network: nn.Module, batches: Batches, device: torch.device) -> Tensor:
-    """Return the summed cross-entropy, the number of errors and the number of images of the test set, in float64."""
-    sums = torch.zeros(3, dtype=torch.float64, device=device_of_sums(device))
-    for images, labels in batches.test():
-        logits = network(images)
-        loss = F.cross_entropy(logits, labels, reduction="sum")
-        sums[:2] += loss_and_errors(loss, logits, labels)
-        sums[2] += len(labels)
-    return sums

@@ -12,7 +12,7 @@ from resnet_ablations.data.batches import Batches
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.training.compute import in_memory_format
 from resnet_ablations.training.data_module import load_batches
-from resnet_ablations.training.module import summed_loss_and_errors
+from resnet_ablations.training.evaluation import summed_loss_and_errors
 from resnet_ablations.training.ranks import ALONE
 from resnet_ablations.training.trainer import lightning_trainer, quiet_lightning
 from resnet_ablations.training.weights import load_trained
