@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
-from resnet_ablations.training import module
+from resnet_ablations.training import drawn_masks, module
 from resnet_ablations.training.captured import WARM_UP, CapturedStep, Recorder
 from resnet_ablations.training.run import train_run
 from resnet_ablations.training.step import Step
@@ -74,7 +74,7 @@ def no_seeds() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for name in ("manual_seed", "seed", "get_rng_state", "set_rng_state"):
             patched.setattr(torch, name, refused)
-        patched.setattr(module, "Stream", refused)
+        patched.setattr(drawn_masks, "Stream", refused)
         yield
 
 
