@@ -10,7 +10,7 @@ from observing import wait_until
 
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.locks import RunLock
-from resnet_ablations.results.owner import Owner
+from resnet_ablations.results.owner import OWN_JOB, Owner
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep import processes, worker
@@ -39,6 +39,29 @@ def test_waiting_for_another_sweep_is_printed_once(
     with pytest.raises(TimeoutError):
         train_in_processes([run], Slots(1, 1), fail_fast=False)
     assert capsys.readouterr().out.count("another sweep trains it; waiting for it") == 1
+
+
+def test_a_job_of_several_runs_does_not_wait_for_one_that_another_process_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The job would occupy its node; the sweep that waits for the job looks after the run."""
+    run = compose(["network.depth=8", "trainer=cpu", f"paths.results={tmp_path}"])
+    run.folder.path.mkdir(parents=True)
+    (run.folder.path / "claim.json").write_text(Owner.of(os.getppid()).model_dump_json())
+    monkeypatch.setenv(OWN_JOB, "7")
+
+    def start(pool: Any, run: object) -> bool:
+        pool.runs["process"] = run, 0
+        return True
+
+    def wait(pool: Any) -> None:
+        assert pool.runs, "it waits"
+
+    monkeypatch.setattr(processes._Pool, "start", start)
+    monkeypatch.setattr(processes._Pool, "wait", wait)
+    monkeypatch.setattr(processes._Pool, "ended", lambda pool: [(pool.runs.pop("process")[0], worker.LOCKED)])
+    train_in_processes([run], Slots(1, 1), fail_fast=False)
+    assert "another process trains it; this job leaves it to that process" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ending", ["Ctrl-C", "an error"])

@@ -97,6 +97,11 @@ class SweepMonitor:
             )
             self.say(f"{folder.key}: another sweep trains it; waiting for it to end{until}")
 
+    def left(self, folder: RunFolder) -> None:
+        """Remove a run that another process trains, and print that it is left to that process."""
+        self._active.pop(folder.key, None)
+        self.say(f"{folder.key}: another process trains it; this job leaves it to that process")
+
     def ended(self, folder: RunFolder) -> None:
         """Remove a run from the table and print how it ended."""
         self._active.pop(folder.key, None)

@@ -30,7 +30,8 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
     Runs that another sweep trains come last: this function waits for them. A run that crashes does not affect the
     others; its files and the reason are in its folder. The first Ctrl-C, SIGTERM or SIGHUP stops all runs after their
     current steps, and so do the first failure if `fail_fast`, and an error of this function; a second Ctrl-C or SIGTERM
-    stops them at once. In a job that a sweep submitted to SLURM, the stop request is `worker.stop_in_job`.
+    stops them at once. In a job that a sweep submitted to SLURM, the stop request is `worker.stop_in_job`, and a run
+    that another process trains is left to that process, since a job that only waits would occupy its node.
     `planned` is the hash of the code that planned the runs.
     """
     print(slots, flush=True)
@@ -55,7 +56,7 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
             stopping = failed = False
             while pool.runs or (waiting and not stopping):
                 while stop.signal is None and not stopping and pool.has_room and waiting:
-                    if (free := _first_unlocked(waiting)) is None:
+                    if (free := 0 if in_job else _first_unlocked(waiting)) is None:
                         for run in waiting:
                             progress.postponed(run.folder)
                         break
@@ -73,8 +74,11 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
                 for run, code in pool.ended():
                     # Another process trains it, or has taken it over.
                     if code == worker.LOCKED or RunLock(run.folder.path).owner() is not None:
-                        waiting.append(run)
-                        progress.postponed(run.folder)
+                        if in_job:
+                            progress.left(run.folder)
+                        else:
+                            waiting.append(run)
+                            progress.postponed(run.folder)
                         continue
                     _record_exit(run, code, stopped=stopping or stop.signal is not None)
                     progress.ended(run.folder)
