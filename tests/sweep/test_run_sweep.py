@@ -9,6 +9,7 @@ import finished
 import pytest
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.curve import HEADER
 from resnet_ablations.results.owner import Owner
@@ -334,6 +335,20 @@ def test_a_sweep_does_not_wait_for_submitted_runs(planned: Planned, capsys: pyte
         run_sweep(planned("experiment=tiny"), submitting)
     assert end.value.code == 0
     assert capsys.readouterr().out.endswith("3 to train\n")
+
+
+def test_a_launcher_that_fails_in_the_middle_of_a_sweep(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    """The summary says how far the sweep came. If no run has a result, there is only the error."""
+
+    def launch(jobs: list[list[str]]) -> None:
+        for overrides in jobs[:count]:
+            finish(compose(overrides))
+        raise UserError("SLURM is gone")
+
+    for count in (0, 2):
+        with pytest.raises(UserError, match="SLURM is gone"):
+            run_sweep(planned("experiment=tiny"), launch)
+        assert ("tiny-quick: 2 finished, 1 not started\n" in capsys.readouterr().out) is (count == 2)
 
 
 def test_a_sweep_names_the_runs_of_other_code(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:

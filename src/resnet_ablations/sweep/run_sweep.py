@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import freeze
 from resnet_ablations.results.atomic_write import reporting_full_disk
 from resnet_ablations.results.locks import RunLock
@@ -52,12 +53,14 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     for run in configs:
         if damage := run.folder.damage():
             print(f"{run.key}: its result is damaged, so it is trained again: {damage}", flush=True)
-    stopped = None
+    stopped: SystemExit | UserError | None = None
     again, tries = missing, 1 + plan.settings.retries
     while again and tries and stopped is None:
         try:
             launch([overrides[job.config.key] for job in again])
-        except SystemExit as end:
+        except (SystemExit, UserError) as end:
+            if isinstance(end, UserError) and all(result_of(job) is None for job in missing):
+                raise  # a mistake in the settings, as a rule
             stopped = end
         except Submitted:
             raise SystemExit(0) from None
