@@ -7,8 +7,11 @@ import pickletools
 import re
 import select
 import signal
+import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.results import locks
+from resnet_ablations.results.locks import results_lock
 from resnet_ablations.results.owner import OWN_JOB, Owner
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.states import State
@@ -250,7 +254,7 @@ def test_a_stop_does_not_wait_for_jobs_that_another_command_submitted(
     def queue() -> dict[str, str]:
         asked.append(1)
         assert len(asked) < 9, "it waits on"
-        if len(asked) == 2:
+        if len(asked) == 3:  # the first two were before and in the submission
             os.kill(os.getpid(), signal.SIGINT)
         return {"7_0": "PENDING (JobHeldAdmin)"}
 
@@ -416,13 +420,44 @@ def test_a_second_signal_cancels_too(cluster: Cluster, run: RunConfig, monkeypat
     assert cluster.asked == ["scontrol release 1", "scancel 1", "scancel 1"]
 
 
+@pytest.mark.parametrize(("signals", "code"), [(["HUP"], 129), (["HUP", "TERM"], 143)])
 def test_a_lost_terminal_leaves_released_jobs(
-    cluster: Cluster, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, run: RunConfig, monkeypatch: pytest.MonkeyPatch, signals: list[str], code: int
 ) -> None:
+    """A machine that ends a lost session may send SIGTERM after SIGHUP."""
+    monkeypatch.setattr(os, "_exit", sys.exit)
     monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
-    cluster.does("squeue", f"echo '1 PENDING (None)'; test ! -e {cluster.folder}/sbatch.script0 || kill -HUP $PPID")
-    assert waited_for([run]) == 129
+    kills = "; ".join(f"kill -{name} $PPID" for name in signals)
+    cluster.does("squeue", f"echo '1 PENDING (None)'; test ! -e {cluster.folder}/sbatch.script0 || {{ {kills}; }}")
+    assert waited_for([run]) == code
     assert cluster.asked == ["scontrol release 1"]
+
+
+@pytest.mark.parametrize("during", ["squeue", "scontrol", "sacctmgr", "the wait for another command"])
+def test_a_stop_before_the_first_sbatch_is_heard_at_once(
+    cluster: Cluster, runs: list[RunConfig], capsys: pytest.CaptureFixture[str], during: str
+) -> None:
+    with ExitStack() as stack:
+        if during in PROGRAMS:
+            cluster.does(during, "kill -INT $PPID; exec sleep 20")
+        else:
+            stack.enter_context(results_lock(Path(runs[0].paths.results)))
+            stop = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+            stop.start()
+            stack.callback(stop.cancel)
+        began = time.monotonic()
+        assert waited_for(runs) == 130
+        assert time.monotonic() - began < 15
+    assert "stopped before the jobs began; nothing is submitted\n" in capsys.readouterr().out
+    assert cluster.scripts == []
+    assert runs[1].folder.status() is None
+
+
+def test_a_message_to_a_closed_stderr_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.TextIOWrapper(io.BytesIO())
+    closed.close()
+    monkeypatch.setattr(sys, "__stderr__", closed)
+    slurm._try_to_say("SLURM does not cancel the jobs")
 
 
 def test_held_jobs_of_a_command_that_was_killed_are_cancelled_and_submitted_again(
@@ -456,9 +491,20 @@ def test_a_job_that_slurm_accepts_after_the_command_has_given_up_is_cancelled_by
         submitted(runs)
     (script,) = (Path(runs[0].paths.results) / "slurm").iterdir()
     cluster.does("sbatch", PROGRAMS["sbatch"])
+    assert "submitted as SLURM jobs 1, 2, 3: 5;" in submitted(runs), "SLURM has not accepted the job yet"
     cluster.does("squeue", f"case \"$*\" in *%o*) echo '9|JobHeldUser|{script}';; esac")
     assert "cancelled, since the command that submitted them was killed: 9\n" in submitted(runs)
-    assert cluster.asked == ["scancel 9", "scontrol release 1,2,3"]
+    assert cluster.asked == ["scontrol release 1,2,3", "scancel 9", "scontrol release 4,5,6"]
+    assert not script.exists()
+
+
+def test_a_script_whose_job_slurm_never_accepts_does_not_stay(cluster: Cluster, runs: list[RunConfig]) -> None:
+    script = Path(runs[0].paths.results) / "slurm" / "submit-1-0.sh"
+    script.parent.mkdir()
+    script.touch()
+    os.utime(script, (0, 0))
+    submitted(runs)
+    assert not script.exists()
 
 
 @pytest.mark.parametrize(
@@ -523,19 +569,27 @@ def test_a_sweep_larger_than_a_user_may_submit_is_submitted_in_parts(cluster: Cl
         submitted(runs, account="a", partition="gpu")
 
 
-def test_the_other_parts_follow_when_the_first_has_left_the_queue(
+def test_the_parts_of_a_large_sweep_follow_when_the_queue_has_room(
     cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The jobs of the first part have run, but are still in the queue when their runs have results."""
+    """At first, other jobs fill the queue. The jobs of the first part are in it when their runs have results."""
     monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
     cluster.does("sacctmgr", ACCOUNTING)
     polls = f"{cluster.folder}/polls"
-    still = f"test -e {cluster.folder}/sbatch.script0 && test $(wc -l < {polls}) -lt 5 && echo '2 COMPLETING (None)'"
-    cluster.does("squeue", f'case "$*" in *%o*);; *) echo >> {polls}; {still}; true;; esac')
+    queue = f"""
+case "$*" in *%o*) exit;; esac
+echo >> {polls}; poll=$(wc -l < {polls})
+test $poll != 3 || exit 1
+test $poll -gt 4 || printf '9%s RUNNING (None)\\n' 1 2 3 4
+test $poll -gt 10 -o ! -e {cluster.folder}/sbatch.script0 || echo '2 COMPLETING (None)'
+"""
+    cluster.does("squeue", queue)
     parameters = PARAMETERS | {"account": "a", "partition": "gpu"}
     train_on_slurm(runs, parameters, wait=True, fail_fast=False, folder=Path(runs[0].paths.results) / "slurm")
     assert cluster.asked == ["scontrol release 1,2", "scontrol release 3"]
     said = capsys.readouterr().out
+    assert "and 4 are there: 0 now\nnothing is submitted yet; later: 5\nSLURM: squeue does not answer; " in said
+    assert said.count("squeue does not answer") == 1
     assert "submitted as SLURM jobs 1, 2: 4; later: 1\n" in said
     assert "submitted as SLURM job 3: 1\n" in said
 

@@ -34,7 +34,7 @@ from resnet_ablations.sweep.slurm_settings import (
     most_jobs,
     runs_per_job,
 )
-from resnet_ablations.sweep.slurm_wait import POLL_SECONDS, wait_for, wait_until_gone
+from resnet_ablations.sweep.slurm_wait import POLL_SECONDS, wait_for, wait_for_room
 from resnet_ablations.sweep.squeue import jobs_in_queue
 from resnet_ablations.sweep.submission import Job, Submission, cancel_abandoned
 from resnet_ablations.sweep.worker import stop_in_job, train_logged
@@ -140,47 +140,65 @@ def train_on_slurm(
     `parameters` are the settings of the launcher; `folder` is for scripts, pickles and output of the jobs. If `wait` is
     false, raise `Submitted` after submitting. Raise `UserError` if SLURM does not answer or rejects the jobs.
 
-    Ctrl-C and SIGTERM cancel the jobs submitted here, in the signal handler, and their runs write a checkpoint; a
-    second one ends this process too. SIGHUP before the jobs are released cancels them; later it ends this process and
-    leaves the jobs, and so does an error of this function: the jobs do not need it, and the same command finds them.
+    Runs for which the queue has no room follow when it has; if `wait` is false, the same command submits them later.
+
+    A signal before the first `sbatch` ends this process at once. After it, Ctrl-C and SIGTERM cancel the jobs submitted
+    here, in the signal handler, and their runs write a checkpoint; a second one ends this process too. SIGHUP before
+    the jobs are released cancels them. Later it ends this process and leaves the jobs, also if SIGTERM follows. So does
+    an error of this function: the jobs do not need it, and the same command finds them.
     """
+    later: Sequence[RunConfig] = runs
+    while later:
+        later = _train_part(later, parameters, wait=wait, fail_fast=fail_fast, folder=folder)
+
+
+def _train_part(
+    runs: Sequence[RunConfig], parameters: Mapping[str, Any], *, wait: bool, fail_fast: bool, folder: Path
+) -> Sequence[RunConfig]:
+    """Train as many of the runs as the queue has room for; return the others when it has room for them."""
     progress = SweepMonitor([run.folder for run in runs])
     submission = Submission(folder)
 
     def at_first(number: int) -> None:
+        if not (submission.is_open or submission.is_released):
+            raise SystemExit(128 + number)
         if number != signal.SIGHUP:
             submission.cancel()
 
     def at_once(number: int) -> None:
         if submission.is_open:
             return  # it cancels its jobs after the current command of SLURM
-        submission.cancel()
-        if submission.is_released and not submission.is_cancelled:
-            _try_to_say(f"SLURM does not cancel the jobs; later run: scancel {' '.join(submission.arrays)}")
-        progress.close()
-        os._exit(128 + number)
+        try:
+            if stop.signal != signal.SIGHUP:
+                submission.cancel()
+                if submission.is_released and not submission.is_cancelled:
+                    _try_to_say(f"SLURM does not cancel the jobs; later run: scancel {' '.join(submission.arrays)}")
+            progress.close()
+        finally:
+            os._exit(128 + number)
 
     with StopRequest(*SIGNALS, at_first=at_first, at_once=at_once) as stop:
         try:
             await_heartbeats([RunLock(run.folder.path) for run in runs], checked_queue())
             # Without the lock, two commands at the same time could submit the same run.
             with results_lock(folder.parent):
-                submitted = _submit(runs, parameters, folder, submission, stop)
+                submitted = _submit(runs, parameters, folder, submission, stop, wait=wait)
         except SystemExit:
-            print(f"stopped before the jobs began{submission.left}", flush=True)
+            print(f"stopped before the jobs began{submission.rest}", flush=True)
             raise
-        later = {run.key for run in submitted.later}
-        now = [run for run in runs if run.key not in later]
+        keys = {run.key for run in submitted.later}
+        now = [run for run in runs if run.key not in keys]
         submitted.tell(submission.arrays, others=len(now) - len(submitted.runs), wait=wait)
         if not wait and stop.signal is None:
             raise Submitted
         wait_for(now, submitted.runs, submission, progress, stop, fail_fast=fail_fast, folder=folder)
-        if submitted.later:
-            wait_until_gone(submission, stop)
+        has_failed = fail_fast and any(state_of(run.folder).outcome == "failed" for run in now)
+        later = () if has_failed else submitted.later
+        if later:
+            wait_for_room(submission.arrays, submitted.most, stop)
     if stop.signal is not None:
         raise SystemExit(128 + stop.signal)
-    if submitted.later and not (fail_fast and any(state_of(run.folder).outcome == "failed" for run in now)):
-        train_on_slurm(submitted.later, parameters, wait=wait, fail_fast=fail_fast, folder=folder)
+    return later
 
 
 @dataclass(frozen=True)
@@ -190,13 +208,15 @@ class _Submitted:
     runs: Sequence[RunConfig] = ()
     later: Sequence[RunConfig] = ()
     """The runs for which the queue has no room now."""
+    most: int | None = None
+    """The number of jobs that the user may have in the queue, None if unknown."""
     notes: tuple[str, ...] = ()
 
     def tell(self, arrays: Sequence[str], *, others: int, wait: bool) -> None:
         """Print what was submitted, and what was not."""
         for note in self.notes:
             print(note, flush=True)
-        message = "nothing to submit"
+        message = "nothing to submit" if not self.later else "nothing is submitted yet"
         if arrays:
             message = f"submitted as SLURM job{'s' if len(arrays) > 1 else ''} {', '.join(arrays)}: {len(self.runs)}"
         if others:
@@ -209,9 +229,18 @@ class _Submitted:
 
 
 def _submit(
-    runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Path, submission: Submission, stop: StopRequest
+    runs: Sequence[RunConfig],
+    parameters: Mapping[str, Any],
+    folder: Path,
+    submission: Submission,
+    stop: StopRequest,
+    *,
+    wait: bool,
 ) -> _Submitted:
-    """Submit the runs that are free, as far as the queue has room; the caller holds the `results_lock`."""
+    """Submit the runs that are free, as far as the queue has room; the caller holds the `results_lock`.
+
+    Raise `UserError` if it has none, unless `wait`.
+    """
     queue = checked_queue()
     try:
         cluster = cluster_settings()
@@ -231,6 +260,8 @@ def _submit(
     if (most := most_jobs(parameters)) is not None and most - len(queue) < len(packs):
         room = max(0, most - len(queue))
         notes.append(f"you may have {most} jobs in the queue (MaxSubmitJobs), and {len(queue)} are there: {room} now")
+        if not room and wait:
+            return _Submitted(later=free, most=most, notes=tuple(notes))
         if not room:
             raise UserError(f"hydra/launcher=slurm: {notes[-1]}; run the command again when some have ended")
     submitted, later = ([run for pack in part for run in pack] for part in (packs[:room], packs[room:]))
@@ -246,7 +277,7 @@ def _submit(
         notes.append(f"this cluster takes {most_tasks}: {len(submission.arrays)} arrays")
     if unused := sorted(name for name in os.environ if name.startswith("SBATCH_")):
         notes.append(f"{', '.join(unused)}: not used; the settings of the jobs are hydra.launcher.…")
-    return _Submitted(submitted, later, tuple(notes))
+    return _Submitted(submitted, later, most, tuple(notes))
 
 
 def _is_free(run: RunConfig, queue: Mapping[str, str]) -> bool:
@@ -266,7 +297,7 @@ def checked_queue() -> dict[str, str]:
 
 def _try_to_say(message: str) -> None:
     """Write a line to stderr, unless its reader stands still."""
-    descriptor = sys.__stderr__.fileno() if sys.__stderr__ is not None else 2
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # ValueError: stderr is closed
+        descriptor = sys.__stderr__.fileno() if sys.__stderr__ is not None else 2
         if select.select([], [descriptor], [], 1)[1]:
             os.write(descriptor, f"{message}\n".encode())

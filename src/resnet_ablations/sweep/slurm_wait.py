@@ -3,7 +3,7 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from resnet_ablations.config import RunConfig
@@ -68,12 +68,17 @@ def wait_for(
                 time.sleep(POLL_SECONDS)
 
 
-def wait_until_gone(submission: Submission, stop: StopRequest) -> None:
-    """Wait until the jobs of a submission have left the queue, or for a stop request."""
+def wait_for_room(arrays: Collection[str], most: int | None, stop: StopRequest) -> None:
+    """Wait until the job arrays have left the queue and it has fewer than `most` jobs, or for a stop request."""
+    said = False
     while stop.signal is None:
-        queue = jobs_in_queue()
-        if queue is not None and not {job.partition("_")[0] for job in queue}.intersection(submission.arrays):
-            return
+        if (queue := jobs_in_queue()) is not None:
+            has_room = most is None or len(queue) < most
+            if has_room and not {job.partition("_")[0] for job in queue}.intersection(arrays):
+                return
+        elif not said:
+            said = True
+            print("SLURM: squeue does not answer; the other runs are submitted when it does", flush=True)
         time.sleep(POLL_SECONDS)
 
 

@@ -19,20 +19,19 @@ def jobs_in_queue() -> dict[str, str] | None:
     return {job: state for job, _, state in (line.partition(" ") for line in answer.splitlines())}
 
 
-def jobs_of_scripts(scripts: Collection[Path], reason: str | None = None) -> dict[str, Path]:
-    """Return the jobs in the queue that were submitted with these scripts, and the script of each.
+def jobs_of_scripts(scripts: Collection[Path]) -> dict[str, tuple[Path, str]]:
+    """Return the jobs in the queue that were submitted with these scripts: the script of each, and why it waits.
 
-    If `reason` is given, return only the jobs that wait for this reason. Raise `SlurmError` if squeue fails. The names
-    of the scripts are unique.
+    Raise `SlurmError` if squeue fails. The names of the scripts are unique.
     """
     if not scripts:
         return {}
     by_name = {script.name: script for script in scripts}
     found = {}
     for line in _squeue("--format=%F|%r|%o").splitlines():
-        job, why, command = line.split("|", 2)
-        if (script := by_name.get(Path(command).name)) and reason in (None, why):
-            found[job] = script
+        job, reason, command = line.split("|", 2)
+        if script := by_name.get(Path(command).name):
+            found[job] = script, reason
     return found
 
 

@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +26,9 @@ REQUEUES = 1_000_000
 """The number of time limits that submitit allows a job: without bound, since a run may need any number of jobs."""
 SUBMIT_SECONDS = 60.0
 """The longest wait for `sbatch`, which tries again by itself while SLURM accepts no jobs."""
+
+ACCEPT_SECONDS = 1800.0
+"""The longest time after which SLURM may still accept a job whose `sbatch` was killed or has given up."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ class Submission:
         self.is_released = False
         self.is_cancelled = False
         """True if SLURM has cancelled the released jobs."""
-        self.left = ""
-        """The end of the message of a submission that failed: what is left of it in the queue."""
+        self.rest = "; nothing is submitted"
+        """What a submission that failed has left in the queue, as the end of a message."""
         self._folder, self._name = folder, f"submit-{uuid.uuid4().hex[:12]}"
         self._before: list[tuple[RunFolder, str, Status | None]] = []
         """The folder of each run, its job and its earlier status."""
@@ -83,7 +87,7 @@ class Submission:
         except BaseException as error:
             self._discard()
             if isinstance(error, SlurmError):
-                raise UserError(f"hydra/launcher=slurm: SLURM rejects the jobs: {error}{self.left}") from None
+                raise UserError(f"hydra/launcher=slurm: SLURM rejects the jobs: {error}{self.rest}") from None
             raise
         finally:
             self.is_open = False
@@ -95,7 +99,7 @@ class Submission:
     def cancel(self) -> None:
         """Cancel the released jobs, unless SLURM has done so before or is busy; a signal handler may call it too."""
         if self.is_released and not self.is_cancelled:
-            with suppress(SlurmError):  # SLURM is busy, or the jobs have ended
+            with suppress(SlurmError):  # SLURM is busy; for jobs that have ended, scancel does not fail
                 slurm("scancel", *self.arrays)
                 self.is_cancelled = True
 
@@ -136,18 +140,17 @@ class Submission:
                 slurm("scancel", *sorted(jobs))
         except SlurmError as error:
             known = " ".join(self.arrays) or "JOB, if squeue --me lists one that is held"
-            self.left = f"; jobs may still be held, since SLURM does not cancel them ({error})"
-            self.left += f"; later run: scancel {known}"
+            self.rest = f"; jobs may still be held, since SLURM does not cancel them ({error})"
+            self.rest += f"; later run: scancel {known}"
             return
         for folder, job, status in self._before:
             if (now := folder.status()) is not None and (now.outcome, now.job) == ("queued", job):
                 folder.restore_status(status)
             JobPaths(self._folder, job).submitted_pickle.unlink(missing_ok=True)
-        self.left = "; nothing is submitted"
-        if self._unanswered in found.values():
+        if self._unanswered in {script for script, _ in found.values()}:
             self._unanswered = None
         if self._unanswered is not None:
-            self.left += "; if SLURM accepts the job later, it is held, and the same command cancels it"
+            self.rest += "; if SLURM accepts the job later, it is held, and the same command cancels it"
         for script in scripts:
             if script != self._unanswered:
                 script.unlink()
@@ -160,19 +163,22 @@ def cancel_abandoned(folder: Path) -> list[str]:
     """Cancel the held jobs of commands that were killed before they released them, and return these jobs.
 
     The caller holds the `results_lock`, so no other command submits jobs now. A job that is not held was released.
+    The script of a job that SLURM may still accept stays for the next command.
     """
     scripts = [script for script in folder.glob("submit-*.sh") if script.stat().st_uid == os.getuid()]
     if not scripts:
         return []
     try:
-        held = sorted(jobs_of_scripts(scripts, "JobHeldUser"))
-        if held:
+        found = jobs_of_scripts(scripts)
+        if held := sorted(job for job, (_, reason) in found.items() if reason == "JobHeldUser"):
             slurm("scancel", *held)
     except SlurmError as error:
         reason = f"SLURM does not cancel the held jobs of a command that was killed: {error}"
         raise UserError(f"hydra/launcher=slurm: {reason}") from None
+    accepted = {script for script, _ in found.values()}
     for script in scripts:
-        script.unlink(missing_ok=True)
+        if script in accepted or time.time() - script.stat().st_mtime > ACCEPT_SECONDS:
+            script.unlink(missing_ok=True)
     return held
 
 
