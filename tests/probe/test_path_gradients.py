@@ -88,18 +88,25 @@ def test_each_image_takes_its_own_path(built: Callable[..., ResNet]) -> None:
 
 
 def test_the_table_of_path_lengths(built: Callable[..., ResNet], monkeypatch: pytest.MonkeyPatch) -> None:
-    sampled: list[Tensor] = []
+    """Of 6, 15 and 20 paths of length 1 or 5, 2 or 4, and 3, the most that are all taken are 15."""
+    taken: list[Tensor] = []
     along = Paths.along
-    monkeypatch.setattr(Paths, "along", lambda self, taken: sampled.append(taken) or along(self, taken))
-    monkeypatch.setattr("resnet_ablations.probe.path_gradients.SAMPLES", 5)
+    monkeypatch.setattr(Paths, "along", lambda self, paths: taken.append(paths) or along(self, paths))
+    monkeypatch.setattr("resnet_ablations.probe.path_gradients.SAMPLES", 15)
     rows = list(path_gradients(network := built(), images(), LABELS, seed=0))
     assert [(row.length, row.paths) for row in rows] == [(k, math.comb(6, k)) for k in range(7)]
-    assert [taken.sum(1).tolist() for taken in sampled] == [[length] * 3 for length in range(7) for _ in range(2)]
-    assert len({tuple(one) for taken in sampled[6:8] for one in taken.tolist()}) > 1
+    of_length = [[one for one in taken if one.sum(1).tolist() == [length] * 3] for length in range(7)]
+    assert [len(of) for of in of_length] == [1, 6, 15, 5, 15, 6, 1]
+    for length in (0, 1, 2, 4, 5, 6):
+        for image in range(3):
+            assert len({tuple(one[image].tolist()) for one in of_length[length]}) == math.comb(6, length)
     for row in (rows[0], rows[6]):  # one path
         assert 0 < row.one_path == pytest.approx(row.all_paths, rel=1e-12)
-    norms = [along(Paths(network, images(), LABELS), taken).flatten(1).norm(dim=1).mean() for taken in sampled[6:8]]
-    assert rows[3].one_path == pytest.approx(sum(norms).item() / 2, rel=1e-12)
+    for length in (2, 3):
+        norms = [
+            along(Paths(network, images(), LABELS), one).flatten(1).norm(dim=1).mean() for one in of_length[length]
+        ]
+        assert rows[length].one_path == pytest.approx(sum(norms).item() / len(norms), rel=1e-12)
     assert rows == list(path_gradients(network, images(), LABELS, seed=0))
 
 

@@ -12,6 +12,7 @@ In evaluation mode the images of a batch do not depend on each other, so each im
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from resnet_ablations.results.lesions import PathGradient
 from resnet_ablations.streams import Purpose, Stream
 
 SAMPLES = 256
-"""The least number of sampled paths of each length."""
+"""The least number of sampled paths of each length. Of a length with no more paths, every image takes them all."""
 _AGAIN = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
 """Options of `torch.autograd.grad`: many paths use the graph, and a plain unit's output does not depend on x."""
 
@@ -92,19 +93,28 @@ def _passed(unit: ResidualUnit, x: Tensor) -> _Pass:
 
 
 def path_gradients(network: ResNet, images: Tensor, labels: Tensor, seed: int) -> Iterator[PathGradient]:
-    """Yield the gradient along the paths of length 0, 1, …, n; at least `SAMPLES` of each, a function of the seed.
+    """Yield the gradient along the paths of length 0, 1, …, n; samples are a function of the seed.
 
     The network is in evaluation mode. Network and images are best in float64: the gradient along a long path can be
     smaller than the smallest number of float32.
     """
-    paths, units, count = Paths(network, images, labels), len(network.units), len(images)
-    rounds = math.ceil(SAMPLES / count)
+    paths, units = Paths(network, images, labels), len(network.units)
     for length, together in enumerate(paths.by_length()):
-        words = Stream(seed, Purpose.PATHS, length).words((rounds, count, units))
-        order = np.argsort(words, axis=2, kind="stable")
-        taken = torch.from_numpy(np.argsort(order, axis=2) < length).to(images.device)
+        taken = torch.from_numpy(_paths(length, units, len(images), seed)).to(images.device)
         norms = [_mean_norm(paths.along(some)) for some in taken]
-        yield PathGradient(length, math.comb(units, length), math.fsum(norms) / rounds, _mean_norm(together))
+        yield PathGradient(length, math.comb(units, length), math.fsum(norms) / len(norms), _mean_norm(together))
+
+
+def _paths(length: int, units: int, count: int, seed: int) -> np.ndarray:
+    """Return paths, rounds × count × units: all of this length in each place, or random ones."""
+    if (number := math.comb(units, length)) <= SAMPLES:
+        every = np.zeros((number, 1, units), dtype=bool)
+        for path, branches in zip(every, combinations(range(units), length), strict=True):
+            path[0, list(branches)] = True
+        return every.repeat(count, axis=1)
+    words = Stream(seed, Purpose.PATHS, length).words((math.ceil(SAMPLES / count), count, units))
+    order = np.argsort(words, axis=2, kind="stable")
+    return np.argsort(order, axis=2) < length
 
 
 def _mean_norm(gradients: Tensor) -> float:

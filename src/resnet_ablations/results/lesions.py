@@ -33,7 +33,7 @@ class PathGradient:
     paths: int
     """The number of paths of this length."""
     one_path: float
-    """The mean norm of the gradient along one path, over sampled paths."""
+    """The mean norm of the gradient along one path, over all paths of this length or sampled ones."""
     all_paths: float
     """The norm of the sum of the gradients along all paths of this length."""
 
