@@ -170,16 +170,28 @@ def config(scale: str, overrides: Iterable[str]) -> dict[str, Any]:
     """Return the part of a configuration that a report reads."""
     depth, data, iterations, batch_size, bn_batch, precision = SETTINGS[scale]
     tree: dict[str, Any] = {
-        "network": {"depth": depth, "dimension_change": "zero_pad"},
+        "network": {
+            "depth": depth,
+            "stem": {"width": 16},
+            "units": [2, 2],
+            "widths": [16, 32],
+            "expansion": 1,
+            "dimension_change": "zero_pad",
+        },
         "shortcut": {"_target_": "resnet_ablations.network.shortcuts.ShortcutOnlyGating", "gate_bias": -6.0},
         "data": {"_target_": f"resnet_ablations.data.sources.{data}", "augmentation": {"pad": 4, "flip": True}},
         "schedule": {"iterations": iterations, "batch_size": batch_size, "milestones": [1, 2]},
+        "activation": {"after_addition": ["relu"]},
         "precision": precision,
         "bn_batch": bn_batch,
     }
     for key, _, value in (line.partition("=") for line in overrides):
         if key == "data":
             tree["data"]["_target_"] = f"resnet_ablations.data.sources.{value}"
+        elif key == "shortcut":
+            tree["shortcut"]["_target_"] = f"made_up.{value.title().replace('_', '')}"
+        elif key == "shortcut.residual_scale":
+            tree["shortcut"]["residual_scale"] = float(value)
         elif key in ("network.depth", "schedule.iterations", "data.held_out"):
             group, _, name = key.partition(".")
             tree[group][name] = int(value)

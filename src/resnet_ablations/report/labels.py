@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from resnet_ablations.experiments import Column, Experiment, Row
 
+POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""The characters of an exponent."""
+
 
 def row_label(row: Row, experiment: Experiment) -> str:
     """Return the shortest name that tells a row from the others: its first label, then other labels or its remark.

@@ -7,7 +7,7 @@ def ratios(signals: pd.DataFrame) -> pd.DataFrame:
     """Return a run's `signals.csv` with `gradient` and `direct` divided by the gradient at the output of the last unit.
 
     `predicted` is ∏λ over the units from this one to the last, NaN where a shortcut does not state its λ; `residual` is
-    ‖F(x_l)‖/‖x_l‖.
+    ‖F(x_l)‖/‖x_l‖; `gate_moved` is b_g minus its first value.
     """
     last = signals.groupby("iteration")["gradient"].transform("last")
     is_output = signals["unit"] == signals["unit"].max()
@@ -17,6 +17,7 @@ def ratios(signals: pd.DataFrame) -> pd.DataFrame:
         direct=signals["direct"] / last,
         predicted=scale[::-1].groupby(signals["iteration"]).cumprod(skipna=False),
         residual=signals["residual"] / signals["signal"],
+        gate_moved=signals["gate_bias"] - signals.groupby("unit")["gate_bias"].transform("first"),
     )
 
 

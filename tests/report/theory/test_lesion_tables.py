@@ -66,7 +66,8 @@ def test_the_figures_of_lesions(trained: MadeUp) -> None:
         charts = {chart.name: chart for chart in lesion_charts(*read(trained))}
     assert list(charts) == ["lesions-unit", "lesions-deleted", "lesions-shuffled", "paths"]
     for chart in charts.values():
-        assert chart.note.endswith("Only 3 of 4 finished runs are measured.")
+        assert "Only 3 of 4 finished runs are measured." in chart.note
+    assert "heavy-tailed" in charts["paths"].note
     first = charts["lesions-deleted"].figure.subfigs[0].axes[0].lines[0]
     assert first.get_xdata().tolist() == [0, 1, 2, 10]
     assert first.get_ydata().tolist() == [3.0, 4.625, 6.5, 8.5]

@@ -69,8 +69,27 @@ def test_gradient_direct_term_and_prediction_at_the_first_unit(trained: MadeUp) 
         "shortcut-only gating (init b_g = −6)": ("0.656", "0.656", "16"),
         "1×1 conv shortcut": ("–", "0", "16"),
     }
-    assert "∏λ is below 0.1 in 1 of 3 rows: their direct term is 0.0625 times" in shown.notes[0]
+    assert "∏λ is below 0.1 in 1 of 3 configurations that have it: their direct term is 0.0625 times" in shown.notes[0]
     assert "in the others the direct term is 1 times ∏λ" in shown.notes[0]
+    assert "changes of dimension, the slope of a gate. It is a product of means; where gates differ" in shown.notes[0]
+
+
+def test_the_reasons_are_those_of_the_measured_rows(made_up: MadeUp) -> None:
+    made_up.plan()
+    made_up.run("original", signals=recorded(1))
+    assert "ReLU after the addition, changes of dimension. The gradient’s" in table(made_up, "propagation").notes[0]
+    made_up.run("dropout", signals=recorded(0.5))
+    assert "changes of dimension. It is a product of means; where masks" in table(made_up, "propagation").notes[0]
+
+
+def test_a_row_of_several_configurations_shows_its_ends(made_up: MadeUp) -> None:
+    made_up.plan()
+    for index, scale in enumerate((0.5, 0.9, 1.0)):
+        made_up.run("exclusive_gating_0_to_-5", signals=recorded(scale), index=index)
+    shown = table(made_up, "propagation")
+    assert shown.rows[0][1:4] == ("0.0625 to 1", "0.0625 to 1", "16")
+    assert shown.caption.endswith("A row with several configurations shows its lowest and its highest value alone.")
+    assert "in 1 of 3 configurations" in shown.notes[0]
 
 
 def test_a_direct_term_that_is_not_the_prediction_is_said(made_up: MadeUp) -> None:
@@ -80,8 +99,16 @@ def test_a_direct_term_that_is_not_the_prediction_is_said(made_up: MadeUp) -> No
 
 
 def test_the_size_of_f_is_the_median_units(trained: MadeUp) -> None:
+    """Unit 3, whose ratio is 1/3, changes the shape of x: the medians are those of the other three."""
     shown = table(trained, "residuals")
-    assert shown.rows[0] == ("original", *("0.417 (0.25 to 1)", "25 %") * 2)
+    assert shown.rows[0] == ("original", *("0.5 (0.25 to 1)", "25 %") * 2)
+    assert "scaled" not in shown.caption
+    trained.run("constant_scaling_0.5_0.5", signals=recorded(0.5), metrics={"response_mean": 1.2})
+    trained.run("exclusive_gating_-6", signals=recorded(0.9, gate=0.1))
+    shown = table(trained, "residuals")
+    assert "g(x)·F(x) with exclusive gating" in shown.caption
+    assert [row[-1] for row in shown.rows][2:4] == ["1.2", "–"]
+    assert "plain-20 1.82, plain-56 1.52, ResNet-20 1.62" in shown.notes[0]
 
 
 def test_gates_and_how_far_a_bias_moves(trained: MadeUp) -> None:
@@ -95,20 +122,31 @@ def test_gates_and_how_far_a_bias_moves(trained: MadeUp) -> None:
 def test_a_deficit_is_that_in_training_plus_that_in_the_gap(trained: MadeUp) -> None:
     shown = table(trained, "deficits")
     by_row = {row[0]: row[2:] for row in shown.rows}
-    assert by_row["original"] == ("–", "–", "–")
-    assert by_row["constant scaling (0.5, 1)"] == ("+35.00", "+2.00", "+37.00")
-    assert by_row["shortcut-only gating (init b_g = −6)"] == ("+0.50", "+5.50", "+6.00")
+    assert by_row["original"] == ("1.00", "2.00", "–", "–", "–")
+    assert by_row["constant scaling (0.5, 1)"] == ("36.00", "4.00", "+35.00", "+2.00", "+37.00")
+    assert by_row["shortcut-only gating (init b_g = −6)"] == ("1.50", "7.50", "+0.50", "+5.50", "+6.00")
+    assert "errors of the last 100 iterations" in shown.caption
     assert shown.notes[0].startswith("2 of 3 rows end at least 1 point above “original” in test error (one seed)")
-    assert "training error in 1 of them, and in the gap in 1." in shown.notes[0]
+    assert "training error in 1 of them, and in test − training in 1." in shown.notes[0]
 
 
 def test_the_spread_of_the_seeds(made_up: MadeUp) -> None:
     made_up.plan(seeds=(0, 1))
     for seed in (0, 1):
         made_up.run("original", 4.0, seed, train_error=1.0)
-        made_up.run("dropout", 30.0 + 2 * seed, seed, train_error=21.0)
+        made_up.run("conv1x1", 30.0 + 2 * seed, seed, train_error=21.0)
     row = table(made_up, "deficits").rows[1]
-    assert row[2:] == ("+20.00", "+7.00 (+6.00 to +8.00)", "+27.00 (+26.00 to +28.00)")
+    assert row[2:4] == ("21.00", "10.00 (9.00 to 11.00)")
+    assert row[4:] == ("+20.00", "+7.00 (+6.00 to +8.00)", "+27.00 (+26.00 to +28.00)")
+
+
+def test_a_deficit_with_masks_is_not_separated(made_up: MadeUp) -> None:
+    made_up.plan()
+    made_up.run("original", 4.0)
+    made_up.run("dropout", 30.0, train_error=41.0)
+    shown = table(made_up, "deficits")
+    assert shown.rows[1][2:] == ("41.00", "−11.00", "not separated", "not separated", "+26.00")
+    assert shown.notes[0].endswith("In 1, masks add to the training error, so the parts are not separated.")
 
 
 def test_results_without_signals_have_the_deficits_alone(made_up: MadeUp) -> None:
@@ -144,7 +182,32 @@ def test_the_figures_show_the_ratios_by_unit_and_the_floor(trained: MadeUp) -> N
     assert [line.get_linestyle() for line in (solid, dotted, dashed)] == ["-", ":", "--"]
     assert list(before.lines[5].get_ydata()) == [0.0625, 0.125, 0.25, 0.5, 1]
     assert len(before.lines) == len(after.lines) == 3 * 4
-    assert [panel.axes[0].get_ylabel() for panel in charts["gates"].figure.subfigs] == ["mean of g(x)", "mean of b_g"]
+    assert charts["propagation"].note.endswith("Values below 0.001 are not drawn.")  # the direct term of conv1x1 is 0
+    *_, moved = (panel.axes[0] for panel in charts["gates"].figure.subfigs)
+    assert moved.get_ylabel() == "mean of b_g, minus its start"
+    assert list(moved.lines[0].get_ydata()) == pytest.approx([unit * 1800 / 1e5 for unit in (1, 2, 3, 4)])
+
+
+def test_what_an_axis_hides_is_said_and_no_panel_has_more_than_four_rows(made_up: MadeUp) -> None:
+    made_up.plan()
+    for row in ("original", "constant_scaling_0.5_1", "conv1x1", "exclusive_gating_-6", "exclusive_gating_-7"):
+        made_up.run(row, signals=recorded(0.9))
+    charts = {chart.name: chart for chart in report(made_up).charts}
+    assert "not drawn" not in charts["propagation"].note
+    made_up.run("constant_scaling_0_1", signals=recorded(0.1))
+    charts = {chart.name: chart for chart in report(made_up).charts}
+    assert charts["propagation"].note.endswith("Values below 0.001 are not drawn.")
+    assert [len(panel.legends[0].get_texts()) for panel in charts["propagation"].figure.subfigs] == [3, 3, 3, 3]
+    assert "not drawn" not in charts["residuals"].note
+
+
+def test_the_responses_of_layers_are_beside_the_size_of_f(made_up: MadeUp) -> None:
+    made_up.plan()
+    made_up.run("original", signals=recorded(1), responses=[1.0, 2.0])
+    (residuals,) = (one for one in report(made_up).measurements if one.table.name.endswith("residuals"))
+    *_, responses = residuals.figures
+    assert responses.name == "responses"
+    assert list(responses.figure.subfigs[0].axes[0].lines[0].get_ydata()) == [1.0, 2.0]
 
 
 def test_cells_that_share_their_runs_are_shown_once(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from resnet_ablations.report.labels import POWERS
+
 ERRORS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 """Ticks of final errors in %."""
 FINER_ERRORS = (0.0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
@@ -16,6 +18,8 @@ FINER_ERRORS = (0.0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 """The markers of a panel's lines: they tell lines apart without colour."""
 Side = Literal["x", "y"]
+MOST_LETTERS: dict[Side, int] = {"x": 9, "y": 5}
+"""The most letters of a tick’s label that have room beside an axis."""
 
 
 def show_grid(axes: Axes, side: Side | Literal["both"]) -> None:
@@ -33,8 +37,17 @@ def log_ticks(axes: Axes, side: Side) -> None:
     digits = fine if decades < 0.6 else (1, 1.5, 2, 3, 4, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2.2 else (1,)
     axis = getattr(axes, f"{side}axis")
     axis.set_major_locator(LogLocator(subs=digits))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, MOST_LETTERS[side])))
     axis.set_minor_locator(NullLocator())
+
+
+def _tick(value: float, most: int) -> str:
+    """Return a tick’s label; a label of more than `most` letters is written as a power of ten."""
+    if len(text := f"{value:,.7g}") <= most:
+        return text
+    power = math.floor(math.log10(value) + 1e-9)
+    digit = f"{value / 10**power:.3g}·" if round(value / 10**power, 2) != 1 else ""
+    return f"{digit}10{str(power).translate(POWERS)}"
 
 
 def final_errors(axes: Axes, side: Side, errors: Sequence[float]) -> None:

@@ -94,11 +94,12 @@ def redeclared_note(sweep: Sweep) -> str:
 
 
 def panel_figure(heights: Sequence[float], note: str, width: float = WIDTH) -> tuple[Figure, list[SubFigure]]:
-    """Return a figure and its panels: up to two columns of panels above a note. The page shows each panel by itself.
+    """Return a figure and its panels above a note. The page shows each panel by itself.
 
-    `heights` and `width` of the panels in inches; panels side by side are as high as the higher one.
+    One or two panels fill one column of a printed page, more fill two. `heights` and `width` of the panels in inches;
+    panels side by side are as high as the higher one.
     """
-    columns = min(2, len(heights))
+    columns = 1 if len(heights) <= 2 else 2
     lines = textwrap.wrap(note, int(columns * width * LETTERS_PER_INCH))
     rows = [max(heights[start : start + columns]) for start in range(0, len(heights), columns)]
     rows.append(LINE * len(lines) + 0.08)

@@ -43,7 +43,6 @@ class PanelQuantity:
     stroke: Literal["-", "--", ":"] = "-"
     width: float = 1.4
     on_right: bool = False
-    has_marks: bool = True
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,12 @@ LEGEND_LETTERS = {1: 58, 2: 22}
 """The most characters in a line of a legend with one column or two."""
 
 
-def evenly_divided(cells: Sequence[str]) -> list[Sequence[str]]:
-    """Return the cells in groups, one for each panel, that have no more lines than there are styles."""
-    parts = math.ceil(len(cells) / len(STYLES))
+def in_parts(cells: Sequence[str], most: int = len(STYLES)) -> list[tuple[str, Sequence[str]]]:
+    """Return the cells in groups of at most `most`, one for each panel, with the end of its title (`, part 1 of 2`)."""
+    parts = math.ceil(len(cells) / most)
     size = math.ceil(len(cells) / max(parts, 1))
-    return [cells[part * size : (part + 1) * size] for part in range(parts)]
+    ends = [f", part {part} of {parts}" if parts > 1 else "" for part in range(1, parts + 1)]
+    return [(end, cells[part * size : (part + 1) * size]) for part, end in enumerate(ends)]
 
 
 def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str = "", says: str = "") -> Chart:
@@ -67,7 +68,7 @@ def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str
             line, quantity, ours = some.iloc[0][["line", "quantity", "ours"]]
             shape, style = quantities[quantity], STYLES[line % len(STYLES)]
             if ours:
-                marked = staggered(len(some), line, len(legends[number])) if shape.has_marks else []
+                marked = staggered(len(some), line, len(legends[number]))
                 _draw_ours(axes[shape.on_right], some, shape, style, marked, across)
             else:
                 _draw_papers(axes[shape.on_right], some, shape, style[0])

@@ -10,7 +10,7 @@ from resnet_ablations.experiments import CurveQuantity, Experiment, Panel, paper
 from resnet_ablations.report.curves import by_size, coarser, error_points, paper_loss, train_points
 from resnet_ablations.report.figures.chart import Chart
 from resnet_ablations.report.figures.lines import Axis, Curves, LinePanel, PanelQuantity
-from resnet_ablations.report.figures.panels import evenly_divided, line_figure
+from resnet_ablations.report.figures.panels import in_parts, line_figure
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.labels import column_label
 
@@ -52,6 +52,19 @@ def _lines(panel: Panel, sweep: Sweep, data: ReportData) -> LinePanel:
     )
 
 
+def response_figure(sweep: Sweep, data: ReportData) -> Chart | None:
+    """Return the responses of layers for any experiment; None if it declares such a figure, or has no responses."""
+    cells = sweep.cells_with(lambda rows: any(rows["key"].isin(data.responses.keys()) & ~rows["from_longer_run"]))
+    if not cells or any(panel.kind == "responses" for panel in sweep.experiment.figures):
+        return None
+    panels = [
+        Panel(id="responses", title=f"Responses of layers{end}", kind="responses", cells=list(some))
+        for end, some in in_parts(cells)
+    ]
+    lines = [_lines(panel, sweep, data) for panel in panels]
+    return line_figure("responses", sweep, lines, "responses of layers, the quantity of v1’s Fig. 7")
+
+
 def default_panels(experiment: Experiment) -> list[Panel]:
     """Return panels with the error curves of all rows that are run here: six rows or fewer in each, evenly divided."""
     panels: list[Panel] = []
@@ -61,12 +74,8 @@ def default_panels(experiment: Experiment) -> list[Panel]:
             for row, place, cell in experiment.cells()
             if place is column and row.configurations and (cell.metric or column.metric) == "test_error"
         ]
-        parts = evenly_divided(cells)
-        for part, some in enumerate(parts, start=1):
-            names = [column_label(column)] * (len(experiment.columns) > 1) + [f"part {part} of {len(parts)}"] * (
-                len(parts) > 1
-            )
-            title = ", ".join(names) or "all rows"
+        for end, some in in_parts(cells):
+            title = column_label(column) + end if len(experiment.columns) > 1 else end.removeprefix(", ") or "all rows"
             panels.append(
                 Panel(id=f"curves{len(panels)}", title=title[0].upper() + title[1:], kind="errors", cells=list(some))
             )

@@ -8,10 +8,10 @@ import pandas as pd
 
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.frame import FAIL, CellId, Sweep, is_error
+from resnet_ablations.report.labels import POWERS
 
 CLEAR = 1.0
 """The smallest clear difference (percentage points). Ours agrees with a clear difference of the paper only if clear."""
-POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 TEST_IMAGES = ("data", "data.held_out", "data.fingerprint", "data.crop")
 """The settings that choose the images on which an error is measured."""
 

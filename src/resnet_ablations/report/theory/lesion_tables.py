@@ -7,10 +7,11 @@ import pandas as pd
 
 from resnet_ablations.report.figures.chart import Chart
 from resnet_ablations.report.figures.lines import Across, Axis, Curves, LinePanel, PanelQuantity
-from resnet_ablations.report.figures.panels import evenly_divided, line_figure
+from resnet_ablations.report.figures.panels import in_parts, line_figure
 from resnet_ablations.report.frame import ReportData, Run, Sweep
 from resnet_ablations.report.tables.summary import number
 from resnet_ablations.report.tables.table import Table
+from resnet_ablations.report.theory.recorded_signals import NAMES
 from resnet_ablations.report.theory.tables import Text, span, table_of_runs
 
 SHOWN = 10
@@ -31,6 +32,7 @@ FIGURES: dict[str, tuple[str, Across, dict[str, PanelQuantity]]] = {
     ),
 }
 """The content of each figure, its horizontal axis and its quantities."""
+NOISY = "The gradient of one path is heavy-tailed; where it is a mean over random paths, it is noisy."
 
 
 def lesion_table(sweep: Sweep, data: ReportData) -> pd.DataFrame:
@@ -43,14 +45,14 @@ def lesion_table(sweep: Sweep, data: ReportData) -> pd.DataFrame:
     these paths together. `units` is the greatest length.
     """
     lines = [_line(run, data) for cell in measured_cells(sweep, data) for run in _runs(sweep.cell(cell), data)]
-    columns = ["row", "column", "label", "key", "seed", "error", "single", "single_high", "deleted", "shuffled"]
+    columns = [*NAMES, "error", "single", "single_high", "deleted", "shuffled"]
     return pd.DataFrame(lines, columns=[*columns, "tau", "path_length", "path_length_together", "units"])
 
 
 def _line(run: Run, data: ReportData) -> Run:
     lesions, single, one_path = data.lesions[run["key"]], _by(run, data, "unit"), _by(run, data, "one_path")
     swapped = lesions[(lesions["lesion"] == "shuffled") & (lesions["count"] == SHOWN)]
-    return {key: run[key] for key in ("row", "column", "label", "key", "seed")} | {
+    return {key: run[key] for key in NAMES} | {
         "error": lesions.loc[lesions["lesion"] == "none", "error"].median(),
         "single": single.median(),
         "single_high": single.max(),
@@ -95,17 +97,12 @@ def _by(run: Run, data: ReportData, quantity: str) -> pd.Series:
 def lesion_charts(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
     """Yield the figures: a line for each row, at most six in a panel."""
     cells = measured_cells(sweep, data)
-    groups = evenly_divided(cells)
     says = _measured_runs([sweep.cell(cell) for cell in cells], data)
     for name, (shows, across, quantities) in FIGURES.items():
         curves: Callable[[pd.DataFrame], list[Curves]] = partial(_curves, quantities=quantities, data=data)
         title = shows[0].upper() + shows[1:]
-        parts = [""] if len(groups) == 1 else [f", part {part + 1} of {len(groups)}" for part in range(len(groups))]
-        panels = [
-            LinePanel(title + part, group, quantities, curves, across)
-            for part, group in zip(parts, groups, strict=True)
-        ]
-        yield line_figure(name, sweep, panels, shows, says)
+        panels = [LinePanel(title + end, group, quantities, curves, across) for end, group in in_parts(cells)]
+        yield line_figure(name, sweep, panels, shows, " ".join(filter(None, [says, NOISY * (name == "paths")])))
 
 
 def _measured_runs(cells: list[pd.DataFrame], data: ReportData) -> str:
@@ -133,10 +130,12 @@ def lesions_table(sweep: Sweep, runs: pd.DataFrame) -> Table:
     caption = (
         "Test error (%) of the trained networks, the median of n runs: as they are; without F of one unit, the "
         f"median unit (worst unit); without F of {SHOWN} random units, and after {SHOWN} random swaps of units of the "
-        "same shape (with Kendall’s τ of the new order), the median of the draws. Where there is no shortcut, the "
-        "identity replaces a deleted unit. The mean path is the mean number of units whose F a path takes, where a "
-        "length counts by the number of its paths × the gradient of one (by the gradient of all these paths together, "
-        "which can cancel). The method is that of Veit et al. (2016); none of their numbers is compared."
+        "same shape (with Kendall’s τ of the new order), the median of the draws. Units stay in their stage, so a "
+        "random order keeps most pairs: in ResNet-56 its τ is 0.74. Where there is no shortcut (λ = 0), the identity "
+        "replaces a deleted unit; in the other rows its own shortcut h(x) stays. The mean path is the mean number of "
+        "units whose F a path takes, where a length counts by the number of its paths × the gradient of one (by the "
+        f"gradient of all these paths together, which can cancel). {NOISY} The method is that of Veit et al. (2016); "
+        "none of their numbers is compared."
     )
     return table_of_runs(sweep, "lesions", "Lesions and paths", caption, runs, texts, [_sentence(runs)])
 

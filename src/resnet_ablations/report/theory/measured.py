@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from resnet_ablations.report.figures.chart import Chart
+from resnet_ablations.report.figures.papers import response_figure
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.tables.table import Table
 from resnet_ablations.report.theory.deficits import deficits, deficits_table
@@ -36,8 +37,9 @@ def measurements(sweep: Sweep, data: ReportData) -> Iterator[Measurement]:
         (gates_table, gated, ("gates", "gates-training")),
     ):
         if len(runs):
-            charts = tuple(chart for name in figures if (chart := signal_figure(name, sweep, data)))
-            yield Measurement(make(sweep, runs), charts, {"signals": signals})
+            shown = [signal_figure(name, sweep, data) for name in figures]
+            shown += [response_figure(sweep, data)] if make is residuals_table else []
+            yield Measurement(make(sweep, runs), tuple(filter(None, shown)), {"signals": signals})
     if len(measured := lesion_table(sweep, data)):
         charts = tuple(lesion_charts(sweep, data))
         yield Measurement(lesions_table(sweep, measured), charts, {"lesions": measured})

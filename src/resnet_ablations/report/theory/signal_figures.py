@@ -9,7 +9,7 @@ import pandas as pd
 from resnet_ablations.experiments import Column
 from resnet_ablations.report.figures.chart import Chart
 from resnet_ablations.report.figures.lines import Across, Axis, Curves, LinePanel, PanelQuantity
-from resnet_ablations.report.figures.panels import evenly_divided, line_figure
+from resnet_ablations.report.figures.panels import STYLES, in_parts, line_figure
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.labels import column_label
 from resnet_ablations.report.theory.recorded_signals import Moment, recorded_cells, values
@@ -18,7 +18,7 @@ LOWEST = 1e-3
 """The lower end of logarithmic axes; ∏λ can be far below."""
 GRADIENT = Axis("‖∂E/∂x‖, last unit’s = 1", "", is_log=True)
 SIZE = Axis("‖F(x)‖ / ‖x‖", "", is_log=True)
-GATE, BIAS = Axis("mean of g(x)", "", fits=True), Axis("mean of b_g", "", fits=True)
+GATE, MOVED = Axis("mean of g(x)", "", fits=True), Axis("mean of b_g, minus its start", "", fits=True)
 Quantities = dict[str, PanelQuantity]
 """The quantities of a panel; a name is a column of the ratios and a moment."""
 
@@ -27,7 +27,7 @@ def _propagation(moment: str) -> Quantities:
     return {
         f"gradient {moment}": PanelQuantity("gradient", GRADIENT),
         f"direct {moment}": PanelQuantity("its direct term", GRADIENT, ":", 1.2),
-        f"predicted {moment}": PanelQuantity("∏λ, the predicted direct term", GRADIENT, "--", 0.8, has_marks=False),
+        f"predicted {moment}": PanelQuantity("∏λ, the predicted direct term", GRADIENT, "--", 0.8),
     }
 
 
@@ -37,66 +37,82 @@ def _both_ends(column: str, axis: Axis) -> Quantities:
 
 
 def _over_training(column: str, axis: Axis) -> Quantities:
-    return {f"{column} training": PanelQuantity("the median unit", axis)}
+    median, last = PanelQuantity("the median unit", axis), PanelQuantity("the last unit", axis, "--", 0.9)
+    return {f"{column} median": median, f"{column} last": last}
 
 
-FIGURES: dict[str, tuple[str, dict[str, Quantities]]] = {
+MOVED_BY_UNIT = {"gate_moved end": PanelQuantity("after training", MOVED)}
+FIGURES: dict[str, tuple[str, Across, dict[str, Quantities]]] = {
     "propagation": (
         "gradient by depth",
+        "unit",
         {"Before training": _propagation("start"), "After training": _propagation("end")},
     ),
-    "residuals": ("size of F(x) against x by unit", {"By unit": _both_ends("residual", SIZE)}),
+    "residuals": ("size of F(x) against x by unit", "unit", {"By unit": _both_ends("residual", SIZE)}),
     "residuals-training": (
         "size of F(x) against x over training",
+        "iteration",
         {"Over training": _over_training("residual", SIZE)},
     ),
     "gates": (
         "gates by unit",
-        {"Mean gate": _both_ends("gate_mean", GATE), "Bias of the gate": _both_ends("gate_bias", BIAS)},
+        "unit",
+        {"Mean gate": _both_ends("gate_mean", GATE), "Bias of the gate": MOVED_BY_UNIT},
     ),
     "gates-training": (
         "gates over training",
-        {"Mean gate": _over_training("gate_mean", GATE), "Bias of the gate": _over_training("gate_bias", BIAS)},
+        "iteration",
+        {"Mean gate": _over_training("gate_mean", GATE), "Bias of the gate": _over_training("gate_moved", MOVED)},
     ),
 }
-"""The content of each figure, and its panels by title."""
+"""The content of each figure, its horizontal axis, and its panels by title."""
+MOST_ROWS = {"propagation": 4}
+"""The most rows in a panel of the figures whose rows have three lines each."""
 
 
 def signal_figure(name: str, sweep: Sweep, data: ReportData) -> Chart | None:
     """Return the figure `name` of `FIGURES`; None if no run of the sweep has recorded signals for it."""
-    shows, shapes = FIGURES[name]
-    panels = [panel for column in sweep.experiment.columns for panel in _panels(name, column, shapes, sweep, data)]
-    return line_figure(name, sweep, panels, shows) if panels else None
+    panels = [panel for column in sweep.experiment.columns for panel in _panels(name, column, sweep, data)]
+    hides = any(
+        (of < LOWEST).any()
+        for panel in panels
+        for quantity, shape in panel.quantities.items()
+        for cell in panel.cells
+        for of in _values(sweep.cell(cell), quantity, sweep, data)
+        if shape.axis.is_log
+    )
+    says = f"Values below {LOWEST:g} are not drawn." * hides
+    return line_figure(name, sweep, panels, FIGURES[name][0], says) if panels else None
 
 
-def _panels(
-    name: str, column: Column, shapes: dict[str, Quantities], sweep: Sweep, data: ReportData
-) -> Iterator[LinePanel]:
+def _panels(name: str, column: Column, sweep: Sweep, data: ReportData) -> Iterator[LinePanel]:
     """Yield the panels of one column of the table: each group of its rows in all shapes that have curves."""
+    _, across, shapes = FIGURES[name]
 
     def curves_of(quantities: Quantities) -> Callable[[pd.DataFrame], list[Curves]]:
-        return partial(_curves, quantities=quantities, data=data)
+        return partial(_curves, quantities=quantities, sweep=sweep, data=data)
 
     every = curves_of({quantity: shape for of in shapes.values() for quantity, shape in of.items()})
     cells = [cell for cell in recorded_cells(sweep, data) if cell.endswith(f"/{column.id}") and every(sweep.cell(cell))]
-    groups = evenly_divided(cells)
-    for number, group in enumerate(groups, start=1):
+    for end, group in in_parts(cells, MOST_ROWS.get(name, len(STYLES))):
         for title, quantities in shapes.items():
             curves = curves_of(quantities)
             if any(curves(sweep.cell(cell)) for cell in group):
-                names = [title, *[column_label(column)] * (len(sweep.experiment.columns) > 1)]
-                names += [f"part {number} of {len(groups)}"] * (len(groups) > 1)
-                across: Across = "iteration" if name.endswith("training") else "unit"
-                yield LinePanel(", ".join(names), group, quantities, curves, across)
+                of = f", {column_label(column)}" if len(sweep.experiment.columns) > 1 else ""
+                yield LinePanel(f"{title}{of}{end}", group, quantities, curves, across)
 
 
-def _curves(rows: pd.DataFrame, quantities: Quantities, data: ReportData) -> list[Curves]:
+def _curves(rows: pd.DataFrame, quantities: Quantities, sweep: Sweep, data: ReportData) -> list[Curves]:
     """Return the curves of each quantity that has one; logarithmic axes show no value below `LOWEST`."""
     found: list[Curves] = []
     for quantity, shape in quantities.items():
-        column, _, moment = quantity.partition(" ")
-        curves = [of for _, of in values(rows, data, column, cast(Moment, moment))]
+        curves = _values(rows, quantity, sweep, data)
         shown = [of[of >= LOWEST] if shape.axis.is_log else of for of in curves]
         if shown := [of for of in shown if len(of)]:
             found.append((quantity, True, shown))
     return found
+
+
+def _values(rows: pd.DataFrame, quantity: str, sweep: Sweep, data: ReportData) -> list[pd.Series]:
+    column, _, moment = quantity.partition(" ")
+    return [of for _, of in values(sweep, rows, data, column, cast(Moment, moment))]
