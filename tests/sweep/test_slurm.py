@@ -291,6 +291,7 @@ def test_a_stop_cancels_the_jobs_that_it_submitted_and_waits_until_they_have_gon
 
 
 def test_a_job_without_data_on_its_node_fails(run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = Owner.of(os.getppid())
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     monkeypatch.setenv(OWN_JOB, "")  # and removed afterwards
@@ -302,6 +303,11 @@ def test_a_job_without_data_on_its_node_fails(run: RunConfig, monkeypatch: pytes
     assert status is not None
     assert (status.outcome, status.job) == ("failed", "12")
     assert "data.held_out=-1" in status.reason
+    run.folder.set_status(INTERRUPTED)
+    (run.folder.path / "claim.json").write_text(parent.model_dump_json())
+    with pytest.raises(UserError):
+        job()
+    assert '"interrupted"' in run.folder.status_file.read_text(), "another process trains it"
 
 
 def test_a_job_survives_a_change_of_the_code_while_it_waits(runs: list[RunConfig]) -> None:

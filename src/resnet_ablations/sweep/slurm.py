@@ -17,7 +17,7 @@ from submitit.helpers import Checkpointable, TorchDistributedEnvironment
 
 from resnet_ablations.config import RunConfig, validate
 from resnet_ablations.errors import UserError
-from resnet_ablations.results.locks import RunLock, await_heartbeats, results_lock
+from resnet_ablations.results.locks import FileLocked, RunLock, RunLocked, await_heartbeats, results_lock
 from resnet_ablations.results.owner import OWN_JOB, slurm_job
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import RunFolder, Status
@@ -100,12 +100,16 @@ class SlurmRuns(Checkpointable):
 
 
 def _validated(frozen: dict[str, Any], folder: RunFolder) -> RunConfig:
-    """Return the run; if this node cannot train it, write the reason to the run's folder and raise `UserError`."""
+    """Return the run; raise `UserError` if this node cannot train it.
+
+    Then the reason is written to the run's folder, unless another process trains the run.
+    """
     try:
         return validate(frozen, identify_data=False)
     except UserError as error:
         steps, reason = frozen["schedule"]["iterations"], error.messages[0]
-        folder.set_status(Status(outcome="failed", iteration=0, iterations=steps, reason=reason, job=slurm_job()))
+        with suppress(RunLocked, FileLocked), RunLock(folder.path).free():
+            folder.set_status(Status(outcome="failed", iteration=0, iterations=steps, reason=reason, job=slurm_job()))
         raise
 
 
