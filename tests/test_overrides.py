@@ -377,13 +377,17 @@ def test_mistakes_of_a_frozen_configuration(tmp_path: Path) -> None:
     run = compose([f"paths.results={tmp_path}"])
     overrides = freeze(run)
     run.folder.config.unlink()
-    with pytest.raises(UserError, match=r"cannot be read: .*No such file"):
+    with pytest.raises(UserError, match=r"config.yaml is missing; name a file"):
         compose(overrides)
     run.folder.freeze(run.with_seed(5).as_dict())
     with pytest.raises(UserError, match="not of its folder"):
         compose(overrides)
+    for group, content in (("trainer", "3"), ("logger", "null"), ("paths", "[1]"), ("data", "x")):
+        run.folder.freeze(run.as_dict() | {group: yaml.safe_load(content)})
+        with pytest.raises(UserError, match=r"config.yaml is not the configuration of a run"):
+            compose([*overrides, "trainer.threads=2"])
     run.folder.config.write_text("{")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"config.yaml is no YAML: "):
         compose(overrides)
 
 

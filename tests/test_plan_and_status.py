@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import finished
 import pytest
 import torch
+from finished import finish_run, write_checkpoint
 
 from resnet_ablations import experiments, plan, status
 from resnet_ablations.config import RunConfig
@@ -14,7 +14,7 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.provenance import SOURCE
-from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.sweep import estimates
 from resnet_ablations.sweep.counts import counted
 from resnet_ablations.sweep.slots import Slots
@@ -42,15 +42,6 @@ def says(
     return run
 
 
-def finish(run: RunConfig, results: Path, **changes: object) -> None:
-    folder = RunFolder(results, run.key)
-    folder.freeze(run.as_dict())
-    settings = {"iterations": 6, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
-    errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.345}
-    names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
-    finished.finish(folder, Result.model_validate(names | settings | errors | changes))
-
-
 def line(text: str, part: str) -> str:
     (found,) = (line for line in text.splitlines() if part in line)
     return found
@@ -58,11 +49,11 @@ def line(text: str, part: str) -> str:
 
 def test_a_plan_lists_its_runs_and_how_far_they_are(says: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
     identity, dropout = (compose([*TINY, f"shortcut={name}"]) for name in ("identity", "dropout"))
-    finish(identity, tmp_path / "results")
+    finish_run(identity)
     folder = RunFolder("results", dropout.key)
     folder.freeze(dropout.as_dict())
     folder.set_status(Status(outcome="failed", iteration=3, iterations=6, reason="OSError: disk"))
-    finished.write_checkpoint(folder, 2)
+    write_checkpoint(folder, 2)
     said, _ = says(plan.main, *TINY, "shortcut=identity,dropout,conv1x1")
     assert "finished" in line(said, identity.key)
     assert "failed, resumable from step 2" in line(said, dropout.key)
@@ -76,9 +67,9 @@ def test_a_plan_says_what_the_missing_runs_cost(
     monkeypatch.setattr("resnet_ablations.sweep.slots.usable_cores", lambda: 2)
     settings = ("network.depth=8", "schedule.iterations=810")
     runs = [compose([*settings, f"seed={seed}"]) for seed in (0, 1, 2)]
-    finish(runs[0], Path("results"))
+    finish_run(runs[0])
     runs[1].folder.freeze(runs[1].as_dict())
-    finished.write_checkpoint(runs[1].folder, 10)
+    write_checkpoint(runs[1].folder, 10)
     said, told = says(plan.main, *settings, "seed=0,1,2")
     # Forward and twice as much backward, batches of 32; 800 iterations are left of one run, 810 of the other.
     multiply_adds = counted(runs[0]).multiply_adds * 3 * 32 * (800 + 810)
@@ -90,7 +81,7 @@ def test_a_plan_says_what_the_missing_runs_cost(
     assert f"disk: up to {estimates.disk_bytes(runs[1:], 2) / 1e6:.1f} MB" in said
     assert told == "", "it was quick"
     for run in runs[1:]:
-        finish(run, Path("results"))
+        finish_run(run)
     said, _ = says(plan.main, *settings, "seed=0,1,2")
     assert said.splitlines()[-1] == "3 runs, 3 finished, 0 to train"
 
@@ -174,7 +165,7 @@ def test_a_plan_says_which_results_are_of_other_code(
     runs = [compose([*TINY, f"seed={seed}"]) for seed in range(3)]
     known = {"1" * 40: True, "2" * 40: False, None: None}
     for run, commit in zip(runs, known, strict=True):
-        finish(run, tmp_path / "results", provenance={"commit": commit, "dirty": False})
+        finish_run(run, provenance={"commit": commit, "dirty": False})
     monkeypatch.setattr(plan, "same_code", lambda origin: known[origin["commit"]])
     said, _ = says(plan.main, *TINY, "seed=0,1,2")
     assert [line(said, run.key).split("6")[-1].strip() for run in runs[::2]] == ["finished", "finished"]
@@ -233,7 +224,7 @@ def test_mistakes_of_a_plan(says: Callable[..., tuple[str, str]], capsys: pytest
 
 def test_status(says: Callable[..., tuple[str, str]], config: Callable[..., RunConfig], tmp_path: Path) -> None:
     finished, running, failed, gone = (config(f"seed={seed}") for seed in range(4))
-    finish(finished, tmp_path / "results")
+    finish_run(finished)
     under_way = Status(outcome="running", iteration=3, iterations=6, images_per_second=99.0, seconds_left=65)
     for run, state in (
         (running, under_way),
@@ -246,7 +237,7 @@ def test_status(says: Callable[..., tuple[str, str]], config: Callable[..., RunC
         said, _ = says(status.main)
     table = said[: said.index("\n\n")]
     for key, parts in (
-        (finished.key, ["finished", "1,234", "12.3"]),
+        (finished.key, ["finished", "1,234", "12.5"]),
         (running.key, ["running", "3/6", "99", "1:05"]),
         (failed.key, ["failed", "4/6"]),
         (gone.key, ["failed", "3/6"]),
@@ -261,7 +252,7 @@ def test_a_finished_run_without_its_whole_curve_is_damaged(
     says: Callable[..., tuple[str, str]], tmp_path: Path
 ) -> None:
     run = compose([*TINY, "seed=0"])
-    finish(run, tmp_path / "results")
+    finish_run(run)
     RunFolder(tmp_path / "results", run.key).curve.unlink()
     said, _ = says(status.main)
     assert line(said, f"{run.key} ").split()[1] == "damaged"
@@ -287,7 +278,7 @@ def test_status_fits_80_columns(says: Callable[..., tuple[str, str]], tmp_path: 
 
 def test_status_counts_the_results_of_other_code(says: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
     for seed, source in enumerate((SOURCE, "0" * 64, None)):
-        finish(compose([*TINY, f"seed={seed}"]), tmp_path / "results", provenance={"source": source})
+        finish_run(compose([*TINY, f"seed={seed}"]), provenance={"source": source})
     said, _ = says(status.main)
     assert "1 of 3 results are of another code version" in said
 

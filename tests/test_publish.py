@@ -4,14 +4,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import finished
 import pytest
 import yaml
+from finished import finish_run
 
 from resnet_ablations import publish as publishing
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.frames import load_curves, load_responses, load_results, load_signals
-from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.results.signals import HEADER, PUBLISHED_WHOLE, UnitSignals, lines
 from resnet_ablations.results.sweeps import load_sweeps, save_sweep
 from resnet_ablations.sweep.planning import Job, Plan, plan
@@ -51,10 +51,7 @@ def finish(job: Job) -> None:
     folder.signals.write_text(SIGNALS)
     folder.lesions.write_text("measured")
     folder.path_gradients.write_text("measured")
-    settings = {"iterations": 810, "parameters": 1, "seconds": 1.0, "images_per_second": 1234.0, "provenance": {}}
-    errors = {"train_loss": 0.5, "train_error": 10.0, "test_loss": 0.7, "test_error": 12.5}
-    names = {"key": run.key, "configuration": run.configuration, "seed": run.seed, "outcome": "finished"}
-    finished.finish(folder, Result.model_validate(names | settings | errors))
+    finish_run(run)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +73,7 @@ def published(planned: Plan, secret: Path) -> Path:
 def test_finished_runs_of_the_tables_are_published(published: Path, planned: Plan, reported: list[Path]) -> None:
     (run,) = load_results(published).to_dict("records")
     assert (run["key"], run["test_error"], run["network.depth"]) == (planned.jobs[0].config.key, 12.5, 56)
-    assert list(load_curves(published)["test_error"]) == [12.5]
+    assert load_curves(published)["test_error"].iloc[-1] == 12.5
     assert list(load_responses(published)["std"]) == [2.065]
     assert list(load_signals(published)["signal"]) == [1.0, 201.0, 811.0]
     (kept,) = load_sweeps(published)
@@ -150,6 +147,25 @@ def test_a_run_without_responses_is_published_without(planned: Plan, tmp_path: P
     run.folder.changes.unlink()
     publishing.publish(tmp_path / "results", tmp_path / "reference")
     assert {path.name for path in copied.path.iterdir()} == {"config.yaml", "curve.csv", "result.json"}
+
+
+@pytest.mark.parametrize("name", ["config", "curve"])
+def test_a_damaged_run_is_named_and_not_published(
+    planned: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert planned.record is not None
+    run = planned.jobs[0].config.model_copy(
+        update={"paths": planned.jobs[0].config.paths.model_copy(update={"results": f"{tmp_path}/results"})}
+    )
+    finish(Job((), run))
+    file: Path = getattr(run.folder, name)
+    file.write_text("[")
+    save_sweep(tmp_path / "results", planned.record)
+    publishing.publish(tmp_path / "results", tmp_path / "reference")
+    printed = capsys.readouterr()
+    assert printed.out == "shortcuts-quick: 0 runs published\n"
+    assert printed.err.startswith(f"{run.key}: not published, its result is damaged: {file.name} ")
+    assert printed.err.count("\n") == 1
 
 
 def test_without_a_sweep_there_is_nothing_to_publish(tmp_path: Path) -> None:

@@ -8,17 +8,16 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-import yaml
 from annotated_types import Ge, Le
 from pydantic import ValidationError, create_model, model_validator
 
 from resnet_ablations.components import defaults_of, parameters_of, resolve
 from resnet_ablations.data.sources import Source
-from resnet_ablations.errors import UserError, first_line, plain_reason, shortened
+from resnet_ablations.errors import UserError, plain_reason, shortened
 from resnet_ablations.loggers.logger import Logger, NoLogger
 from resnet_ablations.network.shortcuts import Plain, Shortcut
 from resnet_ablations.results.keys import configuration_name, run_key, without_locations
-from resnet_ablations.results.run_folder import RunFolder, content_of
+from resnet_ablations.results.run_folder import RunFolder, configuration_in
 from resnet_ablations.settings import (
     ComponentSettings,
     DataSettings,
@@ -180,14 +179,12 @@ def frozen_tree(path: Path) -> dict[str, Any]:
     Raise `UserError` if the file cannot be read or is not the configuration of a run.
     """
     try:
-        tree = content_of(path)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{shortened(path)}: cannot be read: {first_line(error)}") from None
-    if not isinstance(tree, dict) or not isinstance(tree.get("data"), dict):
-        raise UserError(f"{path}: is not the configuration of a run; name a file runs/KEY/config.yaml")
+        tree = configuration_in(path)
+    except ValueError as error:
+        raise UserError(f"{shortened(path.parent / str(error))}; name a file runs/KEY/config.yaml") from None
     home = Path(os.path.normpath(path.absolute())).parent.parent
     paths = tree.get("paths")
-    if home.name == "runs" and isinstance(paths, dict) and Path(str(paths.get("results"))).absolute() != home.parent:
+    if home.name == "runs" and paths is not None and Path(str(paths.get("results"))).absolute() != home.parent:
         tree["paths"] = paths | {"results": str(home.parent)}
     return tree
 

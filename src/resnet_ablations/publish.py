@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def main() -> None:
 def publish(results: Path, reference: Path) -> None:
     """Copy the plans of `results` and their finished runs to `reference`, without names of folders of this machine.
 
+    A run whose result is damaged is named and left out.
     If both folders are the same, only make the report again.
     """
     plans = load_sweeps(results)
@@ -84,6 +86,8 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
     source, target = RunFolder(results, key), RunFolder(reference, key)
     result = source.result()
     if result is None:
+        if damage := source.damage():
+            print(f"{key}: not published, its result is damaged: {damage}", file=sys.stderr)
         return False
     target.freeze(without_locations(source.configuration()))
     shutil.copyfile(source.curve, target.curve)

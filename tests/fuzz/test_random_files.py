@@ -21,6 +21,7 @@ from resnet_ablations.overrides import compose
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report import __main__ as report
 from resnet_ablations.results import signals
+from resnet_ablations.results.lesions import Lesion, PathGradient, lesions_text, path_gradients_text
 from resnet_ablations.results.signals import UnitSignals
 from resnet_ablations.training.run import train_run
 
@@ -28,7 +29,21 @@ FROZEN = {"short": range(150), "long": range(10_000, 20_000)}
 FOLDERS = {"short": range(30), "long": range(10_000, 11_000)}
 REPORTS = range(20_000, 20_060)
 WEIGHTS = {"short": range(40), "long": range(30_000, 32_000)}
-READERS = (ra.load_results, ra.load_curves, ra.load_responses, ra.load_signals, ra.load_cells)
+BESIDE = (
+    [],
+    [],
+    ["trainer.threads=2"],
+    ["trainer=cpu"],
+    ["logger=csv"],
+    ["logger.mode=x"],
+    ["paths.data=/x"],
+    ["data.root=/x"],
+)
+"""Overrides beside a frozen file."""
+READERS = (
+    *(ra.load_results, ra.load_curves, ra.load_responses, ra.load_signals, ra.load_lesions, ra.load_path_gradients),
+    ra.load_cells,
+)
 PLAN = "shortcuts-quick"
 
 
@@ -46,7 +61,7 @@ def test_random_frozen_files(length: str, tmp_path: Path) -> None:
             content = damaged(draw, content)
         file.write_bytes(content)
         try:
-            again = compose([f"frozen={file}"])
+            again = compose([f"frozen={file}", *draw.choice(BESIDE)])
         except UserError as error:
             outcomes.add("refused")
             return mistake_in(error)
@@ -95,6 +110,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(path, folder / "runs" / path.name)
         units = [UnitSignals(unit, 1.0, 0.5, 0.25, 0.1, 0.5, 1.0) for unit in range(1, 29)]
         (folder / "runs" / path.name / "signals.csv").write_text(signals.HEADER + signals.lines(0, units))
+        deleted = [(Lesion("none", 0, None, (), None), 10.0), (Lesion("deleted", 2, 1, (3, 5), None), 20.5)]
+        (folder / "runs" / path.name / "lesions.csv").write_text(lesions_text(deleted))
+        lengths = [PathGradient(length, 28**length, 0.5, 2.0) for length in range(4)]
+        (folder / "runs" / path.name / "path_gradients.csv").write_text(path_gradients_text(lengths))
     return folder
 
 

@@ -1,6 +1,7 @@
 """Made-up results folders: a sweep of any experiment with the runs that a test adds."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from finished import writing
 from resnet_ablations.experiments import Cell, Column, Experiment, Row, load_experiment
 from resnet_ablations.results.curve import CurveRow
 from resnet_ablations.results.keys import NUMBERS
-from resnet_ablations.results.run_folder import Result, RunFolder
+from resnet_ablations.results.run_folder import FINAL, Result, RunFolder
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan, save_sweep
 
 SETTINGS: dict[str, tuple[int, str, int, int, int, str]] = {
@@ -113,35 +114,38 @@ class MadeUp:
         multiply_adds: int | None = 252_887_680,
         seconds: float = 40.0,
     ) -> RunFolder:
-        """Add a run with made-up numbers; `responses` are its layers' in order, `signals` is a file's text."""
+        """Add a run with made-up numbers; `responses` are its layers' in order, `signals` is a file's text.
+
+        The run ends after iteration `stop`, by default where its schedule does.
+        """
         configuration = self.configuration(scale, cell_id, index)
         settings = config(scale, self.overrides(scale, cell_id)[index])
         iterations = stop or settings["schedule"]["iterations"]
         folder = RunFolder(self.path, f"{configuration}-s{seed}")
+        settings["schedule"] |= {"log_every": every, "evaluate_every": 5 * every}
+        if outcome == "finished":
+            settings["schedule"]["iterations"] = iterations
         folder.freeze({**settings, "seed": seed})
-        finished = outcome == "finished"
+        final = (loss(iterations - every / 2), train_error, 1.0, error) if outcome == "finished" else (None,) * 4
         with writing(folder) as writer, writer.begin_curve() as curve:
-            for iteration in [*range(every, iterations, every), iterations]:
-                last = iteration == iterations
-                test_error = error_at(iteration) if error_at and iteration % (5 * every) == 0 else None
-                test_error = error if last and finished else test_error
-                test_loss = None if test_error is None else 1.0
+            for iteration in range(every, iterations, every):
+                tested = (1.0, error_at(iteration)) if error_at and iteration % (5 * every) == 0 else (None, None)
                 middle = iteration - every / 2
-                row = CurveRow(iteration, 0.1, loss(middle), train_error_at(middle), test_loss, test_error)
-                curve.append(row)
+                curve.append(CurveRow(iteration, 0.1, loss(middle), train_error_at(middle), *tested))
+            last = final if outcome == "finished" else (math.nan, 50.0, None, None)
+            curve.append(CurveRow(iterations, 0.1, *last))
         if responses := list(responses):
             lines = (f"{layer},layer{layer},{std}" for layer, std in enumerate(responses, start=1))
             folder.responses.write_text("\n".join(["layer,name,std", *lines, ""]))
         if signals:
             folder.signals.write_text(signals)
-        final = (0.5, train_error, 1.0, error) if finished else (None, None, None, None)
         result = Result(
             key=folder.key,
             configuration=configuration,
             seed=seed,
             outcome=outcome,  # type: ignore[arg-type]
             iterations=iterations,
-            **dict(zip(("train_loss", "train_error", "test_loss", "test_error"), final, strict=True)),
+            **dict(zip(FINAL, final, strict=True)),
             metrics=metrics or {},
             parameters=parameters,
             multiply_adds=multiply_adds,

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_ablations.results.curve import HEADER, CurveFile, CurveReader, CurveRow
+from resnet_ablations.results.curve import HEADER, CurveFile, CurveReader, CurveRow, RowSchedule
 
 
 def test_a_curve(tmp_path: Path) -> None:
@@ -59,3 +59,12 @@ def test_a_file_that_is_no_curve_is_a_value_error(tmp_path: Path, line: str) -> 
     (tmp_path / "curve.csv").write_text(f"{HEADER}{line}\n")
     with closing(CurveReader(tmp_path / "curve.csv")) as reader, pytest.raises(ValueError, match=r".+"):
         reader.rows()
+
+
+def test_the_rows_of_a_curve_follow_from_the_schedule() -> None:
+    """`schedule=small` logs every 50 iterations and evaluates every 390."""
+    schedule = RowSchedule(iterations=800, log_every=50, evaluate_every=390)
+    rows = [schedule.next_row(0)]
+    while rows[-1] < 800:
+        rows.append(schedule.next_row(rows[-1]))
+    assert rows == [*range(50, 390, 50), 390, *range(400, 780, 50), 780, 800]

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from finished import finish, writing
+from finished import TINY, finish, writing
 
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.curve import HEADER
@@ -40,7 +40,7 @@ LOSSES = ("train_loss", "train_error", "test_loss", "test_error")
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     run = RunFolder(tmp_path, KEY)
-    run.freeze({"seed": 3})
+    run.freeze(TINY)
     return run
 
 
@@ -121,16 +121,16 @@ def test_training_again_sets_a_damaged_result_aside_and_keeps_a_whole_one(folder
     result_path(folder).write_text(WHOLE[:50])
     folder.log.write_text("of an earlier attempt")
     with writing(folder) as writer:
-        writer.start({"seed": 3})
+        writer.start(TINY)
     assert (folder.path / "result.json.damaged").read_text() == WHOLE[:50]
     assert not result_path(folder).exists()
     finish(folder, Result.model_validate(VALUES))
     with writing(folder) as writer:
-        writer.start({"seed": 3})
+        writer.start(TINY)
     assert folder.result() is not None
 
 
-LINE = "6,0.1,0.5,10,0.333333,14\n"
+LINE = "6,0.1,0.3,12.5,0.333333,14\n"
 ROWS = "2,0.1,0.9,30,,\n4,0.1,0.7,20,,\n" + LINE
 
 
@@ -138,14 +138,20 @@ ROWS = "2,0.1,0.9,30,,\n4,0.1,0.7,20,,\n" + LINE
     ("rows", "told"),
     [
         (None, "curve.csv is missing"),
-        ("", "its last is 0"),
-        (ROWS[: -len(LINE)], "its last is 4"),
+        ("", "its last row is of iteration 0"),
+        (ROWS[: -len(LINE)], "its last row is of iteration 4"),
         (ROWS[:-1], "last line is incomplete"),
-        (ROWS.replace("4,0.1,0.7,20,,\n", ""), "not every row"),
-        (ROWS.replace("4,0.1", "2,0.1"), "not every row"),
+        (ROWS.replace("4,0.1,0.7,20,,\n", ""), "the row of iteration 4 is missing"),
+        (ROWS.replace("2,0.1,0.9,30,,\n", ""), "the row of iteration 2 is missing"),
+        (LINE, "the row of iteration 2 is missing"),
+        (ROWS.replace("4,0.1", "2,0.1"), "the row of iteration 4 is missing"),
+        (ROWS.replace("4,0.1", "5,0.1"), "the row of iteration 4 is missing"),
         (ROWS.replace("0.7,20", "\0\0"), "damaged"),
-        (ROWS + "8,0.1,0.4,9,,\n", "its last is 8"),
+        (ROWS + "8,0.1,0.4,9,,\n", "its last row is of iteration 8"),
         (ROWS.replace(",14\n", ",15\n"), "of another training"),
+        (ROWS.replace("0.3,12.5", "0.4,12.5"), "of another training"),
+        (ROWS.replace("0.3,12.5", "0.3,13"), "of another training"),
+        (ROWS.replace("0.333333", "0.4"), "of another training"),
     ],
 )
 def test_a_result_without_its_whole_curve_does_not_count_and_is_not_written(
@@ -165,12 +171,45 @@ def test_a_result_without_its_whole_curve_does_not_count_and_is_not_written(
     state = state_of(folder)
     assert (state.outcome, state.done, state.reason) == ("damaged", False, folder.damage())
     with writing(folder) as writer:
-        writer.start({"seed": 3})
+        writer.start(TINY)
         assert (folder.path / "result.json.damaged").exists()
         assert state_of(folder).outcome == "missing"
         with pytest.raises(ValueError, match=told):
             writer.finish(Result.model_validate(VALUES))
     assert not result_path(folder).exists()
+
+
+def test_a_divergence_that_ends_with_finite_losses_does_not_count(folder: RunFolder) -> None:
+    finish(folder, Result.model_validate(VALUES | {"outcome": "diverged", "iterations": 4} | dict.fromkeys(LOSSES)))
+    assert folder.damage() == ""
+    folder.curve.write_text(folder.curve.read_text().replace("nan", "0.5"))
+    assert "of another training" in folder.damage()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "config.yaml is missing"),
+        ("[", "config.yaml is no YAML: "),
+        ("- a", "config.yaml is not the configuration of a run"),
+        ("data: 1", "config.yaml is not the configuration of a run"),
+        ("data: {}", "config.yaml: schedule: "),
+        ("data: {}\nschedule: {iterations: 6, log_every: 0, evaluate_every: 6}", "config.yaml: schedule: log_every: "),
+        (
+            "data: {}\nschedule: {iterations: 9, log_every: 2, evaluate_every: 6}",
+            "it ends after iteration 6, the schedule after 9",
+        ),
+    ],
+)
+def test_a_result_without_its_configuration_does_not_count(folder: RunFolder, text: str | None, told: str) -> None:
+    """The report and `load_network` need the configuration, so it is damage for the sweep too."""
+    finish(folder, Result.model_validate(VALUES))
+    folder.config.unlink()
+    if text is not None:
+        folder.config.write_text(text)
+    assert folder.result() is None
+    assert told in folder.damage()
+    assert state_of(folder).outcome == "damaged"
 
 
 def test_the_result_of_another_run_is_none(folder: RunFolder) -> None:
@@ -239,7 +278,7 @@ def test_a_run_that_starts_again_removes_its_earlier_responses(folder: RunFolder
     with writing(folder) as writer:
         writer.write_responses([("stem", 1.0)])
         assert folder.responses.exists()
-        writer.start({"seed": 3})
+        writer.start(TINY)
     assert not folder.responses.exists()
 
 
@@ -252,10 +291,10 @@ def test_temporary_files_of_a_locked_run_are_kept(folder: RunFolder) -> None:
         started = int(Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19])
         owner = Owner.this_process().model_copy(update={"pid": other.pid, "started": started})
         (folder.path / "claim.json").write_text(owner.model_dump_json())
-        folder.freeze({"seed": 4})
+        folder.freeze(TINY | {"seed": 4})
         assert half_written.exists()
         assert folder.config.read_text() == configuration
         other.communicate()
-    folder.freeze({"seed": 4})
+    folder.freeze(TINY | {"seed": 4})
     assert not half_written.exists()
     assert folder.config.read_text() != configuration

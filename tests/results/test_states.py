@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished import finish, writing
+from finished import TINY, finish, writing
 
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
@@ -30,7 +30,7 @@ RUNNING = Status(outcome="running", iteration=4, iterations=6, images_per_second
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     run = RunFolder(tmp_path, KEY)
-    run.freeze({"seed": 3})
+    run.freeze(TINY)
     return run
 
 

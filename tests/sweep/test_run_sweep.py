@@ -5,47 +5,21 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import finished
 import pytest
+from finished import finish_run
 
-from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.curve import HEADER
 from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.provenance import SOURCE
-from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.results.sweeps import load_sweeps
 from resnet_ablations.sweep import squeue
 from resnet_ablations.sweep.planning import Plan
 from resnet_ablations.sweep.run_sweep import Submitted, result_of, run_sweep
 
 Planned = Callable[..., Plan]
-
-
-def finish(run: RunConfig, outcome: str = "finished", source: str | None = None) -> None:
-    """Leave the result that training would."""
-    folder = RunFolder(run.paths.results, run.key)
-    folder.freeze(run.as_dict())
-    error = 10.0 if outcome == "finished" else None
-    finished.finish(
-        folder,
-        Result(
-            key=run.key,
-            configuration=run.configuration,
-            seed=run.seed,
-            outcome=outcome,  # type: ignore[arg-type]
-            iterations=run.schedule.iterations,
-            train_loss=error,
-            train_error=error,
-            test_loss=error,
-            test_error=error,
-            parameters=1,
-            seconds=1.0,
-            images_per_second=1.0,
-            provenance={} if source is None else {"source": source},
-        ),
-    )
 
 
 class Launcher:
@@ -64,7 +38,7 @@ class Launcher:
                 folder.freeze(run.as_dict())
                 folder.set_status(Status(outcome="failed", iteration=3, iterations=6, reason="OSError: disk"))
             else:
-                finish(run)
+                finish_run(run)
 
 
 def keys(plan: Plan) -> list[str]:
@@ -129,7 +103,7 @@ def test_a_result_whose_curve_is_missing_or_torn_is_trained_again(
 def test_a_divergence_is_a_result(planned: Planned) -> None:
     plan = planned("experiment=tiny")
     for job in plan.jobs:
-        finish(job.config, "diverged")
+        finish_run(job.config, "diverged")
     launcher = Launcher()
     run_sweep(plan, launcher)
     assert launcher.launched == []
@@ -147,7 +121,7 @@ def test_tables_share_runs(planned: Planned) -> None:
 
 def test_an_early_cell_is_served_by_a_finished_run_of_the_paper(planned: Planned) -> None:
     paper = planned("experiment=tiny", "scale=paper").jobs[0]
-    finish(paper.config)
+    finish_run(paper.config)
     early, launcher = planned("experiment=tiny", "scale=early"), Launcher()
     run_sweep(early, launcher)
     assert launcher.launched == [keys(early)[1:]]
@@ -233,7 +207,7 @@ class Dying:
                 run.folder.freeze(run.as_dict())
                 run.folder.set_status(Status(outcome="running", iteration=3, iterations=6))
             else:
-                finish(run)
+                finish_run(run)
 
 
 SEEDS = ("network.depth=8", "schedule.iterations=6", "seed=0,1,2")
@@ -356,7 +330,7 @@ def test_a_sweep_names_the_runs_of_other_code(planned: Planned, capsys: pytest.C
 
     def launch(jobs: list[list[str]]) -> None:
         for overrides, source in zip(jobs, (SOURCE, "0" * 64, None), strict=True):
-            finish(compose(overrides), source=source)
+            finish_run(compose(overrides), provenance={} if source is None else {"source": source})
 
     run_sweep(plan, launch)
     line = "tiny-quick: these runs were trained after the code had changed during the sweep: "

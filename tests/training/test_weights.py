@@ -146,18 +146,13 @@ def test_another_configuration_is_refused(config: Config) -> None:
     run.folder.config.write_text(text.replace("shortcut_scale: 0.5", "shortcut_scale: 2.0"))
     with pytest.raises(ra.UserError, match=r"config.yaml: the configuration of .+, not of this run"):
         ra.load_network(run.folder.path)
-    for content, told in (
-        ("[", "cannot be read: "),
-        ("- a", "is not the configuration of a run"),
-        ("data: 1", "is not the configuration of a run"),
-        (text.replace("paths:", "other:"), r"does not fit this version \(.+\); train the run again"),
-    ):
-        run.folder.config.write_text(content)
-        with pytest.raises(ra.UserError, match=rf"config.yaml: {told}"):
-            ra.load_network(run.folder.path)
-    run.folder.config.unlink()
-    with pytest.raises(ra.UserError, match=r"config.yaml: cannot be read: .*No such file"):
+    run.folder.config.write_text(text.replace("paths:", "other:"))
+    with pytest.raises(ra.UserError, match=r"config.yaml: does not fit this version \(.+\); train the run again"):
         ra.load_network(run.folder.path)
+    run.folder.config.write_text("[")
+    with pytest.raises(ra.UserError, match=r"its result does not count: config.yaml is no YAML: .+; train the run"):
+        ra.load_network(run.folder.path)
+    run.folder.config.write_text(text)
     run.folder.weights.unlink()
     run.folder.weights.mkdir()
     with pytest.raises(ra.UserError, match=r"weights.pt: cannot be read: Is a directory"):

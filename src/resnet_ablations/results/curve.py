@@ -3,10 +3,14 @@
 import csv
 import io
 import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from pydantic import BaseModel, PositiveInt
 
 from resnet_ablations.results.atomic_write import create_atomically
 
@@ -72,26 +76,42 @@ class CurveReader:
         self._file.close()
 
 
-def check_whole(path: Path, iterations: int, test_error: float | None) -> None:
-    """Raise `ValueError` unless the file is the curve of a run that ended after `iterations` with this test error."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        if not text.startswith(HEADER) or not text.endswith("\n"):
-            raise ValueError("its first or its last line is incomplete")
-        rows = [_row(line) for line in text.splitlines()[1:]]
-    except OSError:
-        if path.is_file():  # it may be sound, but cannot be read now
-            raise
-        raise ValueError(f"{path.name} is missing") from None
-    except ValueError as error:
-        raise ValueError(f"{path.name} is damaged: {error}") from None
-    ends = [0, *(row.iteration for row in rows)]
-    steps = [end - begin for begin, end in itertools.pairwise(ends)]
-    # The first row comes after the smaller one of `log_every` and `evaluate_every`, or at the end.
-    if ends[-1] != iterations or min(steps) < 1 or max(steps) > steps[0]:
-        raise ValueError(f"{path.name} has not every row up to iteration {iterations:,}; its last is {ends[-1]:,}")
-    if test_error is not None and _text(test_error) != _text(rows[-1].test_error):
-        raise ValueError(f"{path.name} is of another training: its test error is not that of the result")
+class RowSchedule(BaseModel):
+    """The settings of `schedule` that decide which iterations have a row."""
+
+    iterations: PositiveInt
+    log_every: PositiveInt
+    evaluate_every: PositiveInt
+
+    def next_row(self, iteration: int) -> int:
+        """Return the iteration of the first row after `iteration`."""
+        nexts = (every * (iteration // every + 1) for every in (self.log_every, self.evaluate_every))
+        return min(self.iterations, *nexts)
+
+
+def check_whole(text: str, schedule: RowSchedule, end: int, final: Sequence[float | None]) -> None:
+    """Raise `ValueError` unless the text is the whole curve of a run that ended after iteration `end`.
+
+    `final` are the losses and errors of the result, in the order of the columns; None if the run diverged.
+    """
+    if not text.startswith(HEADER) or not text.endswith("\n"):
+        raise ValueError("its first or its last line is incomplete")
+    rows = [_row(line) for line in text.splitlines()[1:]]
+    iterations = [0, *(row.iteration for row in rows)]
+    if iterations[-1] != end:
+        raise ValueError(f"its last row is of iteration {iterations[-1]:,}, not of {end:,}")
+    diverged = None in final
+    if end != schedule.iterations and not diverged:
+        raise ValueError(f"it ends after iteration {end:,}, the schedule after {schedule.iterations:,}")
+    for before, after in itertools.pairwise(iterations):
+        if after != (expected := schedule.next_row(before)):
+            raise ValueError(f"the row of iteration {expected:,} is missing; the row of iteration {after:,} is there")
+    numbers = astuple(rows[-1])[2:]
+    if diverged:
+        if all(math.isfinite(number) for number in numbers if number is not None):
+            raise ValueError("of another training: it does not end with a loss that is not finite")
+    elif list(map(_text, numbers)) != list(map(_text, final)):
+        raise ValueError("of another training: its last row does not have the numbers of the result")
 
 
 def _row(line: str) -> CurveRow:

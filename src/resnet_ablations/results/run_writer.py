@@ -30,10 +30,10 @@ class RunWriter:
     def start(self, config: dict[str, Any]) -> None:
         """Write the configuration; set a damaged result aside, and remove the other files of the run's end."""
         with self._lock.held():
-            self.folder.write_config(config)
             if damage := self.folder.damage():
                 log.warning("%s: set aside: %s", self.folder.result_file.name, damage)
                 _set_aside(self.folder.result_file)
+            self.folder.write_config(config)
             ends = (self.folder.responses, self.folder.weights, self.folder.signals)
             for path in (*ends, self.folder.lesions, self.folder.path_gradients):
                 path.unlink(missing_ok=True)

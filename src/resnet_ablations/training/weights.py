@@ -54,6 +54,8 @@ def load_network(run: str | Path) -> nn.Module:
 
 def load_trained(folder: RunFolder) -> tuple[RunConfig, Result, nn.Module]:
     """Return a run's configuration, result and trained network; `load_network` says what is refused."""
+    if damage := folder.damage():
+        raise UserError(f"{folder.path}: its result does not count: {damage}; train the run again")
     result = folder.result()
     if result is None or result.outcome != "finished":
         raise UserError(f"{folder.path}: no finished run; resnet-ablations status lists the runs")
