@@ -241,6 +241,26 @@ def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.Monke
     assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "curve.csv", "result.json"}
 
 
+def test_two_writers_of_a_status_do_not_share_a_temporary_file(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Status(outcome="running", iteration=at, iterations=6) for at in (1, 2))
+    write = Path.write_text
+
+    def interrupted(path: Path, *arguments: Any, **keywords: Any) -> int:
+        monkeypatch.setattr(Path, "write_text", write)
+        written = path.write_text(*arguments, **keywords)
+        folder.set_status(second)  # another process writes between the first one's write and its rename
+        return written
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    folder.set_status(first)
+    status = folder.status()
+    assert status is not None
+    assert status.iteration == 1
+    assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "status.json"}
+
+
 def test_a_torn_status_is_none(folder: RunFolder) -> None:
     folder.set_status(Status(outcome="running", iteration=5, iterations=6))
     path = folder.path / "status.json"

@@ -316,7 +316,7 @@ def test_a_launcher_that_fails_in_the_middle_of_a_sweep(planned: Planned, capsys
 
     def launch(jobs: list[list[str]]) -> None:
         for overrides in jobs[:count]:
-            finish(compose(overrides))
+            finish_run(compose(overrides))
         raise UserError("SLURM is gone")
 
     for count in (0, 2):

@@ -6,8 +6,9 @@ import pytest
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.overrides import compose
+from resnet_ablations.results.locks import FileLocked, file_lock
 from resnet_ablations.results.owner import Owner
-from resnet_ablations.results.run_folder import Status
+from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.sweep import processes
 from resnet_ablations.sweep.endings import record_end
 from resnet_ablations.sweep.processes import train_in_processes
@@ -35,6 +36,29 @@ def test_the_end_of_a_run_that_another_process_trains_is_its_own(run: RunConfig)
     assert outcome(run) == "running"
     record_end(run, "interrupted", killed=True, process=os.getppid())
     assert outcome(run) == "interrupted"
+
+
+def test_the_end_is_written_under_the_lock_of_the_run(run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process can begin to train the run between the look at its owner and the status."""
+    (run.folder.path / "claim.json").unlink()
+    write = RunFolder.set_status
+
+    def enter_and_write(folder: RunFolder, status: Status | None) -> None:
+        with pytest.raises(FileLocked), file_lock(folder.path / "claim.json", seconds=0):
+            pass
+        write(folder, status)
+
+    monkeypatch.setattr(RunFolder, "set_status", enter_and_write)
+    record_end(run, "failed", "exit code 1", killed=False)
+    assert outcome(run) == "failed"
+    assert not (run.folder.path / "claim.json").exists()
+
+
+def test_the_same_process_number_on_another_machine_is_another_process(run: RunConfig) -> None:
+    owner = Owner.of(os.getppid()).model_copy(update={"host": "another"})
+    (run.folder.path / "claim.json").write_text(owner.model_dump_json())
+    record_end(run, "interrupted", killed=True, process=os.getppid())
+    assert outcome(run) == "running"
 
 
 @pytest.mark.parametrize("ending", ["an error", "two signals"])

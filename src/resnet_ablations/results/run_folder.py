@@ -5,6 +5,7 @@ import errno
 import fnmatch
 import math
 import os
+import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -201,11 +202,17 @@ class RunFolder:
         except (OSError, ValidationError):
             return None
 
-    def set_status(self, status: Status) -> None:
-        """Write the status atomically, but without fsync: a lost status costs nothing."""
+    def set_status(self, status: Status | None) -> None:
+        """Write the status atomically, or remove it if it is None; the caller holds the run's lock.
+
+        There is no fsync: a lost status costs nothing.
+        """
+        if status is None:
+            self.status_file.unlink(missing_ok=True)
+            return
         status.updated = time.time()
         content = status.model_dump_json() + "\n"
-        temporary = self.status_file.with_suffix(".tmp")
+        temporary = self.path / f".{self.status_file.name}.{secrets.token_hex(4)}"
         try:
             temporary.write_text(content, encoding="utf-8")
             temporary.replace(self.status_file)
@@ -217,13 +224,6 @@ class RunFolder:
             with self.status_file.open("r+b") as file:
                 file.write(content.encode())
                 file.truncate()
-
-    def restore_status(self, status: Status | None) -> None:
-        """Write an earlier status again; remove the status if there was none."""
-        if status is None:
-            self.status_file.unlink(missing_ok=True)
-        else:
-            self.set_status(status)
 
 
 def configuration_in(file: Path) -> dict[str, Any]:

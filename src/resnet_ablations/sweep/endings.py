@@ -1,12 +1,17 @@
 """The end of a run whose process could not write it."""
 
 from collections.abc import Container
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Literal
 
 from resnet_ablations.config import RunConfig
-from resnet_ablations.results.locks import RunLock
-from resnet_ablations.results.run_folder import Status
+from resnet_ablations.errors import UserError
+from resnet_ablations.results.locks import RunLock, RunLocked
+from resnet_ablations.results.owner import Owner
+from resnet_ablations.results.run_folder import RunFolder, Status
+
+LOCK_SECONDS = 2.0
+"""The longest wait for the lock of the run."""
 
 
 def record_end(
@@ -23,13 +28,19 @@ def record_end(
     `process` is the number of the run's process if it may still be alive; `jobs` as in `Owner.has_ended`.
     """
     folder = run.folder
-    status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
-    # If the process was killed before its first status, the status is that of an earlier process.
-    if folder.result() is not None or (status.outcome not in ("running", "queued") and not killed):
-        return
-    owner = RunLock(folder.path).owner(jobs)
-    if owner is not None and owner.pid != process:
-        return
-    ending = {"outcome": outcome, "reason": reason, "killed": killed and outcome == "failed"}
-    with suppress(OSError):  # a full disk
-        folder.set_status(status.model_copy(update=ending))
+    with suppress(RunLocked, UserError, OSError), _written_by_no_other(folder, process, jobs):
+        status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
+        # If the process was killed before its first status, the status is that of an earlier process.
+        if folder.result() is None and (status.outcome in ("running", "queued") or killed):
+            ending = {"outcome": outcome, "reason": reason, "killed": killed and outcome == "failed"}
+            folder.set_status(status.model_copy(update=ending))
+
+
+def _written_by_no_other(
+    folder: RunFolder, process: int | None, jobs: Container[str] | None
+) -> AbstractContextManager[None]:
+    """Hold the run's lock: as that of the process `process` if it is alive, else as that of no process."""
+    if process is not None:
+        with suppress(ProcessLookupError):
+            return RunLock(folder.path, Owner.of(process)).held(seconds=LOCK_SECONDS)
+    return RunLock(folder.path).free(jobs, seconds=LOCK_SECONDS)

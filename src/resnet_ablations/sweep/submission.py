@@ -145,7 +145,7 @@ class Submission:
             return
         for folder, job, status in self._before:
             if (now := folder.status()) is not None and (now.outcome, now.job) == ("queued", job):
-                folder.restore_status(status)
+                folder.set_status(status)
             JobPaths(self._folder, job).submitted_pickle.unlink(missing_ok=True)
         if self._unanswered in {script for script, _ in found.values()}:
             self._unanswered = None

@@ -167,7 +167,7 @@ def test_a_run_has_its_curve_drawn_and_in_numbers(made_up: MadeUp) -> None:
     rows = [[text_of(cell) for cell in row] for row in next(body.iter("tbody")).iter("tr")]
     assert len(rows) == 10
     assert rows[0] == ["100", "1.95", "50.00 %", ""]
-    assert rows[-1] == ["1,800", "0.25", "50.00 %", "4.25 %"]
+    assert rows[-1] == ["1,800", "0.25", "1.50 %", "4.25 %"]
     (plot,) = with_class(body, "plot")
     assert [text_of(text) for text in plot.iter(f"{SVG}text")] == ["1,800", "50 %"]
     training, test = (path for path in plot.iter(f"{SVG}path") if path.get("stroke") == "var(--c0)")
