@@ -1,14 +1,17 @@
 """`resnet-ablations lesions`: what it writes for finished runs, and what it refuses."""
 
+import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from finished import writing
+from finished import finish_run, writing
 
 import resnet_ablations as ra
 from resnet_ablations import lesions
 from resnet_ablations.config import RunConfig
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.training.run import train_run
 
@@ -75,6 +78,29 @@ def test_measurements_of_earlier_weights_do_not_stay(tmp_path: Path) -> None:
         writer.start({})
     assert not folder.lesions.exists()
     assert not folder.path_gradients.exists()
+
+
+@pytest.mark.parametrize("meanwhile", ["removed", "trained again", "being trained"])
+def test_measurements_of_other_weights_are_not_written(config: Config, meanwhile: str) -> None:
+    run = config()
+    folder = run.folder
+    finish_run(run, weights="measured")
+    killed = folder.path / ".lesions.csv.0a1b2c3d"
+    killed.write_text("half")
+    lesions.write_measured(folder, "measured", "gradients", "lesions")
+    assert (folder.path_gradients.read_text(), folder.lesions.read_text()) == ("gradients", "lesions")
+    assert not killed.exists()
+    if meanwhile == "trained again":
+        finish_run(run, weights="others")
+    with ExitStack() as stack:
+        if meanwhile == "removed":
+            shutil.rmtree(folder.path)
+        elif meanwhile == "being trained":
+            stack.enter_context(writing(folder))
+        with pytest.raises(UserError, match="removed or trained again while it was measured"):
+            lesions.write_measured(folder, "measured", "more", "more")
+    assert folder.path.exists() == (meanwhile != "removed")
+    assert not folder.lesions.exists() or folder.lesions.read_text() == "lesions"
 
 
 LOADERS = {"lesions": ra.load_lesions, "path_gradients": ra.load_path_gradients, "signals": ra.load_signals}

@@ -5,6 +5,7 @@ The numbers are written beside the run's result: lesions.csv and path_gradients.
 
 import copy
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 from resnet_ablations.data.progress import ProgressLines
@@ -12,8 +13,9 @@ from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.network.resnet import ResNet
 from resnet_ablations.probe.lesions import lesioned, lesions
 from resnet_ablations.probe.path_gradients import path_gradients
-from resnet_ablations.results.atomic_write import write_atomically
+from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
 from resnet_ablations.results.lesions import PathGradient, lesions_text, path_gradients_text
+from resnet_ablations.results.locks import RunLock, RunLocked
 from resnet_ablations.results.results_folder import readable, runs_parser
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.sums import device_of_sums, in_float64, summable
@@ -52,8 +54,22 @@ def measure(folder: RunFolder) -> None:
         found = lesions(network, run.config.seed)
         errors = (run.test_error(lesioned(network, lesion)) for lesion in found)
         rows = list(zip(found, _counted(errors, len(found), f"{folder.key}: lesions"), strict=True))
-    write_atomically(folder.path_gradients, path_gradients_text(gradients))
-    write_atomically(folder.lesions, lesions_text(rows))
+    write_measured(folder, run.result.weights, path_gradients_text(gradients), lesions_text(rows))
+
+
+def write_measured(folder: RunFolder, weights: str | None, gradients: str, lesions: str) -> None:
+    """Write the two files if the run still has these weights; raise `UserError` if it has not.
+
+    The run may have been removed or trained again while it was measured. The files of a killed process are removed.
+    """
+    with suppress(RunLocked, FileNotFoundError), RunLock(folder.path).free():
+        result = folder.result()
+        if result is not None and result.weights == weights:
+            remove_temporary_files(folder.path)
+            write_atomically(folder.path_gradients, gradients)
+            write_atomically(folder.lesions, lesions)
+            return
+    raise UserError(f"{folder.path}: removed or trained again while it was measured; measure it again")
 
 
 def _path_gradients(run: TrainedRun, network: ResNet) -> Iterator[PathGradient]:

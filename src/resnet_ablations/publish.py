@@ -89,19 +89,19 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
         if damage := source.damage():
             print(f"{key}: not published, its result is damaged: {damage}", file=sys.stderr)
         return False
-    target.freeze(without_locations(source.configuration()))
-    shutil.copyfile(source.curve, target.curve)
-    if source.signals.exists():
-        write_atomically(target.signals, published(source.signals.read_bytes()))
-    else:
-        target.signals.unlink(missing_ok=True)
-    for name in ("responses", "lesions", "path_gradients", "changes"):
-        file, copy = getattr(source, name), getattr(target, name)
-        if file.exists():
-            shutil.copyfile(file, copy)
-        else:
-            copy.unlink(missing_ok=True)
     with RunLock(target.path) as lock:
+        target.write_config(without_locations(source.configuration()))
+        shutil.copyfile(source.curve, target.curve)
+        if source.signals.exists():
+            write_atomically(target.signals, published(source.signals.read_bytes()))
+        else:
+            target.signals.unlink(missing_ok=True)
+        for name in ("responses", "lesions", "path_gradients", "changes"):
+            file, copy = getattr(source, name), getattr(target, name)
+            if file.exists():
+                shutil.copyfile(file, copy)
+            else:
+                copy.unlink(missing_ok=True)
         RunWriter(target, lock).finish(result)
     return True
 
