@@ -17,7 +17,7 @@ from resnet_ablations.experiments import Experiment, load_experiment, paper_curv
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.claims import rules
 from resnet_ablations.report.claims.claim_file import Claim, load_claims
-from resnet_ablations.report.claims.evidence import ClaimQuantity, NotJudged, Sample, SamplesOf, mean_of
+from resnet_ablations.report.claims.evidence import SIGNALS, ClaimQuantity, NotJudged, Sample, SamplesOf, mean_of
 from resnet_ablations.report.claims.power import MOST_SEEDS, SEEDS, seeds_text
 from resnet_ablations.report.claims.relations import Bounded
 from resnet_ablations.report.claims.wording import RESPONSE
@@ -46,7 +46,11 @@ def paper_number(experiment: Experiment, name: str, quantity: ClaimQuantity = "v
         number = cell.digitised if cell.printed is None else cell.printed
         return FAIL if number == "fail" else math.nan if number is None else float(number)
     curve = paper_curve(cell.curve or "", "train_loss" if quantity == "train_loss" else "train_error")
-    return math.nan if curve is None else mean_of(quantity, curve, min(int(curve.index.max()), LAST_COMPARABLE))
+    return (
+        math.nan
+        if curve is None or quantity in SIGNALS
+        else mean_of(quantity, curve, min(int(curve.index.max()), LAST_COMPARABLE))
+    )
 
 
 def power(claim: Claim, seeds: int, draws: int = DRAWS) -> float:

@@ -10,10 +10,12 @@ from rich.console import Console
 from scipy import stats  # type: ignore[import-untyped]
 
 from resnet_ablations.report.claims.claim_file import Claim, load_claims
+from resnet_ablations.report.claims.evidence import SIGNALS
 from resnet_ablations.report.claims.verdict_table import pages, verdict_frame, verdict_table
 from resnet_ablations.report.claims.verdicts import Verdict, judge
 from resnet_ablations.report.frame import read_report_data
 from resnet_ablations.report.tables import formats
+from resnet_ablations.results.signals import HEADER, UnitSignals, lines
 
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -570,6 +572,7 @@ def table_1(made_up: MadeUp, error: dict[str, float]) -> dict[str, Verdict]:
                     loss=lambda i, e=value + noise: e / 100,  # type: ignore[misc]
                 )
     claims = [claim for claim in load_claims() if claim.experiment == "shortcuts"]
+    claims = [claim for claim in claims if getattr(claim.relation, "quantity", "") not in SIGNALS]
     return {found.claim.id: found for found in verdicts(made_up, *claims)}
 
 
@@ -653,3 +656,43 @@ def test_the_tidy_form(made_up: MadeUp) -> None:
     assert frame["outcome"].tolist() == ["not run", "not run"]
     assert frame["decided_at"].tolist() == ["paper", "paper"]
     assert frame["flags"].iloc[0] == "uncommitted changes: 1 of 1 run"
+
+
+def gradients(direct: float, negative: Sequence[float]) -> str:
+    """Return a file of signals of one unit; `negative` is its share before and after training, the latter by seed."""
+    text = HEADER
+    for iteration, share in zip((0, 1_800), negative, strict=True):
+        unit = UnitSignals(1, signal=1, gradient=4, direct=direct * 2, residual=1, negative=share, scale=1)
+        text += lines(iteration, [unit, UnitSignals(2, signal=1, gradient=2, direct=2)])
+    return text
+
+
+HALF = claim("shortcuts", kind="lower_than", lower="dropout", higher=["original"], quantity="direct_term")
+LIFTS = claim(
+    "shortcuts", kind="lower_than", lower="original", higher=["original"], quantity="negative", than="negative_before"
+)
+
+
+def test_claims_on_recorded_signals(made_up: MadeUp) -> None:
+    made_up.plan("quick", SEEDS)
+    for seed in SEEDS:
+        made_up.run("original", 9.0, seed, signals=gradients(0.5 + seed / 100, (0.25, 0.5 + seed / 100)))
+        made_up.run("dropout", 9.0, seed, signals=gradients(0.1, (0.25, 0.25)))
+    half, lifts = verdicts(made_up, HALF, LIFTS)
+    assert half.finding.outcome == "reproduced"
+    assert half.finding.effect == "+42.00 points, as claimed"
+    assert lifts.finding.outcome == "contradicted"
+    shown = "before training in “original”: 25.00 %, negative values after the addition in “original”: 52.00 %"
+    assert shown in lifts.finding.statement
+
+
+def test_a_run_without_signals_does_not_count(made_up: MadeUp) -> None:
+    made_up.plan("quick", SEEDS)
+    for seed in SEEDS:
+        made_up.run("original", 9.0, seed, signals=gradients(0.5, (0.25, 0.5)) if seed < 2 else "")
+        made_up.run("dropout", 9.0, seed)
+    half, lifts = verdicts(made_up, HALF, LIFTS)
+    assert (half.finding.outcome, half.seeds) == ("not run", "n = 0/5")
+    assert half.finding.statement.endswith("not judged because no run of “dropout shortcut” has recorded its signals.")
+    assert half.flags == ("without recorded signals: 8 of 10 runs",)
+    assert (lifts.finding.outcome, lifts.seeds) == ("inconclusive", "n = 2/5")

@@ -12,10 +12,22 @@ import pandas as pd
 from resnet_ablations.report.claims.wording import ERROR, RESPONSE, UNITS, Unit
 from resnet_ablations.report.curves import train_points
 from resnet_ablations.report.frame import ReportData, Run, Sweep, is_error
+from resnet_ablations.report.theory.recorded_signals import Moment, values
 
-ClaimQuantity = Literal["value", "train_error", "train_loss", "early_train_error"]
+ClaimQuantity = Literal[
+    "value", "train_error", "train_loss", "early_train_error", "direct_term", "negative", "negative_before"
+]
 """`value`: the metric that the cell shows. `train_error`, `train_loss`: at the end of training; the loss as its
-logarithm. `early_train_error`: the training error of the first third of the iterations."""
+logarithm. `early_train_error`: the training error of the first third of the iterations. The others are recorded
+signals, in %. `direct_term`: the direct term of the gradient at the first unit, of the gradient at the output of the
+last unit, at the end of training. `negative`: the share of negative values after the addition, the mean over the units,
+at the end of training; `negative_before`: before training."""
+SIGNALS: dict[str, tuple[str, Moment]] = {
+    "direct_term": ("direct", "end"),
+    "negative": ("negative", "end"),
+    "negative_before": ("negative", "start"),
+}
+"""The column and the moment of the recorded signals."""
 PARTS = {"train_loss": (0.9, 1.0), "train_error": (0.9, 1.0), "early_train_error": (0.0, 1 / 3)}
 """The parts of the iterations over which a curve is averaged."""
 
@@ -88,6 +100,10 @@ class Evidence:
 
     def _number(self, run: Run, quantity: ClaimQuantity) -> float:
         """Return the run's number; infinite if the run diverged, NaN if the run has no such number."""
+        if quantity in SIGNALS:
+            column, moment = SIGNALS[quantity]
+            found = values(self.sweep, pd.DataFrame([run]), self.data, column, moment)
+            return math.nan if not found else 100 * float(found[0][1].loc[1 : 1 if column == "direct" else None].mean())
         if run["outcome"] == "diverged":
             # The response of a diverged run cannot be compared with other responses.
             return math.inf if quantity != "value" or is_error(run["metric"]) else math.nan

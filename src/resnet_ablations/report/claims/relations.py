@@ -69,7 +69,7 @@ class Relation(BaseModel, ABC):
         found = self.compare(evidence.samples)
         ran = [(tested, samples) for tested, samples in found if samples[0].numbers]
         lacking = dict.fromkeys(samples[0].label for _, samples in found if not samples[0].numbers)
-        without = f"no run of {listed(list(lacking))} has a result" if lacking else ""
+        without = f"no run of {listed(list(lacking))} {found[0][1][0].unit.has}" if lacking else ""
         if not ran:
             raise NotJudged(without)
         # The comparison that supports the claim least is shown.
@@ -86,17 +86,21 @@ class Relation(BaseModel, ABC):
 
 
 class LowerThan(Relation):
-    """`lower` has a lower value of a quantity than every configuration of every cell in `higher`."""
+    """`lower` has a lower value of a quantity than every configuration of every cell in `higher`.
+
+    `than` is the quantity of the cells in `higher`, if it is another one.
+    """
 
     kind: Literal["lower_than"]
     lower: str
     higher: Cells
     quantity: ClaimQuantity = "value"
+    than: ClaimQuantity | None = None
 
     def compare(self, of: SamplesOf) -> list[Comparison]:
         """Return a comparison of each configuration of `higher` with `lower`."""
         lower = _sole(of(self.lower, self.quantity))
-        samples = [sample for cell in self.higher for sample in of(cell, self.quantity)]
+        samples = [sample for cell in self.higher for sample in of(cell, self.than or self.quantity)]
         return [(rules.higher(one.numbers, lower.numbers), [one, lower]) for one in samples]
 
 
@@ -175,13 +179,13 @@ def _sole(samples: list[Sample]) -> Sample:
     if len(samples) > 1:
         raise NotJudged(f"{first.label.partition(' (')[0]} has {len(samples)} configurations")
     if not first.numbers:
-        raise NotJudged(f"no run of {first.label} has a result")
+        raise NotJudged(f"no run of {first.label} {first.unit.has}")
     return first
 
 
 def _difference(first: Sample, second: Sample) -> tuple[str, str, str]:
     """Return the medians, their difference and its interval; raise `NotJudged` if both samples are the same runs."""
-    if (first.configuration, first.metric) == (second.configuration, second.metric):
+    if (first.configuration, first.metric, first.unit) == (second.configuration, second.metric, second.unit):
         raise NotJudged(f"{first.label} and {second.label} are the same runs")
     unit = first.unit
     a, b = unit.write(first.median), unit.write(second.median)
@@ -189,7 +193,8 @@ def _difference(first: Sample, second: Sample) -> tuple[str, str, str]:
     interval = shift_interval(first.numbers, second.numbers)
     ends = f"{unit.change_of(interval.low)} to {unit.change_of(interval.high)}{unit.change}"
     shift = covered(interval, ends)
-    return f"{unit.subject}{first.label}: {a}, {second.label}: {b}", effect, shift
+    other = second.unit.subject * (second.unit != unit)
+    return f"{unit.subject}{first.label}: {a}, {other}{second.label}: {b}", effect, shift
 
 
 def _errors(worst: Sample, ran: list[Comparison]) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control  # type: ignore[import-untyped]
 
 from resnet_ablations.report.claims.claim_file import Claim
-from resnet_ablations.report.claims.evidence import Evidence, NotJudged
+from resnet_ablations.report.claims.evidence import SIGNALS, Evidence, NotJudged
 from resnet_ablations.report.claims.relations import Finding
 from resnet_ablations.report.claims.wording import runs
 from resnet_ablations.report.frame import CellId, ReportData, Sweep
@@ -72,6 +72,12 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
     cells = pd.concat([evidence.sweep.cell(name) for name in claim.relation.cells])
     planned = cells[cells["configuration"] != ""].drop_duplicates(["configuration", "seed"])
     has_result = planned["value"].notna() | (planned["outcome"] == "diverged")
+    flags = list(_flags(planned, evidence))
+    if getattr(claim.relation, "quantity", "") in SIGNALS:
+        recorded = planned["key"].isin(evidence.data.signals.keys())
+        if lacking := int((has_result & ~recorded).sum()):
+            flags.append(f"without recorded signals: {lacking} of {runs(len(planned))}")
+        has_result &= recorded
     counts = has_result.groupby(planned["configuration"]).sum()
     return Verdict(
         claim,
@@ -79,7 +85,7 @@ def _verdict(claim: Claim, evidence: Evidence) -> Verdict:
         plan.name,
         plan.scale,
         f"n = {counts.min()}/{len(plan.seeds)}" if len(counts) else "–",
-        tuple(_flags(planned, evidence)),
+        tuple(flags),
         tuple(dict.fromkeys(zip(cells["row"], cells["column"], strict=True))),
     )
 

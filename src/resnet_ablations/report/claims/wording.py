@@ -19,6 +19,8 @@ class Unit:
     is_log: bool = False
     subject: str = ""
     """The name of the quantity if it is not the metric that the cell shows."""
+    has: str = "has a result"
+    """The end of a sentence on the runs that have the quantity."""
 
     def write(self, value: float) -> str:
         """Return a number as text."""
@@ -40,11 +42,15 @@ class Unit:
         return f"{low} to {high}" if high == DIVERGED else f"{low.removesuffix(self.value)}–{high}"
 
 
+RECORDED = "has recorded its signals"
 ERROR, RESPONSE = Unit(" %", " points"), Unit()
 UNITS = {
     "train_loss": Unit(is_log=True, subject="training loss of "),
     "train_error": Unit(" %", " points", subject="training error of "),
     "early_train_error": Unit(" %", " points", subject="early training error of "),
+    "direct_term": Unit(" %", " points", False, "direct term of the gradient at the first unit of ", RECORDED),
+    "negative": Unit(" %", " points", False, "negative values after the addition in ", RECORDED),
+    "negative_before": Unit(" %", " points", False, "before training in ", RECORDED),
 }
 """The units of the quantities other than a cell's own metric."""
 
