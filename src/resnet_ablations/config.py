@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -187,6 +187,13 @@ def frozen_tree(path: Path) -> dict[str, Any]:
     if home.name == "runs" and paths is not None and Path(str(paths.get("results"))).absolute() != home.parent:
         tree["paths"] = paths | {"results": str(home.parent)}
     return tree
+
+
+def unfit(path: Path, messages: Sequence[str], advice: str) -> str:
+    """Return one message for the mistakes that this version finds in a run's `config.yaml`."""
+    first, *others = messages
+    more = f", and {len(others)} more" if others else ""
+    return f"{path}: does not fit this version ({first.partition(';')[0]}{more}); {advice}"
 
 
 def validate(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig:

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from resnet_ablations.composition import composition_of, options_of, own_hydra, parse, wrong_option
-from resnet_ablations.config import NO_SUCH_KEY, RunConfig, frozen_tree, message_of, validate
+from resnet_ablations.config import NO_SUCH_KEY, RunConfig, frozen_tree, message_of, unfit, validate
 from resnet_ablations.errors import UserError, first_line, shortened
 from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, NUMBERS, is_location
 from resnet_ablations.results.locks import FileLocked
@@ -185,11 +185,7 @@ def _mistakes_of_frozen(path: Path, messages: Sequence[str]) -> list[str]:
     """Return the messages about locations, and one message for all others, which are not the user's mistakes."""
     others = [message for message in messages if not is_location(message.partition(":")[0])]
     own = [message for message in messages if message not in others]
-    if not others:
-        return own
-    more = f", and {len(others) - 1} more" if len(others) > 1 else ""
-    first = others[0].partition(";")[0]
-    return [f"frozen={path}: does not fit this version ({first}{more}); {NOT_AGAIN}", *own]
+    return [f"frozen={unfit(path, others, NOT_AGAIN)}", *own] if others else own
 
 
 def _with_locations(frozen: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 import errno
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -340,3 +343,32 @@ def test_two_nodes_of_one_job_count_each_other_as_alive(monkeypatch: pytest.Monk
     assert there.has_ended() is None
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert there.has_ended() is True
+
+
+def test_an_owner_that_a_full_disk_cuts_short_has_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, write = tmp_path / "runs" / "run", os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, content, at: write(file, content[:20], at))
+    with pytest.raises(OSError, match="No space left on device"), RunLock(run):
+        pytest.fail("the file does not name this process")
+    monkeypatch.undo()
+    with RunLock(run):
+        assert RunLock(run).owner() == Owner.this_process()
+
+
+def test_a_signal_between_the_lock_and_its_use_leaves_no_file_open(tmp_path: Path) -> None:
+    code = file_lock.__wrapped__.__code__  # type: ignore[attr-defined]
+
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_back is not None and frame.f_back.f_code is code:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), warnings.catch_warnings(action="ignore"), file_lock(tmp_path / "file"):
+            pytest.fail("no signal came")
+    finally:
+        sys.setprofile(None)
+    gc.collect()
+    with file_lock(tmp_path / "file", seconds=0):
+        pass

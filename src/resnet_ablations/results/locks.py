@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,38 +51,33 @@ class RunLost(RunLocked):
 
 @contextmanager
 def file_lock(path: Path, *, seconds: float | None = None, create: bool = True) -> Iterator[int]:
-    """Hold an exclusive lock on a file, and yield the file's descriptor.
+    """Hold an exclusive lock on a file, and yield the file's descriptor; by default, create the file.
 
-    Raise `FileLocked` if another process has it for longer than `seconds`, by default `LOCK_SECONDS`.
-    The lock holds across machines: NFS passes on the lock of a file that is open for writing, but not of a folder.
+    Raise `FileLocked` if another process has it for longer than `seconds`, by default `LOCK_SECONDS`. The lock holds
+    across machines if the file is open for writing. A folder cannot be, so it cannot be locked over NFS.
     """
-    descriptor = _locked_descriptor(path, LOCK_SECONDS if seconds is None else seconds, os.O_RDWR | os.O_CREAT * create)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    with _locked(path, LOCK_SECONDS if seconds is None else seconds, create) as file:
+        yield file.fileno()
 
 
-def _locked_descriptor(path: Path, seconds: float, flags: int) -> int:
+def _locked(path: Path, seconds: float, create: bool) -> FileIO:
+    """Return a file that is open and locked; closing the file releases the lock."""
     began, said = time.monotonic(), False
     while True:
         waited = time.monotonic() - began
         try:
-            descriptor = os.open(path, flags, 0o666)
+            # If a signal ends the process here, the file object is closed with the lock; a number would stay open.
+            with ExitStack() as stack:
+                file = stack.enter_context(_open(path, create))
+                if _lock(file.fileno(), path):
+                    stack.pop_all()
+                    return file
         except PermissionError:
             raise UserError(f"{path}: may not be written; its owner can allow it: chmod g+w") from None
         except OSError as error:
             if error.errno not in PASSING or waited >= seconds:
                 raise
         else:
-            locked = False
-            try:
-                locked = _lock(descriptor, path)
-            finally:
-                if not locked:
-                    os.close(descriptor)
-            if locked:
-                return descriptor
             if waited >= seconds:
                 raise FileLocked(
                     f"{path}: another process has held this lock for {seconds:.0f} s; if that process is suspended, "
@@ -93,16 +89,19 @@ def _locked_descriptor(path: Path, seconds: float, flags: int) -> int:
         time.sleep(POLL_SECONDS)
 
 
+def _open(path: Path, create: bool) -> FileIO:
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CREAT if create else flags, 0o666)
+
+    return FileIO(path, "r+", opener=opener)
+
+
 def _lock(descriptor: int, path: Path) -> bool:
     """Lock a file; return False if another process has locked it, or has removed or replaced it meanwhile."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except (BlockingIOError, FileNotFoundError):
-        return False
-    except OSError as error:
-        if error.errno not in PASSING:
-            raise
         return False
 
 
@@ -213,8 +212,11 @@ class RunLock:
         self._check_free()
         with file_lock(self._path) as file:
             self._check_free()
-            # The file stays, and with it its lock, on which others may wait. An owner that is read in part is dead.
-            os.pwrite(file, content := f"{self.process.model_dump_json()}\n".encode(), 0)
+            # The file is overwritten, not replaced: another process may be waiting for the lock of this file. A process
+            # that reads a part of the text finds no owner; a process that has the lock reads all of it.
+            content = f"{self.process.model_dump_json()}\n".encode()
+            if os.pwrite(file, content, 0) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             os.truncate(file, len(content))
         threading.Thread(target=self._send_heartbeats, daemon=True).start()
         return self

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from resnet_ablations.build import build_network
-from resnet_ablations.config import RunConfig, frozen_tree, validate
+from resnet_ablations.config import RunConfig, frozen_tree, unfit, validate
 from resnet_ablations.errors import UserError, first_line, reason_of
 from resnet_ablations.results.run_folder import Result, RunFolder
 
@@ -87,9 +87,7 @@ def _configuration(folder: RunFolder) -> RunConfig:
     try:
         config = validate(tree, identify_data=False)
     except UserError as error:
-        first, *others = error.messages
-        more = f", and {len(others)} more" if others else ""
-        raise UserError(f"{folder.config}: does not fit this version ({first}{more}); train the run again") from None
+        raise UserError(unfit(folder.config, error.messages, "train the run again")) from None
     if config.key != folder.key:
         raise UserError(f"{folder.config}: the configuration of {config.key}, not of this run; train the run again")
     return config
