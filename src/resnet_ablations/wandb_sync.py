@@ -31,7 +31,7 @@ def main() -> None:
 def _mirrored(results: Path) -> list[RunFolder]:
     """Return the runs that were trained with logger=wandb; raise `UserError` if there are none."""
     folders = [RunFolder(results, path.parent.name) for path in sorted(results.glob("runs/*/config.yaml"))]
-    mirrored = [folder for folder in folders if WandbLogger.__name__ in folder.config.read_text(encoding="utf-8")]
+    mirrored = [folder for folder in folders if WandbLogger.__name__.encode() in folder.config.read_bytes()]
     if not mirrored:
         raise UserError(
             f"{results}: no run was trained with logger=wandb; name the runs to send: resnet-ablations wandb-sync RUN"

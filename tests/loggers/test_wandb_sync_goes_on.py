@@ -5,6 +5,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.wandb_sync import _mirrored
+
 SENDS_ALL_BUT_ONE = """
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.loggers import wandb_uploads
@@ -42,3 +45,11 @@ def test_a_refused_run_and_a_locked_run_do_not_stop_the_other_uploads(
         "[2/3] under_way: not sent",
         "[3/3] good: finished, uploaded",
     ]
+
+
+def test_a_damaged_configuration_does_not_stop_the_other_uploads(tmp_path: Path) -> None:
+    for name, content in (("damaged", b"\xff"), ("good", b"logger: WandbLogger")):
+        folder = RunFolder(tmp_path, name)
+        folder.path.mkdir(parents=True)
+        folder.config.write_bytes(content)
+    assert [folder.key for folder in _mirrored(tmp_path)] == ["good"]
