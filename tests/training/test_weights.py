@@ -108,6 +108,10 @@ def no_state(run: RunConfig, other: RunConfig) -> None:
     torch.save([1, 2], run.folder.weights)
 
 
+def misleading(run: RunConfig, other: RunConfig) -> None:
+    run.folder.weights.write_bytes(b"\x80\x02)R.")  # a call without a function: an `IndexError` of torch
+
+
 class Dangerous:
     def __reduce__(self) -> tuple[object, ...]:
         return Path.touch, (Path("touched"),)
@@ -117,7 +121,9 @@ def code(run: RunConfig, other: RunConfig) -> None:
     torch.save(Dangerous(), run.folder.weights)
 
 
-@pytest.mark.parametrize("damage", [swapped, cut, empty, no_state, code], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(
+    "damage", [swapped, cut, empty, no_state, misleading, code], ids=lambda damage: damage.__name__
+)
 def test_other_weights_are_refused(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[RunConfig, RunConfig], None]
 ) -> None:

@@ -7,13 +7,13 @@ function of the iteration and of `warmed_up`.
 import io
 import logging
 from dataclasses import asdict, dataclass, field
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from resnet_ablations.results.run_writer import RunWriter
+from resnet_ablations.training.weights import loaded
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +64,10 @@ def load_checkpoint(writer: RunWriter) -> Checkpoint | None:
     """
     for path, content in writer.sound_checkpoints():
         try:
-            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            checkpoint = Checkpoint(**state)
+            checkpoint = Checkpoint(**loaded(content))
             if checkpoint.key != writer.folder.key:
                 raise ValueError(f"the checkpoint belongs to the run {checkpoint.key}")
-        except (UnpicklingError, ValueError, TypeError, RuntimeError, EOFError) as error:
+        except (ValueError, TypeError) as error:
             log.warning("%s: not used: %s", path.name, " ".join(str(error).split())[:200])
             writer.set_aside(path)
         else:

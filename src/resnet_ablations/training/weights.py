@@ -3,7 +3,7 @@
 import hashlib
 import io
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,6 +40,16 @@ def weights_file(network: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
+def loaded(content: bytes) -> Any:
+    """Return what `torch.save` wrote, without executing any of it; raise `ValueError` if the file is damaged."""
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # torch follows the bytes of a damaged file, and any kind of error may end that
+        raise ValueError(first_line(error)) from None
+
+
 def load_network(run: str | Path) -> nn.Module:
     """Return the trained network of a run, in evaluation mode; `run` is the run's folder, `results/runs/KEY`.
 
@@ -71,10 +81,10 @@ def load_trained(folder: RunFolder) -> tuple[RunConfig, Result, nn.Module]:
     config = _configuration(folder)
     network = build_network(config)
     try:
-        network.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        network.load_state_dict(loaded(content))
         if weights_digest(network) != result.weights:
             raise ValueError("result.json has the digest of other weights")
-    except (UnpicklingError, ValueError, TypeError, RuntimeError, EOFError, AttributeError) as error:
+    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise UserError(
             f"{folder.weights}: not the weights of this run ({first_line(error)}); remove the run and train it again"
         ) from None
