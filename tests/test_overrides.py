@@ -413,6 +413,8 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         ([f"paths.results={'x' * 5000}"], ["cannot be used: File name too long"]),
         (["paths.results='???'"], ["paths.results: must be given"]),
         (["paths.results='${HOME}/x'"], ["${oc.env:HOME}"]),
+        (["paths.results='${hydra.job.name}'"], ["Interpolation key 'hydra.job.name' not found; correct the key"]),
+        (["network@foo=resnet110"], ["Could not override 'network@foo': @ names a place", "; write network=OPTION"]),
         (["paths.data=null"], ["paths.data=null: must be"]),
         (["network.widths={}"], ["network.widths={}: does not fit there", "; correct the key or the value"]),
         (["network.widths.a=0"], ["network.widths.a=0: does not fit there"]),

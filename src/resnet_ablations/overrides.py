@@ -237,10 +237,14 @@ def _allowed(names: Sequence[str]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of an error of Hydra or OmegaConf; for an unknown interpolation, with its usual form."""
+    """Return the first line of an error of Hydra or OmegaConf, with what to do where that is known."""
     line = shortened(first_line(error).replace("'++", "'"))
-    name = re.match(r"Interpolation key '(\w+)' not found", line)
-    return f"{line}; an environment variable is ${{oc.env:{name[1]}}}" if name else line
+    if group := re.match(r"Could not override '([^@']+)@", line):
+        return f"{line.rstrip('.')}: @ names a place that conf/train.yaml does not have; write {group[1]}=OPTION"
+    if name := re.match(r"Interpolation key '([\w.]+)' not found", line):
+        remedy = "correct the key" if "." in name[1] else f"an environment variable is ${{oc.env:{name[1]}}}"
+        return f"{line}; {remedy}"
+    return line
 
 
 def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

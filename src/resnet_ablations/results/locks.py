@@ -62,13 +62,14 @@ def file_lock(path: Path, *, seconds: float | None = None, create: bool = True) 
 
 def _locked(path: Path, seconds: float, create: bool) -> FileIO:
     """Return a file that is open and locked; closing the file releases the lock."""
+    flags = os.O_RDWR | os.O_CREAT if create else os.O_RDWR
     began, said = time.monotonic(), False
     while True:
         waited = time.monotonic() - began
         try:
             # If a signal ends the process here, the file object is closed with the lock; a number would stay open.
             with ExitStack() as stack:
-                file = stack.enter_context(_open(path, create))
+                file = stack.enter_context(os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0))
                 if _lock(file.fileno(), path):
                     stack.pop_all()
                     return file
@@ -87,13 +88,6 @@ def _locked(path: Path, seconds: float, create: bool) -> FileIO:
             said = True
             print(f"waiting for the lock {path}, which another process holds", file=sys.stderr, flush=True)
         time.sleep(POLL_SECONDS)
-
-
-def _open(path: Path, create: bool) -> FileIO:
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_CREAT if create else flags, 0o666)
-
-    return FileIO(path, "r+", opener=opener)
 
 
 def _lock(descriptor: int, path: Path) -> bool:
