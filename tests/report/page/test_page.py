@@ -110,7 +110,7 @@ def test_every_number_of_ours_leads_to_its_runs(full: Full) -> None:
                 assert name.startswith("#run:")
     tables = [link for table in with_class(root, "numbers-table") for link in links(table)]
     several = [to for to in tables if to.startswith("#cell:shortcuts-quick:exclusive_gating_0_to_-5")]
-    assert len(several) == 2 + 4  # the number and its difference; in the table of deficits
+    assert len(several) == 2 + 6  # the number and its difference; in the table of deficits
     listed = text_of(with_class(root, "every-run")[0])
     assert listed.count("exclusive gating (init b_g = 0 to −5)") == 6
 

@@ -59,10 +59,11 @@ def _window(key: str, iterations: int, data: ReportData) -> float:
 def deficits_table(sweep: Sweep, runs: pd.DataFrame) -> Table:
     """Return the table of the training loss and of each row's differences from the baseline."""
     baseline = baseline_label(sweep.experiment)
-    window = span(runs["window"].dropna() if runs["window"].notna().any() else [1])
+    known = runs["window"].dropna()
+    last = f"last {span(known)} iterations" if len(known) else "last iterations"
     caption = (
         "Training loss: the geometric mean over the last tenth of the iterations. Training error: the errors of the "
-        f"last {window} iterations, made with the augmentation, the batch statistics and the masks of training. The "
+        f"{last}, made with the augmentation, the batch statistics and the masks of training. The "
         "test error has none of these, so test − training is no pure generalisation gap and can be negative. The "
         f"difference from “{baseline}” in test error is that in training error plus that in test − training. Shown is "
         "the mean of the finished runs (lowest to highest), in % and percentage points." + several(runs)
