@@ -111,7 +111,7 @@ def test_a_disk_that_fills_up_in_the_curve(sweeps: Sweeps, mount: Mount) -> None
     results = mount(6)
     # So many rows that they take more than the page which a file may have already.
     longer = (*ONE, "schedule.iterations=130", "schedule.evaluate_every=130", "trainer.checkpoint_iterations=null")
-    command = stopped_before(sweeps, *HOW, *longer, event="open", name="curve.csv")
+    command = stopped_before(sweeps, *HOW, *longer, event="os.rename", name="curve.csv")
     ballast = fill(results)
     goes_on(command)
     check_said(command, sweeps)

@@ -46,6 +46,8 @@ def test_random_command_lines(
     monkeypatch.setattr(run_sweep, "run_sweep", lambda plan, *_: planned.append(plan))
     monkeypatch.setattr(train, "_report", lambda plan: None)
     monkeypatch.setattr(estimates, "step_seconds", lambda *_: estimates.StepSeconds(iteration=0.5, test_image=0.0))
+    for stream in (sys.stdout, sys.stderr):  # as Python's own stderr
+        stream.reconfigure(errors="backslashreplace")
     settings, groups = list(settings_of(type(compose([])))), list(group_options())
     codes = set()
 
