@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from resnet_ablations.report.figures.axes import final_errors, log_ticks, side_by_side, staggered
+from resnet_ablations.report.figures.chart import panel_figure
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,24 @@ def test_lines_have_marks_at_places_of_their_own() -> None:
     assert 0 < len(first) <= 6
     assert not set(first) & set(second)
     assert staggered(1, 0, 1) == [0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [(0.5e-4, 2e4, {"10⁻⁴", "0.001", "1,000", "10⁴"}), (1.5e4, 6e4, {"2·10⁴", "5·10⁴"})],
+)
+def test_a_long_label_beside_an_axis_is_a_power_of_ten(low: float, high: float, shown: set[str]) -> None:
+    axes = Figure().add_subplot()
+    axes.set_ylim(low, high)
+    log_ticks(axes, "y")
+    labels = {
+        axes.yaxis.get_major_formatter()(tick) for tick in axes.yaxis.get_major_locator()() if low <= tick <= high
+    }
+    assert shown <= labels
+    assert max(map(len, labels)) <= 7
+
+
+@pytest.mark.parametrize(("panels", "width"), [(1, 3.45), (2, 3.45), (3, 6.9), (4, 6.9)])
+def test_two_panels_fill_one_column(panels: int, width: float) -> None:
+    figure, places = panel_figure([1.0] * panels, "A note.")
+    assert (figure.get_figwidth(), len(places)) == (width, panels)
