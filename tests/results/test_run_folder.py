@@ -244,20 +244,22 @@ def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.Monke
 def test_two_writers_of_a_status_do_not_share_a_temporary_file(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (Status(outcome="running", iteration=at, iterations=6) for at in (1, 2))
-    write = Path.write_text
+    """Another process writes between the first one's write and its rename."""
+    names, write = [], Path.write_text
 
     def interrupted(path: Path, *arguments: Any, **keywords: Any) -> int:
-        monkeypatch.setattr(Path, "write_text", write)
-        written = path.write_text(*arguments, **keywords)
-        folder.set_status(second)  # another process writes between the first one's write and its rename
+        names.append(path.name)
+        written = write(path, *arguments, **keywords)
+        if len(names) == 1:
+            folder.set_status(Status(outcome="running", iteration=2, iterations=6))
         return written
 
     monkeypatch.setattr(Path, "write_text", interrupted)
-    folder.set_status(first)
+    folder.set_status(Status(outcome="running", iteration=1, iterations=6))
     status = folder.status()
     assert status is not None
     assert status.iteration == 1
+    assert len(set(names)) == 2
     assert {path.name for path in folder.path.iterdir()} == {"config.yaml", "status.json"}
 
 

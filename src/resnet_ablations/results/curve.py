@@ -109,9 +109,9 @@ def check_whole(text: str, schedule: RowSchedule, end: int, final: Sequence[floa
     numbers = astuple(rows[-1])[2:]
     if diverged:
         if all(math.isfinite(number) for number in numbers if number is not None):
-            raise ValueError("of another training: it does not end with a loss that is not finite")
+            raise ValueError("it is of another training: it does not end with a loss that is not finite")
     elif list(map(_text, numbers)) != list(map(_text, final)):
-        raise ValueError("of another training: its last row does not have the numbers of the result")
+        raise ValueError("it is of another training: its last row does not have the numbers of the result")
 
 
 def _row(line: str) -> CurveRow:

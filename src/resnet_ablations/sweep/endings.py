@@ -28,7 +28,7 @@ def record_end(
     `process` is the number of the run's process if it may still be alive; `jobs` as in `Owner.has_ended`.
     """
     folder = run.folder
-    with suppress(RunLocked, UserError, OSError), _written_by_no_other(folder, process, jobs):
+    with suppress(RunLocked, UserError, OSError), _lock_held(folder, process, jobs):
         status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
         # If the process was killed before its first status, the status is that of an earlier process.
         if folder.result() is None and (status.outcome in ("running", "queued") or killed):
@@ -36,11 +36,12 @@ def record_end(
             folder.set_status(status.model_copy(update=ending))
 
 
-def _written_by_no_other(
-    folder: RunFolder, process: int | None, jobs: Container[str] | None
-) -> AbstractContextManager[None]:
-    """Hold the run's lock: as that of the process `process` if it is alive, else as that of no process."""
+def _lock_held(folder: RunFolder, process: int | None, jobs: Container[str] | None) -> AbstractContextManager[None]:
+    """Return a context that holds the run's lock; entering raises `RunLocked` if another process owns the run.
+
+    The owner may be `process`, or no process.
+    """
     if process is not None:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):  # it has ended
             return RunLock(folder.path, Owner.of(process)).held(seconds=LOCK_SECONDS)
     return RunLock(folder.path).free(jobs, seconds=LOCK_SECONDS)
