@@ -49,7 +49,7 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(python: Python, tmp_path: 
         ),
         (["--experimental-rerun", "x.pickle"], ["--experimental-rerun: a run is trained again with frozen="]),
         (["--cfg=job", "-m", "seed=0,1"], ["--cfg --multirun: each of them"]),
-        (["--resolve"], ["--resolve: it resolves what --cfg shows"]),
+        (["--resolve", "--cfg=hydra"], ["--resolve: it resolves what --cfg job shows"]),
         (["--shell-completion", "install=bash"], ["--shell-completion: there is none"]),
         (["hydra.searchpath=[file:///x]"], ["hydra.searchpath: the configuration is conf/ alone"]),
         (["-m", "+hydra.job.env_set.A=1"], ["hydra.job.env_set.A: the processes of runs have the environment of this"]),

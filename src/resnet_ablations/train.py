@@ -116,8 +116,8 @@ def _check_hydra_options(arguments: argparse.Namespace) -> None:
     given = {f"--{name.replace('_', '-')}": value for name, value in vars(arguments).items() if value}
     if len(modes := [option for option in given if option in MODES]) > 1:
         raise UserError(f"{' '.join(modes)}: each of them does something else; give one")
-    if arguments.resolve and not arguments.cfg:
-        raise UserError("--resolve: it resolves what --cfg shows; give --cfg job too")
+    if arguments.resolve and arguments.cfg != "job":
+        raise UserError("--resolve: it resolves what --cfg job shows; give --cfg job too")
     wrong = [f"{option}: {reason}" for option, reason in NOT_HERE.items() if option in given]
     wrong += filter(None, map(refusal, arguments.overrides))
     if wrong:

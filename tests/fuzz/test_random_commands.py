@@ -84,7 +84,7 @@ def bad_end(code: int, out: str, err: str) -> str | None:
         return f"exit code {code}: {err[-1_000:]}"
     lines = err.splitlines()
     if code == 2 and not (lines or out.startswith("usage: ")):
-        return "exit code 2 without a line"
+        return f"exit code 2 without a line: {out[:1_000]!r}"
     if code == 2 and not err.startswith("usage: ") and not all(line.startswith("error: ") for line in lines):
         return f"exit code 2: {err}"
     return f"exit code 1 without a reason: {out}" if code == 1 and not (err + out).strip() else None
