@@ -58,14 +58,20 @@ class Sweeps:
         return self._start("train", "-m", *merged(overrides), faults=faults, output=output)
 
     def start_on(
-        self, machine: str, *overrides: str, ahead: float = 0.0, nth: int = 0, patience: float = 300.0
+        self,
+        machine: str,
+        *overrides: str,
+        ahead: float = 0.0,
+        nth: int = 0,
+        name: str = "*",
+        patience: float = 300.0,
     ) -> Command:
         """Start a single run in a process that believes to be on another machine.
 
         Its clock is ahead by some seconds. It takes owners for dead that were silent for `patience` seconds. If `nth`
-        is given, the process is stopped at its operation `nth` on files.
+        is given, the process is stopped at its operation `nth` on files with a `name`.
         """
-        stop = {"event": "any", "name": "*", "of": "sweep", "do": "stop", "nth": nth}
+        stop = {"event": "any", "name": name, "of": "sweep", "do": "stop", "nth": nth}
         return self._start(
             "train",
             *merged(overrides),

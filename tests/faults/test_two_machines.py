@@ -36,9 +36,11 @@ def ended_or_resumed(command: Command) -> bool:
 def meet(sweeps: Sweeps, draw: random.Random, surely: bool) -> tuple[str, Command, Command]:
     """Suspend the first process at a moment, let the second one come, and then let both end.
 
-    If `surely`, the first one is suspended while it trains, and the second one takes the run over.
+    If `surely`, the first one is suspended before it opens the run's lock, while it trains, and the second one takes
+    the run over.
     """
-    first = sweeps.start_on("first", *ONE, *HOW, nth=40 if surely else draw.randint(1, 120))
+    moment: dict[str, Any] = {"name": "claim.json", "nth": 10} if surely else {"nth": draw.randint(1, 120)}
+    first = sweeps.start_on("first", *ONE, *HOW, **moment)
     first.reached(lambda: stopped(first.pid) != [])
     silent = surely or draw.random() < 0.75
     second = sweeps.start_on(
