@@ -93,6 +93,24 @@ def test_a_run_that_is_being_trained_stays_and_the_others_with_it(
     assert len(list((tmp_path / "runs").iterdir())) == 3
 
 
+def test_a_job_that_begins_while_clean_waits_keeps_its_lock(
+    cleaned: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, queue = RunFolder(tmp_path, KEYS[0]), {"7": "RUNNING (None)"}
+    folder.set_status(Status(outcome="running", iteration=1, iterations=6, job="7"))
+
+    def begin(*arguments: object) -> None:
+        queue["8"] = "RUNNING (None)"
+        owner = Owner.this_process().model_copy(update={"boot": "another", "job": "8"})
+        (folder.path / "claim.json").write_text(owner.model_dump_json())
+
+    monkeypatch.setattr(squeue, "jobs_in_queue", lambda: dict(queue))
+    monkeypatch.setattr(clean, "await_heartbeats", begin)
+    with pytest.raises(SystemExit):
+        cleaned("y\n", KEYS[0])
+    assert (folder.path / "claim.json").exists()
+
+
 def test_a_run_whose_job_is_over_is_removed_without_a_wait_for_its_heartbeat(
     cleaned: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

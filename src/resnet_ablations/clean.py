@@ -19,8 +19,9 @@ def main() -> None:
     arguments = runs_parser("clean", __doc__, "resnet56-dropout-*", may_be_empty=True).parse_args()
     with exit_on_user_error():
         folders = named(readable(arguments.results), arguments.runs)
-        locks, jobs = [RunLock(folder.path) for folder in folders], jobs_of(folders)
-        await_heartbeats(locks, jobs)
+        locks = [RunLock(folder.path) for folder in folders]
+        await_heartbeats(locks, jobs_of(folders))
+        jobs = jobs_of(folders)  # a job may have begun meanwhile
         for lock in locks:
             lock.remove_if_stale(jobs)
         states = states_of(folders)

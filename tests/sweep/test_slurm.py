@@ -575,6 +575,13 @@ def test_a_sweep_larger_than_a_user_may_submit_is_submitted_in_parts(cluster: Cl
         submitted(runs, account="a", partition="gpu")
 
 
+def test_a_sweep_does_not_wait_for_room_that_cannot_come(cluster: Cluster, runs: list[RunConfig]) -> None:
+    cluster.does("sacctmgr", "case \"$*\" in *association*) echo 'a||0|normal';; esac")
+    parameters = PARAMETERS | {"account": "a"}
+    with pytest.raises(UserError, match="you may have 0 jobs in the queue"):
+        train_on_slurm(runs, parameters, wait=True, fail_fast=False, folder=Path(runs[0].paths.results) / "slurm")
+
+
 def test_the_parts_of_a_large_sweep_follow_when_the_queue_has_room(
     cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -264,7 +264,8 @@ def _submit(
     if (most := most_jobs(parameters)) is not None and most - len(queue) < len(packs):
         room = max(0, most - len(queue))
         notes.append(f"you may have {most} jobs in the queue (MaxSubmitJobs), and {len(queue)} are there: {room} now")
-        if not room and wait:
+        own = int(os.environ.get("SLURM_JOB_ID") in queue)  # this command's own job does not end while it waits
+        if not room and wait and most > own:
             return _Submitted(later=free, most=most, notes=tuple(notes))
         if not room:
             raise UserError(f"hydra/launcher=slurm: {notes[-1]}; run the command again when some have ended")

@@ -4,11 +4,13 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, final
 
 import pytorch_lightning as pl
 
 from resnet_ablations.results.curve import CurveFile, CurveRow
+from resnet_ablations.results.locks import FileLocked
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.settings import TrainerSettings
@@ -109,7 +111,8 @@ class WriteCheckpoints(AfterIteration):
             self._stop.signal = self.stopped_by  # another rank may have received the signal
             trainer.should_stop = True
             if self._status is not None:
-                self._status.write()
+                with suppress(OSError, FileLocked):  # the run has stopped all the same
+                    self._status.write()
 
     def _is_due(self, iteration: int) -> bool:
         every = self._settings.checkpoint_iterations
