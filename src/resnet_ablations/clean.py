@@ -11,7 +11,7 @@ from resnet_ablations.results.results_folder import readable, runs_parser
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.results.states import State
 from resnet_ablations.sweep.monitor import state_table
-from resnet_ablations.sweep.squeue import jobs_of, states_of
+from resnet_ablations.sweep.squeue import jobs_of, remove_stale_locks, states_of
 
 
 def main() -> None:
@@ -19,11 +19,8 @@ def main() -> None:
     arguments = runs_parser("clean", __doc__, "resnet56-dropout-*", may_be_empty=True).parse_args()
     with exit_on_user_error():
         folders = named(readable(arguments.results), arguments.runs)
-        locks = [RunLock(folder.path) for folder in folders]
-        await_heartbeats(locks, jobs_of(folders))
-        jobs = jobs_of(folders)  # a job may have begun meanwhile
-        for lock in locks:
-            lock.remove_if_stale(jobs)
+        await_heartbeats([RunLock(folder.path) for folder in folders], jobs_of(folders))
+        remove_stale_locks(folders)  # it asks SLURM again: a job may have begun meanwhile
         states = states_of(folders)
         if busy := [key for key, state in states.items() if state.outcome in ("running", "queued")]:
             raise UserError(*(f"{key}: {_busy(states[key])}" for key in busy))

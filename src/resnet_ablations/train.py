@@ -21,11 +21,11 @@ from resnet_ablations.output import survive_lost_output
 from resnet_ablations.overrides import check_options, check_repeated, compose
 from resnet_ablations.paths import CONF
 from resnet_ablations.results.atomic_write import reporting_full_disk
-from resnet_ablations.results.locks import RunLock, RunLocked, RunLost
+from resnet_ablations.results.locks import RunLocked, RunLost
 from resnet_ablations.results.results_folder import writable
 from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep.planning import Plan, plan
-from resnet_ablations.sweep.squeue import jobs_of
+from resnet_ablations.sweep.squeue import remove_stale_locks
 from resnet_ablations.training.stopping import Interrupted
 
 USAGE = """usage: resnet-ablations train [GROUP=OPTION …] [KEY=VALUE …]
@@ -57,7 +57,7 @@ def _train(config: DictConfig) -> float | None:
             if run.folder.result() is None:
                 run.logger.build().check()
                 writable(run.paths.results)
-                RunLock(run.folder.path).remove_if_stale(jobs_of([run.folder]))
+                remove_stale_locks([run.folder])
             result = train_run(run)
         except RankFailed as error:
             print(f"{run.key}: failed: {str(error).splitlines()[0]}; see {run.folder.log}")

@@ -8,14 +8,13 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import freeze
 from resnet_ablations.results.atomic_write import reporting_full_disk
-from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.provenance import SOURCE, same_code
 from resnet_ablations.results.run_folder import Result, RunFolder
 from resnet_ablations.results.states import state_of
 from resnet_ablations.results.sweeps import save_sweep
 from resnet_ablations.sweep.planning import Job, Plan
 from resnet_ablations.sweep.preflight import check_results_folder
-from resnet_ablations.sweep.squeue import jobs_of
+from resnet_ablations.sweep.squeue import remove_stale_locks
 
 Launch = Callable[[list[list[str]]], Any]
 """A function of the overrides of each run that returns when all have ended, or raises `Submitted`."""
@@ -40,9 +39,7 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     check_results_folder(results, configs, at_once(configs) if configs else 0)
     for source in {job.config.data.model_dump_json(): job.config.data.source for job in plan.jobs}.values():
         source.prepare()
-    queue = jobs_of([run.folder for run in configs])
-    for run in configs:
-        RunLock(run.folder.path).remove_if_stale(queue)
+    remove_stale_locks([run.folder for run in configs])
     with reporting_full_disk(results):
         if plan.record is not None:
             save_sweep(results, plan.record)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.states import State, state_of
 from resnet_ablations.sweep.cluster import other_cluster
@@ -54,6 +55,13 @@ def jobs_of(folders: Sequence[RunFolder]) -> dict[str, str] | None:
     if other_cluster(folders[0].path.parents[1] / "slurm") is not None:
         return None
     return jobs_in_queue()
+
+
+def remove_stale_locks(folders: Sequence[RunFolder]) -> None:
+    """Remove the locks of dead owners of these runs; squeue is asked as in `jobs_of`."""
+    jobs = jobs_of(folders)
+    for folder in folders:
+        RunLock(folder.path).remove_if_stale(jobs)
 
 
 def states_of(folders: Sequence[RunFolder]) -> dict[str, State]:
