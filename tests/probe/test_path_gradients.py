@@ -88,7 +88,7 @@ def test_each_image_takes_its_own_path(built: Callable[..., ResNet]) -> None:
 
 
 def test_the_table_of_path_lengths(built: Callable[..., ResNet], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 6, 15 and 20 paths of length 1 or 5, 2 or 4, and 3, the most that are all taken are 15."""
+    """All paths of a length are taken if there are at most 15; there are 20 of length 3, so these are sampled."""
     taken: list[Tensor] = []
     along = Paths.along
     monkeypatch.setattr(Paths, "along", lambda self, paths: taken.append(paths) or along(self, paths))

@@ -585,7 +585,7 @@ def test_a_sweep_does_not_wait_for_room_that_cannot_come(cluster: Cluster, runs:
 def test_the_parts_of_a_large_sweep_follow_when_the_queue_has_room(
     cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At first, other jobs fill the queue. The jobs of the first part are in it when their runs have results."""
+    """Other jobs fill the queue at first. The jobs of the first part stay in it for some time after their results."""
     monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
     cluster.does("sacctmgr", ACCOUNTING)
     polls = f"{cluster.folder}/polls"

@@ -13,6 +13,8 @@ CUT_OFF = 2.01
 """The upper end of the paper's loss axis; a digitised loss at or above it is only a lower bound."""
 MOST_POINTS = 120
 """The most points of a training curve: with more points, the curve's noise would fill the gaps between the dashes."""
+PARTS = {"train_loss": (0.9, 1.0), "train_error": (0.9, 1.0), "early_train_error": (0.0, 1 / 3)}
+"""The parts of the iterations over which a curve is averaged; the training loss as its logarithm."""
 
 
 def train_points(curve: pd.DataFrame, quantity: Literal["train_loss", "train_error"]) -> pd.Series:
@@ -24,6 +26,13 @@ def train_points(curve: pd.DataFrame, quantity: Literal["train_loss", "train_err
     iterations = curve["iteration"]
     middles = (iterations + iterations.shift(fill_value=0)) / 2
     return pd.Series(curve[quantity].to_numpy(), index=pd.Index(middles, name="iteration"), name=quantity)
+
+
+def mean_of(quantity: str, curve: pd.Series, iterations: int) -> float:
+    """Return the mean of a curve over the quantity's part of the iterations; NaN if the curve has no point there."""
+    first, last = PARTS[quantity]
+    part = curve.loc[first * iterations : last * iterations]
+    return float((np.log(part) if quantity == "train_loss" else part).mean()) if part.min() > 0 else math.nan
 
 
 def error_points(curve: pd.DataFrame) -> pd.Series:

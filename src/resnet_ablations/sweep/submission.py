@@ -56,7 +56,7 @@ class Submission:
         self.is_cancelled = False
         """True if SLURM has cancelled the released jobs."""
         self.rest = "; nothing is submitted"
-        """What a submission that failed has left in the queue, as the end of a message."""
+        """The jobs that a failed submission has left in the queue, as the end of a message."""
         self._folder, self._name = folder, f"submit-{uuid.uuid4().hex[:12]}"
         self._before: list[tuple[RunFolder, str, Status | None]] = []
         """The folder of each run, its job and its earlier status."""

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from resnet_ablations.report.claims.wording import ERROR, RESPONSE, UNITS, Unit
-from resnet_ablations.report.curves import train_points
+from resnet_ablations.report.curves import mean_of, train_points
 from resnet_ablations.report.frame import ReportData, Run, Sweep, is_error
 from resnet_ablations.report.theory.recorded_signals import Moment, values
 
@@ -28,8 +27,6 @@ SIGNALS: dict[str, tuple[str, Moment]] = {
     "negative_before": ("negative", "start"),
 }
 """The column and the moment of the recorded signals."""
-PARTS = {"train_loss": (0.9, 1.0), "train_error": (0.9, 1.0), "early_train_error": (0.0, 1 / 3)}
-"""The parts of the iterations over which a curve is averaged."""
 
 
 class NotJudged(Exception):
@@ -117,10 +114,3 @@ class Evidence:
             train_points(curve, "train_loss" if quantity == "train_loss" else "train_error"),
             run["iterations"],
         )
-
-
-def mean_of(quantity: ClaimQuantity, curve: pd.Series, iterations: int) -> float:
-    """Return the mean of a curve over the quantity's part of the iterations; NaN if the curve has no point there."""
-    first, last = PARTS[quantity]
-    part = curve.loc[first * iterations : last * iterations]
-    return float((np.log(part) if quantity == "train_loss" else part).mean()) if part.min() > 0 else math.nan

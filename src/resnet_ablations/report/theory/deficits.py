@@ -4,8 +4,7 @@ import math
 
 import pandas as pd
 
-from resnet_ablations.report.claims.evidence import mean_of
-from resnet_ablations.report.curves import train_points
+from resnet_ablations.report.curves import mean_of, train_points
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.labels import baseline_label
 from resnet_ablations.report.tables.summary import CLEAR, signed
