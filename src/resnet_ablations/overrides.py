@@ -22,7 +22,6 @@ from resnet_ablations.composition import composition_of, options_of, own_hydra, 
 from resnet_ablations.config import NO_SUCH_KEY, RunConfig, frozen_tree, message_of, unfit, validate
 from resnet_ablations.errors import UserError, first_line, shortened
 from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, NUMBERS, is_location
-from resnet_ablations.results.locks import FileLocked
 from resnet_ablations.settings import Settings
 
 BESIDE_FROZEN = ", ".join([*sorted(ELSEWHERE), *(f"data.{name}" for name in sorted(LOCATIONS))])
@@ -137,7 +136,7 @@ def freeze(run: RunConfig) -> list[str]:
 
     The path is a URI, because Hydra cannot parse some paths.
     """
-    with suppress(FileLocked):  # a matter of this run alone: its own process waits for the lock or fails
+    with suppress(UserError):  # a matter of this run alone: its own process waits for the lock or fails
         run.folder.freeze(run.as_dict())
     return [f"frozen='{run.folder.config.absolute().as_uri()}'"]
 

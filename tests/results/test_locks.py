@@ -261,6 +261,15 @@ def test_an_error_of_the_file_server_passes(tmp_path: Path, monkeypatch: pytest.
         lock.check()
 
 
+def test_an_error_of_the_file_server_that_stays_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "open", failed)
+    with pytest.raises(UserError, match="lock: cannot be locked: Input/output error"):
+        file_lock(tmp_path / "lock", seconds=0).__enter__()
+
+
 def test_the_started_ranks_of_a_run_check_the_lock_of_the_process_that_started_them(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
     with RunLock(run) as lock:
@@ -292,10 +301,31 @@ def test_owners_in_a_job_that_is_over_are_dead(
 def test_the_lock_of_a_job_that_is_over_can_be_removed(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "run" / "claim.json"
     lock = locked_by(path.parent, host="elsewhere", job="7_1")
-    lock.remove_if_stale({"7_1"})
+    lock.remove_if_stale({"7_1"}, lock.owner())
     assert path.exists()
-    lock.remove_if_stale({"7_2"})
+    lock.remove_if_stale({"7_2"}, lock.owner())
     assert not path.exists()
+
+
+def test_a_queue_tells_nothing_of_a_job_that_began_later(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "run"
+    before = locked_by(path, host="elsewhere", job="7_1").owner()
+    lock = locked_by(path, host="elsewhere", job="8")
+    lock.remove_if_stale({"6"}, before)
+    assert lock.owner() is not None
+
+
+def test_a_run_whose_lock_the_file_server_does_not_let_be_read_is_not_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = locked_by(tmp_path / "runs" / "run", started=1)
+    assert lock.is_free()
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", fails)
+    assert not lock.is_free()
 
 
 def test_a_shell_in_a_job_is_not_the_job_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

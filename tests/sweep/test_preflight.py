@@ -7,7 +7,6 @@ import shutil
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -52,22 +51,6 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(UserError, match=r"this file system has no locks \(No locks available\), which runs need"):
         check_results_folder(str(tmp_path), [], 0)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", [".lock", ".submission.lock"])
-def test_a_lock_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """A colleague's command made it with mode 0644."""
-    (tmp_path / name).write_text("")
-    opened = os.open
-
-    def refused(path: str | Path, *arguments: Any) -> int:
-        if str(path) == str(tmp_path / name):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return opened(path, *arguments)
-
-    monkeypatch.setattr(os, "open", refused)
-    with pytest.raises(UserError, match=rf"{name}: may not be written; its owner can allow it: chmod g\+w"):
-        check_results_folder(str(tmp_path), [], 0)
 
 
 def test_a_file_system_without_fsync_of_folders_is_named(

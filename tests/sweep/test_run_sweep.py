@@ -1,9 +1,11 @@
 """Running a plan with a launcher that only pretends: what is finished stays, what is missing goes to it."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from finished import finish_run
@@ -98,6 +100,19 @@ def test_a_result_whose_curve_is_missing_or_torn_is_trained_again(
     run_sweep(plan, again)
     assert again.launched == [[torn]]
     assert f"{torn}: its result is damaged, so it is trained again: curve.csv " in capsys.readouterr().out
+
+
+def test_a_result_without_its_configuration_is_set_aside(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sweep writes the configuration again, but the run may have had other settings than today's."""
+    plan = planned("experiment=tiny")
+    run_sweep(plan, Launcher())
+    folder = plan.jobs[2].config.folder
+    folder.config.unlink()
+    trained: list[bool] = []
+    run_sweep(plan, lambda jobs: (trained.append(folder.result() is None), finish_run(compose(jobs[0]))))
+    assert trained == [True]
+    assert folder.result_file.with_name("result.json.damaged").exists()
+    assert f"{folder.key}: its result is damaged, so it is trained again: config.yaml " in capsys.readouterr().out
 
 
 def test_a_divergence_is_a_result(planned: Planned) -> None:
@@ -284,6 +299,27 @@ def test_the_configuration_of_a_run_that_is_being_trained_is_left_alone(planned:
     assert folder.config.read_text() == "as: it was\n"
 
 
+def test_a_lock_that_may_not_be_written_is_a_matter_of_its_run_alone(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A colleague's process, which is dead, made the file with mode 0644."""
+    plan = planned(*SEEDS)
+    folder = plan.jobs[1].config.folder
+    folder.freeze(plan.jobs[1].config.as_dict())
+    lock = folder.path / "claim.json"
+    lock.write_text(Owner.of(os.getppid()).model_copy(update={"started": 1}).model_dump_json())
+
+    def opened(path: str | Path, *arguments: Any, real: Any = os.open) -> int:
+        if str(path) == str(lock):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, *arguments)
+
+    monkeypatch.setattr(os, "open", opened)
+    with pytest.raises(SystemExit):
+        run_sweep(plan, lambda jobs: [finish_run(compose(jobs[seed])) for seed in (0, 2)])
+    assert "2 finished, 1 not started\n" in capsys.readouterr().out
+
+
 def test_the_lock_of_a_job_that_is_over_is_removed_before_the_runs_are_launched(
     planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +359,19 @@ def test_a_launcher_that_fails_in_the_middle_of_a_sweep(planned: Planned, capsys
         with pytest.raises(UserError, match="SLURM is gone"):
             run_sweep(planned("experiment=tiny"), launch)
         assert ("tiny-quick: 2 finished, 1 not started\n" in capsys.readouterr().out) is (count == 2)
+
+
+def test_a_launcher_that_fails_as_it_retries(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    dying = Dying({0: 1, 1: 1, 2: 1})
+
+    def launch(jobs: list[list[str]]) -> None:
+        if dying.launched:
+            raise UserError("SLURM is gone")
+        dying(jobs)
+
+    with pytest.raises(UserError, match="SLURM is gone"):
+        run_sweep(planned(*SEEDS), launch)
+    assert "sweep: 3 failed\n" in capsys.readouterr().out
 
 
 def test_a_sweep_names_the_runs_of_other_code(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:

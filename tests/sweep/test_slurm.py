@@ -1,5 +1,6 @@
 """The SLURM launcher, with commands of SLURM that tests write; tests/slurm has a real SLURM."""
 
+import errno
 import io
 import os
 import pickle
@@ -308,6 +309,14 @@ def test_a_job_without_data_on_its_node_fails(run: RunConfig, monkeypatch: pytes
     with pytest.raises(UserError):
         job()
     assert '"interrupted"' in run.folder.status_file.read_text(), "another process trains it"
+    (run.folder.path / "claim.json").unlink()
+    monkeypatch.setattr(os, "open", unwritable)
+    with pytest.raises(UserError, match=r"data\.held_out=-1"):
+        job()
+
+
+def unwritable(*_: object) -> int:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def test_a_job_survives_a_change_of_the_code_while_it_waits(runs: list[RunConfig]) -> None:
@@ -426,7 +435,7 @@ def test_a_second_signal_cancels_too(cluster: Cluster, run: RunConfig, monkeypat
     assert cluster.asked == ["scontrol release 1", "scancel 1", "scancel 1"]
 
 
-@pytest.mark.parametrize(("signals", "code"), [(["HUP"], 129), (["HUP", "TERM"], 143)])
+@pytest.mark.parametrize(("signals", "code"), [(["HUP"], 129), (["HUP", "TERM"], 129)])
 def test_a_lost_terminal_leaves_released_jobs(
     cluster: Cluster, run: RunConfig, monkeypatch: pytest.MonkeyPatch, signals: list[str], code: int
 ) -> None:
@@ -605,6 +614,18 @@ test $poll -gt 10 -o ! -e {cluster.folder}/sbatch.script0 || echo '2 COMPLETING 
     assert said.count("squeue does not answer") == 1
     assert "submitted as SLURM jobs 1, 2: 4; later: 1\n" in said
     assert "submitted as SLURM job 3: 1\n" in said
+
+
+def test_a_part_that_slurm_rejects_after_others_were_trained_ends_with_a_summary(
+    cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`SystemExit` lets the sweep print its summary; a `UserError` at the start is the whole message."""
+    monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
+    cluster.does("sacctmgr", ACCOUNTING)
+    cluster.does("squeue", "exit 0")
+    cluster.does("sbatch", f"test ! -e {cluster.folder}/sbatch.script1 || exit 1\n{PROGRAMS['sbatch']}")
+    assert waited_for(runs, account="a", partition="gpu") == 2
+    assert "error: hydra/launcher=slurm: SLURM rejects the jobs: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,18 @@ def lost_terminal() -> None:
     os.kill(os.getpid(), signal.SIGHUP)
 
 
-ENDINGS = {ctrl_c: signal.SIGINT, sigterm: signal.SIGTERM, lost_terminal: signal.SIGHUP}
+def ended_session() -> None:
+    """A session that ends sends SIGTERM after SIGHUP."""
+    lost_terminal()
+    sigterm()
+
+
+ENDINGS = {
+    ctrl_c: signal.SIGINT,
+    sigterm: signal.SIGTERM,
+    lost_terminal: signal.SIGHUP,
+    ended_session: signal.SIGHUP,
+}
 
 
 @pytest.mark.parametrize("happen", ENDINGS)

@@ -105,7 +105,7 @@ def check_whole(text: str, schedule: RowSchedule, end: int, final: Sequence[floa
         raise ValueError(f"it ends after iteration {end:,}, the schedule after {schedule.iterations:,}")
     for before, after in itertools.pairwise(iterations):
         if after != (expected := schedule.next_row(before)):
-            raise ValueError(f"the row of iteration {expected:,} is missing; the row of iteration {after:,} is there")
+            raise ValueError(f"the row after iteration {before:,} is of iteration {after:,}, not of {expected:,}")
     numbers = astuple(rows[-1])[2:]
     if diverged:
         if all(math.isfinite(number) for number in numbers if number is not None):

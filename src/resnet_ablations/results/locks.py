@@ -17,7 +17,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, reason_of
 from resnet_ablations.results.owner import Owner
 
 HEARTBEAT_SECONDS = 10.0
@@ -53,8 +53,9 @@ class RunLost(RunLocked):
 def file_lock(path: Path, *, seconds: float | None = None, create: bool = True) -> Iterator[int]:
     """Hold an exclusive lock on a file, and yield the file's descriptor; by default, create the file.
 
-    Raise `FileLocked` if another process has it for longer than `seconds`, by default `LOCK_SECONDS`. The lock holds
-    across machines if the file is open for writing. A folder cannot be, so it cannot be locked over NFS.
+    Raise `FileLocked` if another process has it for longer than `seconds`, by default `LOCK_SECONDS`, and another
+    `UserError` if this user may not write the file or the file server keeps failing. The lock holds across machines if
+    the file is open for writing. A folder cannot be, so it cannot be locked over NFS.
     """
     with _locked(path, LOCK_SECONDS if seconds is None else seconds, create) as file:
         yield file.fileno()
@@ -67,7 +68,7 @@ def _locked(path: Path, seconds: float, create: bool) -> FileIO:
     while True:
         waited = time.monotonic() - began
         try:
-            # If a signal ends the process here, the file object is closed with the lock; a number would stay open.
+            # A signal handler may raise here: closing the file object releases the lock.
             with ExitStack() as stack:
                 file = stack.enter_context(os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0))
                 if _lock(file.fileno(), path):
@@ -76,8 +77,10 @@ def _locked(path: Path, seconds: float, create: bool) -> FileIO:
         except PermissionError:
             raise UserError(f"{path}: may not be written; its owner can allow it: chmod g+w") from None
         except OSError as error:
-            if error.errno not in PASSING or waited >= seconds:
+            if error.errno not in PASSING:
                 raise
+            if waited >= seconds:
+                raise UserError(f"{path}: cannot be locked: {reason_of(error)}") from None
         else:
             if waited >= seconds:
                 raise FileLocked(
@@ -142,6 +145,13 @@ class RunLock:
         """Return the owner if it may be alive; `jobs` as in `Owner.has_ended`."""
         return self._look(jobs)[0]
 
+    def is_free(self, jobs: Container[str] | None = None) -> bool:
+        """Return whether no process that may be alive owns the run; False if the file server fails. `jobs` as above."""
+        try:
+            return self.owner(jobs) is None
+        except OSError:
+            return False
+
     def is_uncertain(self, jobs: Container[str] | None = None) -> bool:
         """Return whether there is an owner of which this process cannot know yet that it is alive."""
         owner, is_certain = self._look(jobs)
@@ -191,15 +201,18 @@ class RunLock:
             finally:
                 self._path.unlink(missing_ok=True)
 
-    def remove_if_stale(self, jobs: Container[str] | None = None) -> None:
-        """Remove the lock of a dead owner, if this user may and no process has the file; `jobs` as in `free`.
+    def remove_if_stale(self, jobs: Container[str] | None = None, owner: Owner | None = None) -> None:
+        """Remove the lock of a dead owner, if this user may and no process has the file.
 
-        A lock that stays is a matter of its run alone: the process that trains the run waits for it or fails.
+        `jobs` as in `Owner.has_ended`; they tell only of `owner`, who had the lock before squeue was asked, since the
+        job of a later owner is not among them. A lock that stays is a matter of its run alone: the process that trains
+        the run waits for it or fails.
         """
         with suppress(RunLocked, UserError, OSError):
-            if self._path.exists():
-                with self.free(jobs, seconds=0):
-                    pass
+            if self._path.exists() and self.is_free(jobs):
+                with file_lock(self._path, seconds=0, create=False):
+                    self._check_free(jobs if self._read()[0] == owner else None)
+                    self._path.unlink()
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +233,7 @@ class RunLock:
     ) -> None:
         self._released.set()
         # A lock that stays is stale when this process has ended.
-        with suppress(RunLost, FileLocked, OSError), self.held(seconds=HEARTBEAT_SECONDS):
+        with suppress(RunLost, UserError, OSError), self.held(seconds=HEARTBEAT_SECONDS):
             self._path.unlink()
 
     def _check_free(self, jobs: Container[str] | None = None) -> None:

@@ -6,16 +6,11 @@ import fcntl
 import os
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from resnet_ablations.errors import UserError, reason_of, shortened
 from resnet_ablations.paths import default_results, with_home
 from resnet_ablations.results.atomic_write import NOT_OFFERED, fsync_folder
-from resnet_ablations.results.locks import FileLocked, file_lock
-
-LOCKS = (".lock", ".submission.lock")
-"""The locks of a results folder: of its plans and its report, and of its submissions."""
 
 
 def readable(results: str | Path) -> Path:
@@ -59,9 +54,6 @@ def writable(results: str | Path) -> Path:
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             _check_locks(file.fileno(), results)
-        for name in LOCKS:  # another member of a group may have made them
-            with suppress(FileNotFoundError, FileLocked), file_lock(folder / name, seconds=0, create=False):
-                pass
         if not fsync_folder(folder):
             print(
                 f"paths.results={results}: this file system does not write folders to the disk on request (fsync); "

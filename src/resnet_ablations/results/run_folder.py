@@ -22,6 +22,9 @@ from resnet_ablations.results.curve import RowSchedule, check_whole
 from resnet_ablations.results.keys import ELSEWHERE
 from resnet_ablations.results.locks import RunLock, RunLocked
 
+FREEZE_SECONDS = 2.0
+"""The longest wait for the lock of a run whose configuration is to be written."""
+
 FINAL = ("train_loss", "train_error", "test_loss", "test_error")
 """The numbers of a result that are also in the last row of its curve."""
 
@@ -109,13 +112,21 @@ class RunFolder:
         return self.path.exists() and self.path.stat().st_uid == os.getuid()
 
     def freeze(self, config: dict[str, Any]) -> None:
-        """Create the folder, remove temporary files of killed processes, and write the configuration.
+        """Create the folder, set a damaged result aside, remove temporary files, and write the configuration.
 
-        Create only the folder if a process trains the run.
+        Create only the folder if a process trains the run. Raise `UserError` after `FREEZE_SECONDS` if another process
+        holds the lock.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with suppress(RunLocked), RunLock(self.path).free():
+        with suppress(RunLocked), RunLock(self.path).free(seconds=FREEZE_SECONDS):
+            self.set_damaged_aside()
             self.write_config(config)
+
+    def set_damaged_aside(self) -> str:
+        """Rename a result that does not count, and return why, "" if there is none; the caller holds the run's lock."""
+        if damage := self.damage():
+            set_aside(self.result_file)
+        return damage
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Remove temporary files and write the configuration; the caller holds the run's lock."""
@@ -224,6 +235,11 @@ class RunFolder:
             with self.status_file.open("r+b") as file:
                 file.write(content.encode())
                 file.truncate()
+
+
+def set_aside(file: Path) -> None:
+    """Rename a damaged file, so that it stays but is not read again."""
+    file.replace(file.with_name(f"{file.name}.damaged"))
 
 
 def configuration_in(file: Path) -> dict[str, Any]:

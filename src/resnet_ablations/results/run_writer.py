@@ -11,7 +11,7 @@ from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.curve import HEADER, CurveFile
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.provenance import with_changes
-from resnet_ablations.results.run_folder import Result, RunFolder, Status
+from resnet_ablations.results.run_folder import Result, RunFolder, Status, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,8 @@ class RunWriter:
     def start(self, config: dict[str, Any]) -> None:
         """Write the configuration; set a damaged result aside, and remove the other files of the run's end."""
         with self._lock.held():
-            if damage := self.folder.damage():
+            if damage := self.folder.set_damaged_aside():
                 log.warning("%s: set aside: %s", self.folder.result_file.name, damage)
-                _set_aside(self.folder.result_file)
             self.folder.write_config(config)
             ends = (self.folder.responses, self.folder.weights, self.folder.signals)
             for path in (*ends, self.folder.lesions, self.folder.path_gradients):
@@ -64,7 +63,7 @@ class RunWriter:
     def set_aside(self, path: Path) -> None:
         """Rename a damaged file, so that it stays but is not read again."""
         with self._lock.held():
-            _set_aside(path)
+            set_aside(path)
 
     def begin_curve(self, text: str = HEADER) -> CurveFile:
         """Replace the curve by a new file with this beginning, which grows by rows."""
@@ -116,10 +115,6 @@ class RunWriter:
             content = json.dumps(result.model_dump(), indent=1, ensure_ascii=False) + "\n"
             write_atomically(self.folder.result_file, content)
             self.folder.clear()
-
-
-def _set_aside(path: Path) -> None:
-    path.replace(path.with_name(f"{path.name}.damaged"))
 
 
 def _digest(content: bytes) -> str:

@@ -50,7 +50,7 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
         jobs = None  # squeue lists only this user's jobs
     status, resumable_from = folder.status(), folder.resumable_from()
     lock = RunLock(folder.path)
-    gone = status is not None and status.outcome == "running" and lock.owner(jobs) is None
+    gone = status is not None and status.outcome == "running" and lock.is_free(jobs)
     # Read last: the run may end while its other files are read.
     if (result := folder.result()) is not None:
         return State(

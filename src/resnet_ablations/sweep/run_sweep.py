@@ -43,20 +43,20 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
     with reporting_full_disk(results):
         if plan.record is not None:
             save_sweep(results, plan.record)
+        for run in configs:
+            if damage := run.folder.damage():
+                print(f"{run.key}: its result is damaged, so it is trained again: {damage}", flush=True)
         overrides = {run.key: freeze(run) for run in configs}
     print(
         f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True
     )
-    for run in configs:
-        if damage := run.folder.damage():
-            print(f"{run.key}: its result is damaged, so it is trained again: {damage}", flush=True)
     stopped: SystemExit | UserError | None = None
     again, tries = missing, 1 + plan.settings.retries
     while again and tries and stopped is None:
         try:
             launch([overrides[job.config.key] for job in again])
         except (SystemExit, UserError) as end:
-            if isinstance(end, UserError) and all(result_of(job) is None for job in missing):
+            if isinstance(end, UserError) and again is missing and all(result_of(job) is None for job in missing):
                 raise  # a mistake in the settings, as a rule
             stopped = end
         except Submitted:

@@ -16,8 +16,8 @@ from submitit.core.job_environment import JobEnvironment
 from submitit.helpers import Checkpointable, TorchDistributedEnvironment
 
 from resnet_ablations.config import RunConfig, validate
-from resnet_ablations.errors import UserError
-from resnet_ablations.results.locks import FileLocked, RunLock, RunLocked, await_heartbeats, results_lock
+from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.results.locks import RunLock, RunLocked, await_heartbeats, results_lock
 from resnet_ablations.results.owner import OWN_JOB, slurm_job
 from resnet_ablations.results.provenance import SOURCE
 from resnet_ablations.results.run_folder import RunFolder, Status
@@ -108,7 +108,7 @@ def _validated(frozen: dict[str, Any], folder: RunFolder) -> RunConfig:
         return validate(frozen, identify_data=False)
     except UserError as error:
         steps, reason = frozen["schedule"]["iterations"], error.messages[0]
-        with suppress(RunLocked, FileLocked), RunLock(folder.path).free():
+        with suppress(RunLocked, UserError, OSError), RunLock(folder.path).free():
             folder.set_status(Status(outcome="failed", iteration=0, iterations=steps, reason=reason, job=slurm_job()))
         raise
 
@@ -149,17 +149,19 @@ def train_on_slurm(
     A signal before the first `sbatch` ends this process at once. After it, Ctrl-C and SIGTERM cancel the jobs submitted
     here, in the signal handler, and their runs write a checkpoint; a second one ends this process too. SIGHUP before
     the jobs are released cancels them. Later it ends this process and leaves the jobs, also if SIGTERM follows. So does
-    an error of this function: the jobs do not need it, and the same command finds them.
+    an error of this function: the jobs do not need it, and the same command finds them. `SystemExit` with 2, after the
+    message, is a `UserError` after a part of the runs has been trained.
     """
-    later: Sequence[RunConfig] = runs
-    while later:
-        later = _train_part(later, parameters, wait=wait, fail_fast=fail_fast, folder=folder)
+    later = _train_part(runs, parameters, wait=wait, fail_fast=fail_fast, folder=folder)
+    with exit_on_user_error():  # runs have been trained: the sweep's summary follows
+        while later:
+            later = _train_part(later, parameters, wait=wait, fail_fast=fail_fast, folder=folder)
 
 
 def _train_part(
     runs: Sequence[RunConfig], parameters: Mapping[str, Any], *, wait: bool, fail_fast: bool, folder: Path
 ) -> Sequence[RunConfig]:
-    """Train as many of the runs as the queue has room for; return the others when it has room for them."""
+    """Train as many of the runs as the queue has room for; when it has room again, return the other runs."""
     progress = SweepMonitor([run.folder for run in runs])
     submission = Submission(folder)
 
@@ -271,7 +273,8 @@ def _submit(
             raise UserError(f"hydra/launcher=slurm: {notes[-1]}; run the command again when some have ended")
     submitted, later = ([run for pack in part for run in pack] for part in (packs[:room], packs[room:]))
     for run in submitted:
-        RunLock(run.folder.path).remove_if_stale(queue)
+        lock = RunLock(run.folder.path)
+        lock.remove_if_stale(queue, lock.owner())  # no command submits other jobs meanwhile
     threads = max(1, (parameters["cpus_per_task"] or 1) // each)
     jobs = [Job(pack, SlurmRun(pack[0], threads) if each == 1 else SlurmRuns(pack, threads)) for pack in packs[:room]]
     submission.submit(jobs, checked_settings(runs, parameters, folder), size, stop)
@@ -288,7 +291,7 @@ def _submit(
 def _is_free(run: RunConfig, queue: Mapping[str, str]) -> bool:
     """Return whether the run has no result, no process trains it, and no job waits for it."""
     state = state_of(run.folder, queue)
-    return not state.done and state.outcome != "queued" and RunLock(run.folder.path).owner(queue) is None
+    return not state.done and state.outcome != "queued" and RunLock(run.folder.path).is_free(queue)
 
 
 def checked_queue() -> dict[str, str]:

@@ -45,7 +45,7 @@ def _squeue(*options: str) -> str:
 
 
 def jobs_of(folders: Sequence[RunFolder]) -> dict[str, str] | None:
-    """Return the jobs in the queue that may be jobs of these runs; None if they are unknown.
+    """Return this user's jobs in the queue, where jobs of these runs may be; None if they are unknown.
 
     squeue is called only if a run is or was a SLURM job. The queue of another cluster than that of the runs' jobs says
     nothing about them.
@@ -59,9 +59,11 @@ def jobs_of(folders: Sequence[RunFolder]) -> dict[str, str] | None:
 
 def remove_stale_locks(folders: Sequence[RunFolder]) -> None:
     """Remove the locks of dead owners of these runs; squeue is asked as in `jobs_of`."""
+    locks = [RunLock(folder.path) for folder in folders]
+    owners = [lock.owner() for lock in locks]
     jobs = jobs_of(folders)
-    for folder in folders:
-        RunLock(folder.path).remove_if_stale(jobs)
+    for lock, owner in zip(locks, owners, strict=True):
+        lock.remove_if_stale(jobs, owner)
 
 
 def states_of(folders: Sequence[RunFolder]) -> dict[str, State]:

@@ -9,8 +9,8 @@ from typing import Any, final
 
 import pytorch_lightning as pl
 
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.curve import CurveFile, CurveRow
-from resnet_ablations.results.locks import FileLocked
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.settings import TrainerSettings
@@ -111,7 +111,7 @@ class WriteCheckpoints(AfterIteration):
             self._stop.signal = self.stopped_by  # another rank may have received the signal
             trainer.should_stop = True
             if self._status is not None:
-                with suppress(OSError, FileLocked):  # the run has stopped all the same
+                with suppress(OSError, UserError):  # the run has stopped all the same
                     self._status.write()
 
     def _is_due(self, iteration: int) -> bool:

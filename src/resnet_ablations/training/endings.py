@@ -9,7 +9,6 @@ from resnet_ablations.config import RunConfig
 from resnet_ablations.data.waiting import DecoderKilled, DecodingFailed, StoppedWaiting, explaining_lost_decoders
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.atomic_write import DISK_FULL, disk_full_message
-from resnet_ablations.results.locks import FileLocked
 from resnet_ablations.results.owner import slurm_job
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.results.run_writer import RunWriter
@@ -52,7 +51,7 @@ def note_interruption(writer: RunWriter, config: RunConfig) -> None:
 def _write_ending(writer: RunWriter, config: RunConfig, **ending: object) -> None:
     """Write the end of a run to its status, if the folder can be written: the error that is raised then says more."""
     status = writer.folder.status() or running_status(config)
-    with suppress(OSError, FileLocked):
+    with suppress(OSError, UserError):
         writer.set_status(status.model_copy(update=ending))
 
 

@@ -32,8 +32,9 @@ class StopRequest:
     """A context that handles the signals `numbers`; `signal` is the first signal received, or None.
 
     The first signal calls `at_first`, even while the process is blocked, for example because it prints to a terminal
-    that stands still. A second signal calls `at_once`, which by default ends the process; but SIGHUP does not, since a
-    terminal that is lost sends it more than once. Under `nohup`, which ignores SIGHUP, SIGHUP stays ignored.
+    that stands still. A second signal calls `at_once`, which by default ends the process. SIGHUP counts only as a first
+    signal, since a terminal that is lost sends it more than once, and a session that ends sends SIGTERM after it. Under
+    `nohup`, which ignores SIGHUP, SIGHUP stays ignored.
     """
 
     def __init__(
@@ -43,6 +44,8 @@ class StopRequest:
         at_once: Callable[[int], None] = lambda number: os._exit(128 + number),
     ) -> None:
         self.signal: int | None = None
+        self._asked = False
+        """True after a signal that is not SIGHUP."""
         self._numbers = numbers
         self._at_first = at_first
         self._at_once = at_once
@@ -103,12 +106,13 @@ class StopRequest:
             _set_handler(*self._before.popitem())
 
     def _received(self, number: int, frame: FrameType | None) -> None:
+        was_asked, self._asked = self._asked, self._asked or number != signal.SIGHUP
         if self.signal is None:
             self.signal = number
             if self._interrupts:
                 self._take_alarm()
             self._at_first(number)
-        elif number != signal.SIGHUP:
+        elif was_asked and number != signal.SIGHUP:
             self._at_once(number)
 
 
