@@ -1,5 +1,6 @@
 """Random command lines through `main`, in this process: refused in lines, or exactly what was asked is trained."""
 
+import logging
 import random
 import sys
 from collections.abc import Callable
@@ -50,8 +51,10 @@ def test_random_command_lines(
         stream.reconfigure(errors="backslashreplace")
     settings, groups = list(settings_of(type(compose([])))), list(group_options())
     codes = set()
+    logs, root = logging.getLogger(), (logging.getLogger().level, list(logging.getLogger().handlers))
 
     def case(draw: random.Random) -> str | None:
+        logs.level, logs.handlers[:] = root[0], root[1]  # hydra.verbose and --cfg=hydra set them for the process
         trained.clear()
         planned.clear()
         command = draw.choice(COMMANDS).split()

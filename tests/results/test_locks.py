@@ -18,6 +18,9 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.results import locks, owner
 from resnet_ablations.results.locks import FileLocked, RunLock, RunLocked, RunLost, await_heartbeats, file_lock
 from resnet_ablations.results.owner import OWN_JOB, Owner
+from resnet_ablations.results.run_folder import RunFolder, Status
+from resnet_ablations.results.states import state_of
+from resnet_ablations.sweep.squeue import remove_stale_locks
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
@@ -301,31 +304,48 @@ def test_owners_in_a_job_that_is_over_are_dead(
 def test_the_lock_of_a_job_that_is_over_can_be_removed(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "run" / "claim.json"
     lock = locked_by(path.parent, host="elsewhere", job="7_1")
-    lock.remove_if_stale({"7_1"}, lock.owner())
+    lock.remove_if_stale({"7_1"}, lock.named())
     assert path.exists()
-    lock.remove_if_stale({"7_2"}, lock.owner())
+    lock.remove_if_stale({"7_2"}, lock.named())
     assert not path.exists()
 
 
 def test_a_queue_tells_nothing_of_a_job_that_began_later(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "run"
-    before = locked_by(path, host="elsewhere", job="7_1").owner()
+    before = locked_by(path, host="elsewhere", job="7_1").named()
     lock = locked_by(path, host="elsewhere", job="8")
     lock.remove_if_stale({"6"}, before)
     assert lock.owner() is not None
 
 
-def test_a_run_whose_lock_the_file_server_does_not_let_be_read_is_not_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("code", "message"), [(errno.EACCES, "may not be read; its owner can allow it"), (errno.EIO, "cannot be read: ")]
+)
+def test_a_lock_that_cannot_be_read_is_a_failure_of_its_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
 ) -> None:
-    lock = locked_by(tmp_path / "runs" / "run", started=1)
-    assert lock.is_free()
+    """No sweep ends for it: the process that is to train the run says what is wrong."""
+    folder = RunFolder(tmp_path, "run")
+    folder.freeze({})
+    folder.set_status(Status(outcome="running", iteration=1, iterations=6))
+    lock = locked_by(folder.path)
+    assert lock.is_owned()
+    monkeypatch.setattr(locks, "QUIET_SECONDS", 0.1)
 
-    def fails(*_: object, **__: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
+    def fails(self: RunLock) -> None:
+        raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(Path, "open", fails)
-    assert not lock.is_free()
+    monkeypatch.setattr(RunLock, "_read", fails)
+    assert not lock.is_owned()
+    assert lock.named() is None
+    assert lock.silence() == ""
+    remove_stale_locks([folder])
+    await_heartbeats([lock])
+    with pytest.raises(UserError, match=message), RunLock(folder.path):
+        pytest.fail("it has it")
+    state = state_of(folder, {})
+    assert (state.outcome, state.killed) == ("failed", False)
+    assert message in state.reason
 
 
 def test_a_shell_in_a_job_is_not_the_job_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,3 +101,14 @@ def test_a_sweep_that_ends_leaves_the_status_of_a_run_that_was_taken_over(
     with pytest.raises(RuntimeError if ending == "an error" else SystemExit):
         train_in_processes([run], Slots(1, 1), fail_fast=False)
     assert outcome(run) == "running"
+
+
+def test_a_queue_says_nothing_of_a_job_that_began_later(run: RunConfig) -> None:
+    """A waiting sweep has asked for the queue; then another command submits the run, and its job begins."""
+    lock, before = run.folder.path / "claim.json", Owner.of(os.getppid()).model_copy(update={"host": "x", "job": "6"})
+    lock.write_text(before.model_copy(update={"job": "8"}).model_dump_json())
+    record_end(run, "failed", "x", killed=True, jobs={"7"}, owner=before)
+    assert outcome(run) == "running"
+    lock.write_text(before.model_dump_json())
+    record_end(run, "failed", "x", killed=True, jobs={"7"}, owner=before)
+    assert outcome(run) == "failed"

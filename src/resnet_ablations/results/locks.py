@@ -142,27 +142,42 @@ class RunLock:
         self.process = process or Owner.this_process()
 
     def owner(self, jobs: Container[str] | None = None) -> Owner | None:
-        """Return the owner if it may be alive; `jobs` as in `Owner.has_ended`."""
+        """Return the owner if it may be alive; `jobs` as in `Owner.has_ended`.
+
+        Raise `UserError` if the file cannot be read.
+        """
         return self._look(jobs)[0]
 
-    def is_free(self, jobs: Container[str] | None = None) -> bool:
-        """Return whether no process that may be alive owns the run; False if the file server fails. `jobs` as above."""
-        try:
-            return self.owner(jobs) is None
-        except OSError:
-            return False
+    def is_owned(self, jobs: Container[str] | None = None) -> bool:
+        """Return whether a process that may be alive owns the run; False if the file cannot be read.
+
+        Then the process that is to train the run fails, and says why.
+        """
+        with suppress(UserError):
+            return self.owner(jobs) is not None
+        return False
 
     def is_uncertain(self, jobs: Container[str] | None = None) -> bool:
         """Return whether there is an owner of which this process cannot know yet that it is alive."""
-        owner, is_certain = self._look(jobs)
-        return owner is not None and not is_certain
+        with suppress(UserError):
+            owner, is_certain = self._look(jobs)
+            return owner is not None and not is_certain
+        return False
+
+    def named(self) -> Owner | None:
+        """Return the process that the file names, alive or not; None if there is none or the file cannot be read."""
+        with suppress(OSError):
+            return self._read()[0]
+        return None
 
     def silence(self) -> str:
         """Return how long an uncertain owner has sent no heartbeat, "" if that is short.
 
         The clocks of two machines may differ, so nothing but a message may depend on it.
         """
-        owner, file = self._read()
+        owner = file = None
+        with suppress(OSError):
+            owner, file = self._read()
         if owner is None or file is None or owner.has_ended() is not None:
             return ""
         seconds = round(time.time() - file.st_mtime)
@@ -188,31 +203,31 @@ class RunLock:
             pass
 
     @contextmanager
-    def free(self, jobs: Container[str] | None = None, *, seconds: float | None = None) -> Iterator[None]:
+    def free(
+        self, jobs: Container[str] | None = None, owner: Owner | None = None, *, seconds: float | None = None
+    ) -> Iterator[None]:
         """Let no process own the run inside the context; raise `RunLocked` if one that may be alive owns it.
 
-        The lock of a dead owner is removed. `jobs` as in `Owner.has_ended`, `seconds` as in `file_lock`.
+        The lock of a dead owner is removed. `jobs` as in `Owner.has_ended`; they tell only of `owner`, whom the file
+        named before squeue was asked, since the job of a later owner is not among them. `seconds` as in `file_lock`.
         """
         self._check_free(jobs)  # a live owner may hold the lock for some time while it writes
         with file_lock(self._path, seconds=seconds):
-            self._check_free(jobs)
+            self._check_free(jobs if self.named() == owner else None)
             try:
                 yield
             finally:
                 self._path.unlink(missing_ok=True)
 
     def remove_if_stale(self, jobs: Container[str] | None = None, owner: Owner | None = None) -> None:
-        """Remove the lock of a dead owner, if this user may and no process has the file.
+        """Remove the lock of a dead owner, if this user may and no process has the file; arguments as in `free`.
 
-        `jobs` as in `Owner.has_ended`; they tell only of `owner`, who had the lock before squeue was asked, since the
-        job of a later owner is not among them. A lock that stays is a matter of its run alone: the process that trains
-        the run waits for it or fails.
+        A lock that stays is a matter of its run alone: the process that trains the run waits for it or fails.
         """
         with suppress(RunLocked, UserError, OSError):
-            if self._path.exists() and self.is_free(jobs):
-                with file_lock(self._path, seconds=0, create=False):
-                    self._check_free(jobs if self._read()[0] == owner else None)
-                    self._path.unlink()
+            if self._path.exists():
+                with self.free(jobs, owner, seconds=0):
+                    pass
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -245,8 +260,8 @@ class RunLock:
         raise RunLocked(message)
 
     def _look(self, jobs: Container[str] | None) -> tuple[Owner | None, bool]:
-        """Return the owner if it may be alive, and whether that is certain."""
-        owner, file = self._read()
+        """Return the owner if it may be alive, and whether that is certain; raise `UserError` as `owner` does."""
+        owner, file = self._read_patiently()
         if owner is None or file is None:
             return None, True
         if file.st_uid != os.getuid():
@@ -263,8 +278,21 @@ class RunLock:
         # SLURM ends or starts again the jobs in its queue.
         return owner, watch.is_alive or (jobs is not None and owner.job in jobs)
 
+    def _read_patiently(self) -> tuple[Owner | None, os.stat_result | None]:
+        """Return as `_read`; give the file server `QUIET_SECONDS` to answer. Raise `UserError` if it does not."""
+        began = time.monotonic()
+        while True:
+            try:
+                return self._read()
+            except PermissionError:
+                raise UserError(f"{self._path}: may not be read; its owner can allow it: chmod g+rw") from None
+            except OSError as error:
+                if error.errno not in PASSING or time.monotonic() - began > QUIET_SECONDS:
+                    raise UserError(f"{self._path}: cannot be read: {reason_of(error)}") from None
+            time.sleep(POLL_SECONDS)
+
     def _read(self) -> tuple[Owner | None, os.stat_result | None]:
-        """Return the process that the file names and the attributes of the file; None if the file cannot be read."""
+        """Return the process that the file names and the attributes of the file; None if there is none."""
         try:
             # NFS asks the server for the attributes of a file that is opened, and else returns older ones.
             with self._path.open("rb") as file:

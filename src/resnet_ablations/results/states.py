@@ -4,6 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.locks import RunLock
 from resnet_ablations.results.run_folder import RunFolder, Status
 
@@ -44,13 +45,16 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
 
     A run whose status is `running` and whose process is gone was killed. If `jobs` is known: a killed or interrupted
     run whose job is in the queue is queued, because SLURM will start it again; a queued run whose job has left the
-    queue is interrupted.
+    queue is interrupted. A run whose lock cannot be read has failed: nobody can train it.
     """
     if jobs is not None and not folder.is_mine:
         jobs = None  # squeue lists only this user's jobs
     status, resumable_from = folder.status(), folder.resumable_from()
-    lock = RunLock(folder.path)
-    gone = status is not None and status.outcome == "running" and lock.is_free(jobs)
+    lock, unreadable, gone = RunLock(folder.path), "", False
+    try:
+        gone = lock.owner(jobs) is None and status is not None and status.outcome == "running"
+    except UserError as error:
+        unreadable = error.messages[0]
     # Read last: the run may end while its other files are read.
     if (result := folder.result()) is not None:
         return State(
@@ -62,6 +66,9 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
         )
     if _outcome(folder.status()) != _outcome(status):
         return state_of(folder, jobs)
+    if unreadable:
+        iterations = None if status is None else status.iterations
+        return State("failed", resumable_from or 0, iterations, reason=unreadable, resumable_from=resumable_from)
     if status is None and (damage := folder.damage()):
         return State("damaged", reason=damage, resumable_from=resumable_from)
     if status is None:

@@ -22,13 +22,14 @@ def record_end(
     killed: bool,
     process: int | None = None,
     jobs: Container[str] | None = None,
+    owner: Owner | None = None,
 ) -> None:
     """Write to the run's folder how the run ended, unless its process wrote it or another process trains the run.
 
-    `process` is the number of the run's process if it may still be alive; `jobs` as in `Owner.has_ended`.
+    `process` is the number of the run's process if it may still be alive; `jobs` and `owner` as in `RunLock.free`.
     """
     folder = run.folder
-    with suppress(RunLocked, UserError, OSError), _lock_held(folder, process, jobs):
+    with suppress(RunLocked, UserError, OSError), _lock_held(folder, process, jobs, owner):
         status = folder.status() or Status(outcome="running", iteration=0, iterations=run.schedule.iterations)
         # If the process was killed before its first status, the status is that of an earlier process.
         if folder.result() is None and (status.outcome in ("running", "queued") or killed):
@@ -36,7 +37,9 @@ def record_end(
             folder.set_status(status.model_copy(update=ending))
 
 
-def _lock_held(folder: RunFolder, process: int | None, jobs: Container[str] | None) -> AbstractContextManager[None]:
+def _lock_held(
+    folder: RunFolder, process: int | None, jobs: Container[str] | None, owner: Owner | None
+) -> AbstractContextManager[None]:
     """Return a context that holds the run's lock; entering raises `RunLocked` if another process owns the run.
 
     The owner may be `process`, or no process.
@@ -44,4 +47,4 @@ def _lock_held(folder: RunFolder, process: int | None, jobs: Container[str] | No
     if process is not None:
         with suppress(ProcessLookupError):  # it has ended
             return RunLock(folder.path, Owner.of(process)).held(seconds=LOCK_SECONDS)
-    return RunLock(folder.path).free(jobs, seconds=LOCK_SECONDS)
+    return RunLock(folder.path).free(jobs, owner, seconds=LOCK_SECONDS)

@@ -4,7 +4,6 @@ import os
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -92,9 +91,7 @@ class SweepMonitor:
         self._active.pop(folder.key, None)
         if folder.key not in self._postponed:
             self._postponed.add(folder.key)
-            owner = None
-            with suppress(OSError):
-                owner = RunLock(folder.path).owner()
+            owner = RunLock(folder.path).named()
             until = (
                 f", or to be silent for {DEAD_AFTER_SECONDS:.0f} s" if owner and not owner.is_of_this_machine else ""
             )

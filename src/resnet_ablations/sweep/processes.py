@@ -73,7 +73,7 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
                 pool.wait()
                 for run, code in pool.ended():
                     # Another process trains it, or has taken it over.
-                    if code == worker.LOCKED or not RunLock(run.folder.path).is_free():
+                    if code == worker.LOCKED or RunLock(run.folder.path).is_owned():
                         if in_job:
                             progress.left(run.folder)
                         else:
@@ -96,7 +96,7 @@ def train_in_processes(runs: Sequence[RunConfig], slots: Slots, *, fail_fast: bo
 
 def _first_unlocked(runs: Sequence[RunConfig]) -> int | None:
     """Return the index of the first run that no process trains."""
-    return next((place for place, run in enumerate(runs) if RunLock(run.folder.path).is_free()), None)
+    return next((place for place, run in enumerate(runs) if not RunLock(run.folder.path).is_owned()), None)
 
 
 class _Pool:

@@ -274,7 +274,7 @@ def _submit(
     submitted, later = ([run for pack in part for run in pack] for part in (packs[:room], packs[room:]))
     for run in submitted:
         lock = RunLock(run.folder.path)
-        lock.remove_if_stale(queue, lock.owner())  # no command submits other jobs meanwhile
+        lock.remove_if_stale(queue, lock.named())  # no command submits other jobs meanwhile
     threads = max(1, (parameters["cpus_per_task"] or 1) // each)
     jobs = [Job(pack, SlurmRun(pack[0], threads) if each == 1 else SlurmRuns(pack, threads)) for pack in packs[:room]]
     submission.submit(jobs, checked_settings(runs, parameters, folder), size, stop)
@@ -291,7 +291,7 @@ def _submit(
 def _is_free(run: RunConfig, queue: Mapping[str, str]) -> bool:
     """Return whether the run has no result, no process trains it, and no job waits for it."""
     state = state_of(run.folder, queue)
-    return not state.done and state.outcome != "queued" and RunLock(run.folder.path).is_free(queue)
+    return not state.done and state.outcome != "queued" and not RunLock(run.folder.path).is_owned(queue)
 
 
 def checked_queue() -> dict[str, str]:

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from resnet_ablations.config import RunConfig
+from resnet_ablations.results.locks import RunLock
+from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.states import State, state_of
 from resnet_ablations.sweep.endings import record_end
 from resnet_ablations.sweep.monitor import SweepMonitor
@@ -37,6 +39,7 @@ def wait_for(
     stopping, reported = False, ""
     with progress:
         while under_way and stop.signal != signal.SIGHUP:
+            owners = {run.key: RunLock(run.folder.path).named() for run in under_way}
             queue = jobs_in_queue()
             states = {run.key: state_of(run.folder, queue) for run in under_way}
             sharing = Counter(state.job for state in states.values())
@@ -44,7 +47,7 @@ def wait_for(
             gone = {run.key for run in ended}
             under_way = [run for run in under_way if run.key not in gone]
             for run in ended:
-                _record_end(run, states[run.key], folder, queue)
+                _record_end(run, states[run.key], folder, queue, owners[run.key])
             failed = fail_fast and any(states[run.key].outcome == "failed" for run in ended)
             begins = not stopping and (stop.signal not in (None, signal.SIGHUP) or failed)
             if stopping := stopping or begins:
@@ -103,15 +106,20 @@ def _waiting(runs: Sequence[RunConfig], queue: Mapping[str, str] | None) -> str:
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no job in the queue"
 
 
-def _record_end(run: RunConfig, state: State, folder: Path, queue: Mapping[str, str] | None) -> None:
-    """Write to the run's folder that its job is over, if the run did not write how it ended."""
+def _record_end(
+    run: RunConfig, state: State, folder: Path, queue: Mapping[str, str] | None, owner: Owner | None
+) -> None:
+    """Write to the run's folder that its job is over, if the run did not write how it ended.
+
+    `owner` had the run's lock before `queue` was asked.
+    """
     if state.done or (status := run.folder.status()) is None or status.outcome not in ("running", "queued"):
         return
     if state.killed:
         reason = f"SLURM job {state.job} ended without reporting an error"
-        record_end(run, "failed", reason, killed=True, jobs=queue)
+        record_end(run, "failed", reason, killed=True, jobs=queue, owner=owner)
     elif (errors := folder / f"{state.job}_0_log.err").exists():
         reason = f"SLURM job {state.job} ended before the run began: see {errors}"
-        record_end(run, "failed", reason, killed=False, jobs=queue)
+        record_end(run, "failed", reason, killed=False, jobs=queue, owner=owner)
     elif state.outcome == "interrupted":
-        record_end(run, "interrupted", state.reason, killed=False, jobs=queue)
+        record_end(run, "interrupted", state.reason, killed=False, jobs=queue, owner=owner)

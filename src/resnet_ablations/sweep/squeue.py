@@ -60,7 +60,7 @@ def jobs_of(folders: Sequence[RunFolder]) -> dict[str, str] | None:
 def remove_stale_locks(folders: Sequence[RunFolder]) -> None:
     """Remove the locks of dead owners of these runs; squeue is asked as in `jobs_of`."""
     locks = [RunLock(folder.path) for folder in folders]
-    owners = [lock.owner() for lock in locks]
+    owners = [lock.named() for lock in locks]
     jobs = jobs_of(folders)
     for lock, owner in zip(locks, owners, strict=True):
         lock.remove_if_stale(jobs, owner)
