@@ -24,8 +24,9 @@ from resnet_ablations.network.units import ResidualUnit
 from resnet_ablations.results.lesions import PathGradient
 from resnet_ablations.streams import Purpose, Stream
 
-SAMPLES = 256
-"""The least number of sampled paths of each length. Of a length with no more paths, every image takes them all."""
+SAMPLES = 351
+"""The least number of sampled paths of each length. Of a length with no more paths, every image takes them all:
+this is the number of paths of length 2 in ResNet-56, with 27 units."""
 _AGAIN = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
 """Options of `torch.autograd.grad`: many paths use the graph, and a plain unit's output does not depend on x."""
 

@@ -24,10 +24,10 @@ from scripts.claim_power import paper_number
 CLAIMS = load_claims()
 WITHOUT_NUMBERS = {
     "exclusive_gating_bias",
-    "half_the_shortcut_blocks_the_direct_gradient",
-    "half_of_both_blocks_the_direct_gradient",
-    "dropout_blocks_the_direct_gradient",
-    "half_open_gates_block_the_direct_gradient",
+    "half_the_shortcut_lowers_the_direct_gradient",
+    "half_of_both_lowers_the_direct_gradient",
+    "dropout_lowers_the_direct_gradient",
+    "half_open_gates_lower_the_direct_gradient",
     "biased_gates_are_nearer_to_the_identity",
     "identity_after_addition_passes_the_direct_gradient",
     "training_lifts_y_above_zero",
@@ -71,7 +71,7 @@ ADDED = [
     # v2, sections 2, 3.1 and 4.2
     ("shortcuts", "lower_than", "constant_scaling_0.5_1", "direct_term"),
     ("activations", "lower_than", "original/resnet110", "direct_term"),
-    ("shortcuts", "lower_than", "original", "negative"),
+    ("preactivation", "lower_than", "cifar10_resnet164/original", "negative"),
 ]
 """Experiment, kind, first cell and quantity of claims that the papers make."""
 

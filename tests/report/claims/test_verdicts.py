@@ -680,10 +680,25 @@ def test_claims_on_recorded_signals(made_up: MadeUp) -> None:
         made_up.run("dropout", 9.0, seed, signals=gradients(0.1, (0.25, 0.25)))
     half, lifts = verdicts(made_up, HALF, LIFTS)
     assert half.finding.outcome == "reproduced"
-    assert half.finding.effect == "+42.00 points, as claimed"
+    assert half.finding.effect == "×5.2, as claimed"
+    assert "dropout shortcut”: 10 %" in half.finding.statement
     assert lifts.finding.outcome == "contradicted"
-    shown = "before training in “original”: 25.00 %, negative values after the addition in “original”: 52.00 %"
+    shown = (
+        "negative values before training in “original”: 25.00 %, negative values after training in “original”: 52.00 %"
+    )
     assert shown in lifts.finding.statement
+
+
+@pytest.mark.parametrize(("direct", "effect"), [((0.5, 0.0), "×∞, as claimed"), ((0.0, 0.5), "×0, against the claim")])
+def test_a_direct_term_may_be_zero(made_up: MadeUp, direct: tuple[float, float], effect: str) -> None:
+    """So is that of half the shortcut, where no path through positive values is left."""
+    made_up.plan("quick", SEEDS)
+    for seed in SEEDS:
+        for cell, term in zip(("original", "dropout"), direct, strict=True):
+            made_up.run(cell, 9.0, seed, signals=gradients(term, (0.25, 0.5)))
+    (half,) = verdicts(made_up, HALF)
+    assert half.finding.effect == effect
+    assert ": 0 %" in half.finding.statement
 
 
 def test_a_run_without_signals_does_not_count(made_up: MadeUp) -> None:

@@ -76,6 +76,21 @@ def test_the_figures_of_lesions(trained: MadeUp) -> None:
     assert shares[1].get_ydata().tolist() == [0, 0, 0, 100, *[0] * 9]
 
 
+def test_lesions_of_one_kind_have_its_figure_alone(made_up: MadeUp) -> None:
+    made_up.plan()
+    folder = made_up.run("original", 3.0)
+    measured(folder, 3.0, 0.25, one_path=1.0)
+    rows = [(Lesion("none", 0, None, (), None), 3.0), (Lesion("shuffled", 1, 1, (1,), 0.5), 4.0)]
+    folder.lesions.write_text(lesions_text(rows))
+    with paper_style():
+        assert [chart.name for chart in lesion_charts(*read(made_up))] == [
+            "lesions-deleted",
+            "lesions-shuffled",
+            "paths",
+        ]
+    assert lesions_table(read(made_up)[0], lesion_table(*read(made_up))).rows[0][2:4] == ("3.00", "– (–)")
+
+
 def test_lesions_are_the_last_measurement_of_a_sweep(trained: MadeUp) -> None:
     *_, last = measurements(*read(trained))
     assert last.table.name == "shortcuts-quick-lesions"

@@ -1,5 +1,6 @@
 """The theory in a sweep's runs: what is shown is what the runs recorded, and old results show nothing of it."""
 
+import math
 from collections.abc import Iterable
 
 import pytest
@@ -103,12 +104,15 @@ def test_the_size_of_f_is_the_median_units(trained: MadeUp) -> None:
     shown = table(trained, "residuals")
     assert shown.rows[0] == ("original", *("0.5 (0.25 to 1)", "25 %") * 2)
     assert "scaled" not in shown.caption
+    assert "Signals are recorded" not in shown.caption
     trained.run("constant_scaling_0.5_0.5", signals=recorded(0.5), metrics={"response_mean": 1.2})
     trained.run("exclusive_gating_-6", signals=recorded(0.9, gate=0.1))
     shown = table(trained, "residuals")
     assert "g(x)·F(x) with exclusive gating" in shown.caption
     assert [row[-1] for row in shown.rows][2:4] == ["1.2", "–"]
     assert "plain-20 1.82, plain-56 1.52, ResNet-20 1.62" in shown.notes[0]
+    trained.run("constant_scaling_0_1")
+    assert "Signals are recorded in 6 of 7 rows." in table(trained, "residuals").caption
 
 
 def test_gates_and_how_far_a_bias_moves(trained: MadeUp) -> None:
@@ -128,6 +132,14 @@ def test_a_deficit_is_that_in_training_plus_that_in_the_gap(trained: MadeUp) -> 
     assert "errors of the last 100 iterations" in shown.caption
     assert shown.notes[0].startswith("2 of 3 rows end at least 1 point above “original” in test error (one seed)")
     assert "training error in 1 of them, and in test − training in 1." in shown.notes[0]
+
+
+def test_deficits_are_counted_by_configuration(made_up: MadeUp) -> None:
+    made_up.plan()
+    made_up.run("original", 4.0, train_error=1.0)
+    for index, error in enumerate((3.0, 9.0, 14.0)):
+        made_up.run("exclusive_gating_0_to_-5", error, train_error=error, index=index)
+    assert table(made_up, "deficits").notes[0].startswith("2 of 3 configurations end at least 1 point above")
 
 
 def test_the_spread_of_the_seeds(made_up: MadeUp) -> None:
@@ -230,7 +242,10 @@ def test_the_files_of_a_sweep(trained: MadeUp) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.94217, "0.942"), (1234.5, "1,230"), (-5.98, "−5.98"), (7.45e-9, "7·10⁻⁹"), (2e7, "2·10⁷")],
+    [
+        *[(0, "0"), (0.94217, "0.942"), (1234.5, "1,230"), (-5.98, "−5.98"), (7.45e-9, "7·10⁻⁹"), (2e7, "2·10⁷")],
+        *[(math.nan, "–"), (-math.inf, "−∞")],
+    ],
 )
 def test_numbers_far_from_one_are_powers_of_ten(value: float, text: str) -> None:
     assert number(value) == text

@@ -18,9 +18,9 @@ ClaimQuantity = Literal[
 ]
 """`value`: the metric that the cell shows. `train_error`, `train_loss`: at the end of training; the loss as its
 logarithm. `early_train_error`: the training error of the first third of the iterations. The others are recorded
-signals, in %. `direct_term`: the direct term of the gradient at the first unit, of the gradient at the output of the
-last unit, at the end of training. `negative`: the share of negative values after the addition, the mean over the units,
-at the end of training; `negative_before`: before training."""
+signals, in %. `direct_term`: the logarithm of the direct term of the gradient at the first unit, of the gradient at the
+output of the last unit, at the end of training. `negative`: the share of negative values after the addition, the mean
+over the units, at the end of training; `negative_before`: before training."""
 SIGNALS: dict[str, tuple[str, Moment]] = {
     "direct_term": ("direct", "end"),
     "negative": ("negative", "end"),
@@ -100,7 +100,12 @@ class Evidence:
         if quantity in SIGNALS:
             column, moment = SIGNALS[quantity]
             found = values(self.sweep, pd.DataFrame([run]), self.data, column, moment)
-            return math.nan if not found else 100 * float(found[0][1].loc[1 : 1 if column == "direct" else None].mean())
+            if not found:
+                return math.nan
+            if column != "direct":
+                return 100 * float(found[0][1].mean())
+            term = 100 * float(found[0][1].loc[1])
+            return math.log(term) if term > 0 else -math.inf if term == 0 else math.nan
         if run["outcome"] == "diverged":
             # The response of a diverged run cannot be compared with other responses.
             return math.inf if quantity != "value" or is_error(run["metric"]) else math.nan

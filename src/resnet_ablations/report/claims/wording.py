@@ -21,17 +21,21 @@ class Unit:
     """The name of the quantity if it is not the metric that the cell shows."""
     has: str = "has a result"
     """The end of a sentence on the runs that have the quantity."""
+    infinite: str = DIVERGED
+    """The text of an infinite ratio: a run diverged, unless a quantity can be zero."""
 
     def write(self, value: float) -> str:
-        """Return a number as text."""
-        if not math.isfinite(value):
+        """Return a number as text; the logarithm −∞ is that of zero."""
+        if not (math.isfinite(value) or (self.is_log and value < 0)):
             return DIVERGED
-        return f"{math.exp(value):.3g}" if self.is_log else f"{value:.2f}{self.value}"
+        if self.is_log:
+            return f"{math.exp(value):.3g}{self.value}"
+        return f"{value:.2f}{self.value}"
 
     def change_of(self, change: float) -> str:
         """Return a difference with its sign, or a ratio, without the unit."""
         if not math.isfinite(change):
-            return DIVERGED
+            return "×0" if self.is_log and change < 0 and self.infinite != DIVERGED else self.infinite
         return f"×{math.exp(change):.3g}" if self.is_log else signed(change)
 
     def span(self, values: Sequence[float]) -> str:
@@ -48,9 +52,9 @@ UNITS = {
     "train_loss": Unit(is_log=True, subject="training loss of "),
     "train_error": Unit(" %", " points", subject="training error of "),
     "early_train_error": Unit(" %", " points", subject="early training error of "),
-    "direct_term": Unit(" %", " points", False, "direct term of the gradient at the first unit of ", RECORDED),
-    "negative": Unit(" %", " points", False, "negative values after the addition in ", RECORDED),
-    "negative_before": Unit(" %", " points", False, "before training in ", RECORDED),
+    "direct_term": Unit(" %", "", True, "direct term of the gradient at the first unit of ", RECORDED, "×∞"),
+    "negative": Unit(" %", " points", False, "negative values after training in ", RECORDED),
+    "negative_before": Unit(" %", " points", False, "negative values before training in ", RECORDED),
 }
 """The units of the quantities other than a cell's own metric."""
 

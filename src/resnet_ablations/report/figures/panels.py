@@ -48,7 +48,7 @@ def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str
         for some, number in zip(legends, columns, strict=True)
     ]
     head = 0.28 + 0.125 * max(heights)
-    note = _note(quantities, points, len(sweep.plan.seeds)) + redeclared_note(sweep) + f" {says}" * bool(says)
+    note = _note(quantities, points) + redeclared_note(sweep) + f" {says}" * bool(says)
     figure, places = panel_figure([head + PLOT + 0.42] * len(panels), note)
     across = panels[0].across
     last = max([1.0, *points["x"] + (across != "iteration"), *lines["end"] * (across == "iteration")])
@@ -124,7 +124,7 @@ def _draw_ours(
     draw_marks(axes, marks["x"].to_list(), marks["median"].to_list(), urls, marker=marker, color=colour)
 
 
-def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame, seeds: int) -> str:
+def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame) -> str:
     """Return the explanation of the lines."""
     shapes = list(quantities.values())
     parts = ["one line for each row of the table"]
@@ -134,8 +134,8 @@ def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame, seeds: int
         parts = [f"{STROKES[shape.stroke]}: {shape.name}{axis[shape]}" for shape in shapes]
     if not points["ours"].all():
         parts.append("thin and pale: the paper’s")
-    if seeds > 1:
-        parts.append("line: median of the seeds; band: lowest to highest")
+    if (points["low"] < points["high"]).any():
+        parts.append("line: median of the runs; band: lowest to highest")
     text = "; ".join(dict.fromkeys(parts))
     return f"{text[0].upper()}{text[1:]}."
 

@@ -1,5 +1,6 @@
 """Statistics over the seeds of each cell and configuration, with the paper's number."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -135,7 +136,9 @@ def signed(points: float) -> str:
 
 
 def number(value: float) -> str:
-    """Return three significant digits: `0.942`, `1,230`, `−5.98`; a power of ten far from one: `7·10⁻⁹`."""
+    """Return three significant digits: `0.942`, `1,230`, `−5.98`; a power of ten far from one: `7·10⁻⁹`; NaN is `–`."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else "∞".rjust(1 + (value < 0), "−")
     if value and not 1e-3 <= abs(value) < 1e5:
         digit, _, power = f"{value:.0e}".partition("e")
         return f"{digit}·10{str(int(power)).translate(POWERS)}".replace("-", "−")

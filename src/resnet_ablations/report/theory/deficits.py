@@ -83,16 +83,20 @@ def _difference(name: str) -> Text:
 
 
 def _sentence(runs: pd.DataFrame, baseline: str) -> str:
-    rows = runs.groupby(["row", "column"])[["vs_train_error", "vs_test_error"]].mean().dropna(subset="vs_test_error")
+    compared = runs.dropna(subset="vs_test_error").groupby(["row", "column"])
+    rows = compared.obj.groupby(["row", "column", "configuration"])[["vs_train_error", "vs_test_error"]].mean()
+    named = "configurations" if len(rows) > compared.ngroups else "rows"
     worse = rows[rows["vs_test_error"] >= CLEAR]
     separated = worse.dropna()
     in_training = int((separated["vs_train_error"] > separated["vs_test_error"] / 2).sum())
     once = " (one seed)" * (len(set(runs["seed"])) == 1)
-    sentence = f"{len(worse)} of {len(rows)} rows end at least {CLEAR:g} point above “{baseline}” in test error{once}."
+    sentence = (
+        f"{len(worse)} of {len(rows)} {named} end at least {CLEAR:g} point above “{baseline}” in test error{once}."
+    )
     if len(separated):
         sentence += (
-            f" In these runs, most of the difference is in the training error in {in_training} of them, and in "
-            f"test − training in {len(separated) - in_training}."
+            f" Most of the difference is in the training error in {in_training} of them, and in test − training in "
+            f"{len(separated) - in_training}."
         )
     if masked := len(worse) - len(separated):
         sentence += f" In {masked}, masks add to the training error, so the parts are not separated."

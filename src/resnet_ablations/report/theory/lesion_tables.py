@@ -95,13 +95,16 @@ def _by(run: Run, data: ReportData, quantity: str) -> pd.Series:
 
 
 def lesion_charts(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
-    """Yield the figures: a line for each row, at most six in a panel."""
+    """Yield the figures for which there are lesions: a line for each row, at most six in a panel."""
     cells = measured_cells(sweep, data)
     says = _measured_runs([sweep.cell(cell) for cell in cells], data)
     for name, (shows, across, quantities) in FIGURES.items():
         curves: Callable[[pd.DataFrame], list[Curves]] = partial(_curves, quantities=quantities, data=data)
         title = shows[0].upper() + shows[1:]
-        panels = [LinePanel(title + end, group, quantities, curves, across) for end, group in in_parts(cells)]
+        shown = [cell for cell in cells if any(len(line) for _, _, of in curves(sweep.cell(cell)) for line in of)]
+        panels = [LinePanel(title + end, group, quantities, curves, across) for end, group in in_parts(shown)]
+        if not panels:
+            continue
         yield line_figure(name, sweep, panels, shows, " ".join(filter(None, [says, NOISY * (name == "paths")])))
 
 
@@ -130,8 +133,8 @@ def lesions_table(sweep: Sweep, runs: pd.DataFrame) -> Table:
     caption = (
         "Test error (%) of the trained networks, the median of n runs: as they are; without F of one unit, the "
         f"median unit (worst unit); without F of {SHOWN} random units, and after {SHOWN} random swaps of units of the "
-        "same shape (with Kendall’s τ of the new order), the median of the draws. Units stay in their stage, so a "
-        "random order keeps most pairs: in ResNet-56 its τ is 0.74. Where there is no shortcut (λ = 0), the identity "
+        "same shape (with Kendall’s τ of the new order), the median of the draws. Units stay in their stage, so even a "
+        "random order keeps most pairs of units. Where there is no shortcut (λ = 0), the identity "
         "replaces a deleted unit; in the other rows its own shortcut h(x) stays. The mean path is the mean number of "
         "units whose F a path takes, where a length counts by the number of its paths × the gradient of one (by the "
         f"gradient of all these paths together, which can cancel). {NOISY} The method is that of Veit et al. (2016); "

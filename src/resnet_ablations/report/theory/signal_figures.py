@@ -16,7 +16,7 @@ from resnet_ablations.report.theory.recorded_signals import Moment, recorded_cel
 
 LOWEST = 1e-3
 """The lower end of logarithmic axes; ∏λ can be far below."""
-GRADIENT = Axis("‖∂E/∂x‖, last unit’s = 1", "", is_log=True)
+GRADIENT = Axis("‖∂E/∂x‖ / that of the last output", "", is_log=True)
 SIZE = Axis("‖F(x)‖ / ‖x‖", "", is_log=True)
 GATE, MOVED = Axis("mean of g(x)", "", fits=True), Axis("mean of b_g, minus its start", "", fits=True)
 Quantities = dict[str, PanelQuantity]
@@ -66,6 +66,9 @@ FIGURES: dict[str, tuple[str, Across, dict[str, Quantities]]] = {
     ),
 }
 """The content of each figure, its horizontal axis, and its panels by title."""
+OF_RESIDUALS = "F(x) is measured before a gate or another factor scales it; units that change dimensions are left out."
+SAYS = {"residuals": OF_RESIDUALS, "residuals-training": OF_RESIDUALS}
+"""The end of a figure’s note."""
 MOST_ROWS = {"propagation": 4}
 """The most rows in a panel of the figures whose rows have three lines each."""
 
@@ -81,8 +84,8 @@ def signal_figure(name: str, sweep: Sweep, data: ReportData) -> Chart | None:
         for of in _values(sweep.cell(cell), quantity, sweep, data)
         if shape.axis.is_log
     )
-    says = f"Values below {LOWEST:g} are not drawn." * hides
-    return line_figure(name, sweep, panels, FIGURES[name][0], says) if panels else None
+    says = [SAYS.get(name, ""), f"Values below {LOWEST:g} are not drawn." * hides]
+    return line_figure(name, sweep, panels, FIGURES[name][0], " ".join(filter(None, says))) if panels else None
 
 
 def _panels(name: str, column: Column, sweep: Sweep, data: ReportData) -> Iterator[LinePanel]:

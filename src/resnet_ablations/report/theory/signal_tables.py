@@ -31,9 +31,11 @@ def propagation_table(sweep: Sweep, signals: pd.DataFrame) -> Table:
     caption = (
         "The gradient ∂E/∂x at the first unit before and after training; its direct term, which is the last unit’s "
         "gradient carried back by the shortcuts alone; and the prediction ∏λ of the direct term (v2, eq. 8). All are "
-        "divided by the gradient at the output of the last unit, behind its last layer: each value of a row has the "
-        "part that this layer stops. λ is the factor of a shortcut: a constant, the mean of 1 − g(x), or the "
-        "expectation of a mask. A row whose shortcut has no such factor shows no ∏λ (–)." + several(signals)
+        "divided by the gradient at the output of the last unit. Where a ReLU follows the addition, what it stops of "
+        "this gradient is missing in every value of the row. λ is the factor of a shortcut: a constant, the mean of "
+        "1 − g(x), or the expectation of a mask. A row whose shortcut has no such factor shows no ∏λ (–)."
+        + several(signals)
+        + _recorded(sweep, signals)
     )
     notes = [*(_on_propagation(signals[signals["at"] == at], at) for at in _ends(signals)), _reasons(sweep, signals)]
     return table_of_runs(sweep, "propagation", "Gradient by depth", caption, signals, texts, notes)
@@ -99,7 +101,7 @@ def residuals_table(sweep: Sweep, signals: pd.DataFrame) -> Table:
     caption = (
         "‖F(x)‖/‖x‖ before and after training: the median unit (smallest to largest unit), without the units that "
         "change dimensions, whose F(x) and x have different numbers of values. y is what the addition gives, before "
-        "what follows it; shown is its share of negative values." + several(signals)
+        "what follows it; shown is its share of negative values." + several(signals) + _recorded(sweep, signals)
     )
     if scaled:
         caption += f" F(x) is measured before it is scaled; what the unit adds is {' or '.join(scaled)}."
@@ -118,7 +120,8 @@ def _on_responses() -> str:
     means = ", ".join(f"{row.labels[0]} {row.cells['mean'].digitised}" for row in papers.rows)
     return (
         "Mean response: the standard deviation of a layer’s output behind BN, the mean over the layers of a trained "
-        f"network. It is the quantity of v1’s Fig. 7, whose means (CIFAR-10, digitised) are {means}."
+        "network. It is the quantity of v1’s Fig. 7, whose means (CIFAR-10 and 64,000 iterations, digitised) are "
+        f"{means}."
     )
 
 
@@ -143,6 +146,13 @@ def gates_table(sweep: Sweep, signals: pd.DataFrame) -> Table:
         sentence += f" and {gates[1]} after it; b_g of a unit moves by at most {number(moved)}"
     title = "Which gate was learnt"
     return table_of_runs(sweep, "gates", title, caption, signals, texts, [f"{sentence}."])
+
+
+def _recorded(sweep: Sweep, signals: pd.DataFrame) -> str:
+    """Return a sentence, with a space before it, if some rows with results have no recorded signals."""
+    rows = len(sweep.cells_with(lambda runs: bool((runs["outcome"] == "finished").any())))
+    recorded = signals.groupby(["row", "column"]).ngroups
+    return f" Signals are recorded in {recorded} of {rows} rows." * (recorded < rows)
 
 
 def _ends(signals: pd.DataFrame) -> list[str]:
