@@ -111,6 +111,27 @@ def test_a_job_that_begins_while_clean_waits_keeps_its_lock(
     assert (folder.path / "claim.json").exists()
 
 
+def test_a_job_that_begins_just_after_the_queue_was_asked_keeps_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of an earlier job, which is over, may go."""
+    folder, other = (RunFolder(tmp_path, key) for key in KEYS[:2])
+    ended = Owner.this_process().model_copy(update={"boot": "another", "job": "6"})
+    for one in (folder, other):
+        one.path.mkdir(parents=True)
+        one.set_status(Status(outcome="running", iteration=1, iterations=6, job="6"))
+        (one.path / "claim.json").write_text(ended.model_dump_json())
+
+    def ask() -> dict[str, str]:
+        (folder.path / "claim.json").write_text(ended.model_copy(update={"job": "8"}).model_dump_json())
+        return {"7": "RUNNING (None)"}
+
+    monkeypatch.setattr(squeue, "jobs_in_queue", ask)
+    squeue.remove_stale_locks([folder, other])
+    assert (folder.path / "claim.json").exists()
+    assert not (other.path / "claim.json").exists()
+
+
 def test_a_run_whose_job_is_over_is_removed_without_a_wait_for_its_heartbeat(
     cleaned: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, cast
 from urllib.parse import unquote
@@ -134,10 +133,16 @@ def _given(tree: dict[str, Any]) -> dict[str, Any]:
 def freeze(run: RunConfig) -> list[str]:
     """Write the run's configuration to its folder; return the overrides that train the run from that file.
 
-    The path is a URI, because Hydra cannot parse some paths.
+    The path is a URI, because Hydra cannot parse some paths. If the run's lock cannot be had, the file stays as it is:
+    the run's own process waits for the lock or fails. Raise `UserError` if there is no file then.
     """
-    with suppress(UserError):  # a matter of this run alone: its own process waits for the lock or fails
+    try:
         run.folder.freeze(run.as_dict())
+    except UserError:
+        if not run.folder.config.exists():
+            raise
+    if not run.folder.config.exists():
+        raise UserError(f"{run.key}: another process has begun the run and has not written its configuration yet")
     return [f"frozen='{run.folder.config.absolute().as_uri()}'"]
 
 

@@ -129,13 +129,20 @@ def test_ctrl_c_once(sweeps: Sweeps, table: dict[str, Any], terminal: Terminal) 
     check_goes_on(sweeps, table)
 
 
-def test_a_lost_terminal(sweeps: Sweeps, table: dict[str, Any]) -> None:
-    """The kernel sends SIGHUP to the sweep and to all of its processes, and nothing can be printed any more."""
+def test_a_lost_terminal_and_the_end_of_its_session(sweeps: Sweeps, table: dict[str, Any]) -> None:
+    """The kernel sends SIGHUP to the sweep and to all of its processes, and nothing can be printed any more.
+
+    Then the system sends SIGTERM to all of them, while the runs write the checkpoints that SIGHUP asked for.
+    """
     terminal = Terminal()
-    command = sweeps.start(*TABLE, *HOW, faults=[write_of(3)], output=Path(terminal.path))
+    command = sweeps.start(*TABLE, *HOW, faults=[write_of(3), write_of(4)], output=Path(terminal.path))
     runs = until_both_stop(command)
     terminal.hang_up()
     wait_until(lambda: all(has_pending(pid, signal.SIGTERM) for pid in runs))
+    go_on(*runs)
+    wait_until(lambda: not any(has_pending(pid, signal.SIGTERM) for pid in runs) and stopped(command.pid) == runs)
+    for pid in (command.pid, *runs):
+        os.kill(pid, signal.SIGTERM)
     go_on(*runs)
     assert command.wait() == 128 + signal.SIGHUP
     check_stopped(sweeps, command, 10)
@@ -157,23 +164,6 @@ def test_ctrl_c_twice(sweeps: Sweeps, table: dict[str, Any], terminal: Terminal)
     wait_until(lambda: terminal.shown.rfind(SHOW_CURSOR) > terminal.shown.rfind(HIDE_CURSOR))
     assert b"Traceback" not in terminal.shown
     wait_until(lambda: sweeps.temporary_files() == set())
-    check_goes_on(sweeps, table)
-
-
-@pytest.mark.long
-def test_sigterm_and_a_second_one_in_the_write_that_the_first_asked_for(sweeps: Sweeps, table: dict[str, Any]) -> None:
-    command = sweeps.start(*TABLE, *HOW, faults=[write_of(3), write_of(4)])
-    runs = until_both_stop(command)
-    command.send(signal.SIGTERM)
-    wait_until(lambda: all(has_pending(pid, signal.SIGTERM) for pid in runs))
-    go_on(*runs)
-    wait_until(lambda: not any(has_pending(pid, signal.SIGTERM) for pid in runs) and stopped(command.pid) == runs)
-    for pid in runs:
-        os.kill(pid, signal.SIGTERM)
-    go_on(*runs)
-    assert command.wait() == 143
-    check_stopped(sweeps, command, 9)
-    assert "Traceback" not in command.said
     check_goes_on(sweeps, table)
 
 

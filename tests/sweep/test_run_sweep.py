@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from finished import finish_run
 
+from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.curve import HEADER
@@ -302,22 +303,33 @@ def test_the_configuration_of_a_run_that_is_being_trained_is_left_alone(planned:
 def test_a_lock_that_may_not_be_written_is_a_matter_of_its_run_alone(
     planned: Planned, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A colleague's process, which is dead, made the file with mode 0644."""
+    """A colleague's process, which is dead, made the file with mode 0644; of one run it wrote no configuration."""
     plan = planned(*SEEDS)
-    folder = plan.jobs[1].config.folder
-    folder.freeze(plan.jobs[1].config.as_dict())
-    lock = folder.path / "claim.json"
-    lock.write_text(Owner.of(os.getppid()).model_copy(update={"started": 1}).model_dump_json())
+    folders = [job.config.folder for job in plan.jobs[1:]]
+    folders[0].freeze(plan.jobs[1].config.as_dict())
+    folders[1].path.mkdir(parents=True)
+    locks = [str(folder.path / "claim.json") for folder in folders]
+    for lock in locks:
+        Path(lock).write_text(Owner.of(os.getppid()).model_copy(update={"started": 1}).model_dump_json())
 
     def opened(path: str | Path, *arguments: Any, real: Any = os.open) -> int:
-        if str(path) == str(lock):
+        if str(path) in locks:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return real(path, *arguments)
 
+    launched: list[RunConfig] = []
+
+    def launch(jobs: list[list[str]]) -> None:
+        launched.extend(map(compose, jobs))
+        finish_run(launched[0])
+
     monkeypatch.setattr(os, "open", opened)
     with pytest.raises(SystemExit):
-        run_sweep(plan, lambda jobs: [finish_run(compose(jobs[seed])) for seed in (0, 2)])
-    assert "2 finished, 1 not started\n" in capsys.readouterr().out
+        run_sweep(plan, launch)
+    assert [run.seed for run in launched] == [0, 1]
+    printed = capsys.readouterr().out
+    assert f"{folders[1].key}: not started: {locks[1]}: may not be written; its owner can allow it" in printed
+    assert "1 finished, 2 not started\n" in printed
 
 
 def test_the_lock_of_a_job_that_is_over_is_removed_before_the_runs_are_launched(

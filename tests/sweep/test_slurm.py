@@ -380,7 +380,10 @@ def test_the_run_of_a_machine_that_crashed_is_submitted(
             run.folder.set_status(Status(outcome="running", iteration=1, iterations=9, job=job))
     cluster.does("squeue", "case \"$*\" in *%o*);; *) echo '7 RUNNING (None)';; esac")
     monkeypatch.setattr(locks, "DEAD_AFTER_SECONDS", 0.2)
+    listed = f"ls {runs[0].folder.path.parent}/*/claim.json > {cluster.folder}/locks; "
+    cluster.does("sbatch", listed + PROGRAMS["sbatch"])
     assert "2 arrays\nsubmitted as SLURM jobs 1, 2: 4; running or queued already: 1;" in submitted(runs)
+    assert (cluster.folder / "locks").read_text() == f"{runs[2].folder.path}/claim.json\n"
     assert [(status := run.folder.status()) and status.job for run in runs] == ["1_0", "1_1", "7", "2_0", "2_1"]
 
 
@@ -619,13 +622,19 @@ test $poll -gt 10 -o ! -e {cluster.folder}/sbatch.script0 || echo '2 COMPLETING 
 def test_a_part_that_slurm_rejects_after_others_were_trained_ends_with_a_summary(
     cluster: Cluster, runs: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`SystemExit` lets the sweep print its summary; a `UserError` at the start is the whole message."""
+    """`SystemExit` lets the sweep print its summary; a `UserError` at the start is the whole message.
+
+    Before it submits the part, the command waits for a squeue that does not answer once.
+    """
     monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
     cluster.does("sacctmgr", ACCOUNTING)
     cluster.does("squeue", "exit 0")
+    once = f"test -e {cluster.folder}/once || {{ touch {cluster.folder}/once; exit 1; }}"
+    monkeypatch.setattr(slurm, "wait_for_room", lambda *_: cluster.does("squeue", once))
     cluster.does("sbatch", f"test ! -e {cluster.folder}/sbatch.script1 || exit 1\n{PROGRAMS['sbatch']}")
     assert waited_for(runs, account="a", partition="gpu") == 2
     assert "error: hydra/launcher=slurm: SLURM rejects the jobs: " in capsys.readouterr().err
+    assert (cluster.folder / "once").exists()
 
 
 @pytest.mark.parametrize(

@@ -46,17 +46,18 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
         for run in configs:
             if damage := run.folder.damage():
                 print(f"{run.key}: its result is damaged, so it is trained again: {damage}", flush=True)
-        overrides = {run.key: freeze(run) for run in configs}
+        overrides = _frozen(configs)
     print(
         f"{name}: {len(plan.jobs)} runs, {len(plan.jobs) - len(missing)} finished, {len(missing)} to train", flush=True
     )
     stopped: SystemExit | UserError | None = None
-    again, tries = missing, 1 + plan.settings.retries
+    first = again = [job for job in missing if job.config.key in overrides]
+    tries = 1 + plan.settings.retries
     while again and tries and stopped is None:
         try:
             launch([overrides[job.config.key] for job in again])
         except (SystemExit, UserError) as end:
-            if isinstance(end, UserError) and again is missing and all(result_of(job) is None for job in missing):
+            if isinstance(end, UserError) and again is first and all(result_of(job) is None for job in missing):
                 raise  # a mistake in the settings, as a rule
             stopped = end
         except Submitted:
@@ -73,6 +74,20 @@ def run_sweep(plan: Plan, launch: Launch, at_once: Callable[[Sequence[RunConfig]
         raise stopped
     if without:
         raise SystemExit(1)
+
+
+def _frozen(runs: Sequence[RunConfig]) -> dict[str, list[str]]:
+    """Write the configuration of each run; return the overrides that train it, by its key.
+
+    A run whose configuration cannot be written is left out, with a line: its lock is a matter of this run alone.
+    """
+    overrides = {}
+    for run in runs:
+        try:
+            overrides[run.key] = freeze(run)
+        except UserError as error:
+            print(f"{run.key}: not started: {error.messages[0]}", flush=True)
+    return overrides
 
 
 def _to_retry(jobs: Sequence[Job], fail_fast: bool) -> list[Job]:

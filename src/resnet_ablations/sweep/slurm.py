@@ -6,9 +6,10 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from resnet_ablations.sweep.slurm_settings import (
     most_jobs,
     runs_per_job,
 )
-from resnet_ablations.sweep.slurm_wait import POLL_SECONDS, wait_for, wait_for_room
+from resnet_ablations.sweep.slurm_wait import POLL_SECONDS, wait_for, wait_for_queue, wait_for_room
 from resnet_ablations.sweep.squeue import jobs_in_queue
 from resnet_ablations.sweep.submission import Job, Submission, cancel_abandoned
 from resnet_ablations.sweep.worker import stop_in_job, train_logged
@@ -149,19 +150,32 @@ def train_on_slurm(
     A signal before the first `sbatch` ends this process at once. After it, Ctrl-C and SIGTERM cancel the jobs submitted
     here, in the signal handler, and their runs write a checkpoint; a second one ends this process too. SIGHUP before
     the jobs are released cancels them. Later it ends this process and leaves the jobs, also if SIGTERM follows. So does
-    an error of this function: the jobs do not need it, and the same command finds them. `SystemExit` with 2, after the
-    message, is a `UserError` after a part of the runs has been trained.
+    an error of this function: the jobs do not need it, and the same command finds them. A `UserError` after jobs were
+    submitted becomes its message and `SystemExit` with 2.
     """
-    later = _train_part(runs, parameters, wait=wait, fail_fast=fail_fast, folder=folder)
-    with exit_on_user_error():  # runs have been trained: the sweep's summary follows
-        while later:
-            later = _train_part(later, parameters, wait=wait, fail_fast=fail_fast, folder=folder)
+    later: Sequence[RunConfig] = runs
+    submits = False
+    while later:
+        with exit_on_user_error() if submits else nullcontext():  # the sweep's summary follows `SystemExit`
+            arrays, later = _train_part(
+                later, parameters, wait=wait, fail_fast=fail_fast, folder=folder, patient=later is not runs
+            )
+        submits = submits or bool(arrays)
 
 
 def _train_part(
-    runs: Sequence[RunConfig], parameters: Mapping[str, Any], *, wait: bool, fail_fast: bool, folder: Path
-) -> Sequence[RunConfig]:
-    """Train as many of the runs as the queue has room for; when it has room again, return the other runs."""
+    runs: Sequence[RunConfig],
+    parameters: Mapping[str, Any],
+    *,
+    wait: bool,
+    fail_fast: bool,
+    folder: Path,
+    patient: bool,
+) -> tuple[Sequence[str], Sequence[RunConfig]]:
+    """Train as many of the runs as the queue has room for; when it has room again, return the arrays and the others.
+
+    If `patient`, wait for a squeue that does not answer.
+    """
     progress = SweepMonitor([run.folder for run in runs])
     submission = Submission(folder)
 
@@ -185,10 +199,11 @@ def _train_part(
 
     with StopRequest(*SIGNALS, at_first=at_first, at_once=at_once) as stop:
         try:
-            await_heartbeats([RunLock(run.folder.path) for run in runs], checked_queue())
+            ask = partial(wait_for_queue, stop) if patient else checked_queue
+            await_heartbeats([RunLock(run.folder.path) for run in runs], ask())
             # Without the lock, two commands at the same time could submit the same run.
             with results_lock(folder.parent):
-                submitted = _submit(runs, parameters, folder, submission, stop, wait=wait)
+                submitted = _submit(runs, parameters, folder, submission, stop, ask, wait=wait)
         except SystemExit:
             print(f"stopped before the jobs began{submission.rest}", flush=True)
             raise
@@ -204,7 +219,7 @@ def _train_part(
             wait_for_room(submission.arrays, submitted.most, stop)
     if stop.signal is not None:
         raise SystemExit(128 + stop.signal)
-    return later
+    return submission.arrays, later
 
 
 @dataclass(frozen=True)
@@ -240,14 +255,15 @@ def _submit(
     folder: Path,
     submission: Submission,
     stop: StopRequest,
+    ask: Callable[[], dict[str, str]],
     *,
     wait: bool,
 ) -> _Submitted:
     """Submit the runs that are free, as far as the queue has room; the caller holds the `results_lock`.
 
-    Raise `UserError` if it has none, unless `wait`.
+    `ask` returns the jobs in the queue. Raise `UserError` if the queue has no room, unless `wait`.
     """
-    queue = checked_queue()
+    queue = ask()
     try:
         cluster = cluster_settings()
     except SlurmError as error:
@@ -256,7 +272,7 @@ def _submit(
     notes = []
     if abandoned := cancel_abandoned(folder):
         notes.append(f"cancelled, since the command that submitted them was killed: {', '.join(abandoned)}")
-        queue = checked_queue()
+        queue = ask()
     free = [run for run in runs if _is_free(run, queue)]
     if not free:
         return _Submitted(notes=tuple(notes))

@@ -71,6 +71,15 @@ def wait_for(
                 time.sleep(POLL_SECONDS)
 
 
+def wait_for_queue(stop: StopRequest) -> dict[str, str]:
+    """Return the jobs in the queue when squeue answers; raise `SystemExit` after a stop request."""
+    while (queue := jobs_in_queue()) is None:
+        if stop.signal is not None:
+            raise SystemExit(128 + stop.signal)
+        time.sleep(POLL_SECONDS)
+    return queue
+
+
 def wait_for_room(arrays: Collection[str], most: int | None, stop: StopRequest) -> None:
     """Wait until the job arrays have left the queue and it has fewer than `most` jobs, or for a stop request."""
     said = False

@@ -37,7 +37,8 @@ def work(frozen: dict[str, Any], threads: int, gpus: str | None, planned: str) -
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus
     with exit_on_user_error():
-        stop = stop_in_job() if slurm_job() else StopRequest(signal.SIGTERM)
+        # A signal to the whole process group comes twice. To end this process at once, the sweep kills it.
+        stop = stop_in_job() if slurm_job() else StopRequest(signal.SIGTERM, at_once=lambda number: None)
         train_logged(validate(frozen, identify_data=False), threads, stop, planned)
 
 
