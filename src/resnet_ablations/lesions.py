@@ -60,7 +60,7 @@ def measure(folder: RunFolder) -> None:
 def write_measured(folder: RunFolder, weights: str | None, gradients: str, lesions: str) -> None:
     """Write the two files if the run still has these weights; raise `UserError` if it has not.
 
-    The run may have been removed or trained again while it was measured. The files of a killed process are removed.
+    The run may have been removed or trained again while it was measured. Temporary files of killed processes go.
     """
     with suppress(RunLocked, FileNotFoundError), RunLock(folder.path).free():
         result = folder.result()

@@ -208,8 +208,9 @@ class RunLock:
     ) -> Iterator[None]:
         """Let no process own the run inside the context; raise `RunLocked` if one that may be alive owns it.
 
-        The lock of a dead owner is removed. `jobs` as in `Owner.has_ended`; they tell only of `owner`, whom the file
-        named before squeue was asked, since the job of a later owner is not among them. `seconds` as in `file_lock`.
+        The lock of a dead owner is removed. `jobs` as in `Owner.has_ended`. They are used only if the file still names
+        `owner`, as it did before squeue was asked: the job of a later owner is not among them. `seconds` as in
+        `file_lock`.
         """
         self._check_free(jobs)  # a live owner may hold the lock for some time while it writes
         with file_lock(self._path, seconds=seconds):

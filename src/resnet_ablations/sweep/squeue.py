@@ -45,7 +45,7 @@ def _squeue(*options: str) -> str:
 
 
 def jobs_of(folders: Sequence[RunFolder]) -> dict[str, str] | None:
-    """Return this user's jobs in the queue, where jobs of these runs may be; None if they are unknown.
+    """Return this user's jobs in the queue; None if they tell nothing of these runs.
 
     squeue is called only if a run is or was a SLURM job. The queue of another cluster than that of the runs' jobs says
     nothing about them.

@@ -244,7 +244,7 @@ def test_a_name_that_is_a_formula_is_none_in_a_spreadsheet(made_up: MadeUp) -> N
     run = made_up.run("original", 4.0)
     _rename(made_up, run.path, run.key.removesuffix("-s0"), '=HYPERLINK("x")')
     (sweep,) = read_report_data(made_up.path).sweeps
-    lines = list(csv.DictReader(io.StringIO(formats.csv(summary(sweep)))))
+    lines = list(csv.DictReader(io.StringIO(formats.csv(summary(sweep)).removeprefix("\ufeff"))))
     assert lines[0]["configuration"] == '\'=HYPERLINK("x")'
     assert lines[0]["median"] == "4"
     assert '=HYPERLINK("x")-s0' in text_of(parsed(page_of(made_up.path)))

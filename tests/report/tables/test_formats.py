@@ -65,12 +65,24 @@ def test_powers_in_latex() -> None:
 
 
 def test_csv_defuses_formulas_and_leaves_numbers() -> None:
-    frame = pd.DataFrame({"text": ["=1+1", "+a", "-b", "@c", "−6", "plain"], "number": [-1.5, 2, None, -0.25, 1e-9, 3]})
-    frame = frame.assign(**{"=x": ["\t=1", "\n=1", "＝1", " =1", "1=1", -7]})
-    rows = list(standard_csv.reader(io.StringIO(csv(frame))))
-    assert [row[0] for row in rows] == ["text", "'=1+1", "'+a", "'-b", "'@c", "−6", "plain"]
-    assert [row[1] for row in rows] == ["number", "-1.5", "2", "", "-0.25", "1e-09", "3"]
-    assert [row[2] for row in rows] == ["'=x", "'\t=1", "'\n=1", "'＝1", " =1", "1=1", "-7"]
+    frame = pd.DataFrame({"text": ["=1+1", "+a", "-b", "@c", "-1", "+4.6 points", "-1+cmd|' /C x'!A0", "plain"]})
+    frame["number"] = [-1.5, 2, None, -0.25, 1e-9, 3, 4, 5]
+    frame = frame.assign(**{"=x": ["\t=1", "\n=1", "＝1", " =1", "1=1", -7, "", ""]})
+    assert csv(frame).startswith("\ufefftext,")
+    rows = list(standard_csv.reader(io.StringIO(csv(frame).removeprefix("\ufeff"))))
+    assert [row[0] for row in rows] == [
+        "text",
+        "'=1+1",
+        "'+a",
+        "'-b",
+        "'@c",
+        "-1",
+        "+4.6 points",
+        "'-1+cmd|' /C x'!A0",
+        "plain",
+    ]
+    assert [row[1] for row in rows] == ["number", "-1.5", "2", "", "-0.25", "1e-09", "3", "4", "5"]
+    assert [row[2] for row in rows] == ["'=x", "'\t=1", "'\n=1", "'＝1", " =1", "1=1", "-7", "", ""]
 
 
 def test_the_terminal_gets_plain_text_of_limited_width() -> None:

@@ -34,6 +34,8 @@ LATEX = {
 """The LaTeX for characters that are commands in LaTeX or that its input encoding lacks."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """The characters that begin a formula in a spreadsheet; the wide ones in Chinese and Japanese spreadsheets."""
+NUMBER = re.compile(r"[+-]\d[\w ,.%×–]*")
+"""A number with its sign and words after it, `+46.67 points, as claimed`: no formula, since no function is called."""
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SUPERSCRIPT = re.compile(r"\^\d+|[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _LATEX_TOKEN = re.compile("|".join(map(re.escape, sorted(LATEX, key=len, reverse=True))))
@@ -89,9 +91,12 @@ def latex(table: Table) -> str:
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """Return CSV: numbers with eight digits; an apostrophe before texts that a spreadsheet would read as formulas."""
+    """Return CSV: numbers with eight digits; an apostrophe before texts that a spreadsheet could run as formulas.
+
+    It begins with a byte order mark: without one, Excel does not read UTF-8.
+    """
     safe = frame.rename(columns=_defused).map(lambda value: _defused(value) if isinstance(value, str) else value)
-    return safe.to_csv(index=False, lineterminator="\n", float_format="%.8g")
+    return "\ufeff" + safe.to_csv(index=False, lineterminator="\n", float_format="%.8g")
 
 
 def terminal(table: Table, console: Console) -> None:
@@ -182,4 +187,4 @@ def _one_line(text: str) -> str:
 
 
 def _defused(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
