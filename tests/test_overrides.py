@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
@@ -21,6 +22,7 @@ from omegaconf import DictConfig
 
 from resnet_ablations import composition, train
 from resnet_ablations.config import RunConfig
+from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.overrides import checked, compose, freeze, sweep_settings
 from resnet_ablations.paths import CONF, ROOT
@@ -243,6 +245,7 @@ def test_the_composed_configuration_is_the_one_that_hydra_composes(overrides: li
 
 
 REFUSED = {
+    "hydra.mode=MULTIRUN": "hydra.mode: no setting; -m, or resnet-ablations sweep, makes a sweep",
     "hydra.searchpath=[/x]": "hydra.searchpath: the configuration is conf/ alone",
     "+hydra.job.env_set.A=1": "hydra.job.env_set.A: the processes of runs have the environment",
     "hydra.job={env_set:{A:1}}": "hydra.job: sets hydra.job.env_set and others at once; give one setting at a time",
@@ -396,6 +399,8 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         sweep_settings(["sweep.retries=-1", "sweep.fail_fsat=true"])
     assert "sweep.retries=-1: must be greater than or equal to 0" in error.value.messages
     assert any(message.endswith("did you mean sweep.fail_fast?") for message in error.value.messages)
+    with pytest.raises(UserError, match=r"^sweep.retries=true: must be a number"):
+        sweep_settings(["sweep.retries=true"])
 
 
 @pytest.mark.parametrize(
@@ -431,7 +436,17 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         ([f"schedule.milestones={list(range(1, 20_001))}".replace(" ", "")], ["too long"]),
         (["schedule.iterations=100000000000000000000000000"], ["must be less than or equal to 1000000000"]),
         (["schedule.batch_size=999999999"], ["schedule.batch_size=999999999: must be less"]),
-        (["schedule.learning_rate=1e308"], ["schedule.learning_rate=1e+308: must be less"]),
+        (["schedule.learning_rate=1e308"], ["schedule.learning_rate=1e+308: must be from -1e+38 to 1e+38"]),
+        (["schedule.weight_decay=1e308"], ["schedule.weight_decay=1e+308: must be from"]),
+        (["shortcut=exclusive_gating", "shortcut.gate_bias=-1e39"], ["shortcut.gate_bias=-1e+39: must be from"]),
+        (["shortcut=exclusive_gating", "shortcut.gate_bias_rate=1e39"], ["shortcut.gate_bias_rate=1e+39: must be"]),
+        (["shortcut=constant_scaling", "shortcut.shortcut_scale=1e39"], ["shortcut.shortcut_scale=1e+39: must be"]),
+        (["shortcut=scaled_residual", "shortcut.start=1e300"], ["shortcut.start=1e+300: must be from"]),
+        ([f"schedule.milestones={list(range(1, 200))}".replace(" ", "")], ["must have at most 100 items, not 199"]),
+        (
+            ["paths.results=${oc.env:NOT_SET_X}"],
+            ["environment variable 'NOT_SET_X' not found; set it, or write the value"],
+        ),
         (
             ["schedule.learning_rate=5e-324"],
             ["schedule.learning_rate=5e-324: becomes 0 after 2 milestones"],
@@ -447,6 +462,8 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         (["batch_size=64"], ["batch_size=64: no such key here; did you mean schedule.batch_size?"]),
         (["bn_batch=1", "network.widths=[16,32,64,64]", "network.depth=58"], ["bn_batch=1: the last stage has 1×1"]),
         (["logger=null"], ["logger=null: no such option"]),
+        (["hydra.run=3"], ["hydra.run=3: does not fit there; correct the key or the value"]),
+        (["hydra.nope=1"], ["hydra.nope: no such key here; correct it, or remove the override"]),
     ],
     ids=lambda value: value[0][:40],
 )
@@ -460,6 +477,11 @@ def test_nonsense_is_refused_in_one_short_line(overrides: list[str], named: list
 def test_one_string_is_no_list_of_overrides() -> None:
     with pytest.raises(UserError, match="must be a list"):
         compose("network=resnet20")
+
+
+def test_a_sweep_over_the_options_that_match_a_pattern() -> None:
+    with pytest.raises(UserError, match=r"^network=glob\(\*\): glob\(\) is not supported; list the values: A,B$"):
+        plan(["network=glob(*)"])
 
 
 @pytest.mark.parametrize(
@@ -602,6 +624,15 @@ def test_a_frozen_file_may_be_named_with_dots(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path / "moved" / "runs" / run.key)
     for file in (f"../{run.key}/config.yaml", "config.yaml"):
         assert compose([f"frozen={file}"]).paths.results == str(tmp_path / "moved")
+
+
+def test_a_data_folder_beside_a_frozen_configuration_leaves_images_elsewhere(photos: Path, tmp_path: Path) -> None:
+    images = ("data=imagenet", f"data.root={photos}", "data.classes=3", "data.crop=8", "network=imagenet_resnet18")
+    run = compose([*images, f"paths.results={tmp_path}", f"paths.data={tmp_path}/here"])
+    run.folder.freeze(run.as_dict())
+    moved = compose([f"frozen={run.folder.config}", f"paths.data={tmp_path}/there"])
+    source = cast(ImageNet, moved.data.source)
+    assert (source.root, source.cache) == (photos, tmp_path / "there" / "cache")
 
 
 def test_a_data_folder_beside_a_frozen_configuration_is_read(tmp_path: Path) -> None:

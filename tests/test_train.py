@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,28 @@ def test_a_training_run_keeps_no_list_of_images_from_the_checks(
     others = sum(type(each) is Listing for each in gc.get_objects())
     main()
     assert left == [others]
+
+
+@pytest.mark.parametrize("several", [[], ["-m"]], ids=["one run", "sweep"])
+def test_locations_beside_a_frozen_run_that_its_data_have_and_the_default_data_lack(
+    several: list[str], photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trained: list[RunConfig] = []
+    monkeypatch.setattr("resnet_ablations.training.run.train_run", trained.append)
+    monkeypatch.setattr(
+        "resnet_ablations.sweep.processes.train_in_processes", lambda runs, slots, **_: trained.extend(runs)
+    )
+    data = ("data=imagenet", f"data.root={photos}", "data.classes=3", "data.crop=8", "network=imagenet_resnet18")
+    run = compose([*data, "trainer=cpu"])
+    run.folder.freeze(run.as_dict())
+    beside = [f"frozen={run.folder.config}", f"data.root={photos}/../{photos.name}", "data.cache=null"]
+    monkeypatch.setattr(sys, "argv", ["train", *several, *beside])
+    with suppress(SystemExit):  # 1 after a sweep, since nothing was trained
+        main()
+    (again, *_) = trained
+    assert again.key == run.key
+    assert (again.data.root, again.data.cache) == (f"{photos}/../{photos.name}", None)  # type: ignore[attr-defined]
 
 
 def test_the_lock_of_a_job_that_is_over_is_removed_before_training(

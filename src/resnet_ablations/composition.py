@@ -28,6 +28,7 @@ LONGEST, LONGEST_KEY = 10_000, 200
 ONE_CONF: Final = "the configuration is conf/ alone; give KEY=VALUE, or add a file to conf/"
 _ENVIRONMENT: Final = "the processes of runs have the environment of this command; write NAME=VALUE before it"
 REFUSED_KEYS: Final = {
+    "hydra.mode": "no setting; -m, or resnet-ablations sweep, makes a sweep",
     "hydra.searchpath": ONE_CONF,
     "hydra.job.env_set": _ENVIRONMENT,
     "hydra.job.env_copy": _ENVIRONMENT,
@@ -83,7 +84,7 @@ def own_hydra() -> Iterator[None]:
 
 def composition_of(overrides: Sequence[Override]) -> DictConfig:
     """Return the configuration that Hydra composes from the overrides."""
-    lines = [_forced(override) for override in overrides]
+    lines = [forced(override) for override in overrides]
     groups = tuple(override.input_line or "" for override in overrides if is_group(override))
     values = [override for override, line in zip(overrides, lines, strict=True) if line.startswith("++")]
     if len(groups) + len(values) == len(overrides):
@@ -92,10 +93,9 @@ def composition_of(overrides: Sequence[Override]) -> DictConfig:
             try:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
             except Exception as error:  # OmegaConf raises many kinds for a key or a value that does not fit
-                reason = first_line(error)
-                raise UserError(
-                    f"{shortened(override.input_line)}: does not fit there ({reason}); correct the key or the value"
-                ) from None
+                line = shortened((override.input_line or "").lstrip("+"))
+                reason = f"does not fit there ({first_line(error)}); correct the key or the value"
+                raise UserError(f"{line}: {reason}") from None
         return config
     with own_hydra():
         return hydra_compose("train", lines)
@@ -194,7 +194,7 @@ def wrong_option(override: Override) -> str | None:
     return f"{override.key_or_group}={value}: no such option; allowed: {', '.join(options)}"
 
 
-def _forced(override: Override) -> str:
+def forced(override: Override) -> str:
     """Return the override with `++`, so that Hydra accepts unknown keys and the schema reports all of them."""
     line = override.input_line or ""
     plain_value = override.type is not None and not is_group(override) and line[0] not in "+~"

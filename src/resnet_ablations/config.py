@@ -219,7 +219,7 @@ def validate(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig:
             schemas[group] = Any
     try:
         config = _schema_of_run(**schemas).model_validate(tree)
-        mistakes += _truth_values(tree, config.as_dict())
+        mistakes += truth_values(tree, config.as_dict())
         data = _identified(config.data) if identify_data and not mistakes else config.data
     except ValidationError as error:
         mistakes += [message_of(cast(dict[str, Any], e)) for e in error.errors()]
@@ -232,7 +232,7 @@ def validate(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig:
     return config.model_copy(update={"data": data})
 
 
-def _truth_values(given: Any, checked: Any, key: str = "") -> list[str]:
+def truth_values(given: Any, checked: Any, key: str = "") -> list[str]:
     """Return a message for each true or false that was given for a number; pydantic reads them as 1 and 0."""
     if isinstance(given, dict) and isinstance(checked, dict):
         parts = [(given[name], checked[name], f"{key}.{name}".lstrip(".")) for name in given if name in checked]
@@ -242,7 +242,7 @@ def _truth_values(given: Any, checked: Any, key: str = "") -> list[str]:
         return [f"{key}={shortened(given)}: must be a number, not true or false"]
     else:
         return []
-    return [message for part in parts for message in _truth_values(*part)]
+    return [message for part in parts for message in truth_values(*part)]
 
 
 @cache
@@ -271,6 +271,10 @@ def message_of(error: dict[str, Any], group: str = "") -> str:
             return f"{shortened(key)}={shortened(error['input'])}: {NO_SUCH_KEY}"
         case "string_too_short" | "too_short" if error["ctx"]["min_length"] == 1:
             return f"{key}={shortened(error['input'])}: must not be empty"
+        case "too_short" | "too_long":
+            least, most, found = (error["ctx"].get(name) for name in ("min_length", "max_length", "actual_length"))
+            bound = f"at most {most}" if least is None else f"at least {least}"
+            return f"{shortened(key)}={shortened(error['input'])}: must have {bound} items, not {found}"
     message = plain_reason(error["msg"])
     message = re.sub(r"^Predicate '(\w+)' failed$", r"must be \1", message)
     # The validator of a whole group names the keys itself.

@@ -11,14 +11,14 @@ from urllib.parse import unquote
 
 from annotated_types import Ge
 from hydra import compose as hydra_compose
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from resnet_ablations.composition import composition_of, options_of, own_hydra, parse, wrong_option
-from resnet_ablations.config import NO_SUCH_KEY, RunConfig, frozen_tree, message_of, unfit, validate
+from resnet_ablations.config import NO_SUCH_KEY, RunConfig, frozen_tree, message_of, truth_values, unfit, validate
 from resnet_ablations.errors import UserError, first_line, shortened
 from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, NUMBERS, is_location
 from resnet_ablations.settings import Settings
@@ -91,7 +91,8 @@ def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
             swept = override.is_sweep_override()
             choices[key] = list(override.sweep_string_iterator()) if swept else [value]
         except HydraException as error:
-            raise UserError(f"{override.input_line}: {first_line(error)}; list the values: A,B") from None
+            reason = "glob() is not supported" if isinstance(override.value(), Glob) else first_line(error)
+            raise UserError(f"{key}={value}: {reason}; list the values: A,B") from None
     return choices
 
 
@@ -99,11 +100,14 @@ def sweep_settings(overrides: Sequence[str]) -> SweepSettings:
     """Return the settings that overrides of `sweep` make; raise `UserError` with every mistake."""
     tree: Any = OmegaConf.to_container(composition_of(parse(overrides)).sweep)
     try:
-        return SweepSettings.model_validate(tree)
+        settings = SweepSettings.model_validate(tree)
+        mistakes = truth_values(tree, settings.model_dump(), "sweep")
     except ValidationError as error:
         mistakes = [message_of(cast(dict[str, Any], e), "sweep.") for e in error.errors()]
+    if mistakes:
         keys = [f"sweep.{name}" for name in tree]
-        raise UserError(*(_with_suggestion(message, keys) for message in mistakes)) from None
+        raise UserError(*(_with_suggestion(message, keys) for message in mistakes))
+    return settings
 
 
 def checked(config: DictConfig) -> RunConfig:
@@ -202,7 +206,8 @@ def _with_locations(frozen: dict[str, Any], overrides: Sequence[Override]) -> di
     chosen = {override.key_or_group for override in overrides}
     tree = frozen | {group: composed[group] for group in ELSEWHERE if group not in frozen or group in chosen}
     locations = {name: composed["data"][name] for name in LOCATIONS if name in composed["data"]}
-    moved = locations if chosen & {"paths", "paths.data"} else {}
+    in_data_folder = {name: value for name, value in locations.items() if value != "???"}
+    moved = in_data_folder if chosen & {"paths", "paths.data"} else {}
     tree["data"] = locations | frozen["data"] | moved
     for group, name, *_ in (key.split(".") for key in chosen if "." in key):
         tree[group] = tree[group] | {name: composed[group][name]}
@@ -245,6 +250,12 @@ def _reason(error: Exception) -> str:
     line = shortened(first_line(error).replace("'++", "'"))
     if group := re.match(r"Could not override '([^@']+)@", line):
         return f"{line.rstrip('.')}: @ names a place that conf/train.yaml does not have; write {group[1]}=OPTION"
+    if variable := re.search(r"[Ee]nvironment variable '[^']+' not found", line):
+        return f"{variable[0][0].lower()}{variable[0][1:]}; set it, or write the value"
+    if unfit_override := re.match(r"Error merging override (.*)", line):
+        return f"{unfit_override[1]}: does not fit there; correct the key or the value"
+    if unknown := re.match(r"Could not override '([^']+)'", line):
+        return f"{unknown[1]}: no such key here; correct it, or remove the override"
     if name := re.match(r"Interpolation key '([\w.]+)' not found", line):
         remedy = "correct the key" if "." in name[1] else f"an environment variable is ${{oc.env:{name[1]}}}"
         return f"{line}; {remedy}"

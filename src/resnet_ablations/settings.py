@@ -27,6 +27,8 @@ from resnet_ablations.paths import with_home
 Positive = Annotated[int, Ge(1), Le(10**9)]
 NotNegative = Annotated[float, Ge(0)]
 SMALLEST_FLOAT32 = 2.0**-126
+LARGEST = 1e38
+"""The limit of every setting that is no whole number: training computes with 32-bit numbers, up to 3.4e38."""
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 
 
@@ -48,6 +50,13 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _fits_float32(cls, value: Any) -> Any:
+        if isinstance(value, float) and abs(value) > LARGEST:
+            raise ValueError(f"must be from {-LARGEST:g} to {LARGEST:g}, since training computes with 32-bit numbers")
+        return value
 
 
 class NetworkSettings(Settings):
@@ -231,10 +240,10 @@ class ScheduleSettings(Settings):
 
     iterations: Positive
     batch_size: Annotated[int, Ge(1), Le(10**6)]
-    learning_rate: Annotated[float, Gt(0), Le(1e38)]
+    learning_rate: Annotated[float, Gt(0)]
     milestones: Annotated[list[Positive], MaxLen(100)]
     warmup_iterations: Annotated[int, Ge(0), Le(10**9)]
-    warmup_learning_rate: Annotated[float, Gt(0), Le(1e38)]
+    warmup_learning_rate: Annotated[float, Gt(0)]
     warmup_until_error: Annotated[float, Gt(0), Le(100)] | None = None
     decay_factor: Annotated[float, Gt(1), Le(1_000)] = 10.0
     momentum: Annotated[float, Ge(0), Le(1)]

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from resnet_ablations.composition import ONE_CONF, group_options, refusal
+from resnet_ablations.composition import ONE_CONF, forced, group_options, parse, refusal
 from resnet_ablations.config import identifying_data_once
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error, first_line
@@ -147,8 +147,12 @@ def main() -> None:
     shows_only = arguments.hydra_help or arguments.cfg or arguments.info
     with exit_on_user_error():
         _check_hydra_options(arguments)
+        if not shows_only:
+            # Hydra composes the line too, without the frozen file that has the keys.
+            lines = {override.input_line: forced(override) for override in parse(arguments.overrides)}
+            sys.argv[1:] = [lines.get(argument, argument) for argument in sys.argv[1:]]
         if arguments.multirun and not shows_only:
-            _sweep(arguments.overrides)
+            _sweep([lines[line] for line in arguments.overrides])
             return
         if not shows_only:
             check_repeated(arguments.overrides)
