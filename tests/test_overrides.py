@@ -429,6 +429,7 @@ def test_mistakes_of_the_sweeps_settings() -> None:
             ["paths.results='~nobody-here/x'"],
             ["paths.results=~nobody-here/x: starts with the home"],
         ),
+        (["frozen='~nobody-here/config.yaml'"], ["frozen=~nobody-here/config.yaml: starts with the home folder"]),
         (["data=cifar10", "data.root='~nobody-here'"], ["data.root=~nobody-here: starts with the home folder"]),
         (["network.expansion=100000"], ["network.expansion=100000: must be less than or equal to 16"]),
         (["network.depth=1000000007"], ["network.depth=1000000007: must be less"]),

@@ -1,5 +1,6 @@
 """`python -m resnet_ablations.plan` and `.status`: what would run, and how far each run is; nothing is written."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -233,8 +234,12 @@ def test_status(says: Callable[..., tuple[str, str]], config: Callable[..., RunC
     ):
         RunFolder(tmp_path / "results", run.key).freeze(run.as_dict())
         RunFolder(tmp_path / "results", run.key).set_status(state)
+    for hidden in (".ipynb_checkpoints", ".Trash-0"):
+        shutil.copytree(finished.folder.path, finished.folder.path.with_name(hidden))
     with RunLock(running.folder.path):
         said, _ = says(status.main)
+    assert "ipynb" not in said
+    assert "Trash" not in said
     table = said[: said.index("\n\n")]
     for key, parts in (
         (finished.key, ["finished", "1,234", "12.5"]),

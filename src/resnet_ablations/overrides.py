@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from resnet_ablations.composition import composition_of, options_of, own_hydra, parse, wrong_option
 from resnet_ablations.config import NO_SUCH_KEY, RunConfig, frozen_tree, message_of, truth_values, unfit, validate
 from resnet_ablations.errors import UserError, first_line, shortened
+from resnet_ablations.paths import with_home
 from resnet_ablations.results.keys import ELSEWHERE, LOCATIONS, NUMBERS, is_location
 from resnet_ablations.settings import Settings
 
@@ -164,9 +165,12 @@ def read_frozen(overrides: Sequence[Override]) -> RunConfig:
     """
     locations = [override for override in overrides if is_location(override.input_line or "")]
     *_, place = (str(override.value()) for override in overrides if override.key_or_group == "frozen")
-    path = Path(unquote(place.removeprefix("file://")) if place.startswith("file://") else place).expanduser()
     try:
+        uri = place.startswith("file://")
+        path = Path(unquote(place.removeprefix("file://")) if uri else with_home(place))
         frozen = frozen_tree(path)
+    except ValueError as error:
+        raise UserError(f"frozen={place}: {error}") from None
     except UserError as error:
         raise UserError(*(f"frozen={message}" for message in error.messages)) from None
     path = Path(os.path.normpath(path.absolute()))

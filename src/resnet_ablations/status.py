@@ -7,7 +7,7 @@ from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.paths import default_results
 from resnet_ablations.results.provenance import same_code
 from resnet_ablations.results.results_folder import readable
-from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.run_folder import run_folders
 from resnet_ablations.sweep.monitor import state_table
 from resnet_ablations.sweep.squeue import states_of
 
@@ -23,7 +23,7 @@ def main() -> None:
     results = parser.parse_args().results
     with exit_on_user_error():
         results = readable(results)
-        folders = [RunFolder(results, path.name) for path in sorted(results.glob("runs/*")) if path.is_dir()]
+        folders = run_folders(results)
         if not folders:
             raise UserError(f"{results}: no run yet; start one with: resnet-ablations sweep shortcuts")
     states = states_of(folders)

@@ -8,7 +8,7 @@ from resnet_ablations.errors import UserError, exit_on_user_error
 from resnet_ablations.loggers.wandb import WandbLogger
 from resnet_ablations.loggers.wandb_uploads import upload
 from resnet_ablations.results.results_folder import readable, runs_parser
-from resnet_ablations.results.run_folder import RunFolder, folders_named
+from resnet_ablations.results.run_folder import RunFolder, folders_named, run_folders
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
 
 def _mirrored(results: Path) -> list[RunFolder]:
     """Return the runs that were trained with logger=wandb; raise `UserError` if there are none."""
-    folders = [RunFolder(results, path.parent.name) for path in sorted(results.glob("runs/*/config.yaml"))]
+    folders = [folder for folder in run_folders(results) if folder.config.exists()]
     mirrored = [folder for folder in folders if WandbLogger.__name__.encode() in folder.config.read_bytes()]
     if not mirrored:
         raise UserError(

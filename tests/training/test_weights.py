@@ -142,6 +142,8 @@ def test_other_weights_are_refused(
 def test_an_unknown_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ra.UserError, match="no finished run; resnet-ablations status lists the runs"):
         ra.load_network(tmp_path / "results" / "runs" / "no-such-run-s0")
+    with pytest.raises(ra.UserError, match=r"^~nobody-here/runs/x: starts with the home folder of an unknown user"):
+        ra.load_network("~nobody-here/runs/x")
 
 
 def test_another_configuration_is_refused(config: Config) -> None:

@@ -221,7 +221,7 @@ def _load_plans(results: Path) -> tuple[list[tuple[SweepPlan, Experiment]], list
     """Return the plans with their experiments, sorted, and a message for each that cannot be read."""
     plans: list[tuple[SweepPlan, Experiment]] = []
     damaged: list[str] = []
-    for path in sorted(results.glob("sweeps/*.json")):
+    for path in sorted(results.glob("sweeps/[!.]*.json")):
         try:
             plan = SweepPlan.model_validate_json(path.read_bytes())
             if plan.name != path.stem:  # the report's files are named after it

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from resnet_ablations.console import WIDTH
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, reason_of
 from resnet_ablations.experiments import SCALES
 from resnet_ablations.report.claims.claim_file import load_claims
 from resnet_ablations.report.claims.verdict_table import pages, verdict_frame, verdict_table
@@ -16,7 +16,7 @@ from resnet_ablations.report.contents import sweep_report
 from resnet_ablations.report.frame import read_report_data
 from resnet_ablations.report.page.page import page
 from resnet_ablations.report.tables import formats
-from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
+from resnet_ablations.results.atomic_write import remove_temporary_files, reporting_full_disk, write_atomically
 from resnet_ablations.results.locks import file_lock
 
 OWN_FILES = re.compile(
@@ -62,15 +62,24 @@ def write_report(results: Path, sweep: str | None, console: Console) -> list[str
             text = Text.assemble((f"{report.sweep.plan.name}, {table.title}: ", "bold"), *table.notes)
             console.print(text, width=min(WIDTH, console.width))
     place = results / "report"
-    place.mkdir(exist_ok=True)
-    with file_lock(results / ".lock"):
-        remove_temporary_files(place)
-        for name, content in files.items():
-            write_atomically(place / name, content)
-        if sweep is None and not damaged:  # the files are complete, so all other files belong to deleted sweeps
-            for path in place.iterdir():
-                if OWN_FILES.fullmatch(path.name) and path.name not in files:
-                    path.unlink()
+    try:
+        with reporting_full_disk(results):
+            _write(place, files, remove_others=sweep is None and not damaged)
+    except OSError as error:
+        wrong = error.filename2 or error.filename or place
+        raise UserError(f"{wrong}: cannot be written: {reason_of(error)}; move it, and make the report again") from None
     for name in files:
         console.print(Text(f"wrote {place / name}"), soft_wrap=True)
     return damaged
+
+
+def _write(place: Path, files: dict[str, str | bytes], *, remove_others: bool) -> None:
+    """Write the report's files; if `remove_others`, remove the files of reports on sweeps that were deleted since."""
+    place.mkdir(exist_ok=True)
+    with file_lock(place.parent / ".lock"):
+        remove_temporary_files(place)
+        for name, content in files.items():
+            write_atomically(place / name, content)
+        for path in place.iterdir() if remove_others else ():
+            if OWN_FILES.fullmatch(path.name) and path.name not in files and not path.is_dir():
+                path.unlink()

@@ -173,7 +173,7 @@ def _stacked(
 
 
 def _run_folders(results: str | Path, file: str) -> Iterator[Path]:
-    for path in sorted(readable(results).glob(f"runs/*/{file}")):
+    for path in sorted(readable(results).glob(f"runs/[!.]*/{file}")):
         if KEY.fullmatch(path.parent.name):
             yield path.parent
 

@@ -288,9 +288,14 @@ def _content(file: Path) -> bytes:
         raise UserError(f"{shortened(file)}: cannot be read: {reason_of(error)}") from None
 
 
+def run_folders(results: Path) -> list[RunFolder]:
+    """Return the runs of a results folder, sorted; a hidden folder, such as `.ipynb_checkpoints`, is no run."""
+    return [RunFolder(results, path.name) for path in sorted(results.glob("runs/[!.]*")) if path.is_dir()]
+
+
 def folders_named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
     """Return the runs that match one of the patterns, sorted; raise `UserError` for patterns without a match."""
-    keys = sorted(path.name for path in results.glob("runs/*") if path.is_dir())
+    keys = [folder.key for folder in run_folders(results)]
     matches = {pattern: fnmatch.filter(keys, pattern) for pattern in patterns}
     if absent := [pattern for pattern, found in matches.items() if not found]:
         raise UserError(*(f"{pattern}: no such run in {results}" for pattern in absent))

@@ -80,7 +80,7 @@ def save_sweep(results: str | Path, plan: SweepPlan) -> None:
 
 def load_sweeps(results: str | Path) -> list[SweepPlan]:
     """Return every plan in a results folder, sorted by name; raise `UserError` for a damaged one."""
-    return [_read(path) for path in sorted(Path(results).glob("sweeps/*.json"))]
+    return [_read(path) for path in sorted(Path(results).glob("sweeps/[!.]*.json"))]
 
 
 def _read(path: Path) -> SweepPlan:

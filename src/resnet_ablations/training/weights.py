@@ -11,6 +11,7 @@ from torch import nn
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig, frozen_tree, unfit, validate
 from resnet_ablations.errors import UserError, first_line, reason_of
+from resnet_ablations.paths import with_home
 from resnet_ablations.results.run_folder import Result, RunFolder
 
 MOST_BYTES = 25_000_000
@@ -56,7 +57,10 @@ def load_network(run: str | Path) -> nn.Module:
     Its running statistics are those of the final evaluation. Nothing in the file is executed. Raise `UserError` if the
     run is not finished, has no weights, or has weights of another run.
     """
-    path = Path(run).expanduser().absolute()
+    try:
+        path = Path(with_home(str(run))).absolute()
+    except ValueError as error:
+        raise UserError(f"{run}: {error}") from None
     if path.parent.name != "runs":
         raise UserError(f"{run}: not the folder of a run; name results/runs/KEY")
     return load_trained(RunFolder(path.parents[1], path.name))[2]
