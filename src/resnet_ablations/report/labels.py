@@ -46,15 +46,13 @@ def baseline_label(experiment: Experiment) -> str:
 
 
 def line_labels(names: Sequence[str], experiment: Experiment) -> list[str]:
-    """Return names that tell the cells of one panel apart: by row, by column or by both."""
+    """Return names for the cells of one panel: rows have the names that they have in every panel."""
     by_id = {f"{row.id}/{column.id}": (row, column) for row, column, _ in experiment.cells()}
     cells = [by_id[experiment.full_cell_id(name)] for name in names]
     rows, columns = ({row.id for row, _ in cells}, {column.id for _, column in cells})
-    first_label_suffices = len({row.labels[0] for row, _ in cells}) == len(rows)
     labels = []
     for row, column in cells:
-        label = _first_label(row, experiment) if first_label_suffices else row_label(row, experiment)
-        parts = [label] if len(rows) > 1 or len(columns) == 1 else []
+        parts = [row_label(row, experiment)] if len(rows) > 1 or len(columns) == 1 else []
         labels.append(", ".join(parts + [column_label(column)] * (len(columns) > 1)))
     return labels
 

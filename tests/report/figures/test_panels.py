@@ -57,7 +57,7 @@ def test_loss_is_dashed_on_a_log_axis_and_error_solid(made_up: MadeUp) -> None:
     assert loss[:2] == [2 - 50 / 1000, 2 - 150 / 1000]
     assert (at, error) == ([500, 1000, 1500, 1800], [45.0, 40.0, 35.0, 4.0])
     assert (error[-1], read_report_data(made_up.path).sweeps[0].cell("original")["value"].item()) == (4.0, 4.0)
-    assert {"original, n = 1/1", "constant scaling: no run yet"} <= set(texts(chart))
+    assert {"original, n = 1/1", "constant scaling (0.5, 0.5): no run yet"} <= set(texts(chart))
     assert "no run yet" not in texts(chart)
     assert marks(error_axes)[-1] == (
         *(1800.0, 4.0, f"#run:{run.key}"),
