@@ -475,6 +475,13 @@ def test_nonsense_is_refused_in_one_short_line(overrides: list[str], named: list
     assert all("\n" not in message and len(message) < 600 for message in messages)
 
 
+def test_each_allowed_key_is_named_once() -> None:
+    (message,) = refused("gate_bias=-6")
+    allowed = message.partition("allowed: ")[2].split(", ")
+    assert "seed" in allowed
+    assert len(set(allowed)) == len(allowed)
+
+
 def test_one_string_is_no_list_of_overrides() -> None:
     with pytest.raises(UserError, match="must be a list"):
         compose("network=resnet20")
@@ -643,3 +650,7 @@ def test_a_data_folder_beside_a_frozen_configuration_is_read(tmp_path: Path) -> 
     assert compose([frozen, "paths.data=there"]).data.source.root == Path("there")  # type: ignore[attr-defined]
     assert compose([frozen, "data.root=there"]).data.source.root == Path("there")  # type: ignore[attr-defined]
     assert compose([frozen]).data.source.root == Path("here")  # type: ignore[attr-defined]
+    own = compose(["data=cifar10", "data.root=mine", f"paths.results={tmp_path}/own", "paths.data=here"])
+    own.folder.freeze(own.as_dict())
+    frozen = f"frozen={own.folder.config}"
+    assert compose([frozen, "paths.data=there"]).data.source.root == Path("mine")  # type: ignore[attr-defined]

@@ -125,7 +125,7 @@ def _validated(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig
     except UserError as error:
         mistakes = list(dict.fromkeys([*mistakes, *error.messages]))
     if mistakes:
-        keys = [*tree, *(key for key, _ in _leaves(tree) if not key.endswith("_target_"))]
+        keys = list(dict.fromkeys([*tree, *(key for key, _ in _leaves(tree) if not key.endswith("_target_"))]))
         raise UserError(*(_with_suggestion(message, keys) for message in mistakes))
     return run
 
@@ -210,9 +210,10 @@ def _with_locations(frozen: dict[str, Any], overrides: Sequence[Override]) -> di
     chosen = {override.key_or_group for override in overrides}
     tree = frozen | {group: composed[group] for group in ELSEWHERE if group not in frozen or group in chosen}
     locations = {name: composed["data"][name] for name in LOCATIONS if name in composed["data"]}
-    in_data_folder = {name: value for name, value in locations.items() if value != "???"}
-    moved = in_data_folder if chosen & {"paths", "paths.data"} else {}
-    tree["data"] = locations | frozen["data"] | moved
+    tree["data"] = locations | frozen["data"]
+    if chosen & {"paths", "paths.data"} and (before := frozen.get("paths", {}).get("data")):
+        in_data_folder = [name for name in locations if Path(str(tree["data"][name])).is_relative_to(str(before))]
+        tree["data"] |= {name: locations[name] for name in in_data_folder if locations[name] != "???"}
     for group, name, *_ in (key.split(".") for key in chosen if "." in key):
         tree[group] = tree[group] | {name: composed[group][name]}
     return tree
