@@ -411,6 +411,8 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         (["rows=original"], ["rows=original: only a sweep"]),
         (["sweep.retries=1"], ["sweep.retries=1: only a sweep"]),
         (["hydra/launcher=slurm"], ["hydra/launcher=slurm: only a sweep"]),
+        (["hydra/sweeper=basic"], ["hydra/sweeper=basic: only a sweep"]),
+        (["=1"], ["=1: has no key; write KEY=VALUE"]),
         (["hydra.launcher.wait=false"], ["hydra.launcher.wait=false: only a sweep"]),
         (["paths.results="], ["paths.results=: must not be empty"]),
         (["paths.results=/dev/null"], ["paths.results=/dev/null: is no folder"]),

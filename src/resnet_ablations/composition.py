@@ -41,6 +41,8 @@ _RESOLVER: Final = re.compile(r"\$\{\s*(hydra|now)\s*:")
 def refusal(line: str) -> str | None:
     """Return why an override is refused before Hydra reads it; None if it is not."""
     key = line.lstrip("+~").partition("=")[0].strip()
+    if not key:
+        return f"{shortened(line)}: has no key; write KEY=VALUE"
     if key == "data.fingerprint":
         return f"{key}: no setting; each run records it"
     for refused, reason in REFUSED_KEYS.items():

@@ -27,6 +27,8 @@ from resnet_ablations.settings import Settings
 BESIDE_FROZEN = ", ".join([*sorted(ELSEWHERE), *(f"data.{name}" for name in sorted(LOCATIONS))])
 SWEEP_KEYS = ("experiment", "scale", "rows", "columns", "sweep")
 """The keys of train.yaml that choose a sweep and are not part of a run."""
+OF_SWEEPS = ("hydra.launcher", "hydra/launcher", "hydra.sweeper", "hydra/sweeper")
+"""The beginnings of the keys of Hydra that only a sweep has."""
 
 
 class SweepSettings(Settings):
@@ -53,7 +55,7 @@ def compose(overrides: Sequence[str], *, sweep: Sequence[str] = ()) -> RunConfig
     for override in parsed:
         key = override.key_or_group
         line = shortened(override.input_line)
-        if key.partition(".")[0] in SWEEP_KEYS or key.startswith(("hydra.launcher", "hydra/launcher")):
+        if key.partition(".")[0] in SWEEP_KEYS or key.startswith(OF_SWEEPS):
             mistakes.append(f"{line}: only a sweep has this key: resnet-ablations sweep, or add -m")
         elif frozen and key != "frozen" and not _stands_beside_frozen(override):
             mistakes.append(f"{line}: the frozen configuration sets this key; allowed beside it: {BESIDE_FROZEN}")
