@@ -42,7 +42,7 @@ def never(*_: object) -> Packing:
     raise AssertionError("nothing is to be measured")
 
 
-@pytest.mark.parametrize("given", [0, -1, 1.5, True, "abc"])
+@pytest.mark.parametrize("given", [0, -1, 1001, 1.5, True, "abc"])
 def test_an_invalid_number_of_runs(config: Config, given: int) -> None:
     with pytest.raises(UserError, match=rf"hydra\.launcher\.runs_per_device={given}: must be a whole number"):
         slots_for([config()], given)

@@ -36,11 +36,15 @@ class Slots:
         return self.gpus[slot % len(self.gpus)] if self.gpus else None
 
 
+MOST_RUNS = 1000
+"""The most runs on one device: each is a process with a torch of its own."""
+
+
 def checked_runs_per_device(value: object) -> int | None:
-    """Return the launcher's `runs_per_device`; raise `UserError` unless it is a whole number from 1 on, or null."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    """Return the launcher's `runs_per_device`; raise `UserError` unless it is from 1 to `MOST_RUNS`, or null."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_RUNS):
         return value
-    raise UserError(f"hydra.launcher.runs_per_device={value}: must be a whole number from 1 on, or null")
+    raise UserError(f"hydra.launcher.runs_per_device={value}: must be a whole number from 1 to {MOST_RUNS}, or null")
 
 
 def slots_for(
@@ -53,7 +57,7 @@ def slots_for(
     On GPUs, null means: measured; but 1 if no two runs share a GPU or a run uses several devices. On a CPU, null means:
     one run for each group of `trainer.threads` cores, by default for each core. The number on a CPU depends neither on
     a measurement nor on the number of missing runs, because another number of threads gives another run.
-    Raise `UserError` if `runs_per_device` is not a whole number from 1 on.
+    Raise `UserError` if `runs_per_device` is not as `checked_runs_per_device` has it.
     """
     per_device = checked_runs_per_device(runs_per_device)
     devices = max(run.trainer.devices for run in runs)
