@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from resnet_ablations.loggers.logger import Logger, NoLogger
@@ -23,13 +23,16 @@ def logger_thread(folder: RunFolder, logger: Logger) -> Iterator[None]:
         yield
         return
     ended = threading.Event()
-    thread = threading.Thread(target=_follow, args=(folder, logger, ended, _inode(folder.curve)), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    with ExitStack() as stack:
+        with suppress(FileNotFoundError):  # while the file is open, no new file gets its inode number
+            stack.enter_context(folder.curve.open("rb"))
+        thread = threading.Thread(target=_follow, args=(folder, logger, ended, _inode(folder.curve)), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
 
 def _follow(folder: RunFolder, logger: Logger, ended: threading.Event, old_curve: int | None) -> None:
