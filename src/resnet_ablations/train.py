@@ -151,10 +151,9 @@ def main() -> None:
             # Hydra composes the line too, without the frozen file that has the keys.
             lines = {override.input_line: forced(override) for override in parse(arguments.overrides)}
             sys.argv[1:] = [lines.get(argument, argument) for argument in sys.argv[1:]]
-        if arguments.multirun and not shows_only:
-            _sweep([lines[line] for line in arguments.overrides])
-            return
-        if not shows_only:
+            if arguments.multirun:
+                _sweep([lines[line] for line in arguments.overrides])
+                return
             check_repeated(arguments.overrides)
             compose(arguments.overrides)
         try:

@@ -27,7 +27,7 @@ from resnet_ablations.results.frames import (
     load_signals,
 )
 from resnet_ablations.results.results_folder import readable
-from resnet_ablations.results.sweeps import SweepPlan
+from resnet_ablations.results.sweeps import SweepPlan, plan_files
 
 PUBLISHED = ROOT / "results" / "reference"
 """The published results; an installed package has their runs only."""
@@ -221,7 +221,7 @@ def _load_plans(results: Path) -> tuple[list[tuple[SweepPlan, Experiment]], list
     """Return the plans with their experiments, sorted, and a message for each that cannot be read."""
     plans: list[tuple[SweepPlan, Experiment]] = []
     damaged: list[str] = []
-    for path in sorted(results.glob("sweeps/[!.]*.json")):
+    for path in plan_files(results):
         try:
             plan = SweepPlan.model_validate_json(path.read_bytes())
             if plan.name != path.stem:  # the report's files are named after it

@@ -16,7 +16,7 @@ from resnet_ablations.results import lesions, signals
 from resnet_ablations.results.keys import class_label, run_key
 from resnet_ablations.results.provenance import attempts
 from resnet_ablations.results.results_folder import readable
-from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.run_folder import RunFolder, run_folders
 
 KEY = re.compile(r"(?P<configuration>.+)-s(?P<seed>\d+)")
 
@@ -173,9 +173,9 @@ def _stacked(
 
 
 def _run_folders(results: str | Path, file: str) -> Iterator[Path]:
-    for path in sorted(readable(results).glob(f"runs/[!.]*/{file}")):
-        if KEY.fullmatch(path.parent.name):
-            yield path.parent
+    for folder in run_folders(readable(results)):
+        if KEY.fullmatch(folder.key) and (folder.path / file).exists():
+            yield folder.path
 
 
 def _read_run(folder: Path) -> dict[str, Any]:

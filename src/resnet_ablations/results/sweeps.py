@@ -78,9 +78,14 @@ def save_sweep(results: str | Path, plan: SweepPlan) -> None:
         write_atomically(path, plan.model_dump_json(indent=1) + "\n")
 
 
+def plan_files(results: Path) -> list[Path]:
+    """Return the files of the plans in a results folder, sorted; a hidden file, such as `._x.json`, is no plan."""
+    return sorted(results.glob("sweeps/[!.]*.json"))
+
+
 def load_sweeps(results: str | Path) -> list[SweepPlan]:
     """Return every plan in a results folder, sorted by name; raise `UserError` for a damaged one."""
-    return [_read(path) for path in sorted(Path(results).glob("sweeps/[!.]*.json"))]
+    return [_read(path) for path in plan_files(Path(results))]
 
 
 def _read(path: Path) -> SweepPlan:
