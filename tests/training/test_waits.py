@@ -18,7 +18,7 @@ from PIL import Image
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data import file_batches, waiting
-from resnet_ablations.data.waiting import lost_decoder
+from resnet_ablations.data.waiting import DecoderKilled, lost_decoder
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.run_folder import Status
 from resnet_ablations.settings import DataSettings
@@ -116,6 +116,49 @@ def test_a_bus_error_is_too_little_shared_memory(run: RunConfig, decoding: Calla
         train_run(run)
     status = status_of(run)
     assert (status.outcome, status.killed) == ("failed", False)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError, ConnectionRefusedError, EOFError])
+@pytest.mark.parametrize(
+    ("ending", "expected", "words"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGBUS), UserError, "is too small"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), DecoderKilled, "was killed by signal 9"),
+        (lambda: os._exit(3), DecoderKilled, "ended unexpectedly"),
+    ],
+)
+def test_a_connection_that_closes_before_its_process_has_ended(
+    error: type[Exception], ending: Callable[[], None], expected: type[Exception], words: str
+) -> None:
+    """A process that is killed closes its files first: the exit code comes a moment after the error."""
+    with pytest.raises(expected, match=words):
+        next(waiting.Waiting[int](_Closing(error("connection closed"), ending), lambda: False))
+
+
+def test_an_error_of_a_process_that_goes_on_is_kept() -> None:
+    with pytest.raises(PermissionError, match="0001"):
+        next(waiting.Waiting[int](_Closing(PermissionError("0001.png"), lambda: time.sleep(60)), lambda: False))
+
+
+class _Closing:
+    """A loader whose connection to its one process closes, and whose process ends 0.3 seconds later."""
+
+    def __init__(self, error: Exception, ending: Callable[[], None]) -> None:
+        self._error = error
+        self._workers = [multiprocessing.get_context("fork").Process(target=self._end, args=(ending,))]
+        self._workers[0].start()
+
+    @staticmethod
+    def _end(ending: Callable[[], None]) -> None:
+        signal.signal(signal.SIGBUS, signal.SIG_DFL)
+        time.sleep(0.3)
+        ending()
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        raise self._error
 
 
 def test_a_wait_has_a_limit(
@@ -328,6 +371,7 @@ def test_processes_that_cannot_be_started(run: RunConfig, monkeypatch: pytest.Mo
         ("DataLoader worker (pid(s) 12, 13) exited unexpectedly", "ended unexpectedly"),
         ("Too many open files. Communication with the workers is no longer possible.", "ulimit -n"),
         ("received 0 items of ancillary data", "ulimit -n"),
+        ("received 0 items of ancdata", "ulimit -n"),
         ("CUDA error: an illegal memory access was encountered", None),
     ],
 )

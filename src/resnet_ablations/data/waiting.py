@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import active_children
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final, Generic, Self, TypeVar
@@ -22,6 +23,8 @@ LIMIT_SECONDS = 600.0
 """The longest wait for one batch."""
 STOP_SECONDS = 5.0
 """The time for a batch to come after a stop signal; then the step is given up."""
+ENDING_SECONDS: Final = 5.0
+"""The time for a process that closed its connection to get an exit code, which tells the reason."""
 
 SHARED_MEMORY: Final = Path("/dev/shm")
 
@@ -70,10 +73,11 @@ class Waiting(Generic[T]):
             except RuntimeError as error:
                 if not str(error).startswith("DataLoader timed out"):
                     raise self._ended(error) from None
+            except (OSError, EOFError) as error:  # the connection to a process that is being killed
+                raise self._ended(error) from None
             pinning = getattr(self._batches, "_pin_memory_thread", None)
             if pinning is not None and not pinning.is_alive():
-                self._kill()
-                raise DecodingFailed("the thread that copies batches to pinned memory has ended")
+                raise self._ended(DecodingFailed("the thread that copies batches to pinned memory has ended"))
             polls += 1
             if stop_heard is None and self._stopped():
                 stop_heard = polls
@@ -87,13 +91,18 @@ class Waiting(Generic[T]):
                     "system of data.root answers"
                 )
 
-    def _ended(self, error: RuntimeError) -> Exception:
+    def _ended(self, error: Exception) -> Exception:
         """Return the reason for which the loader gave an error instead of a batch."""
-        codes = [process.exitcode for process in self._processes()]
-        killers = [-code for code in codes if code is not None and code < 0]
+        processes = self._processes()
+        with suppress(RuntimeError):  # of torch's handler of SIGCHLD, as in `_kill`
+            ending = wait([process.sentinel for process in processes], ENDING_SECONDS)
+            for process in processes:
+                if process.sentinel in ending:  # the sentinel closes before there is an exit code
+                    process.join(ENDING_SECONDS)
+        codes = [process.exitcode for process in processes if process.exitcode]
         self._kill()
-        if killers:
-            return _killed(killers[0])
+        if codes:
+            return _killed(-codes[0] if codes[0] < 0 else None)
         return lost_decoder(error) or error
 
     def _processes(self) -> list[BaseProcess]:
@@ -123,14 +132,14 @@ def explaining_lost_decoders() -> Iterator[None]:
         raise reason from None
 
 
-def lost_decoder(error: RuntimeError) -> Exception | None:
+def lost_decoder(error: Exception) -> Exception | None:
     """Return the reason behind torch's error for its processes; None if the error is another."""
     text = " ".join(str(error).split())
     if re.match(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (is killed by signal|exited unexpectedly)", text):
         names = {signal.strsignal(number): number for number in signal.valid_signals()}
         found = re.search(r"killed by signal: ([\w ]+)\.", text)
         return _killed(names.get(found[1]) if found else None)
-    if "oo many open files" in text or "ancillary data" in text:
+    if any(words in text for words in ("oo many open files", "ancillary data", "ancdata")):
         return _too_many_files()
     return None
 
