@@ -129,12 +129,16 @@ def test_ignored_files_are_reported_in_one_line_once(root: Path, capsys: pytest.
         touch(root / "train/dog" / name)
     touch(root / "train/montage.png")
     touch(root / "train/cat.tar")
-    touch(root / "val/cat/1.png")
+    for path in ("val/cat/1.png", "train_extra/cat/1.png", "notes/1.txt", "z/1.png", "cover.png", "images.zip"):
+        touch(root / path)
+    for path in ("classes.txt", ".DS_Store", "__MACOSX/1.png"):  # beside train and test, and surely no images
+        touch(root / path)
     for _ in range(2):
         assert list_images(root).train.paths.tolist() == before
     assert capsys.readouterr().err == (
         f"data.root={root}: passed over files and folders that are no images of a class: 2 beside the class folders, "
-        "6 hidden or the system's own, 1 other split (val), 4 text\n"
+        "2 files beside train and test (cover.png, images.zip), 4 folders beside train and test (notes, train_extra, "
+        "val, …), 6 hidden or the system's own, 4 text\n"
     )
 
 
@@ -193,6 +197,60 @@ def test_other_names_of_both(root: Path) -> None:
     (root / "train").rename(root / "Training")
     (root / "test").rename(root / "Validation")
     assert "rename Training to train and Validation to test" in refusal(root)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        *(("training_set", "test_set"), ("train_set", "val_set"), ("trainset", "testset")),
+        *(
+            ("train_images", "test_images"),
+            ("train-data", "test-data"),
+            ("Train Data", "Validation Data"),
+            ("train_split", "dev_split"),
+        ),
+    ],
+)
+def test_names_that_say_what_is_inside(root: Path, train: str, test: str) -> None:
+    (root / "train").rename(root / train)
+    (root / "test").rename(root / test)
+    assert f"rename {train} to train and {test} to test" in refusal(root)
+
+
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("training", "validation"), ("train_images", "val")])
+def test_classes_that_are_divided(root: Path, train: str, test: str) -> None:
+    for name in ("cat", "dog"):
+        (root / name).mkdir()
+        (root / "train" / name).rename(root / name / train)
+        (root / "test" / name).rename(root / name / test)
+    (root / "train").rmdir()
+    (root / "test").rmdir()
+    assert refusal(root).endswith(
+        f"is divided into classes first (cat/{train}, cat/{test}); move the images into train/cat and test/cat, and "
+        "so for each class"
+    )
+    with pytest.raises(UserError) as caught:
+        list_images(root.parent)
+    assert "set data.root" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        *(("cifar-10-batches-bin", "cifar10"), ("cifar-100-binary", "cifar100"), ("cifar-10-batches-mat", "cifar10")),
+        *(("cifar-10-binary.tar.gz", "cifar10"), ("cifar-100-matlab.tar.gz", "cifar100")),
+    ],
+)
+def test_versions_for_other_languages(tmp_path: Path, name: str, option: str) -> None:
+    if name.endswith(".gz"):
+        touch(tmp_path / name)
+    else:
+        touch(tmp_path / name / "data_batch_1.bin")
+        assert f"belongs to {name}, which is not read" in refusal(tmp_path / name)
+    assert refusal(tmp_path).endswith(
+        f"contains {name}, which is not read; the Python version of the data set is downloaded by data={option} "
+        f"data.root={tmp_path}"
+    )
 
 
 @pytest.mark.parametrize("below", ["", "ILSVRC/Data"])

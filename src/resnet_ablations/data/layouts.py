@@ -1,5 +1,6 @@
 """Layouts of folders that are nearly the right one, and what to do about each."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -10,8 +11,7 @@ from resnet_ablations.data.class_folders import ARCHIVES, kind_of
 
 TRAINING_NAMES: Final = ("train", "training", "trn")
 TEST_NAMES: Final = ("test", "val", "valid", "validation", "testing", "eval", "dev")
-"""The names that people give to the folders of training and test images."""
-SPLITS: Final = (*TRAINING_NAMES, *TEST_NAMES)
+"""The names that people give to the folders of training and test images, without endings such as `_set`."""
 
 DOWNLOADED: Final = {
     "cifar-10-batches-py": "cifar10",
@@ -21,6 +21,18 @@ DOWNLOADED: Final = {
     "FashionMNIST": "fashion_mnist",
 }
 """The folders and archives of the data sets that have an option of their own, and that option."""
+
+OTHER_VERSIONS: Final = {
+    "cifar-10-batches-bin": "cifar10",
+    "cifar-10-binary.tar.gz": "cifar10",
+    "cifar-10-batches-mat": "cifar10",
+    "cifar-10-matlab.tar.gz": "cifar10",
+    "cifar-100-binary": "cifar100",
+    "cifar-100-binary.tar.gz": "cifar100",
+    "cifar-100-matlab": "cifar100",
+    "cifar-100-matlab.tar.gz": "cifar100",
+}
+"""The folders and archives of versions for other languages, which no option reads, and the option for the images."""
 
 CONTENT: Final = {
     "cifar-10-batches-py": ("data_batch_1",),
@@ -80,6 +92,12 @@ def _downloaded(root: Path, test: str) -> str | None:
     for name, option in DOWNLOADED.items():
         if (root / name).exists():
             return f"contains {name}; use data={option} data.root={root}"
+    for folder in (root, *root.absolute().parents[:2]):
+        if option := OTHER_VERSIONS.get(folder.name):
+            return f"belongs to {folder.name}, {_not_read(option)} data.root={folder.absolute().parent}"
+    for name, option in OTHER_VERSIONS.items():
+        if (root / name).exists():
+            return f"contains {name}, {_not_read(option)} data.root={root}"
     for name, files in CONTENT.items():
         if _has_content_of(root, name):
             parent = root.absolute().parent
@@ -88,6 +106,10 @@ def _downloaded(root: Path, test: str) -> str | None:
                 f"data={DOWNLOADED[name]} data.root={parent}"
             )
     return None
+
+
+def _not_read(option: str) -> str:
+    return f"which is not read; the Python version of the data set is downloaded by data={option}"
 
 
 def _has_content_of(root: Path, base: str) -> bool:
@@ -108,9 +130,14 @@ def _archive(root: Path, test: str) -> str | None:
 def _other_level(root: Path, test: str) -> str | None:
     """Return a hint if the right folder is above `root` or below it."""
     near = [*root.absolute().parents[:2], *islice(_below(root, depth=3), LOOKED_AT)]
-    if right := next((folder for folder in near if (folder / "train").is_dir() and (folder / test).is_dir()), None):
+    if right := next((folder for folder in near if _is_divided(folder, test)), None):
         return f"has no train and {test}, but {right} has; set data.root={right}"
     return None
+
+
+def _is_divided(folder: Path, test: str) -> bool:
+    """Return whether a folder has `train` and `test`, and is not itself a class that is divided into them."""
+    return (folder / "train").is_dir() and (folder / test).is_dir() and not _has_images(folder / "train")
 
 
 def _below(root: Path, depth: int) -> Iterator[Path]:
@@ -125,13 +152,18 @@ def _renamed(root: Path, test: str) -> str | None:
     others: dict[str, str] = {}
     for wanted, names in (("train", TRAINING_NAMES), (test, TEST_NAMES)):
         if wanted not in folders:
-            other = next((name for known in names for name in folders if name.lower() == known), None)
+            other = next((name for known in names for name in folders if _split_name(name) == known), None)
             if other is not None and other not in others.values():
                 others[wanted] = other
     if not others:
         return None
     renamed = " and ".join(f"{other} to {wanted}" for wanted, other in others.items())
     return f"rename {renamed}, or make a link of that name" + _other_option(test, others, folders)
+
+
+def _split_name(name: str) -> str:
+    """Return `train` for `training_set`'s kind of name: small letters, without the words that say what is inside."""
+    return re.sub(r"[-_ ]?(set|data|images|imgs|split)$", "", name.lower())
 
 
 def _other_option(test: str, others: dict[str, str], folders: dict[str, Path]) -> str:
@@ -144,6 +176,21 @@ def _other_option(test: str, others: dict[str, str], folders: dict[str, Path]) -
     )
 
 
+def _splits_in_classes(root: Path, test: str) -> str | None:
+    """Return a hint if each class folder is divided into training and test images."""
+    for folder in _folders(root):
+        inside = {_split_name(below.name): below.name for below in _folders(folder) if _has_images(below)}
+        train, tests = (
+            next((inside[name] for name in names if name in inside), None) for names in (TRAINING_NAMES, TEST_NAMES)
+        )
+        if train and tests:
+            return (
+                f"is divided into classes first ({folder.name}/{train}, {folder.name}/{tests}); move the images into "
+                f"train/{folder.name} and {test}/{folder.name}, and so for each class"
+            )
+    return None
+
+
 def _undivided(root: Path, test: str) -> str | None:
     """Return a hint if the class folders are in `root` itself."""
     classes = [folder.name for folder in _folders(root) if _has_images(folder)]
@@ -153,7 +200,7 @@ def _undivided(root: Path, test: str) -> str | None:
     return f"has folders of images ({some}), but they are not divided into train and {test}; divide them"
 
 
-LOOKS: Final = (_downloaded, _archive, _renamed, _other_level, _undivided)
+LOOKS: Final = (_downloaded, _archive, _renamed, _splits_in_classes, _other_level, _undivided)
 
 
 def _has_images(folder: Path) -> bool:

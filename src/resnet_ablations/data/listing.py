@@ -12,12 +12,13 @@ import numpy.typing as npt
 from resnet_ablations.data.class_folders import (
     HIDDEN,
     SUFFIXES,
+    TEXT,
     contents_of,
     is_directory,
     is_hidden_folder,
     kind_of,
 )
-from resnet_ablations.data.layouts import SPLITS, alike, difference, hint, hint_for_missing
+from resnet_ablations.data.layouts import alike, difference, hint, hint_for_missing
 from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 
@@ -86,9 +87,10 @@ def list_images(root: Path, test: Literal["test", "val"] = "test") -> Listing:
     """Return the images below `root/train` and below `root/test` or `root/val`, as `test` says.
 
     An image of a class is a file with one of `SUFFIXES` in the class folder, or in its folders at any depth. Only names
-    are read. Hidden files, text files and files beside the class folders are passed over, with one line on stderr;
-    other files are refused, since they may be images. Print progress on stderr if listing is slow. Raise `UserError`,
-    with up to five problems, unless both splits have the same class folders, and images in each of them.
+    are read. Hidden files, text files and files beside the class folders are passed over, and so are files and folders
+    beside the two splits, with one line on stderr; other files are refused, since they may be images. Print progress on
+    stderr if listing is slow. Raise `UserError`, with up to five problems, unless both splits have the same class
+    folders, and images in each of them.
     """
     splits = ("train", test)
     if not os.path.lexists(root):
@@ -106,7 +108,7 @@ def list_images(root: Path, test: Literal["test", "val"] = "test") -> Listing:
     _compare_classes(splits, folders, found)
     parts = {split: _part(split, folders[split], found) for split in splits}
     found.raise_problems()
-    _note_other_splits(splits, found)
+    _note_outside(splits, found)
     found.tell_passed_over()
     return Listing(folders["train"], parts["train"], parts[test])
 
@@ -171,12 +173,23 @@ def _compare_classes(splits: tuple[str, str], folders: dict[str, list[str]], fou
                 )
 
 
-def _note_other_splits(splits: tuple[str, str], found: _Found) -> None:
-    """Count the folders of other splits as passed over, such as `val` beside `train` and `test`."""
+def _note_outside(splits: tuple[str, str], found: _Found) -> None:
+    """Count files and folders beside the two splits as passed over, such as `val` beside `train` and `test`.
+
+    Hidden files and folders and text files are not counted: they are in many roots and are no images.
+    """
+    files, folders = [], []
     with os.scandir(found.root) as entries:
         for entry in entries:
-            if entry.name not in splits and entry.name.lower() in SPLITS and is_directory(entry):
-                found.passed_over[f"other split ({entry.name})"] += 1
+            if is_directory(entry):
+                if entry.name not in splits and not is_hidden_folder(entry.name):
+                    folders.append(entry.name)
+            elif kind_of(entry.name) not in (HIDDEN, TEXT):
+                files.append(entry.name)
+    for names, what in ((files, "files"), (folders, "folders")):
+        if names:
+            some = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+            found.passed_over[f"{what} beside {' and '.join(splits)} ({some})"] += len(names)
 
 
 def _part(split: str, classes: list[str], found: _Found) -> Part:
