@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,6 +69,28 @@ def test_each_distinct_network_is_timed_once(config: Config, timed: list[Any]) -
     left = time_left([*alike, *others], ONE, timed=lambda done, of: told.append((done, of)))
     assert left.networks == len(timed) == 1 + len(others)
     assert told == [(done, 11) for done in range(1, 12)]
+
+
+def test_networks_that_differ_in_fractions_are_timed_once(config: Config, timed: list[Any]) -> None:
+    biases = (0, -6, -5.5, -1e-3)
+    scales = [(0, 1), (0.5, 1), (0.5, 0.5)]
+    gated = [config("shortcut=exclusive_gating", f"shortcut.gate_bias={bias}") for bias in biases]
+    scaled = [
+        config("shortcut=constant_scaling", f"shortcut.shortcut_scale={on_x}", f"shortcut.residual_scale={on_f}")
+        for on_x, on_f in scales
+    ]
+    left = time_left([*gated, *scaled], ONE)
+    assert left.networks == len(timed) == 2
+    assert left.seconds == pytest.approx(7 * time_left([config()], ONE).seconds)
+
+
+def test_numbers_that_change_the_multiply_adds_are_timed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example, the ratio of a shortcut of one's own."""
+    runs = [config("shortcut=constant_scaling", f"shortcut.shortcut_scale={scale}") for scale in (0.25, 0.5)]
+    monkeypatch.setattr(estimates, "step_seconds", lambda *_: StepSeconds(iteration=1.0, test_image=0.001))
+    assert time_left(runs, ONE).networks == 1
+    monkeypatch.setattr(estimates, "counted", lambda run: SimpleNamespace(multiply_adds="0.25" in str(run.shortcut)))
+    assert time_left(runs, ONE).networks == 2
 
 
 def test_larger_batches_are_timed_too(config: Config, timed: list[Any]) -> None:

@@ -19,6 +19,7 @@ class Counts:
 
     def __init__(self, run: RunConfig) -> None:
         self._network, self._image = meta_network(run), run.data.image
+        self._kept: dict[bool | None, int] = {}
 
     @cached_property
     def multiply_adds(self) -> int:
@@ -33,9 +34,10 @@ class Counts:
 
     def kept_bytes(self, setting: bool | None) -> int:
         """Return the size of the weights that a finished run keeps, by `trainer.keep_weights`; 0 if it keeps none."""
-        if not keeps_weights(setting, self._network):
-            return 0
-        return _file_bytes(self._network.state_dict().values())
+        if setting not in self._kept:
+            kept = self._network.state_dict().values() if keeps_weights(setting, self._network) else ()
+            self._kept[setting] = _file_bytes(kept)
+        return self._kept[setting]
 
 
 def _file_bytes(tensors: Iterable[Tensor]) -> int:

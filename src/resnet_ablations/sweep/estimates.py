@@ -1,5 +1,6 @@
 """Estimates of the cost of runs: multiply-adds, time on this machine, disk space."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,13 +51,16 @@ class TimeLeft:
 def time_left(
     runs: Sequence[RunConfig], slots: Slots, timed: Callable[[int, int], object] = lambda done, of: None
 ) -> TimeLeft:
-    """Return the time that the local launcher needs for the runs, from a few timed steps of each distinct network.
+    """Return the time that the local launcher needs for the runs, from a few timed steps of each network.
+
+    Networks that differ only in fractions count as one.
 
     `timed` is called after each network with two numbers: networks timed so far, and all networks. Raise `UserError` if
     a run's device is missing. The estimate leaves out starting processes, decoding image files, and the
     tests with 10 crops, with crops of 320 and at five scales.
     """
-    networks = {_timing_key(run): run for run in runs}
+    keys = [_timing_key(run) for run in runs]
+    networks = dict(zip(keys, runs, strict=True))
     seconds: dict[str, StepSeconds] = {}
     for done, (name, run) in enumerate(networks.items(), start=1):
         with suppress(MemoryError):
@@ -64,10 +68,10 @@ def time_left(
         timed(done, len(networks))
     ends = [0.0] * slots.count
     heapify(ends)
-    for run in runs:
-        if (step := seconds.get(_timing_key(run))) is not None:
+    for key, run in zip(keys, runs, strict=True):
+        if (step := seconds.get(key)) is not None:
             heapreplace(ends, ends[0] + slots.slowdown * _seconds_left(run, step))
-    too_large = (run.configuration for run in runs if _timing_key(run) not in seconds)
+    too_large = (run.configuration for key, run in zip(keys, runs, strict=True) if key not in seconds)
     return TimeLeft(max(ends), len(seconds), tuple(dict.fromkeys(too_large)))
 
 
@@ -95,11 +99,15 @@ def _with_progress(runs: Iterable[RunConfig]) -> Iterator[RunConfig]:
 
 
 def _timing_key(run: RunConfig) -> str:
-    """Return a text that is equal for two runs whose steps take the same time."""
+    """Return a text that is equal for two runs whose steps take the same time.
+
+    Networks that differ in fractions such as λ or b_g take the same time if they have the same multiply-adds.
+    """
+    network = re.sub(r"-?\d+\.\d+(e-?\d+)?", "x", network_of(run))
     batches = f"{run.schedule.batch_size} {run.bn_batch} {run.precision}"
     without_effect = {"workers", "checkpoint_minutes", "checkpoint_iterations", "keep_weights", "signals"}
     trainer = run.trainer.model_dump(exclude=without_effect)
-    return f"{network_of(run)} {batches} {trainer}"
+    return f"{network} {counted(run).multiply_adds} {batches} {trainer}"
 
 
 def _iterations_left(run: RunConfig) -> int:

@@ -19,7 +19,7 @@ from resnet_ablations.training.compute import CUDA_GRAPHS, micro_batches_per_pas
 from resnet_ablations.training.devices import accelerator_of
 from resnet_ablations.training.ranks import ALONE
 
-SECONDS: Final = 1.0
+SECONDS: Final = 0.5
 """Time limit for the timed steps of one network."""
 STEPS: Final = 10
 """Limit for the number of timed steps of one network."""
@@ -64,6 +64,7 @@ def step_seconds(
         )
     before = torch.get_num_threads()
     torch.set_num_threads(config.trainer.threads or threads)
+    gc.freeze()
     try:
         devices = range(torch.cuda.device_count()) if gpu else ()
         with raising_memory_error(), torch.random.fork_rng(devices=devices), warnings.catch_warnings():
@@ -71,7 +72,8 @@ def step_seconds(
             step, evaluation = _timed(config, images, ready, steps)
     finally:
         torch.set_num_threads(before)
-        gc.collect()  # Lightning's objects reference each other and the network
+        gc.collect()  # Lightning's objects reference each other and the network; `freeze` left only them to look at
+        gc.unfreeze()
     ranks = config.trainer.ranks
     return StepSeconds(step * config.schedule.batch_size / images / ranks, evaluation / images / ranks)
 
