@@ -392,6 +392,8 @@ def test_mistakes_of_a_frozen_configuration(tmp_path: Path) -> None:
     run.folder.config.write_text("{")
     with pytest.raises(UserError, match=r"config.yaml is no YAML: "):
         compose(overrides)
+    with pytest.raises(UserError, match=r"^frozen=file://%ff%00: a path has no null byte; name a file"):
+        compose(["frozen='file://%ff%00'"])
 
 
 def test_mistakes_of_the_sweeps_settings() -> None:

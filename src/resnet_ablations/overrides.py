@@ -170,6 +170,8 @@ def read_frozen(overrides: Sequence[Override]) -> RunConfig:
     try:
         uri = place.startswith("file://")
         path = Path(unquote(place.removeprefix("file://")) if uri else with_home(place))
+        if "\0" in str(path):
+            raise ValueError("a path has no null byte; name a file runs/KEY/config.yaml")
         frozen = frozen_tree(path)
     except ValueError as error:
         raise UserError(f"frozen={place}: {error}") from None

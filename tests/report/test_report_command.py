@@ -105,7 +105,7 @@ def test_no_sweep_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "no sweep yet; start one with: resnet-ablations sweep shortcuts" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", ["report", "report/shortcuts-quick.md"])
+@pytest.mark.parametrize("wrong", ["report", "report/shortcuts-quick.md", ".lock"])
 def test_something_else_in_the_place_of_the_report(
     wrong: str, made_up: MadeUp, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,12 +114,13 @@ def test_something_else_in_the_place_of_the_report(
     if wrong == "report":
         place.symlink_to("nothing")
     else:
+        place.unlink(missing_ok=True)
         place.mkdir(parents=True)
     with pytest.raises(SystemExit) as exit_:
         main([str(made_up.path)])
     assert exit_.value.code == 2
     (message,) = capsys.readouterr().err.splitlines()
-    assert message.startswith(f"error: {place}: cannot be written: ")
+    assert message.startswith(f"error: {place}: cannot be {'locked' if wrong == '.lock' else 'written'}: ")
 
 
 def test_an_unknown_sweep(made_up: MadeUp, capsys: pytest.CaptureFixture[str]) -> None:

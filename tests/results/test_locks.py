@@ -1,12 +1,14 @@
 import errno
 import gc
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,7 +18,15 @@ from observing import wait_until
 
 from resnet_ablations.errors import UserError
 from resnet_ablations.results import locks, owner
-from resnet_ablations.results.locks import FileLocked, RunLock, RunLocked, RunLost, await_heartbeats, file_lock
+from resnet_ablations.results.locks import (
+    FileLocked,
+    RunLock,
+    RunLocked,
+    RunLost,
+    await_heartbeats,
+    file_lock,
+    results_lock,
+)
 from resnet_ablations.results.owner import OWN_JOB, Owner
 from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.results.states import state_of
@@ -222,6 +232,40 @@ def test_a_stale_lock_that_cannot_be_had_stops_no_other_run(tmp_path: Path, monk
     assert claim.exists()
     lock.remove_if_stale()
     assert not claim.exists()
+
+
+@pytest.mark.parametrize("lock", [lambda path: file_lock(path / ".lock"), results_lock])
+@pytest.mark.parametrize(
+    "put",
+    [
+        Path.mkdir,
+        lambda path: path.symlink_to(path.name),
+        lambda path: socket.socket(socket.AF_UNIX).bind(str(path)),
+    ],
+)
+def test_what_is_no_file_cannot_be_locked(
+    tmp_path: Path, lock: Callable[[Path], AbstractContextManager[object]], put: Callable[[Path], object]
+) -> None:
+    for name in (".lock", ".submission.lock"):
+        put(tmp_path / name)
+    with (
+        pytest.raises(UserError, match=r"^/.*/\.(submission\.)?lock: cannot be locked: .+; remove it$"),
+        lock(tmp_path),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("lock", [lambda path: file_lock(path / ".lock"), results_lock])
+def test_a_lock_of_a_colleague_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: Callable[[Path], AbstractContextManager[object]]
+) -> None:
+    def refused(path: Path, *_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "open", refused)
+    message = r"^/.*lock: may not be written; its owner can allow it: chmod g\+w$"
+    with pytest.raises(UserError, match=message), lock(tmp_path):
+        pass
 
 
 def test_a_waiting_process_sees_that_the_file_was_replaced(tmp_path: Path) -> None:

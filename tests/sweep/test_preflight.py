@@ -37,6 +37,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file: cannot be written: File exists"):
         check_results_folder(str(tmp_path / "file"), [], 0)
+    (tmp_path / "link").symlink_to("nowhere/results")
+    with pytest.raises(UserError, match=r"link: a link to nowhere/results, which does not exist; create that folder"):
+        check_results_folder(str(tmp_path / "link"), [], 0)
     with pytest.raises(UserError, match=r"^/proc/results: cannot be written"):
         check_results_folder("/proc/results", [], 0)
 

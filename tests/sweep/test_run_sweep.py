@@ -332,6 +332,15 @@ def test_a_lock_that_may_not_be_written_is_a_matter_of_its_run_alone(
     assert "1 finished, 2 not started\n" in printed
 
 
+def test_a_sweep_names_a_lock_of_the_folder_that_is_no_file(planned: Planned) -> None:
+    plan, launcher = planned("experiment=tiny"), Launcher()
+    lock = Path(plan.jobs[0].config.paths.results) / ".lock"
+    lock.mkdir(parents=True)
+    with pytest.raises(UserError, match=rf"^{lock}: cannot be locked: Is a directory; remove it$"):
+        run_sweep(plan, launcher)
+    assert launcher.launched == []
+
+
 def test_the_lock_of_a_job_that_is_over_is_removed_before_the_runs_are_launched(
     planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,9 @@ POLL_SECONDS = 0.05
 PASSING = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT)
 """The errors of a file server that may answer again."""
 
+NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)
+"""The errors for a folder, a link to itself and a socket in the place of a file."""
+
 
 class FileLocked(UserError):
     """Another process holds the lock of a file."""
@@ -77,6 +80,8 @@ def _locked(path: Path, seconds: float, create: bool) -> FileIO:
         except PermissionError:
             raise UserError(f"{path}: may not be written; its owner can allow it: chmod g+w") from None
         except OSError as error:
+            if error.errno in NO_FILE:
+                raise UserError(f"{path}: cannot be locked: {reason_of(error)}; remove it") from None
             if error.errno not in PASSING:
                 raise
             if waited >= seconds:

@@ -51,6 +51,10 @@ def writable(results: str | Path) -> Path:
                 f"{results}: cannot be the results folder: {folder.absolute().parent} does not exist; create it, or "
                 "mount its disk"
             )
+        if folder.is_symlink() and not folder.exists():
+            raise UserError(
+                f"{results}: a link to {folder.readlink()}, which does not exist; create that folder, or mount its disk"
+            )
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             _check_locks(file.fileno(), results)
