@@ -70,7 +70,7 @@ ADDED = [
     ("gate_bias", "lowest", "-6/exclusive", "value"),
     # v2, sections 2, 3.1 and 4.2
     ("shortcuts", "lower_than", "constant_scaling_0.5_1", "direct_term"),
-    ("activations", "lower_than", "original/resnet110", "direct_term"),
+    ("activations", "lower_than", "original/resnet110", "direct_term_in_stage"),
     ("preactivation", "lower_than", "cifar10_resnet164/original", "negative"),
 ]
 """Experiment, kind, first cell and quantity of claims that the papers make."""

@@ -668,6 +668,7 @@ def gradients(direct: float, negative: Sequence[float]) -> str:
 
 
 HALF = claim("shortcuts", kind="lower_than", lower="dropout", higher=["original"], quantity="direct_term")
+HALF_IN_STAGE = {"kind": "lower_than", "lower": "dropout", "higher": ["original"], "quantity": "direct_term_in_stage"}
 LIFTS = claim(
     "shortcuts", kind="lower_than", lower="original", higher=["original"], quantity="negative", than="negative_before"
 )
@@ -687,6 +688,25 @@ def test_claims_on_recorded_signals(made_up: MadeUp) -> None:
         "negative values before training in “original”: 25.00 %, negative values after training in “original”: 52.00 %"
     )
     assert shown in lifts.finding.statement
+
+
+def test_the_direct_term_inside_a_stage(made_up: MadeUp) -> None:
+    """Unit 3 of the two stages of two units changes the shape of x: the terms up to there do not count."""
+
+    def steps(in_stage: float, before: float) -> str:
+        direct = [before] * 3 + [in_stage, 1.0]
+        return HEADER + lines(
+            1_800, [UnitSignals(unit, signal=1, gradient=1, direct=term) for unit, term in enumerate(direct, start=1)]
+        )
+
+    made_up.plan("quick", SEEDS)
+    for seed in SEEDS:
+        made_up.run("original", 9.0, seed, signals=steps(1.0, 0.01 + seed / 1000))
+        made_up.run("dropout", 9.0, seed, signals=steps(0.5 + seed / 100, 0.4))
+    found = [found.finding for found in verdicts(made_up, HALF, claim("shortcuts", **HALF_IN_STAGE))]
+    assert [finding.outcome for finding in found] == ["contradicted", "reproduced"]
+    assert found[1].effect == "×1.92, as claimed"
+    assert "at the second unit of the last stage of “original”: 100 %" in found[1].statement
 
 
 @pytest.mark.parametrize(("direct", "effect"), [((0.5, 0.0), "×∞, as claimed"), ((0.0, 0.5), "×0, against the claim")])

@@ -11,18 +11,27 @@ import pandas as pd
 from resnet_ablations.report.claims.wording import ERROR, RESPONSE, UNITS, Unit
 from resnet_ablations.report.curves import mean_of, train_points
 from resnet_ablations.report.frame import ReportData, Run, Sweep, is_error
-from resnet_ablations.report.theory.recorded_signals import Moment, values
+from resnet_ablations.report.theory.recorded_signals import Moment, first_kept_unit, values
 
 ClaimQuantity = Literal[
-    "value", "train_error", "train_loss", "early_train_error", "direct_term", "negative", "negative_before"
+    "value",
+    "train_error",
+    "train_loss",
+    "early_train_error",
+    "direct_term",
+    "direct_term_in_stage",
+    "negative",
+    "negative_before",
 ]
 """`value`: the metric that the cell shows. `train_error`, `train_loss`: at the end of training; the loss as its
 logarithm. `early_train_error`: the training error of the first third of the iterations. The others are recorded
 signals, in %. `direct_term`: the logarithm of the direct term of the gradient at the first unit, of the gradient at the
-output of the last unit, at the end of training. `negative`: the share of negative values after the addition, the mean
+output of the last unit, at the end of training; `direct_term_in_stage`: of that at the second unit of the last stage,
+from which on no unit changes the shape of x. `negative`: the share of negative values after the addition, the mean
 over the units, at the end of training; `negative_before`: before training."""
 SIGNALS: dict[str, tuple[str, Moment]] = {
     "direct_term": ("direct", "end"),
+    "direct_term_in_stage": ("direct", "end"),
     "negative": ("negative", "end"),
     "negative_before": ("negative", "start"),
 }
@@ -104,7 +113,9 @@ class Evidence:
                 return math.nan
             if column != "direct":
                 return 100 * float(found[0][1].mean())
-            term = 100 * float(found[0][1].loc[1])
+            config = self.sweep.plan.configurations[run["configuration"]].config
+            unit = first_kept_unit(config, len(found[0][1]) - 1) if quantity == "direct_term_in_stage" else 1
+            term = 100 * float(found[0][1].loc[unit])
             return math.log(term) if term > 0 else -math.inf if term == 0 else math.nan
         if run["outcome"] == "diverged":
             # The response of a diverged run cannot be compared with other responses.

@@ -53,6 +53,9 @@ UNITS = {
     "train_error": Unit(" %", " points", subject="training error of "),
     "early_train_error": Unit(" %", " points", subject="early training error of "),
     "direct_term": Unit(" %", "", True, "direct term of the gradient at the first unit of ", RECORDED, "×∞"),
+    "direct_term_in_stage": Unit(
+        " %", "", True, "direct term of the gradient at the second unit of the last stage of ", RECORDED, "×∞"
+    ),
     "negative": Unit(" %", " points", False, "negative values after training in ", RECORDED),
     "negative_before": Unit(" %", " points", False, "negative values before training in ", RECORDED),
 }

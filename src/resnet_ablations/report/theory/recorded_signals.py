@@ -47,6 +47,11 @@ def _shape_changing(config: dict[str, Any], units: int) -> list[int]:
     return firsts[network["stem"]["width"] == network["widths"][0] * network["expansion"] :]
 
 
+def first_kept_unit(config: dict[str, Any], units: int) -> int:
+    """Return the first unit from which on all units keep the shape of x: v2's eq. 5 is about such units."""
+    return 1 + max(_shape_changing(config, units), default=0)
+
+
 def _runs(rows: pd.DataFrame, data: ReportData) -> Iterator[Run]:
     return (run for run in rows.to_dict("records") if run["key"] in data.signals)
 
