@@ -53,7 +53,8 @@ def first_kept_unit(config: dict[str, Any], units: int) -> int:
 
 
 def _runs(rows: pd.DataFrame, data: ReportData) -> Iterator[Run]:
-    return (run for run in rows.to_dict("records") if run["key"] in data.signals)
+    recorded = rows.loc[rows["key"].isin(list(data.signals)), [*NAMES, "iterations"]]
+    return iter(recorded.to_dict("records"))
 
 
 def _values(run: Run, known: pd.DataFrame, column: str, moment: Moment) -> pd.Series:

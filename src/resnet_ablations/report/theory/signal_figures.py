@@ -1,6 +1,6 @@
 """The figures of the recorded signals: gradient by depth, size of F, gates."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import cast
 
@@ -21,6 +21,8 @@ SIZE = Axis("‖F(x)‖ / ‖x‖", "", is_log=True)
 GATE, MOVED = Axis("mean of g(x)", "", fits=True), Axis("mean of b_g, minus its start", "", fits=True)
 Quantities = dict[str, PanelQuantity]
 """The quantities of a panel; a name is a column of the ratios and a moment."""
+Values = dict[str, list[pd.Series]]
+"""The values of each run of a cell, by quantity."""
 
 
 def _propagation(moment: str) -> Quantities:
@@ -75,43 +77,54 @@ MOST_ROWS = {"propagation": 4}
 
 def signal_figure(name: str, sweep: Sweep, data: ReportData) -> Chart | None:
     """Return the figure `name` of `FIGURES`; None if no run of the sweep has recorded signals for it."""
-    panels = [panel for column in sweep.experiment.columns for panel in _panels(name, column, sweep, data)]
+    title, _, shapes = FIGURES[name]
+    every = {quantity: shape for of in shapes.values() for quantity, shape in of.items()}
+    recorded = {
+        cell: {quantity: _values(sweep.cell(cell), quantity, sweep, data) for quantity in every}
+        for cell in recorded_cells(sweep, data)
+    }
+    recorded = {cell: of for cell, of in recorded.items() if _shown(of, every)}
+    panels = [
+        panel
+        for column in sweep.experiment.columns
+        for panel in _panels(name, column, len(sweep.experiment.columns) > 1, recorded)
+    ]
     hides = any(
-        (of < LOWEST).any()
-        for panel in panels
-        for quantity, shape in panel.quantities.items()
-        for cell in panel.cells
-        for of in _values(sweep.cell(cell), quantity, sweep, data)
+        (curve < LOWEST).any()
+        for of in recorded.values()
+        for quantity, shape in every.items()
+        for curve in of[quantity]
         if shape.axis.is_log
     )
     says = [SAYS.get(name, ""), f"Values below {LOWEST:g} are not drawn." * hides]
-    return line_figure(name, sweep, panels, FIGURES[name][0], " ".join(filter(None, says))) if panels else None
+    return line_figure(name, sweep, panels, title, " ".join(filter(None, says))) if panels else None
 
 
-def _panels(name: str, column: Column, sweep: Sweep, data: ReportData) -> Iterator[LinePanel]:
-    """Yield the panels of one column of the table: each group of its rows in all shapes that have curves."""
+def _panels(name: str, column: Column, several: bool, recorded: Mapping[str, Values]) -> Iterator[LinePanel]:
+    """Yield the panels of one column of the table: each group of its rows in all shapes that have curves.
+
+    `recorded` has the values of each cell; `several` says whether the table has several columns.
+    """
     _, across, shapes = FIGURES[name]
-
-    def curves_of(quantities: Quantities) -> Callable[[pd.DataFrame], list[Curves]]:
-        return partial(_curves, quantities=quantities, sweep=sweep, data=data)
-
-    every = curves_of({quantity: shape for of in shapes.values() for quantity, shape in of.items()})
-    cells = [cell for cell in recorded_cells(sweep, data) if cell.endswith(f"/{column.id}") and every(sweep.cell(cell))]
+    cells = [cell for cell in recorded if cell.endswith(f"/{column.id}")]
     for end, group in in_parts(cells, MOST_ROWS.get(name, len(STYLES))):
         for title, quantities in shapes.items():
-            curves = curves_of(quantities)
-            if any(curves(sweep.cell(cell)) for cell in group):
-                of = f", {column_label(column)}" if len(sweep.experiment.columns) > 1 else ""
+            if any(_shown(recorded[cell], quantities) for cell in group):
+                of = f", {column_label(column)}" if several else ""
+                curves = partial(_curves, quantities=quantities, recorded=recorded)
                 yield LinePanel(f"{title}{of}{end}", group, quantities, curves, across)
 
 
-def _curves(rows: pd.DataFrame, quantities: Quantities, sweep: Sweep, data: ReportData) -> list[Curves]:
+def _curves(rows: pd.DataFrame, quantities: Quantities, recorded: Mapping[str, Values]) -> list[Curves]:
+    return _shown(recorded["/".join(rows.iloc[0][["row", "column"]])], quantities)
+
+
+def _shown(of: Values, quantities: Quantities) -> list[Curves]:
     """Return the curves of each quantity that has one; logarithmic axes show no value below `LOWEST`."""
     found: list[Curves] = []
     for quantity, shape in quantities.items():
-        curves = _values(rows, quantity, sweep, data)
-        shown = [of[of >= LOWEST] if shape.axis.is_log else of for of in curves]
-        if shown := [of for of in shown if len(of)]:
+        shown = [curve[curve >= LOWEST] if shape.axis.is_log else curve for curve in of[quantity]]
+        if shown := [curve for curve in shown if len(curve)]:
             found.append((quantity, True, shown))
     return found
 
