@@ -150,12 +150,12 @@ def test_the_reference_is_the_median_of_the_published_runs(made_up: MadeUp, monk
     monkeypatch.setattr(frame, "PUBLISHED", made_up.path.with_name("published"))
     published = MadeUp(frame.PUBLISHED)
     made_up.plan(seeds=(0, 1))
-    for seed, error in enumerate((2.0, 3.0, 90.0)):  # seed 2 is not in the plan
+    for seed, error in enumerate((2.0, 3.0, 90.0)):  # seed 2 is not in the plan, and counts too
         published.run("original", error, seed)
     published.run("dropout", 30.0, scale="small")
     cells = load_cells(made_up.path)
-    assert rows(cells, "reference", "reference_n")[:2] == [(2.5, 2), (2.5, 2)]
+    assert rows(cells, "reference", "reference_low", "reference_high", "reference_n")[:2] == [(3.0, 2.0, 90.0, 3)] * 2
     assert cells["reference"].iloc[2:].isna().all()
     (sweep,) = read_report_data(made_up.path).sweeps
-    assert list(sweep.published["value"].dropna()) == [2.0, 3.0]
+    assert list(sweep.published["value"].dropna()) == [2.0, 3.0, 90.0]
     assert (sweep.cells["outcome"] == "missing").all()

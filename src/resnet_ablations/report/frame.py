@@ -48,7 +48,7 @@ COLUMNS = {
     **dict.fromkeys(("curve", "baseline", "remark", "redeclared"), "str"),
     "others": "float64",
     "others_n": "Int64",
-    "reference": "float64",
+    **dict.fromkeys(("reference", "reference_low", "reference_high"), "float64"),
     "reference_n": "Int64",
 }
 Run = dict[Any, Any]
@@ -150,8 +150,8 @@ def load_cells(results: str | Path = "results") -> pd.DataFrame:
     (a number or "fail") and `digitised` are the paper's numbers, `curve` its digitised curve. `others` is the median of
     the `others_n` values that other people measured. `baseline` is the cell, `ROW/COLUMN`, that this one is compared
     with. `redeclared` says how `experiments/` and `conf/` declare the cell differently since its runs were planned; it
-    is empty if they do not. `reference` is the median of the `reference_n` published runs of the same configuration and
-    planned seeds.
+    is empty if they do not. `reference`, `reference_low` and `reference_high` are the median, the lowest and the
+    highest of the `reference_n` published runs of the same configuration, whatever their seeds.
 
     `key` names the run that the numbers come from. Where a cell of scale `early` has no run of its own, a longer run
     serves it (`from_longer_run`): its errors are those at `iterations`, while `run_iterations` and `seconds` are the
@@ -199,11 +199,11 @@ def _read(results: Path) -> ReportData:
         planned, others = _with_others(_planned(plan, experiment))
         cells = _filled(planned, _runs(plan, runs, curves))
         reference = cells.head(0)
-        if published and len(found := _runs(plan, *published)):
-            reference = _filled(planned, found)
-            by_configuration = reference.groupby(["row", "column", "configuration"])["value"]
-            cells["reference"] = by_configuration.transform("median")
-            cells["reference_n"] = by_configuration.transform("count").astype("Int64")
+        if published:
+            every = plan.model_copy(update={"seeds": sorted({*published[0]["seed"]})})
+            if len(found := _runs(every, *published)):
+                reference = _filled(_with_others(_planned(every, experiment))[0], found)
+                cells = _with_reference(cells, reference)
         sweeps.append(Sweep(plan, experiment, cells, reference, others))
     return ReportData(
         results,
@@ -300,6 +300,15 @@ def _filled(planned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     cells["outcome"] = cells["outcome"].fillna(cells["without_run"])
     cells["value"] = [cell[cell["metric"]] for cell in cells.to_dict("records")]
     return _frame(cells)
+
+
+def _with_reference(cells: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the statistics of the published rows of the same cell and configuration."""
+    same = ["row", "column", "configuration"]
+    published = reference.groupby(same)["value"].agg(
+        reference="median", reference_low="min", reference_high="max", reference_n="count"
+    )
+    return _frame(cells.drop(columns=list(published)).join(published, same).fillna({"reference_n": 0}))
 
 
 def _runs(plan: SweepPlan, results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:

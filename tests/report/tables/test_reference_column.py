@@ -40,7 +40,7 @@ def headings(made: Table) -> list[str]:
 def test_the_published_median_is_in_the_column_between_the_papers_and_ours(made_up: MadeUp, reference: MadeUp) -> None:
     plan = made_up.plan(seeds=(0, 1))
     made_up.run("original", 4.0)
-    for seed, error in enumerate((2.0, 3.0, 90.0)):  # seed 2 is not in the plan
+    for seed, error in enumerate((2.0, 3.0, 90.0)):  # seed 2 is not in the plan, and counts too
         reference.run("original", error, seed, machine=MACHINE)
     for index, error in enumerate((9.0, 1.0, 5.0)):
         reference.run("exclusive_gating_0_to_-5", error, index=index, machine=MACHINE, commit="beefbeefbeefbeef")
@@ -50,16 +50,32 @@ def test_the_published_median_is_in_the_column_between_the_papers_and_ours(made_
     place = headings(made).index("reference")
     assert headings(made)[place - 1 : place + 2] == ["paper", "reference", "ours"]
     found = column(made_up, plan, "reference")
-    assert (found["original"], found["exclusive_gating_0_to_-5"], found["conv1x1"]) == ("2.50", "1.00–9.00", "diverged")
+    assert found["original"] == "3.00 (2.00–90.00)"
+    assert (found["exclusive_gating_0_to_-5"], found["conv1x1"]) == ("1.00–9.00", "diverged")
     assert found["dropout"] == "–"
-    assert made.notes[-1] == (
-        "reference: the median of the published runs of the same configurations and seeds, 6 runs from commits "
+    assert made.notes[-2] == (
+        "reference: the median (lowest–highest) of the published runs of the same configurations, 7 runs from commits "
         "beefbeefbe and c0ffee0123 with uncommitted changes on A CPU, 2 cores, A GPU and Another."
     )
+    assert made.notes[-1] == "Within the range of the published seeds: 1 of 1 of our numbers."
     cells = summary(sweep(made_up, plan)).set_index("row")
-    assert cells.loc["original", ["reference_median", "reference_n"]].tolist() == [2.5, 2]
+    of_original = cells.loc["original", ["reference_median", "reference_low", "reference_high", "reference_n"]]
+    assert of_original.tolist() == [3.0, 2.0, 90.0, 3]
     assert cells.loc["exclusive_gating_0_to_-5", "reference_median"].tolist()[:3] == [9.0, 1.0, 5.0]
     assert cells.loc["dropout", "reference_n"] == 0
+
+
+def test_numbers_outside_the_published_range_are_named(made_up: MadeUp, reference: MadeUp) -> None:
+    plan = made_up.plan(seeds=(0, 7))
+    for cell, error in (("original", 2.0), ("conv1x1", 7.5), ("dropout", 50.0)):
+        made_up.run(cell, error, 7)
+    for seed in (0, 1):
+        reference.run("original", 2.0 + seed, seed)
+        reference.run("conv1x1", 8.0 + seed, seed)
+    reference.run("dropout", 30.0)  # one seed has no range
+    assert table(made_up, plan).notes[-1] == (
+        "Within the range of the published seeds: 1 of 2 of our numbers; outside: “1×1 conv shortcut”."
+    )
 
 
 def test_published_numbers_are_fail_too(made_up: MadeUp, reference: MadeUp) -> None:
@@ -82,7 +98,6 @@ def test_the_column_is_missing_without_published_runs(made_up: MadeUp, reference
     made_up.run("original", 4.0)
     assert "reference" not in headings(table(made_up, plan)), "there is no such folder"
     reference.run("original", 4.0, scale="small")
-    reference.run("original", 4.0, seed=1)
     made = table(made_up, plan)
     assert "reference" not in headings(made)
     assert not any("reference" in note for note in made.notes)

@@ -133,7 +133,7 @@ def _n(found: pd.DataFrame, row: str) -> str:
 
 
 def _published(cell: pd.DataFrame, published: pd.DataFrame, place: CellId, says_fail: bool) -> str:
-    """Return the published median, or the lowest and the highest of several configurations."""
+    """Return the published median, with the lowest and the highest seed, or the range over several configurations."""
     if published.empty:
         return ""
     medians = cell["reference_median"].dropna()
@@ -142,7 +142,11 @@ def _published(cell: pd.DataFrame, published: pd.DataFrame, place: CellId, says_
         return "diverged" if (outcomes == "diverged").any() else "–"
     if says_fail and medians.min() > FAIL:
         return f"fail ({_span(medians, '{:.1f}'.format)})"
-    return _span(medians, written(cell["metric"].iloc[0]))
+    write = written(cell["metric"].iloc[0])
+    if len(cell) == 1 and cell["reference_n"].iloc[0] > 1:
+        low, high = cell["reference_low"].iloc[0], cell["reference_high"].iloc[0]
+        return f"{write(medians.iloc[0])} ({write(low)}–{write(high)})"
+    return _span(medians, write)
 
 
 def _ours(cell: pd.DataFrame, outcome: str, says_fail: bool) -> str:

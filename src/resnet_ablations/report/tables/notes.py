@@ -31,7 +31,7 @@ def notes(sweep: Sweep) -> tuple[str, ...]:
     stated = (sentence for applies, sentence in facts if applies)
     one_seed = ("One seed tells no order: differences between single runs are not compared with the paper’s.",)
     no_order = one_seed * (len(orderings(sweep, fewest=1)) > len(orderings(sweep)))
-    return (*_redeclared(sweep), *_orderings(sweep), *no_order, *stated, *_others(sweep), *_reference(sweep.published))
+    return (*_redeclared(sweep), *_orderings(sweep), *no_order, *stated, *_others(sweep), *_reference(sweep))
 
 
 def sources(others: pd.DataFrame) -> tuple[str, ...]:
@@ -140,18 +140,27 @@ def _others(sweep: Sweep) -> Iterator[str]:
         )
 
 
-def _reference(published: pd.DataFrame) -> Iterator[str]:
-    """Yield the explanation of the column of published numbers, with their code versions and machines."""
+def _reference(sweep: Sweep) -> Iterator[str]:
+    """Yield the explanation of the column of published numbers, and how many of our runs lie in their range."""
+    published = sweep.published
     if published.empty:
         return
     runs = published[published["key"] != ""].drop_duplicates(["configuration", "seed"])
     machines = of_each_attempt(runs["machine"])
     versions = _commits(runs)
     yield (
-        f"reference: the median of the published runs of the same configurations and seeds, {len(runs)} "
+        f"reference: the median (lowest–highest) of the published runs of the same configurations, {len(runs)} "
         f"run{'s' * (len(runs) != 1)} from commit{'s' * (len(versions) > 1)} {listed(versions)}"
         f"{' with uncommitted changes' * bool(_dirty(runs).any())} on {listed(machines)}."
     )
+    ours = sweep.cells[(sweep.cells["reference_n"] > 1) & sweep.cells["value"].notna()]
+    within = ours["value"].between(ours["reference_low"], ours["reference_high"])
+    if len(ours):
+        outside = listed([f"“{label}”" for label in ours.loc[~within, "label"].unique()], 8)
+        yield (
+            f"Within the range of the published seeds: {within.sum()} of {len(ours)} of our numbers"
+            f"{f'; outside: {outside}' * (not within.all())}."
+        )
 
 
 def _commits(runs: pd.DataFrame) -> list[str]:

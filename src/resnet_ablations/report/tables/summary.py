@@ -22,7 +22,8 @@ def summary(sweep: Sweep) -> pd.DataFrame:
     """Return one row for each cell and configuration: the paper's number and the statistics over the finished seeds.
 
     `std` is the sample standard deviation (n − 1). `missing` counts finished runs without the metric, too. `seconds` is
-    the training time of all runs. Where there are published runs, `reference_median` and `reference_n` are theirs.
+    the training time of all runs. Where there are published runs, `reference_median`, `reference_low`,
+    `reference_high` and `reference_n` are theirs.
     """
     planned = sweep.cells[sweep.cells["configuration"] != ""]
     has_value, diverged = planned["value"].notna(), planned["outcome"] == "diverged"
@@ -51,12 +52,14 @@ def summary(sweep: Sweep) -> pd.DataFrame:
         others=("others", "first"),
         others_n=("others_n", "first"),
         reference_median=("reference", "first"),
+        reference_low=("reference_low", "first"),
+        reference_high=("reference_high", "first"),
         reference_n=("reference_n", "first"),
         redeclared=("redeclared", "first"),
     )
     lowest = found.groupby(found["row"] + "/" + found["column"])["median"].min()
     found["vs_baseline"] = found["median"] - found["vs_baseline"].map(lowest)
-    left_out = ["reference_median", "reference_n"] if sweep.published.empty else []
+    left_out = [name for name in found if name.startswith("reference_") and sweep.published.empty]
     left_out += [] if sweep.others["is_counted"].any() else ["others", "others_n"]
     return found.drop(columns=left_out)
 
