@@ -200,6 +200,49 @@ def test_the_figures_show_the_ratios_by_unit_and_the_floor(trained: MadeUp) -> N
     assert list(moved.lines[0].get_ydata()) == pytest.approx([unit * 1800 / 1e5 for unit in (1, 2, 3, 4)])
 
 
+def test_ends_units_and_seeds_are_not_confused(made_up: MadeUp) -> None:
+    """Both ends of training differ, and so do the units; of three seeds, only one has its direct term on the axis."""
+    made_up.plan(seeds=(0, 1, 2))
+    for seed, direct in enumerate((1e-6, 1e-5, 0.5)):
+        text = HEADER
+        for iteration, factor in ((0, 1.0), (1800, 2.0)):
+            units = [
+                UnitSignals(
+                    unit,
+                    signal=10,
+                    gradient=factor,
+                    direct=factor * direct,
+                    residual=factor * 10 / unit,
+                    negative=factor * unit / 20,
+                    scale=1,
+                    gate_mean=factor * unit / 10,
+                    gate_open=factor * unit / 20,
+                    gate_bias=factor * unit - 6,
+                )
+                for unit in range(1, UNITS + 1)
+            ]
+            text += lines(iteration, [*units, UnitSignals(UNITS + 1, 10, 1, 1)])
+        made_up.run("shortcut_only_gating_-6", 9.0, seed, signals=text)
+    drawn = {
+        chart.name: [[list(line.get_ydata()) for line in panel.axes[0].lines] for panel in chart.figure.subfigs]
+        for chart in report(made_up).charts
+    }
+    before, after = drawn["propagation"]
+    assert before[:2] == [[1, 1, 1, 1, 1], pytest.approx([1e-5, 1e-5, 1e-5, 1e-5, 1])]
+    assert after[:2] == [[2, 2, 2, 2, 1], pytest.approx([2e-5, 2e-5, 2e-5, 2e-5, 1])]
+    ((end, start),) = drawn["residuals"]  # without unit 3, which changes the shape of x
+    assert (end, start) == ([2, 1, 0.5], [1, 0.5, 0.25])
+    assert drawn["residuals-training"] == [[[0.5, 1], [0.25, 0.5]]]
+    (end, start), (moved,) = drawn["gates"]
+    assert (end, start) == (pytest.approx([0.2, 0.4, 0.6, 0.8]), pytest.approx([0.1, 0.2, 0.3, 0.4]))
+    assert moved == [1, 2, 3, 4]
+    assert drawn["gates-training"] == [[pytest.approx([0.25, 0.5]), pytest.approx([0.4, 0.8])], [[0, 2.5], [0, 4]]]
+    shown = dict(
+        zip([c.heading for c in table(made_up, "residuals").columns], table(made_up, "residuals").rows[0], strict=True)
+    )
+    assert (shown["y < 0 before"], shown["y < 0 after"]) == ("12 %", "25 %")
+
+
 def test_what_an_axis_hides_is_said_and_no_panel_has_more_than_four_rows(made_up: MadeUp) -> None:
     made_up.plan()
     for row in ("original", "constant_scaling_0.5_1", "conv1x1", "exclusive_gating_-6", "exclusive_gating_-7"):

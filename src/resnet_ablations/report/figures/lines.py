@@ -29,6 +29,8 @@ class Axis:
     label: str
     unit: str = " %"
     is_log: bool = False
+    lowest: float = 0.0
+    """The value below which a logarithmic axis does not reach; lines go on below it, out of sight."""
     papers_ends: tuple[float, float] | None = None
     fits: bool = False
     """True for an axis that fits its points; otherwise it is one of errors, from 0 to at most 100."""

@@ -118,6 +118,8 @@ def _draw_ours(
     url = link(to, f"{name} ({runs})")
     axes.plot(points["x"], points["median"], color=colour, linewidth=shape.width, linestyle=shape.stroke, url=url)
     marks = points.iloc[marked]
+    if shape.axis.is_log:
+        marks = marks[marks["median"] > shape.axis.lowest]
     place = across.removesuffix(" index")
     values = list(zip(marks["x"], marks["median"], strict=True))
     urls = [link(to, f"{name} {value:.4g}{shape.axis.unit} at {place} {x:,.0f} ({runs})") for x, value in values]
@@ -142,7 +144,7 @@ def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame) -> str:
 
 def _ends(axis: Axis, points: pd.DataFrame, *, as_printed: bool) -> tuple[float, float]:
     """Return the ends of an upright axis: the paper's at its own scale, otherwise those that fit all points."""
-    values = [value for value in (*points["low"], *points["high"]) if 0 < value < math.inf]
+    values = [value for value in (*points["low"], *points["high"]) if axis.lowest < value < math.inf]
     if axis.papers_ends and (as_printed or (axis.is_log and not values)):
         return axis.papers_ends
     if axis.is_log:

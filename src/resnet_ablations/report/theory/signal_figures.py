@@ -16,8 +16,8 @@ from resnet_ablations.report.theory.recorded_signals import Moment, recorded_cel
 
 LOWEST = 1e-3
 """The lower end of logarithmic axes; ∏λ can be far below."""
-GRADIENT = Axis("‖∂E/∂x‖ / that of the last output", "", is_log=True)
-SIZE = Axis("‖F(x)‖ / ‖x‖", "", is_log=True)
+GRADIENT = Axis("‖∂E/∂x‖ / that of the last output", "", is_log=True, lowest=LOWEST)
+SIZE = Axis("‖F(x)‖ / ‖x‖", "", is_log=True, lowest=LOWEST)
 GATE, MOVED = Axis("mean of g(x)", "", fits=True), Axis("mean of b_g, minus its start", "", fits=True)
 Quantities = dict[str, PanelQuantity]
 """The quantities of a panel; a name is a column of the ratios and a moment."""
@@ -120,13 +120,12 @@ def _curves(rows: pd.DataFrame, quantities: Quantities, recorded: Mapping[str, V
 
 
 def _shown(of: Values, quantities: Quantities) -> list[Curves]:
-    """Return the curves of each quantity that has one; logarithmic axes show no value below `LOWEST`."""
-    found: list[Curves] = []
-    for quantity, shape in quantities.items():
-        shown = [curve[curve >= LOWEST] if shape.axis.is_log else curve for curve in of[quantity]]
-        if shown := [curve for curve in shown if len(curve)]:
-            found.append((quantity, True, shown))
-    return found
+    """Return the curves of each quantity that has a point on its axis."""
+    return [
+        (quantity, True, of[quantity])
+        for quantity, shape in quantities.items()
+        if any(not shape.axis.is_log or (curve > shape.axis.lowest).any() for curve in of[quantity])
+    ]
 
 
 def _values(rows: pd.DataFrame, quantity: str, sweep: Sweep, data: ReportData) -> list[pd.Series]:
