@@ -376,6 +376,13 @@ def test_a_frozen_configuration_refuses_other_overrides(tmp_path: Path) -> None:
         compose([f"frozen='{tmp_path}'", "seed=1"])
 
 
+def test_an_integer_of_more_digits_than_python_reads() -> None:
+    with pytest.raises(
+        UserError, match=r"^seed=9{100,} … .* not a valid KEY=VALUE .*Exceeds the limit \(4300 digits\)"
+    ):
+        compose([f"seed={'9' * 5000}"])
+
+
 def test_mistakes_of_a_frozen_configuration(tmp_path: Path) -> None:
     run = compose([f"paths.results={tmp_path}"])
     overrides = freeze(run)

@@ -164,8 +164,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
             parsed.append(one := _parsed(override))
             if one.package is not None and not is_group(one):
                 mistakes.append(f"{shortened(override)}: @ is for groups, and {one.key_or_group} is none; remove it")
-        except HydraException as error:
-            reason = first_line(error).partition(" expecting ")[0]
+        except (HydraException, ValueError) as error:  # Python reads no integer of more than 4,300 digits
+            reason = first_line(error).partition(" expecting ")[0].partition(";")[0]
             mistakes.append(
                 f"{shortened(override)}: not a valid KEY=VALUE for Hydra ({shortened(reason)}); "
                 "quote the value for Hydra and the whole for the shell: \"KEY='VALUE'\""

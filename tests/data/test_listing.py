@@ -234,6 +234,22 @@ def test_classes_that_are_divided(root: Path, train: str, test: str) -> None:
     assert "set data.root" not in str(caught.value)
 
 
+def test_a_folder_too_high_with_an_image_beside_the_classes(root: Path) -> None:
+    touch(root / "train/montage.png")
+    touch(root / "test/montage.png")
+    assert refusal(root.parent).endswith(f"set data.root={root}")
+
+
+def test_names_that_are_passed_over_are_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("new\nline", "\x1b[31mred" + 250 * "x"):
+        (root / name[:200]).mkdir()
+    touch(root / "x.png")
+    list_images(root)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "1 file beside train and test (x.png), 2 folders beside train and test (?[31mred" in line
+    assert line.endswith("x…, new?line)")
+
+
 @pytest.mark.parametrize(
     ("name", "option"),
     [

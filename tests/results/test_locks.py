@@ -240,12 +240,18 @@ def test_a_stale_lock_that_cannot_be_had_stops_no_other_run(tmp_path: Path, monk
     [
         Path.mkdir,
         lambda path: path.symlink_to(path.name),
-        lambda path: socket.socket(socket.AF_UNIX).bind(str(path)),
+        lambda path: path.symlink_to("no/where"),
+        lambda path: path.symlink_to("/dev/null/x"),
+        lambda path: socket.socket(socket.AF_UNIX).bind(path.name),  # a long path would be refused
     ],
 )
 def test_what_is_no_file_cannot_be_locked(
-    tmp_path: Path, lock: Callable[[Path], AbstractContextManager[object]], put: Callable[[Path], object]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lock: Callable[[Path], AbstractContextManager[object]],
+    put: Callable[[Path], object],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     for name in (".lock", ".submission.lock"):
         put(tmp_path / name)
     with (

@@ -137,7 +137,8 @@ def _other_level(root: Path, test: str) -> str | None:
 
 def _is_divided(folder: Path, test: str) -> bool:
     """Return whether a folder has `train` and `test`, and is not itself a class that is divided into them."""
-    return (folder / "train").is_dir() and (folder / test).is_dir() and not _has_images(folder / "train")
+    has_both = (folder / "train").is_dir() and (folder / test).is_dir()
+    return has_both and any(True for _ in _folders(folder / "train"))
 
 
 def _below(root: Path, depth: int) -> Iterator[Path]:
@@ -162,7 +163,7 @@ def _renamed(root: Path, test: str) -> str | None:
 
 
 def _split_name(name: str) -> str:
-    """Return `train` for `training_set`'s kind of name: small letters, without the words that say what is inside."""
+    """Return a name in small letters without the word for what is inside: `training` for `Training_set`."""
     return re.sub(r"[-_ ]?(set|data|images|imgs|split)$", "", name.lower())
 
 
@@ -179,7 +180,8 @@ def _other_option(test: str, others: dict[str, str], folders: dict[str, Path]) -
 def _splits_in_classes(root: Path, test: str) -> str | None:
     """Return a hint if each class folder is divided into training and test images."""
     for folder in _folders(root):
-        inside = {_split_name(below.name): below.name for below in _folders(folder) if _has_images(below)}
+        leaves = (below for below in _folders(folder) if _has_images(below) and not any(True for _ in _folders(below)))
+        inside = {_split_name(below.name): below.name for below in leaves}
         train, tests = (
             next((inside[name] for name in names if name in inside), None) for names in (TRAINING_NAMES, TEST_NAMES)
         )

@@ -186,10 +186,17 @@ def _note_outside(splits: tuple[str, str], found: _Found) -> None:
                     folders.append(entry.name)
             elif kind_of(entry.name) not in (HIDDEN, TEXT):
                 files.append(entry.name)
-    for names, what in ((files, "files"), (folders, "folders")):
+    for names, what in ((files, "file"), (folders, "folder")):
         if names:
-            some = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+            some = ", ".join(_printable(name) for name in sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+            what += "s" * (len(names) > 1)
             found.passed_over[f"{what} beside {' and '.join(splits)} ({some})"] += len(names)
+
+
+def _printable(name: str) -> str:
+    """Return the name for one line of a terminal, at most 60 characters long."""
+    name = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return name if len(name) <= 60 else f"{name[:59]}…"
 
 
 def _part(split: str, classes: list[str], found: _Found) -> Part:

@@ -101,9 +101,9 @@ class Waiting(Generic[T]):
                     process.join(ENDING_SECONDS)
         codes = [process.exitcode for process in processes if process.exitcode]
         self._kill()
-        if codes:
-            return _killed(-codes[0] if codes[0] < 0 else None)
-        return lost_decoder(error) or error
+        if killers := [-code for code in codes if code < 0]:
+            return _killed(killers[0])
+        return lost_decoder(error) or (_killed(None) if codes else error)
 
     def _processes(self) -> list[BaseProcess]:
         return list(getattr(self._batches, "_workers", ()))

@@ -37,7 +37,7 @@ PASSING = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT)
 """The errors of a file server that may answer again."""
 
 NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)
-"""The errors for a folder, a link to itself and a socket in the place of a file."""
+"""The errors for a folder, a link to itself and a socket in the place of a file; a link to nothing has others."""
 
 
 class FileLocked(UserError):
@@ -80,7 +80,7 @@ def _locked(path: Path, seconds: float, create: bool) -> FileIO:
         except PermissionError:
             raise UserError(f"{path}: may not be written; its owner can allow it: chmod g+w") from None
         except OSError as error:
-            if error.errno in NO_FILE:
+            if error.errno in NO_FILE or path.is_symlink():
                 raise UserError(f"{path}: cannot be locked: {reason_of(error)}; remove it") from None
             if error.errno not in PASSING:
                 raise

@@ -59,7 +59,7 @@ def summary(sweep: Sweep) -> pd.DataFrame:
     )
     lowest = found.groupby(found["row"] + "/" + found["column"])["median"].min()
     found["vs_baseline"] = found["median"] - found["vs_baseline"].map(lowest)
-    left_out = [name for name in found if name.startswith("reference_") and sweep.published.empty]
+    left_out = [name for name in map(str, found) if name.startswith("reference_") and sweep.published.empty]
     left_out += [] if sweep.others["is_counted"].any() else ["others", "others_n"]
     return found.drop(columns=left_out)
 
