@@ -11,11 +11,11 @@ class UserError(Exception):
     """One or more mistakes of the user; each message, a line, says what is wrong, where, and what to do."""
 
     def __init__(self, *messages: str) -> None:
-        self.messages = tuple(map(_printable, messages))
+        self.messages = tuple(map(printable, messages))
         super().__init__("\n".join(self.messages))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return a text that may quote the user with line ends, control characters and lone surrogates escaped."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 

@@ -86,18 +86,14 @@ def hint_for_downloads(root: Path, base: str) -> str | None:
 
 
 def _downloaded(root: Path, test: str) -> str | None:
-    for folder in (root, *root.absolute().parents[:2]):
-        if option := DOWNLOADED.get(folder.name):
-            return f"belongs to {folder.name}; use data={option} data.root={folder.absolute().parent}"
-    for name, option in DOWNLOADED.items():
-        if (root / name).exists():
-            return f"contains {name}; use data={option} data.root={root}"
-    for folder in (root, *root.absolute().parents[:2]):
-        if option := OTHER_VERSIONS.get(folder.name):
-            return f"belongs to {folder.name}, {_not_read(option)} data.root={folder.absolute().parent}"
-    for name, option in OTHER_VERSIONS.items():
-        if (root / name).exists():
-            return f"contains {name}, {_not_read(option)} data.root={root}"
+    not_read = ", which is not read; the Python version of the data set is downloaded by"
+    for known, advice in ((DOWNLOADED, "; use"), (OTHER_VERSIONS, not_read)):
+        for folder in (root, *root.absolute().parents[:2]):
+            if option := known.get(folder.name):
+                return f"belongs to {folder.name}{advice} data={option} data.root={folder.absolute().parent}"
+        for name, option in known.items():
+            if (root / name).exists():
+                return f"contains {name}{advice} data={option} data.root={root}"
     for name, files in CONTENT.items():
         if _has_content_of(root, name):
             parent = root.absolute().parent
@@ -106,10 +102,6 @@ def _downloaded(root: Path, test: str) -> str | None:
                 f"data={DOWNLOADED[name]} data.root={parent}"
             )
     return None
-
-
-def _not_read(option: str) -> str:
-    return f"which is not read; the Python version of the data set is downloaded by data={option}"
 
 
 def _has_content_of(root: Path, base: str) -> bool:

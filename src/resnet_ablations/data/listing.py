@@ -20,7 +20,7 @@ from resnet_ablations.data.class_folders import (
 )
 from resnet_ablations.data.layouts import alike, difference, hint, hint_for_missing
 from resnet_ablations.data.progress import ProgressLines
-from resnet_ablations.errors import UserError
+from resnet_ablations.errors import UserError, printable
 
 OUTSIDE: Final = "beside the class folders"
 
@@ -77,7 +77,8 @@ class _Found:
     def tell_passed_over(self) -> None:
         """Print one line on what was passed over, once in a process."""
         if counts := ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.passed_over.items())):
-            notice = f"data.root={self.root}: passed over files and folders that are no images of a class: {counts}"
+            reason = "passed over files and folders that are no images of a class"
+            notice = printable(f"data.root={self.root}: {reason}: {counts}")
             if notice not in _notices_printed:
                 _notices_printed.add(notice)
                 print(notice, file=sys.stderr, flush=True)
@@ -188,15 +189,10 @@ def _note_outside(splits: tuple[str, str], found: _Found) -> None:
                 files.append(entry.name)
     for names, what in ((files, "file"), (folders, "folder")):
         if names:
-            some = ", ".join(_printable(name) for name in sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+            shown = [name if len(name) <= 60 else f"{name[:59]}…" for name in sorted(names)[:3]]
+            some = ", ".join(shown) + ", …" * (len(names) > 3)
             what += "s" * (len(names) > 1)
             found.passed_over[f"{what} beside {' and '.join(splits)} ({some})"] += len(names)
-
-
-def _printable(name: str) -> str:
-    """Return the name for one line of a terminal, at most 60 characters long."""
-    name = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return name if len(name) <= 60 else f"{name[:59]}…"
 
 
 def _part(split: str, classes: list[str], found: _Found) -> Part:

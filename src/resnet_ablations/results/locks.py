@@ -80,7 +80,7 @@ def _locked(path: Path, seconds: float, create: bool) -> FileIO:
         except PermissionError:
             raise UserError(f"{path}: may not be written; its owner can allow it: chmod g+w") from None
         except OSError as error:
-            if error.errno in NO_FILE or path.is_symlink():
+            if error.errno in NO_FILE or (path.is_symlink() and not path.exists()):
                 raise UserError(f"{path}: cannot be locked: {reason_of(error)}; remove it") from None
             if error.errno not in PASSING:
                 raise

@@ -1,6 +1,5 @@
 """The signals of a sweep's runs: by unit at both ends of training, and over training."""
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import pandas as pd
@@ -52,9 +51,8 @@ def first_kept_unit(config: dict[str, Any], units: int) -> int:
     return 1 + max(_shape_changing(config, units), default=0)
 
 
-def _runs(rows: pd.DataFrame, data: ReportData) -> Iterator[Run]:
-    recorded = rows.loc[rows["key"].isin(list(data.signals)), [*NAMES, "iterations"]]
-    return iter(recorded.to_dict("records"))
+def _runs(rows: pd.DataFrame, data: ReportData) -> list[Run]:
+    return rows.loc[rows["key"].isin(list(data.signals)), [*NAMES, "iterations"]].to_dict("records")
 
 
 def _values(run: Run, known: pd.DataFrame, column: str, moment: Moment) -> pd.Series:
@@ -68,7 +66,7 @@ def _values(run: Run, known: pd.DataFrame, column: str, moment: Moment) -> pd.Se
 
 def recorded_cells(sweep: Sweep, data: ReportData) -> list[str]:
     """Return the cells, `ROW/COLUMN`, with recorded signals; only the first one of cells that share their runs."""
-    return sweep.cells_with(lambda rows: any(_runs(rows, data)))
+    return sweep.cells_with(lambda rows: bool(_runs(rows, data)))
 
 
 def signal_table(sweep: Sweep, data: ReportData) -> pd.DataFrame:
