@@ -36,6 +36,7 @@ from resnet_ablations.data.images import Images
 from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.provenance import now
+from resnet_ablations.training.compute import emulates_bf16
 
 BATCH, IMAGES = 128, 12_800
 RESULTS = Path(__file__).parent / "results"
@@ -120,7 +121,10 @@ class Bench:
 
     def measure(self, group: Group) -> None:
         """Measure a group of loops; print and write each measurement at once."""
-        cases = list(group.cases)
+        emulated = [case for case in group.cases if emulates_bf16(case[1], self.device)]
+        cases = [case for case in group.cases if case not in emulated]
+        for loop, precision in emulated:
+            self._left_out(f"{group.network}: {loop} {precision}", "this CPU has no instructions for bf16")
         if time.monotonic() + group.seconds > self.end:
             names = ", ".join(f"{loop} {precision}" for loop, precision in cases)
             self._left_out(f"{group.network}: {names}", "no time left")
@@ -132,7 +136,7 @@ class Bench:
             else:
                 self._measure_loops(group.network, [("plain", "32-true"), *cases])
         except Exception as error:  # the other groups are still worth measuring
-            self._left_out(f"{group.network}: {group.cases}", f"{type(error).__name__}: {error}".splitlines()[0])
+            self._left_out(f"{group.network}: {cases}", f"{type(error).__name__}: {error}".splitlines()[0])
 
     def _write(self) -> None:
         """Write the measurements so far."""

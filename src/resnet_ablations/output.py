@@ -1,4 +1,4 @@
-"""The standard output of a command, which outlives its reader."""
+"""The output of a command, which outlives its reader."""
 
 import io
 import os
@@ -42,6 +42,16 @@ def _is_open(number: int) -> bool:
     except OSError:
         return False
     return True
+
+
+_told: set[str] = set()
+
+
+def tell_once(line: str) -> None:
+    """Print a line on stderr, once in a process."""
+    if line not in _told:
+        _told.add(line)
+        print(line, file=sys.stderr, flush=True)
 
 
 @final

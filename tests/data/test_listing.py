@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS, DatasetFolder  # type: ignore[import-untyped]
 
-from resnet_ablations.data import listing
+from resnet_ablations import output
 from resnet_ablations.data.class_folders import SUFFIXES
 from resnet_ablations.data.image_folder import ImageFolder
 from resnet_ablations.data.listing import list_images
@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_notices_printed", set())
+    monkeypatch.setattr(output, "_told", set())
 
 
 def touch(path: Path) -> None:
@@ -209,12 +209,18 @@ def test_other_names_of_both(root: Path) -> None:
             ("Train Data", "Validation Data"),
             ("train_split", "dev_split"),
         ),
+        *(("train_dataset", "test_dataset"), ("seg_train", "seg_test"), ("images_train", "images_val")),
     ],
 )
 def test_names_that_say_what_is_inside(root: Path, train: str, test: str) -> None:
     (root / "train").rename(root / train)
     (root / "test").rename(root / test)
     assert f"rename {train} to train and {test} to test" in refusal(root)
+
+
+def test_a_class_is_no_name_of_training_images(root: Path) -> None:
+    (root / "train").rename(root / "train_station")
+    assert "rename" not in refusal(root)
 
 
 @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("training", "validation"), ("train_images", "val")])

@@ -56,6 +56,23 @@ def test_tf32_on_a_gpu_without_it_is_refused(config: Config, monkeypatch: pytest
         check_compute(config("precision=tf32"), "cpu")
 
 
+@pytest.mark.parametrize(("capability", "slow"), [("AVX2", True), ("AVX512", False)])
+def test_bf16_that_a_cpu_emulates_is_told_once(
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    capability: str,
+    slow: bool,
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("resnet_ablations.output._told", set())
+    for accelerator in ("gpu", "cpu", "cpu"):
+        check_compute(config("precision=bf16-mixed"), accelerator)
+    check_compute(config(), "cpu")
+    told = "precision=bf16-mixed: this CPU has no instructions for bf16 and trains about 10 times slower with it than "
+    assert capsys.readouterr().err == (f"{told}with precision=32-true\n" if slow else "")
+
+
 @pytest.mark.usefixtures("switches")
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize(

@@ -123,6 +123,16 @@ def test_fewer_images_where_the_network_is_too_large(
     assert seconds.test_image == pytest.approx(10 / images)
 
 
+def test_fewer_images_where_the_cpu_emulates_bf16(
+    config: Config, forwards: list[Forward], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(timing, "CPU_MULTIPLY_ADDS", 1000)
+    clock(monkeypatch, every(10))
+    step_seconds(config("schedule.batch_size=32", "bn_batch=16", "precision=bf16-mixed"), 1, 25)
+    assert {len(batch) for _, batch, _ in forwards} == {4}
+
+
 def test_the_setting_of_memory_is_the_runs(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
     monkeypatch.setattr("resnet_ablations.network.resnet.recomputed", lambda units, x: calls.append(x) or units(x))

@@ -2,16 +2,18 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from resnet_ablations.data.class_folders import ARCHIVES, kind_of
 
-TRAINING_NAMES: Final = ("train", "training", "trn")
-TEST_NAMES: Final = ("test", "val", "valid", "validation", "testing", "eval", "dev")
-"""The names that people give to the folders of training and test images, without endings such as `_set`."""
+SPLITS: Final = {
+    "train": ("train", "training", "trn"),
+    "test": ("test", "val", "valid", "validation", "testing", "eval", "dev"),
+}
+"""The words for training and test images in the names of folders, the most frequent first."""
 
 DOWNLOADED: Final = {
     "cifar-10-batches-py": "cifar10",
@@ -141,25 +143,36 @@ def _below(root: Path, depth: int) -> Iterator[Path]:
 
 def _renamed(root: Path, test: str) -> str | None:
     """Return a hint if the folders of training and test images have other names."""
-    folders = {folder.name: folder for folder in _folders(root)}
-    others: dict[str, str] = {}
-    for wanted, names in (("train", TRAINING_NAMES), (test, TEST_NAMES)):
-        if wanted not in folders:
-            other = next((name for known in names for name in folders if _split_name(name) == known), None)
-            if other is not None and other not in others.values():
-                others[wanted] = other
+    folders = {folder.name for folder in _folders(root)}
+    wanted = {"train": "train", "test": test}
+    others = {wanted[split]: name for split, name in _splits_among(folders).items() if wanted[split] not in folders}
     if not others:
         return None
-    renamed = " and ".join(f"{other} to {wanted}" for wanted, other in others.items())
+    renamed = " and ".join(f"{other} to {name}" for name, other in others.items())
     return f"rename {renamed}, or make a link of that name" + _other_option(test, others, folders)
 
 
-def _split_name(name: str) -> str:
-    """Return a name in small letters without the word for what is inside: `training` for `Training_set`."""
-    return re.sub(r"[-_ ]?(set|data|images|imgs|split)$", "", name.lower())
+def _splits_among(names: Iterable[str]) -> dict[str, str]:
+    """Return the names that stand for training and for test images, by `train` and `test`.
+
+    `Training_set` stands for training images. A name with words of another kind, such as `seg_train`, does so only
+    beside its counterpart `seg_test`, since `train_station` is a class.
+    """
+    found: dict[tuple[str, ...], dict[str, tuple[int, str]]] = {}
+    for name in sorted(names):
+        parts = (re.sub(r"(data)?(set|data|images|imgs|split)$", "", part) for part in re.split("[-_ ]+", name.lower()))
+        words = list(filter(None, parts))
+        for split, known in SPLITS.items():
+            if len(own := [word for word in words if word in known]) == 1:
+                rank, others = (known.index(own[0]), name), tuple(word for word in words if word not in own)
+                of_others = found.setdefault(others, {})
+                of_others[split] = min(rank, of_others.get(split, rank))
+    pairs = [pair for others, pair in sorted(found.items()) if len(pair) == len(SPLITS)]
+    chosen = pairs[0] if pairs else found.get((), {})
+    return {split: chosen[split][1] for split in SPLITS if split in chosen}
 
 
-def _other_option(test: str, others: dict[str, str], folders: dict[str, Path]) -> str:
+def _other_option(test: str, others: dict[str, str], folders: Container[str]) -> str:
     option = {"test": "imagenet", "val": "image_folder"}[test]
     reads = {"test": "val", "val": "test"}[test]
     return (
@@ -173,13 +186,11 @@ def _splits_in_classes(root: Path, test: str) -> str | None:
     """Return a hint if each class folder is divided into training and test images."""
     for folder in _folders(root):
         leaves = (below for below in _folders(folder) if _has_images(below) and not any(True for _ in _folders(below)))
-        inside = {_split_name(below.name): below.name for below in leaves}
-        train, tests = (
-            next((inside[name] for name in names if name in inside), None) for names in (TRAINING_NAMES, TEST_NAMES)
-        )
-        if train and tests:
+        inside = _splits_among(below.name for below in leaves)
+        if len(inside) == len(SPLITS):
+            some = ", ".join(f"{folder.name}/{name}" for name in inside.values())
             return (
-                f"is divided into classes first ({folder.name}/{train}, {folder.name}/{tests}); move the images into "
+                f"is divided into classes first ({some}); move the images into "
                 f"train/{folder.name} and {test}/{folder.name}, and so for each class"
             )
     return None

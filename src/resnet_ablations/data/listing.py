@@ -1,7 +1,6 @@
 """Lists of the images in a folder `root/{train,test}/CLASS/`; in ImageNet's layout the test images are in `val`."""
 
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -21,11 +20,9 @@ from resnet_ablations.data.class_folders import (
 from resnet_ablations.data.layouts import alike, difference, hint, hint_for_missing
 from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError, printable
+from resnet_ablations.output import tell_once
 
 OUTSIDE: Final = "beside the class folders"
-
-_notices_printed: set[str] = set()
-"""The notices that this process has printed."""
 
 
 class Part(NamedTuple):
@@ -78,10 +75,7 @@ class _Found:
         """Print one line on what was passed over, once in a process."""
         if counts := ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.passed_over.items())):
             reason = "passed over files and folders that are no images of a class"
-            notice = printable(f"data.root={self.root}: {reason}: {counts}")
-            if notice not in _notices_printed:
-                _notices_printed.add(notice)
-                print(notice, file=sys.stderr, flush=True)
+            tell_once(printable(f"data.root={self.root}: {reason}: {counts}"))
 
 
 def list_images(root: Path, test: Literal["test", "val"] = "test") -> Listing:

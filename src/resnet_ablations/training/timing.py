@@ -15,7 +15,13 @@ from torch import Tensor
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.batches import Batches, Crops
-from resnet_ablations.training.compute import CUDA_GRAPHS, micro_batches_per_pass, raising_memory_error
+from resnet_ablations.training.compute import (
+    BF16_EMULATED,
+    CUDA_GRAPHS,
+    emulates_bf16,
+    micro_batches_per_pass,
+    raising_memory_error,
+)
 from resnet_ablations.training.devices import accelerator_of
 from resnet_ablations.training.ranks import ALONE
 
@@ -55,9 +61,10 @@ def step_seconds(
 
     Raise `MemoryError` if the device's memory is too small, and `UserError` if the device does not exist.
     """
-    gpu = accelerator_of(config) == "gpu"
-    images = min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // multiply_adds)))
-    if gpu:
+    accelerator = accelerator_of(config)
+    slower = BF16_EMULATED if emulates_bf16(config.precision, accelerator) else 1
+    images = min(config.bn_batch, max(2, int(CPU_MULTIPLY_ADDS // (slower * multiply_adds))))
+    if gpu := accelerator == "gpu":
         own = config.micro_batches // config.trainer.ranks
         images = config.bn_batch * micro_batches_per_pass(
             config.trainer.micro_batches_per_pass, own, torch.device("cuda")
