@@ -9,7 +9,7 @@ UV      := $(shell command -v uv)
 TORCH   ?=
 
 SCALE   ?= quick
-RESULTS ?= $(or $(RESNET_ABLATIONS_RESULTS),results)
+RESULTS ?= $(or $(value RESNET_ABLATIONS_RESULTS),results)
 export RESNET_ABLATIONS_RESULTS := $(RESULTS)
 # Containers often set it; then each of the many processes of a sweep or a test would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE

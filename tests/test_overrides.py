@@ -397,10 +397,14 @@ def test_mistakes_of_a_frozen_configuration(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"config.yaml is not the configuration of a run"):
             compose([*overrides, "trainer.threads=2"])
     run.folder.config.write_text("{")
-    with pytest.raises(UserError, match=r"config.yaml is no YAML: "):
+    with pytest.raises(UserError, match=r"is no YAML: line 2: did not find expected node content; name a file"):
         compose(overrides)
     with pytest.raises(UserError, match=r"^frozen=file://%ff%00: a path has no null byte; name a file"):
         compose(["frozen='file://%ff%00'"])
+
+
+def test_no_frozen_configuration_is_the_default() -> None:
+    assert compose(["frozen=null", "seed=3"]) == compose(["seed=3"])
 
 
 def test_mistakes_of_the_sweeps_settings() -> None:
@@ -428,11 +432,19 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         (["paths.results=/dev/null/below"], ["paths.results=/dev/null/below: cannot be used: Not a directory"]),
         ([f"paths.results={'x' * 5000}"], ["cannot be used: File name too long"]),
         (["paths.results='???'"], ["paths.results: must be given"]),
-        (["paths.results='${HOME}/x'"], ["${oc.env:HOME}"]),
+        (["paths.results='${HOME}/x'"], ["paths.results: Interpolation key 'HOME' not found; ", "${oc.env:HOME}"]),
+        (["seed=${nope:1}"], ["seed: ${nope:…}: no such resolver; write the value itself"]),
+        (
+            ["data.root=x", "data.cache=y"],
+            [
+                "data.root=x: no such key here; allowed: data.normalisation, data.held_out",
+                "data.cache=y: no such key here; allowed: data.normalisation, data.held_out",
+            ],
+        ),
         (["paths.results='${hydra.job.name}'"], ["Interpolation key 'hydra.job.name' not found; correct the key"]),
         (["network@foo=resnet110"], ["Could not override 'network@foo': @ names a place", "; write network=OPTION"]),
         (["paths.data=null"], ["paths.data=null: must be"]),
-        (["network.widths={}"], ["network.widths={}: does not fit there", "; correct the key or the value"]),
+        (["network.widths={}"], ["network.widths={}: does not fit there; correct the key or the value"]),
         (["network.widths.a=0"], ["network.widths.a=0: does not fit there"]),
         (["network.widths=[]"], ["network.widths=[]: must not be empty"]),
         (["network.widths=[64,32,16]"], ["network.widths=[64, 32, 16]", "zero_pad only adds channels"]),
@@ -457,7 +469,7 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         ([f"schedule.milestones={list(range(1, 200))}".replace(" ", "")], ["must have at most 100 items, not 199"]),
         (
             ["paths.results=${oc.env:NOT_SET_X}"],
-            ["environment variable 'NOT_SET_X' not found; set it, or write the value"],
+            ["paths.results: environment variable 'NOT_SET_X' not found; set it, or write the value"],
         ),
         (
             ["schedule.learning_rate=5e-324"],

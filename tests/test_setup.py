@@ -112,6 +112,17 @@ def test_the_environment_of_another_checkout_is_named_in_any_folder(
     assert mistaken_checkout() is None
 
 
+def test_the_command_of_a_copied_checkout_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first line names the original's Python, so the environment is the original's."""
+    monkeypatch.chdir(tmp_path)
+    (code := tmp_path / "copy" / "src" / PACKAGE.name).mkdir(parents=True)
+    (code / "__main__.py").touch()
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "copy" / ".venv" / "bin" / "resnet-ablations"), "status"])
+    mistake = str(mistaken_checkout())
+    assert f"the command is in the checkout {tmp_path}/copy, but the code that runs is in {PACKAGE};" in mistake
+    assert mistake.endswith(f"or use the command of {ROOT}")
+
+
 def test_a_deleted_current_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (gone := tmp_path / "gone").mkdir()
     monkeypatch.chdir(gone)
@@ -145,3 +156,12 @@ def test_the_results_folder_is_that_of_the_variable(checkout: Path) -> None:
     assert asked(RESNET_ABLATIONS_RESULTS="") == "results results"
     assert asked(RESNET_ABLATIONS_RESULTS="/x") == "/x /x"
     assert asked("RESULTS=/y", RESNET_ABLATIONS_RESULTS="/x") == "/y /y"
+
+
+def test_make_reads_a_dollar_in_the_results_folder_as_it_is() -> None:
+    command = ["make", "--silent", f"--directory={ROOT}", "--eval=show: ; @printenv RESNET_ABLATIONS_RESULTS", "show"]
+    for name in ("/tmp/r$HOME x", "/tmp/$(shell false)"):
+        environment = {k: v for k, v in os.environ.items() if k != "RESULTS"} | {"RESNET_ABLATIONS_RESULTS": name}
+        assert (
+            subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == f"{name}\n"
+        )

@@ -59,6 +59,7 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(python: Python, tmp_path: 
         (["-m", "paths.results=a=[b"], ["quote the value for Hydra and the whole for the shell: \"KEY='VALUE'\""]),
         (["-m", "scale=quick"], ["scale: needs an experiment; name it first: sweep NAME, or experiment=NAME"]),
         (["-m", "bn_batch=16", "trainer=cpu", "trainer.nodes=2"], ["trainer.nodes=2: only SLURM"]),
+        (["bn_batch=16", "-m", "trainer=cpu", "trainer.nodes=2"], ["trainer.nodes=2: only SLURM"]),
         (
             ["-m", "experiment=shortcuts", "scale=quick", "schedule.batch_size=0", "shortcutt=identity", "seed=0,-1"],
             ["schedule.batch_size=0: must be greater", "shortcutt=identity: no such key here; did you mean shortcut?"],
@@ -67,7 +68,7 @@ def test_mistakes_are_lines_on_stderr_and_exit_code_2(python: Python, tmp_path: 
     ids=[
         *("experiment alone", "scale alone", "folders", "again", "modes", "resolve", "shell"),
         *("search path", "environment", "values of Hydra", "launcher", "unquoted"),
-        *("scale of a sweep", "nodes", "runs of a sweep"),
+        *("scale of a sweep", "nodes", "-m in the middle", "runs of a sweep"),
     ],
 )
 def test_mistakes_that_hydra_reports_badly_or_not_at_all(

@@ -94,10 +94,9 @@ def composition_of(overrides: Sequence[Override]) -> DictConfig:
         for override in values:  # as Hydra does: values after groups
             try:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
-            except Exception as error:  # OmegaConf raises many kinds for a key or a value that does not fit
+            except Exception:  # OmegaConf raises many kinds for a key or a value that does not fit
                 line = shortened((override.input_line or "").lstrip("+"))
-                reason = f"does not fit there ({first_line(error)}); correct the key or the value"
-                raise UserError(f"{line}: {reason}") from None
+                raise UserError(f"{line}: does not fit there; correct the key or the value") from None
         return config
     with own_hydra():
         return hydra_compose("train", lines)

@@ -31,6 +31,13 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def reason_in_yaml(error: Exception) -> str:
+    """Return why a text is no YAML, with the line if the parser names one."""
+    mark = getattr(error, "problem_mark", None)
+    reason = getattr(error, "problem", None) or first_line(error)
+    return f"line {mark.line + 1}: {reason}" if mark else reason
+
+
 def as_yaml(value: object) -> str:
     """Return a setting as YAML writes it: `null`, `true` and `false`, and any other value as Python writes it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

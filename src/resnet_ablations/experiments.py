@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from resnet_ablations.errors import UserError, mistakes_in_file
+from resnet_ablations.errors import UserError, mistakes_in_file, reason_in_yaml
 from resnet_ablations.paths import ROOT
 
 if TYPE_CHECKING:  # a sweep is planned without pandas, which takes half a second to import
@@ -215,7 +215,7 @@ def load_experiment(name: str) -> Experiment:
     try:
         return _parsed(name, path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a valid YAML mapping: {error}") from None
+        raise UserError(f"{path}: not a valid YAML mapping: {reason_in_yaml(error)}") from None
     except ValidationError as error:
         raise UserError(*(f"{path}: {mistake}" for mistake in mistakes_in_file(error))) from None
 

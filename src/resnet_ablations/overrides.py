@@ -51,7 +51,7 @@ def compose(overrides: Sequence[str], *, sweep: Sequence[str] = ()) -> RunConfig
     valid = parse(sweep)
     wrong_groups = []
     parsed = parse(overrides)
-    frozen = any(override.key_or_group == "frozen" for override in parsed)
+    frozen = any(override.key_or_group == "frozen" and override.value() is not None for override in parsed)
     for override in parsed:
         key = override.key_or_group
         line = shortened(override.input_line)
@@ -108,8 +108,7 @@ def sweep_settings(overrides: Sequence[str]) -> SweepSettings:
     except ValidationError as error:
         mistakes = [message_of(cast(dict[str, Any], e), "sweep.") for e in error.errors()]
     if mistakes:
-        keys = [f"sweep.{name}" for name in tree]
-        raise UserError(*(_with_suggestion(message, keys) for message in mistakes))
+        raise UserError(*_with_suggestions(mistakes, [f"sweep.{name}" for name in tree]))
     return settings
 
 
@@ -127,8 +126,8 @@ def _validated(tree: dict[str, Any], *, identify_data: bool = True) -> RunConfig
     except UserError as error:
         mistakes = list(dict.fromkeys([*mistakes, *error.messages]))
     if mistakes:
-        keys = list(dict.fromkeys([*tree, *(key for key, _ in _leaves(tree) if not key.endswith("_target_"))]))
-        raise UserError(*(_with_suggestion(message, keys) for message in mistakes))
+        keys = [*tree, *(key for key, _ in _leaves(tree) if not key.endswith("_target_"))]
+        raise UserError(*_with_suggestions(mistakes, keys))
     return run
 
 
@@ -255,8 +254,12 @@ def _allowed(names: Sequence[str]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of an error of Hydra or OmegaConf, with what to do where that is known."""
-    line = shortened(first_line(error).replace("'++", "'"))
+    """Return the key and the first line of an error of Hydra or OmegaConf, with what to do where that is known."""
+    key, advice = getattr(error, "full_key", None), _advice(shortened(first_line(error).replace("'++", "'")))
+    return f"{key}: {advice}" if key else advice
+
+
+def _advice(line: str) -> str:
     if group := re.match(r"Could not override '([^@']+)@", line):
         return f"{line.rstrip('.')}: @ names a place that conf/train.yaml does not have; write {group[1]}=OPTION"
     if variable := re.search(r"[Ee]nvironment variable '[^']+' not found", line):
@@ -265,6 +268,9 @@ def _reason(error: Exception) -> str:
         return f"{unfit_override[1]}: does not fit there; correct the key or the value"
     if unknown := re.match(r"Could not override '([^']+)'", line):
         return f"{unknown[1]}: no such key here; correct it, or remove the override"
+    if resolver := re.match(r"Unsupported interpolation type (.*)", line):
+        remedy = "write the value itself, or ${oc.env:NAME} for an environment variable"
+        return f"${{{resolver[1]}:…}}: no such resolver; {remedy}"
     if name := re.match(r"Interpolation key '([\w.]+)' not found", line):
         remedy = "correct the key" if "." in name[1] else f"an environment variable is ${{oc.env:{name[1]}}}"
         return f"{line}; {remedy}"
@@ -280,14 +286,23 @@ def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(value, f"{prefix}{name}.")
 
 
+def _key_of(message: str) -> str:
+    """Return the key that a message about an override begins with."""
+    return message.partition("=")[0]
+
+
+def _with_suggestions(messages: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """Return the messages; those about unknown keys with the ones of `keys` that exist."""
+    unknown = {_key_of(message) for message in messages if message.endswith(NO_SUCH_KEY)}
+    known = [key for key in dict.fromkeys(keys) if key not in unknown]
+    return [_with_suggestion(message, known) if _key_of(message) in unknown else message for message in messages]
+
+
 def _with_suggestion(message: str, keys: Sequence[str]) -> str:
-    """Return the message; for an unknown key, with the keys that exist."""
-    if not message.endswith(NO_SUCH_KEY):
-        return message
-    group, _, name = message.partition("=")[0].rpartition(".")
-    others = [key for key in keys if key != message.partition("=")[0]]
-    siblings = [key for key in others if key.rpartition(".")[0] == group]
-    same = [key for key in others if key.rpartition(".")[2] == name]
+    """Return a message about an unknown key, with those of `keys` that are near it."""
+    group, _, name = _key_of(message).rpartition(".")
+    siblings = [key for key in keys if key.rpartition(".")[0] == group]
+    same = [key for key in keys if key.rpartition(".")[2] == name]
     near = same or [
         f"{group}.{close}".lstrip(".")
         for close in difflib.get_close_matches(name, [key.rpartition(".")[2] for key in siblings], n=1)

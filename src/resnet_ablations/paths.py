@@ -17,8 +17,8 @@ CONF = ROOT / "conf"
 def mistaken_checkout() -> str | None:
     """Return the mistake if the current folder or the environment is in a checkout, but the code that runs is not.
 
-    The environment was copied with the checkout, or another checkout is installed in it. Code that PYTHONPATH names may
-    run in any environment.
+    The environment was copied with the checkout, or another checkout is installed in it; a copied command starts the
+    environment that it was copied from. Code that PYTHONPATH names may run in any environment.
     """
     try:
         here = Path(os.path.realpath("."))
@@ -27,7 +27,7 @@ def mistaken_checkout() -> str | None:
     places = {"current folder": here}
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if os.path.realpath(PACKAGE.parent) not in map(os.path.realpath, named):
-        places["environment"] = Path(sys.prefix)
+        places |= {"environment": Path(sys.prefix), "command": Path(os.path.realpath(sys.argv[0]))}
     for what, place in places.items():
         checkout = _checkout_of(place)
         if checkout is not None and not PACKAGE.samefile(checkout / _CODE):
@@ -40,6 +40,7 @@ def mistaken_checkout() -> str | None:
 
 _CODE = Path("src", PACKAGE.name)
 _ELSEWHERE = {"current folder": "change to a folder outside it", "environment": f"use the environment of {ROOT}"}
+_ELSEWHERE["command"] = f"use the command of {ROOT}"
 
 
 def _checkout_of(folder: Path) -> Path | None:

@@ -1,10 +1,12 @@
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from finished import writing
 
+from resnet_ablations.errors import UserError
 from resnet_ablations.results.frames import (
     CURVE_COLUMNS,
     RESPONSE_COLUMNS,
@@ -113,6 +115,15 @@ def test_a_run_without_a_result_is_in_the_curves_only(tmp_path: Path) -> None:
     (run(tmp_path) / "result.json").unlink()
     assert load_results(tmp_path).empty
     assert len(load_curves(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("load", [load_results, load_curves])
+def test_a_folder_that_is_no_results_folder_is_named(tmp_path: Path, load: Callable[[Path], object]) -> None:
+    (tmp_path / "runs" / "resnet56-identity-digits-01234567-s0").mkdir(parents=True)
+    with pytest.raises(UserError, match=rf"runs: has no folder runs, .*; name {tmp_path}$"):
+        load(tmp_path / "runs")
+    with pytest.raises(UserError, match=r"name one with a folder runs$"):
+        load(Path("/proc"))
 
 
 @pytest.mark.filterwarnings("error")

@@ -267,6 +267,20 @@ def test_a_stop_does_not_wait_for_jobs_that_another_command_submitted(
     assert waited_for([run]) == 130
 
 
+@pytest.mark.parametrize(
+    ("reason", "ever"),
+    [
+        *((name, False) for name in ("PartitionTimeLimit", "QOSMaxWallDurationPerJobLimit", "AssocMaxCpuPerJobLimit")),
+        *((name, True) for name in ("Resources", "Priority", "JobArrayTaskLimit", "QOSMaxJobsPerUserLimit")),
+    ],
+)
+def test_a_job_that_never_starts_is_told(run: RunConfig, reason: str, ever: bool) -> None:
+    run.folder.set_status(QUEUED)
+    waiting = slurm_wait._waiting([run], {QUEUED.job: f"PENDING ({reason})"})
+    assert waiting.startswith(f"1 PENDING ({reason})")
+    assert ("do not start by themselves" in waiting) == (not ever)
+
+
 def test_a_stop_cancels_the_jobs_that_it_submitted_and_waits_until_they_have_gone(
     cluster: Cluster, run: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

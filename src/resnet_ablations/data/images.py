@@ -75,10 +75,10 @@ def check_held_out(count: int, training_images: int, classes: int = 1) -> None:
     """Raise `UserError` unless an image of each class can be left when `count` images are held out."""
     if count >= training_images:
         raise UserError(f"data.held_out={count}: must be smaller than the training set of {training_images:,} images")
-    if count > training_images - classes:
+    if count > (most := training_images - classes):
         raise UserError(
             f"data.held_out={count}: leaves {training_images - count} of {training_images:,} training images, fewer "
-            f"than the {classes} classes; allowed: 1 to {training_images - classes}"
+            f"than the {classes} classes; allowed: {f'1 to {most}' if most > 0 else 'null'}"
         )
 
 

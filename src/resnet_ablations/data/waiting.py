@@ -148,7 +148,7 @@ def out_of_shared_memory(reason: str) -> UserError:
     """Return the error for decoded images that do not fit into shared memory."""
     try:
         size, _, free = shutil.disk_usage(SHARED_MEMORY)
-        room = f"{size / 1e6:,.0f} MB, {free / 1e6:,.0f} MB free"
+        room = f"{size / 1e6:,.1f} MB, {free / 1e6:,.1f} MB free"
     except OSError:
         room = "unknown size"
     return UserError(

@@ -59,6 +59,10 @@ def labels_of(config: dict[str, Any]) -> dict[str, str | None]:
     }
 
 
+KEY: Final = re.compile(r"(?P<configuration>.+)-s(?P<seed>\d+)")
+"""The key of a run, as `run_key` makes it."""
+
+
 def run_key(configuration: str, seed: int) -> str:
     """Return the key of a run: the name of its configuration and its seed."""
     return f"{configuration}-s{seed}"

@@ -85,6 +85,8 @@ def _check_locks(descriptor: int, results: str | Path) -> None:
 def _expanded(results: str | Path) -> Path:
     if not str(results):
         raise UserError("paths.results: must not be empty; . is the current folder")
+    if (alone := str(results).removeprefix("paths.results=")) != str(results):
+        raise UserError(f"{results}: this command takes the folder alone; write {alone or 'FOLDER'}")
     try:
         return Path(with_home(str(results)))
     except ValueError as error:

@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal, Self, cast
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from resnet_ablations.errors import UserError, first_line, mistakes_in_file, reason_of, shortened
+from resnet_ablations.errors import UserError, mistakes_in_file, reason_in_yaml, reason_of, shortened
 from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
 from resnet_ablations.results.curve import RowSchedule, check_whole
-from resnet_ablations.results.keys import ELSEWHERE
+from resnet_ablations.results.keys import ELSEWHERE, KEY
 from resnet_ablations.results.locks import RunLock, RunLocked
 
 FREEZE_SECONDS = 2.0
@@ -252,7 +252,7 @@ def configuration_in(file: Path) -> dict[str, Any]:
     try:
         tree = copy.deepcopy(_parsed(content))
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{file.name} is no YAML: {first_line(error)}") from None
+        raise ValueError(f"{file.name} is no YAML: {reason_in_yaml(error)}") from None
     groups = [tree.get("data"), *(tree.get(group, {}) for group in ELSEWHERE)] if isinstance(tree, dict) else [None]
     if not all(isinstance(group, dict) for group in groups):
         raise ValueError(f"{file.name} is not the configuration of a run")
@@ -289,8 +289,9 @@ def _content(file: Path) -> bytes:
 
 
 def run_folders(results: Path) -> list[RunFolder]:
-    """Return the runs of a results folder, sorted; a hidden folder, such as `.ipynb_checkpoints`, is no run."""
-    return [RunFolder(results, path.name) for path in sorted(results.glob("runs/[!.]*")) if path.is_dir()]
+    """Return the runs of a results folder, sorted; a folder whose name is no run's key, such as `@eaDir`, is no run."""
+    paths = sorted(results.glob("runs/[!.]*"))
+    return [RunFolder(results, path.name) for path in paths if KEY.fullmatch(path.name) and path.is_dir()]
 
 
 def folders_named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:

@@ -1,10 +1,12 @@
 """The wait for runs in SLURM's queue; run folders and `squeue` give the outcome."""
 
+import re
 import signal
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.results.locks import RunLock
@@ -15,6 +17,12 @@ from resnet_ablations.sweep.monitor import SweepMonitor
 from resnet_ablations.sweep.squeue import jobs_in_queue
 from resnet_ablations.sweep.submission import Submission
 from resnet_ablations.training.stopping import StopRequest
+
+NEVER_STARTS: Final = re.compile(
+    r"Partition(TimeLimit|NodeLimit|Config)|(QOS|Assoc)\w*(MaxWall|PerJob|TimeLimit)\w*|AssociationTimeLimit|BadConstraints"
+    r"|Invalid(Account|QOS)|AccountNotAllowed|QOSNotAllowed|JobHeld(User|Admin)|DependencyNeverSatisfied"
+)
+"""SLURM's reasons for a pending job that do not end with time, as `man squeue` lists them."""
 
 POLL_SECONDS = 3.0
 """The time between two looks at the run folders and the queue."""
@@ -112,7 +120,13 @@ def _waiting(runs: Sequence[RunConfig], queue: Mapping[str, str] | None) -> str:
         return "squeue does not answer"
     jobs = {status.job for run in runs if (status := run.folder.status()) is not None}
     counts = Counter(queue[job] for job in jobs if job in queue)
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no job in the queue"
+    waiting = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no job in the queue"
+    if not NEVER_STARTS.search(waiting):
+        return waiting
+    return (
+        f"{waiting}; jobs with such a reason do not start by themselves: change them with scontrol, or stop this "
+        "command, which cancels them, and give other settings, for example hydra.launcher.time"
+    )
 
 
 def _record_end(

@@ -6,7 +6,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from resnet_ablations import experiments
-from resnet_ablations.errors import UserError, mistakes_in_file
+from resnet_ablations.errors import UserError, mistakes_in_file, reason_in_yaml
 from resnet_ablations.experiments import CLAIMS, Experiment, load_experiment
 from resnet_ablations.report.claims.relations import AsPrinted, Bounded, LowerThan, Lowest, Within
 from resnet_ablations.report.frame import is_error
@@ -44,7 +44,7 @@ def load_claims() -> list[Claim]:
     try:
         claims = _File.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)).claims
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
+        raise UserError(f"{path}: not valid YAML: {reason_in_yaml(error)}") from None
     except ValidationError as error:
         raise UserError(*(f"{path}: {mistake}" for mistake in mistakes_in_file(error))) from None
     ids = [claim.id for claim in claims]
