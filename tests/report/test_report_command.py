@@ -201,6 +201,17 @@ def test_the_same_results_give_the_same_bytes_without_torch(made_up: MadeUp) -> 
     _built_again_is_the_same(made_up)
 
 
+def test_a_cell_with_a_curve_that_the_scale_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as 68,000 iterations at the early scale: no configuration says how long the paper's curve is drawn."""
+    monkeypatch.setattr(experiments, "OTHERS", "nothing.csv")
+    interpretations = MadeUp(tmp_path, "interpretations")
+    left_out = {row.id for row, _, cell in interpretations.experiment.cells() if cell.curve} & {"original_68k"}
+    assert left_out, "the cell has a curve"
+    interpretations.plan("early")
+    interpretations.run("original_default", 40.0, scale="early")
+    assert main([str(tmp_path)]) == 0
+
+
 @pytest.mark.usefixtures("_as_declared_today")
 @pytest.mark.parametrize("text", [declared.DEPTHS + declared.FIGURE_6, declared.RESPONSES])
 def test_the_same_bytes_for_other_figures(declare: Declare, text: str) -> None:

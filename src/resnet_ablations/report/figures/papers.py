@@ -89,7 +89,8 @@ def _curves(
     finished = rows[(rows["outcome"] == "finished") & rows["key"].isin(list(data.curves))]
     ends = zip(finished["key"], finished["iterations"], strict=True)
     runs = [data.curves[key][data.curves[key]["iteration"] <= end] for key, end in ends]
-    name = rows["curve"].iloc[0] if sweep.plan.scale in ("early", "paper") else ""
+    is_the_papers = sweep.plan.scale in ("early", "paper") and rows["configuration"].iloc[0] != ""
+    name = rows["curve"].iloc[0] if is_the_papers else ""
     stop = rows["iterations"].max() if sweep.plan.scale == "early" else None
     shown: list[CurveQuantity] = [quantity for quantity in get_args(CurveQuantity) if quantity in quantities]
     for quantity in shown:
