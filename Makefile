@@ -95,7 +95,7 @@ test: setup ## the tests
 test-long: setup ## the long tests: faults at many moments, the compiler, very deep networks; about an hour
 	@$(BIN)/python -m pytest -m long -rP --durations 0 --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
-test-gpu: setup ## the tests that need a CUDA GPU; skipped where there is none
+test-gpu: setup ## the tests for a CUDA GPU; without one, those that a CPU can run
 	@$(BIN)/python -m pytest -n 4 tests/gpu -m "not whole_gpu" $(ARGS)
 	@$(BIN)/python -m pytest -n 0 tests/gpu -m whole_gpu $(ARGS)
 

@@ -1,4 +1,4 @@
-"""Tests that need a CUDA GPU; with `--device cpu` they use a CPU if the test allows it."""
+"""Tests on a CUDA GPU; without one, those run that a CPU allows, so that they do not go stale."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,14 +23,17 @@ SETTINGS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", choices=("gpu", "cpu"), default="gpu", help="what the tests of tests/gpu train on")
+    parser.addoption(
+        "--device", choices=("gpu", "cpu"), help="what tests/gpu trains on; by default a GPU if there is one"
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
 def device(request: pytest.FixtureRequest) -> str:
     """The value of `trainer.accelerator`."""
-    device = request.config.getoption("--device", "gpu")
-    if device == "gpu" and not torch.cuda.is_available():
+    here = "gpu" if torch.cuda.is_available() else "cpu"
+    device: str = request.config.getoption("--device", None) or here
+    if device == "gpu" != here:
         pytest.skip("no CUDA GPU here")
     return device
 
@@ -44,11 +47,12 @@ def gpu(device: str) -> None:
 
 @pytest.fixture
 def settings(device: str, tmp_path: Path) -> Callable[..., list[str]]:
-    """Return a function that extends the overrides of a run of ResNet-8 on the digits; results are in `tmp_path`."""
+    """Return a function that changes the overrides of a run of ResNet-8 on the digits; results are in `tmp_path`."""
 
     def make(*overrides: str, results: str = "results") -> list[str]:
         paths = (f"paths.results={tmp_path / results}", f"paths.data={tmp_path / 'data'}")
-        return [*SETTINGS, f"trainer={device}", *paths, *overrides]
+        lines = {line.partition("=")[0]: line for line in (*SETTINGS, f"trainer={device}", *paths, *overrides)}
+        return list(lines.values())
 
     return make
 
