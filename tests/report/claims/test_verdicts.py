@@ -141,7 +141,7 @@ def test_a_diverged_run_is_worse_than_any_finished_one_and_never_averaged(made_u
     # In order: 4 of the original, 3 finished, the original's 99, 2 diverged: U = 22 of 25.
     assert found.finding.outcome == "inconclusive"
     assert found.finding.effect == "+5.90 points, as claimed"
-    assert found.finding.interval.startswith("−86.50 to diverged points")
+    assert found.finding.interval.startswith("−86.50 points and more (")
     assert found.seeds == "n = 5/5"
     assert found.flags == ("diverged: 2 of 10 runs",)
     errors(made_up, "dropout", [DIVERGED] * 5)
@@ -709,15 +709,26 @@ def test_the_direct_term_inside_a_stage(made_up: MadeUp) -> None:
     assert "at the second unit of the last stage of “original”: 100 %" in found[1].statement
 
 
-@pytest.mark.parametrize(("direct", "effect"), [((0.5, 0.0), "×∞, as claimed"), ((0.0, 0.5), "×0, against the claim")])
-def test_a_direct_term_may_be_zero(made_up: MadeUp, direct: tuple[float, float], effect: str) -> None:
-    """So is that of half the shortcut, where no path through positive values is left."""
+@pytest.mark.parametrize(
+    ("original", "dropout", "effect", "interval"),
+    [
+        ([0.5] * 5, [0.0] * 5, "50 % against 0 %, as claimed", "unbounded"),
+        ([0.5] * 5, [0.0, 0.0, 0.0, 0.25, 0.25], "50 % against 0 %, as claimed", "×2 and more"),
+        ([0.0] * 5, [0.5] * 5, "×0, against the claim", "×0 to ×0"),
+        ([0.0] * 5, [0.0] * 5, "0 % against 0 %, neither way", "×1 to ×1"),
+    ],
+)
+def test_a_direct_term_may_be_zero(
+    made_up: MadeUp, original: list[float], dropout: list[float], effect: str, interval: str
+) -> None:
+    """So is that of half the shortcut, where no path through positive values is left: there is no ratio to it."""
     made_up.plan("quick", SEEDS)
     for seed in SEEDS:
-        for cell, term in zip(("original", "dropout"), direct, strict=True):
-            made_up.run(cell, 9.0, seed, signals=gradients(term, (0.25, 0.5)))
+        made_up.run("original", 9.0, seed, signals=gradients(original[seed], (0.25, 0.5)))
+        made_up.run("dropout", 9.0, seed, signals=gradients(dropout[seed], (0.25, 0.5)))
     (half,) = verdicts(made_up, HALF)
     assert half.finding.effect == effect
+    assert half.finding.interval == f"{interval} (96.83 %)"
     assert ": 0 %" in half.finding.statement
 
 

@@ -11,7 +11,7 @@ from resnet_ablations.report.claims import rules
 from resnet_ablations.report.claims.evidence import ClaimQuantity, Evidence, NotJudged, Sample, SamplesOf
 from resnet_ablations.report.claims.rules import PValues
 from resnet_ablations.report.claims.statistics import LEVEL, SIGN_LEVEL, median_interval, shift_interval
-from resnet_ablations.report.claims.wording import DIVERGED, covered, runs
+from resnet_ablations.report.claims.wording import covered, runs
 from resnet_ablations.report.labels import listed
 
 Cells = Annotated[list[str], Field(min_length=1)]
@@ -189,10 +189,11 @@ def _difference(first: Sample, second: Sample) -> tuple[str, str, str]:
         raise NotJudged(f"{first.label} and {second.label} are the same runs")
     unit = first.unit
     a, b = unit.write(first.median), unit.write(second.median)
-    effect = f"{a} against {b}" if DIVERGED in (a, b) else unit.change_of(first.median - second.median) + unit.change
+    # A diverged run has no difference, and zero no ratio to it.
+    has_change = first.median < math.inf and math.isfinite(second.median)
+    effect = unit.change_of(first.median - second.median) + unit.change if has_change else f"{a} against {b}"
     interval = shift_interval(first.numbers, second.numbers)
-    ends = f"{unit.change_of(interval.low)} to {unit.change_of(interval.high)}{unit.change}"
-    shift = covered(interval, ends)
+    shift = covered(interval, unit.changes(interval.low, interval.high))
     other = second.unit.subject * (second.unit != unit)
     return f"{unit.subject}{first.label}: {a}, {other}{second.label}: {b}", effect, shift
 

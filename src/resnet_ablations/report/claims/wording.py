@@ -21,12 +21,10 @@ class Unit:
     """The name of the quantity if it is not the metric that the cell shows."""
     has: str = "has a result"
     """The end of a sentence on the runs that have the quantity."""
-    infinite: str = DIVERGED
-    """The text of an infinite ratio: a run diverged, unless a quantity can be zero."""
 
     def write(self, value: float) -> str:
-        """Return a number as text; the logarithm −∞ is that of zero."""
-        if not (math.isfinite(value) or (self.is_log and value < 0)):
+        """Return a number as text."""
+        if not self._is_known(value):
             return DIVERGED
         if self.is_log:
             return f"{math.exp(value):.3g}{self.value}"
@@ -34,9 +32,19 @@ class Unit:
 
     def change_of(self, change: float) -> str:
         """Return a difference with its sign, or a ratio, without the unit."""
-        if not math.isfinite(change):
-            return "×0" if self.is_log and change < 0 and self.infinite != DIVERGED else self.infinite
         return f"×{math.exp(change):.3g}" if self.is_log else signed(change)
+
+    def changes(self, low: float, high: float) -> str:
+        """Return an interval of differences or ratios; it is open where a run diverged, or a ratio is one to zero."""
+        ends = [self.change_of(end) for end in (low, high) if self._is_known(end)]
+        if not ends:
+            return "unbounded"
+        text = " to ".join(ends) + self.change
+        return text if len(ends) == 2 else f"{text} and {'more' if self._is_known(low) else 'less'}"
+
+    def _is_known(self, value: float) -> bool:
+        """Return whether a value is finite; the logarithm −∞ is that of zero."""
+        return math.isfinite(value) or (self.is_log and value < 0)
 
     def span(self, values: Sequence[float]) -> str:
         """Return the smallest and the largest number as text."""
@@ -52,9 +60,9 @@ UNITS = {
     "train_loss": Unit(is_log=True, subject="training loss of "),
     "train_error": Unit(" %", " points", subject="training error of "),
     "early_train_error": Unit(" %", " points", subject="early training error of "),
-    "direct_term": Unit(" %", "", True, "direct term of the gradient at the first unit of ", RECORDED, "×∞"),
+    "direct_term": Unit(" %", "", True, "direct term of the gradient at the first unit of ", RECORDED),
     "direct_term_in_stage": Unit(
-        " %", "", True, "direct term of the gradient at the second unit of the last stage of ", RECORDED, "×∞"
+        " %", "", True, "direct term of the gradient at the second unit of the last stage of ", RECORDED
     ),
     "negative": Unit(" %", " points", False, "negative values after training in ", RECORDED),
     "negative_before": Unit(" %", " points", False, "negative values before training in ", RECORDED),
