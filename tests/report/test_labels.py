@@ -42,9 +42,14 @@ def test_cells_and_lines(declare: Declare) -> None:
     assert baseline_label(experiment) == "original"
     assert baseline_label(declare(declared.UNITS).experiment) == "baseline unit"
     # In one panel only what differs is said.
-    assert line_labels(["original/r110", "bn/r110"], experiment) == ["original", "BN after addition"]
-    assert line_labels(["original/r110", "original/r164"], experiment) == ["ResNet-110", "ResNet-164"]
-    assert line_labels(["original/r110"], experiment) == ["original"]
-    assert line_labels(["original/r164", "bn/r110"], experiment) == [
+    none = ["", ""]
+    assert line_labels(["original/r110", "bn/r110"], experiment, none) == ["original", "BN after addition"]
+    assert line_labels(["original/r110", "original/r164"], experiment, none) == ["ResNet-110", "ResNet-164"]
+    assert line_labels(["original/r110"], experiment, [""]) == ["original"]
+    assert line_labels(["original/r164", "bn/r110"], experiment, none) == [
         *("original, ResNet-164", "BN after addition, ResNet-110"),
+    ]
+    # The settings of one configuration are always said.
+    assert line_labels(["original/r110", "original/r164"], experiment, ["a=1", ""]) == [
+        *("original (a=1), ResNet-110", "ResNet-164"),
     ]

@@ -45,14 +45,18 @@ def baseline_label(experiment: Experiment) -> str:
     return _first_label(experiment.rows[0], experiment)
 
 
-def line_labels(names: Sequence[str], experiment: Experiment) -> list[str]:
-    """Return names for the cells of one panel: rows have the names that they have in every panel."""
+def line_labels(names: Sequence[str], experiment: Experiment, settings: Sequence[str]) -> list[str]:
+    """Return names for the cells of one panel: rows have the names that they have in every panel.
+
+    `settings` has those of a line that stands for one of a row's configurations: `exclusive gating (gate_bias=0)`.
+    """
     by_id = {f"{row.id}/{column.id}": (row, column) for row, column, _ in experiment.cells()}
     cells = [by_id[experiment.full_cell_id(name)] for name in names]
     rows, columns = ({row.id for row, _ in cells}, {column.id for _, column in cells})
     labels = []
-    for row, column in cells:
-        parts = [row_label(row, experiment)] if len(rows) > 1 or len(columns) == 1 else []
+    for (row, column), own in zip(cells, settings, strict=True):
+        name = f"{_first_label(row, experiment)} ({own})" if own else row_label(row, experiment)
+        parts = [name] if own or len(rows) > 1 or len(columns) == 1 else []
         labels.append(", ".join(parts + [column_label(column)] * (len(columns) > 1)))
     return labels
 

@@ -8,6 +8,7 @@ import pytest
 from drawn import charts, marks, texts
 from made_up import Declare, MadeUp
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from resnet_ablations.errors import UserError
 from resnet_ablations.report.figures import papers
@@ -79,7 +80,7 @@ def test_the_name_of_an_axis_decides_nothing_else(made_up: MadeUp, monkeypatch: 
     assert {axes.get_ylabel() for axes in all_axes(chart)} == {"another name"}
 
 
-def test_the_band_is_from_the_lowest_to_the_highest_seed(made_up: MadeUp) -> None:
+def test_a_bar_is_from_the_lowest_to_the_highest_seed(made_up: MadeUp) -> None:
     plan = made_up.plan(seeds=(0, 1, 2))
     for seed in (0, 1, 2):
         made_up.run("original", 10.0 * (seed + 1), seed)
@@ -92,9 +93,18 @@ def test_the_band_is_from_the_lowest_to_the_highest_seed(made_up: MadeUp) -> Non
         "original: test error 20 % at iteration 1,800 (3 runs)",
     )
     assert error_axes.lines[0].get_url() == f"{mark[2]} original: test error (3 runs)"
-    (band,) = (drawn for drawn in error_axes.collections if not len(drawn.get_offsets()) or drawn.get_alpha())
-    assert sorted({y for _, y in band.get_paths()[0].vertices.tolist()}) == [10.0, 30.0]
-    assert "band: lowest to highest" in chart.note
+    (bars,) = (drawn for drawn in error_axes.collections if isinstance(drawn, LineCollection))
+    assert [points.tolist() for points in bars.get_segments()] == [[[1_800, 10], [1_800, 30]]]
+    assert "bar: lowest to highest" in chart.note
+
+
+def test_the_quantities_of_a_row_are_marked_at_different_places(declare: Declare) -> None:
+    made_up = declare(declared.DEPTHS + declared.FIGURE_6)
+    made_up.run("d20/plain", 9.5, error_at=lambda i: 50.0, train_error_at=lambda i: 40.0, every=10)
+    (axes,) = draw(made_up, made_up.plan(), "fig6").figure.subfigs[0].axes
+    of_training, of_test = ([x for x, y, *_ in marks(axes) if y == error] for error in (40, 50))
+    assert of_training[0] == 10  # the first point, the mean of two rows
+    assert of_test[0] == 100  # the second evaluation
 
 
 def test_the_papers_curves_and_axes_at_its_own_scale(made_up: MadeUp) -> None:

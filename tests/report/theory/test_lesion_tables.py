@@ -76,6 +76,22 @@ def test_the_figures_of_lesions(trained: MadeUp) -> None:
     assert shares[1].get_ydata().tolist() == [0, 0, 0, 100, *[0] * 9]
 
 
+def test_a_unit_that_cannot_be_deleted_is_a_gap(made_up: MadeUp) -> None:
+    """So are those of a plain network that change the shape of x."""
+    made_up.plan()
+    folder = made_up.run("constant_scaling_0_1", 3.0)
+    measured(folder, 3.0, 0.25, one_path=1.0)
+    lines = folder.lesions.read_text().splitlines(keepends=True)
+    folder.lesions.write_text("".join(line for line in lines if not line.startswith("deleted,1,,5,")))
+    with paper_style():
+        charts = {chart.name: chart for chart in lesion_charts(*read(made_up))}
+    (line,) = charts["lesions-unit"].figure.subfigs[0].axes[0].lines
+    expected = [3 + 0.25 * unit if unit != 5 else math.nan for unit in range(1, UNITS + 1)]
+    assert line.get_ydata().tolist() == pytest.approx(expected, nan_ok=True)
+    assert charts["lesions-unit"].note.endswith("gap: no value.")
+    assert "gap" not in charts["lesions-deleted"].note  # only some numbers of deleted units are measured
+
+
 def test_lesions_of_one_kind_have_its_figure_alone(made_up: MadeUp) -> None:
     made_up.plan()
     folder = made_up.run("original", 3.0)

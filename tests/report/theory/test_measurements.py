@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import pytest
 from made_up import MadeUp
 
@@ -231,7 +232,10 @@ def test_ends_units_and_seeds_are_not_confused(made_up: MadeUp) -> None:
     assert before[:2] == [[1, 1, 1, 1, 1], pytest.approx([1e-5, 1e-5, 1e-5, 1e-5, 1])]
     assert after[:2] == [[2, 2, 2, 2, 1], pytest.approx([2e-5, 2e-5, 2e-5, 2e-5, 1])]
     ((end, start),) = drawn["residuals"]  # without unit 3, which changes the shape of x
-    assert (end, start) == ([2, 1, 0.5], [1, 0.5, 0.25])
+    assert (end, start) == (
+        pytest.approx([2, 1, math.nan, 0.5], nan_ok=True),
+        pytest.approx([1, 0.5, math.nan, 0.25], nan_ok=True),
+    )
     assert drawn["residuals-training"] == [[[0.5, 1], [0.25, 0.5]]]
     (end, start), (moved,) = drawn["gates"]
     assert (end, start) == (pytest.approx([0.2, 0.4, 0.6, 0.8]), pytest.approx([0.1, 0.2, 0.3, 0.4]))
@@ -241,6 +245,43 @@ def test_ends_units_and_seeds_are_not_confused(made_up: MadeUp) -> None:
         zip([c.heading for c in table(made_up, "residuals").columns], table(made_up, "residuals").rows[0], strict=True)
     )
     assert (shown["y < 0 before"], shown["y < 0 after"]) == ("12 %", "25 %")
+
+
+def test_a_line_breaks_at_a_unit_without_a_value(trained: MadeUp) -> None:
+    """Unit 3 changes the shape of x: no line leads to unit 4, which has a mark instead."""
+    charts = {chart.name: chart for chart in report(trained).charts}
+    axes = charts["residuals"].figure.subfigs[0].axes[0]
+    for line in axes.lines:
+        assert list(line.get_xdata()) == [1, 2, 3, 4]
+        assert [bool(value) for value in np.isnan(line.get_ydata())] == [False, False, True, False]
+    marked = [x for drawn in axes.collections for x, _ in np.asarray(drawn.get_offsets()).tolist()]
+    assert marked.count(4) == len(axes.lines)
+    assert 3 not in marked
+    assert "gap: no value" in charts["residuals"].note
+    assert all("nan" not in text for row in charts["residuals"].rows for text in row.texts)
+    assert "gap" not in charts["propagation"].note
+    assert "gap" not in charts["residuals-training"].note
+
+
+def test_the_first_and_the_last_configuration_of_a_row_have_a_line(made_up: MadeUp) -> None:
+    """A median over gates with several starts would be that of no gate."""
+    made_up.plan()
+    for index in (0, 1, 2, 4):
+        made_up.run("exclusive_gating_0_to_-5", signals=recorded(0.9, gate=index / 10), index=index)
+    made_up.run("exclusive_gating_-6", signals=recorded(0.9, gate=0.5))
+    gates = {chart.name: chart for chart in report(made_up).charts}["gates"]
+    panel, _ = gates.figure.subfigs
+    assert [text.get_text() for text in panel.legends[0].get_texts()] == [
+        "exclusive gating (gate_bias=0), n = 1/1",
+        "exclusive gating (gate_bias=-4), n = 1/1",
+        "exclusive gating (init b_g = −6), n = 1/1",
+    ]
+    starts = [line.get_ydata()[0] for line in panel.axes[0].lines if line.get_linestyle() == "--"]
+    assert starts == pytest.approx([0, 0.4, 0.5])
+    assert gates.note.endswith("Of a row with several configurations, the first and the last are shown.")
+    keys = [row.to for row in gates.rows]
+    assert len(set(keys)) == 3
+    assert all(to.startswith("#run:") for to in keys)
 
 
 def test_what_an_axis_hides_is_said_and_no_panel_has_more_than_four_rows(made_up: MadeUp) -> None:

@@ -1,6 +1,7 @@
 """The lines of a figure as one data frame of points."""
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,8 @@ COLUMNS = [
 """The columns of a figure's points."""
 Across = Literal["iteration", "layer index", "unit", "deleted unit", "deleted units", "swaps", "path length"]
 """The quantity of a horizontal axis."""
+EVERY_NUMBER: tuple[Across, ...] = ("layer index", "unit", "deleted unit", "path length")
+"""The axes with a point at every whole number; a line breaks at a number without a value."""
 Curves = tuple[str, bool, list[pd.Series]]
 """A quantity, True if the curves are ours, and the curves."""
 
@@ -48,13 +51,21 @@ class PanelQuantity:
 
 
 @dataclass(frozen=True)
+class Line:
+    """The curves of a cell, or of one of its configurations; a line is drawn for each quantity."""
+
+    cell: str
+    curves: Iterable[Curves]
+    configuration: str = ""
+
+
+@dataclass(frozen=True)
 class LinePanel:
-    """A panel with one line for each cell and quantity; `curves` returns the curves of a cell, given its rows."""
+    """A panel of lines."""
 
     title: str
-    cells: Sequence[str]
+    lines: Sequence[Line]
     quantities: dict[str, PanelQuantity]
-    curves: Callable[[pd.DataFrame], Iterable[Curves]]
     across: Across = "iteration"
     is_sorted: bool = False
 
@@ -64,20 +75,43 @@ def figure_points(panels: Sequence[LinePanel], sweep: Sweep) -> pd.DataFrame:
 
     `panel` and `line` are numbers. `label` and `legend` name the line; `to` is the address of its runs and `runs` their
     name; `end` is the planned number of iterations, 0 without a run. `low`, `median` and `high` are over the seeds at
-    `x`; the paper's curve (`ours` is False) has one value. A line without points has one row, without a quantity.
+    `x`, NaN where a line breaks; the paper's curve (`ours` is False) has one value. A line without points has one row,
+    without a quantity.
     """
     parts = []
     for number, panel in enumerate(panels):
-        labels = line_labels(panel.cells, sweep.experiment)
-        for line, (label, cell) in enumerate(zip(labels, panel.cells, strict=True)):
-            rows = sweep.cell(cell)
-            found = panel.curves(rows)
-            points = [over_seeds(runs).assign(quantity=quantity, ours=ours) for quantity, ours, runs in found if runs]
+        of_cells = [sweep.cell(line.cell) for line in panel.lines]
+        settings = [_own_settings(line, rows, sweep) for line, rows in zip(panel.lines, of_cells, strict=True)]
+        labels = line_labels([line.cell for line in panel.lines], sweep.experiment, settings)
+        for index, (label, line, rows) in enumerate(zip(labels, panel.lines, of_cells, strict=True)):
+            rows = rows[rows["configuration"] == line.configuration] if line.configuration else rows
+            points = [
+                _with_gaps(over_seeds(runs), panel.across).assign(quantity=name, ours=ours)
+                for name, ours, runs in line.curves
+                if runs
+            ]
             to, runs = runs_link(rows)
             part = (pd.concat(points) if points else pd.DataFrame(index=[0])).rename_axis("x").reset_index()
-            part = part.assign(panel=number, line=line, label=label, legend=label + _state(rows), to=to, runs=runs)
+            part = part.assign(panel=number, line=index, label=label, legend=label + _state(rows), to=to, runs=runs)
             parts.append(part.assign(end=rows["iterations"].fillna(0).max()))
     return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
+
+
+def _with_gaps(points: pd.DataFrame, across: Across) -> pd.DataFrame:
+    """Return the points with an empty one behind each that has no point at the next number: there the line breaks."""
+    if across not in EVERY_NUMBER:
+        return points
+    places = points.index.to_series()
+    ends = places[places.shift(-1) - places > 1]
+    return pd.concat([points, pd.DataFrame(index=ends + 1)]).sort_index()
+
+
+def _own_settings(line: Line, rows: pd.DataFrame, sweep: Sweep) -> str:
+    """Return the overrides of a line's configuration that others of its cell lack: `gate_bias=0`."""
+    overrides = {name: sweep.plan.configurations[name].overrides for name in rows["configuration"].unique() if name}
+    own = overrides.get(line.configuration, [])
+    different = [text for text in own if not all(text in lines for lines in overrides.values())]
+    return ", ".join(re.sub(r"^[^=]*\.(?=[^.=]*=)", "", text) for text in different)
 
 
 def _state(rows: pd.DataFrame) -> str:

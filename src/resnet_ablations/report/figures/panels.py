@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from itertools import cycle
+from typing import TypeVar
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from resnet_ablations.report.figures.axes import MARKERS, draw_marks, log_ticks, show_grid, staggered
 from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure, redeclared_note
-from resnet_ablations.report.figures.lines import Axis, LinePanel, PanelQuantity, figure_points
+from resnet_ablations.report.figures.lines import EVERY_NUMBER, Axis, LinePanel, PanelQuantity, figure_points
 from resnet_ablations.report.figures.svg import COLOURS, link
 from resnet_ablations.report.frame import Sweep
 from resnet_ablations.report.labels import listed
@@ -25,18 +26,20 @@ PLOT = 1.55
 """The height of a panel's axes in inches."""
 LEGEND_LETTERS = {1: 58, 2: 22}
 """The most characters in a line of a legend with one column or two."""
+T = TypeVar("T")
 
 
-def in_parts(cells: Sequence[str], most: int = len(STYLES)) -> list[tuple[str, Sequence[str]]]:
-    """Return the cells in groups of at most `most`, one for each panel, with the end of its title (`, part 1 of 2`)."""
-    parts = math.ceil(len(cells) / most)
-    size = math.ceil(len(cells) / max(parts, 1))
+def in_parts(lines: Sequence[T], most: int = len(STYLES)) -> list[tuple[str, Sequence[T]]]:
+    """Return the lines in groups of at most `most`, one for each panel, with the end of its title (`, part 1 of 2`)."""
+    parts = math.ceil(len(lines) / most)
+    size = math.ceil(len(lines) / max(parts, 1))
     ends = [f", part {part} of {parts}" if parts > 1 else "" for part in range(1, parts + 1)]
-    return [(end, cells[part * size : (part + 1) * size]) for part, end in enumerate(ends)]
+    return [(end, lines[part * size : (part + 1) * size]) for part, end in enumerate(ends)]
 
 
 def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str = "", says: str = "") -> Chart:
     """Return a figure of a sweep; `shows` is its content, by default its quantities, and `says` ends its note."""
+    across = panels[0].across
     quantities = {quantity: shape for panel in panels for quantity, shape in panel.quantities.items()}
     lines = figure_points(panels, sweep)
     points = lines.dropna(subset="quantity").astype({"ours": bool})
@@ -48,9 +51,8 @@ def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str
         for some, number in zip(legends, columns, strict=True)
     ]
     head = 0.28 + 0.125 * max(heights)
-    note = _note(quantities, points) + redeclared_note(sweep) + f" {says}" * bool(says)
+    note = _note(quantities, points, across) + redeclared_note(sweep) + f" {says}" * bool(says)
     figure, places = panel_figure([head + PLOT + 0.42] * len(panels), note)
-    across = panels[0].across
     last = max([1.0, *points["x"] + (across != "iteration"), *lines["end"] * (across == "iteration")])
     for number, (place, panel) in enumerate(zip(places, panels, strict=True)):
         letter = f"({chr(ord('a') + number)}) " if len(panels) > 1 else ""
@@ -68,8 +70,9 @@ def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str
             line, quantity, ours = some.iloc[0][["line", "quantity", "ours"]]
             shape, style = quantities[quantity], STYLES[line % len(STYLES)]
             if ours:
-                marked = staggered(len(some), line, len(legends[number]))
-                _draw_ours(axes[shape.on_right], some, shape, style, marked, across)
+                of = len(panel.lines)
+                place = (line + list(panel.quantities).index(quantity)) % of  # a line's quantities: at different places
+                _draw_ours(axes[shape.on_right], some, shape, style, (place, of), across)
             else:
                 _draw_papers(axes[shape.on_right], some, shape, style[0])
         if here.empty:
@@ -102,31 +105,37 @@ def _name_lines(place: SubFigure, title: str, legends: Sequence[str], columns: i
 
 def _draw_papers(axes: Axes, points: pd.DataFrame, shape: PanelQuantity, colour: str) -> None:
     url = link("", f"the paper’s {points['label'].iloc[0]}: {shape.name}")
-    x, y = points["x"], points["median"]
-    axes.plot(x, y, color=colour, alpha=0.55, linewidth=0.7, linestyle=shape.stroke, url=url)
+    axes.plot(points["x"], points["median"], color=colour, alpha=0.55, linewidth=0.7, linestyle=shape.stroke, url=url)
 
 
 def _draw_ours(
-    axes: Axes, points: pd.DataFrame, shape: PanelQuantity, style: tuple[str, str], marked: list[int], across: str
+    axes: Axes, points: pd.DataFrame, shape: PanelQuantity, style: tuple[str, str], place: tuple[int, int], across: str
 ) -> None:
-    """Draw a line, the band of its seeds, and marks at the points `marked`."""
+    """Draw a line and its marks, with a bar for the range of the seeds; in grey, bands could not be told apart.
+
+    `place` is the line's place among so many lines, which have marks at other points. Points without a neighbour are
+    marked, too.
+    """
     colour, marker = style
     label, to, runs = points.iloc[0][["label", "to", "runs"]]
     name = f"{label}: {shape.name}"
-    if (points["low"] < points["high"]).any():
-        axes.fill_between(points["x"], points["low"], points["high"], color=colour, alpha=0.22, linewidth=0)
     url = link(to, f"{name} ({runs})")
     axes.plot(points["x"], points["median"], color=colour, linewidth=shape.width, linestyle=shape.stroke, url=url)
-    marks = points.iloc[marked]
+    known = points["median"].notna()
+    is_marked = known & ~known.shift(fill_value=False) & ~known.shift(-1, fill_value=False)
+    is_marked[known.index[known][staggered(known.sum(), *place)]] = True
+    marks = points[is_marked]
     if shape.axis.is_log:
         marks = marks[marks["median"] > shape.axis.lowest]
-    place = across.removesuffix(" index")
+    if (marks["low"] < marks["high"]).any():
+        axes.vlines(marks["x"], marks["low"], marks["high"], color=colour, linewidth=0.8)
+    where = across.removesuffix(" index")
     values = list(zip(marks["x"], marks["median"], strict=True))
-    urls = [link(to, f"{name} {value:.4g}{shape.axis.unit} at {place} {x:,.0f} ({runs})") for x, value in values]
+    urls = [link(to, f"{name} {value:.4g}{shape.axis.unit} at {where} {x:,.0f} ({runs})") for x, value in values]
     draw_marks(axes, marks["x"].to_list(), marks["median"].to_list(), urls, marker=marker, color=colour)
 
 
-def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame) -> str:
+def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame, across: str) -> str:
     """Return the explanation of the lines."""
     shapes = list(quantities.values())
     parts = ["one line for each row of the table"]
@@ -137,7 +146,9 @@ def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame) -> str:
     if not points["ours"].all():
         parts.append("thin and pale: the paper’s")
     if (points["low"] < points["high"]).any():
-        parts.append("line: median of the runs; band: lowest to highest")
+        parts.append("line: median of the runs; bar: lowest to highest")
+    if across in EVERY_NUMBER and points["median"].isna().any():
+        parts.append("gap: no value")
     text = "; ".join(dict.fromkeys(parts))
     return f"{text[0].upper()}{text[1:]}."
 
@@ -150,7 +161,7 @@ def _ends(axis: Axis, points: pd.DataFrame, *, as_printed: bool) -> tuple[float,
     if axis.is_log:
         return min(values) / 1.15, max(values) * 1.15
     if axis.fits:
-        return 1.05 * min([0.0, *points["low"]]), 1.05 * max(values, default=1 if points.empty else 0)
+        return 1.05 * min(0.0, points["low"].min()), 1.05 * max(values, default=1 if points.empty else 0)
     paper = points.loc[~points["ours"], "median"]
     if as_printed and len(paper):  # a digitised curve may run a little over the edge
         return 10 * math.floor((paper.min() + 1) / 10), 10 * math.ceil((paper.max() - 1) / 10)
@@ -174,7 +185,7 @@ def _numbers(
     """
     places = [math.ceil(max(points["x"], default=0) * part / 5) for part in range(1, 6)]
     rows = []
-    for _, curve in points.groupby(["panel", "line", "quantity", "ours"], sort=False):
+    for _, curve in points.dropna(subset="median").groupby(["panel", "line", "quantity", "ours"], sort=False):
         panel, quantity, ours, label, to = curve.iloc[0][["panel", "quantity", "ours", "label", "to"]]
         name, shape = f"{panels[panel].title}: {label}", quantities[quantity]
         texts = (_at(curve[curve["x"] <= place], shape.axis.unit) for place in places)

@@ -1,7 +1,6 @@
 """The papers' figures: curves of training, and the responses of layers."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import get_args
 
 import pandas as pd
@@ -9,7 +8,7 @@ import pandas as pd
 from resnet_ablations.experiments import CurveQuantity, Experiment, Panel, paper_curve, paper_responses
 from resnet_ablations.report.curves import by_size, coarser, error_points, paper_loss, train_points
 from resnet_ablations.report.figures.chart import Chart
-from resnet_ablations.report.figures.lines import Axis, Curves, LinePanel, PanelQuantity
+from resnet_ablations.report.figures.lines import Axis, Curves, Line, LinePanel, PanelQuantity
 from resnet_ablations.report.figures.panels import in_parts, line_figure
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.labels import column_label
@@ -45,11 +44,10 @@ def curve_figures(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
 def _lines(panel: Panel, sweep: Sweep, data: ReportData) -> LinePanel:
     quantities = KINDS[panel.kind]
     if panel.kind == "responses":
-        curves = partial(_responses, panel=panel, sweep=sweep, data=data)
-        return LinePanel(panel.title, panel.cells, quantities, curves, "layer index", panel.sorted)
-    return LinePanel(
-        panel.title, panel.cells, quantities, partial(_curves, quantities=quantities, sweep=sweep, data=data)
-    )
+        lines = [Line(cell, _responses(sweep.cell(cell), panel, sweep, data)) for cell in panel.cells]
+        return LinePanel(panel.title, lines, quantities, "layer index", panel.sorted)
+    lines = [Line(cell, _curves(sweep.cell(cell), quantities, sweep, data)) for cell in panel.cells]
+    return LinePanel(panel.title, lines, quantities)
 
 
 def response_figure(sweep: Sweep, data: ReportData) -> Chart | None:

@@ -1,12 +1,12 @@
 """Lesions and paths (Veit et al., 2016): test errors without units or with swapped ones, gradients by path length."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import pandas as pd
 
 from resnet_ablations.report.figures.chart import Chart
-from resnet_ablations.report.figures.lines import Across, Axis, Curves, LinePanel, PanelQuantity
+from resnet_ablations.report.figures.lines import Across, Axis, Curves, Line, LinePanel, PanelQuantity
 from resnet_ablations.report.figures.panels import in_parts, line_figure
 from resnet_ablations.report.frame import ReportData, Run, Sweep
 from resnet_ablations.report.tables.summary import number
@@ -99,10 +99,10 @@ def lesion_charts(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
     cells = measured_cells(sweep, data)
     says = _measured_runs([sweep.cell(cell) for cell in cells], data)
     for name, (shows, across, quantities) in FIGURES.items():
-        curves: Callable[[pd.DataFrame], list[Curves]] = partial(_curves, quantities=quantities, data=data)
         title = shows[0].upper() + shows[1:]
-        shown = [cell for cell in cells if any(len(line) for _, _, of in curves(sweep.cell(cell)) for line in of)]
-        panels = [LinePanel(title + end, group, quantities, curves, across) for end, group in in_parts(shown)]
+        found = {cell: _curves(sweep.cell(cell), quantities, data) for cell in cells}
+        lines = [Line(cell, curves) for cell, curves in found.items() if curves]
+        panels = [LinePanel(title + end, group, quantities, across) for end, group in in_parts(lines)]
         if not panels:
             continue
         yield line_figure(name, sweep, panels, shows, " ".join(filter(None, [says, NOISY * (name == "paths")])))
@@ -115,9 +115,11 @@ def _measured_runs(cells: list[pd.DataFrame], data: ReportData) -> str:
     return "" if measured == finished else f"Only {measured} of {finished} finished runs are measured."
 
 
-def _curves(rows: pd.DataFrame, quantities: dict[str, PanelQuantity], data: ReportData) -> list[Curves]:
+def _curves(rows: pd.DataFrame, quantities: Iterable[str], data: ReportData) -> list[Curves]:
+    """Return the quantities that some of the runs have."""
     runs = list(_runs(rows, data))
-    return [(quantity, True, [_by(run, data, quantity) for run in runs]) for quantity in quantities]
+    found = [(quantity, True, [_by(run, data, quantity) for run in runs]) for quantity in quantities]
+    return [curves for curves in found if any(map(len, curves[2]))]
 
 
 def lesions_table(sweep: Sweep, runs: pd.DataFrame) -> Table:

@@ -1,14 +1,13 @@
 """The figures of the recorded signals: gradient by depth, size of F, gates."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import cast
 
 import pandas as pd
 
 from resnet_ablations.experiments import Column
 from resnet_ablations.report.figures.chart import Chart
-from resnet_ablations.report.figures.lines import Across, Axis, Curves, LinePanel, PanelQuantity
+from resnet_ablations.report.figures.lines import Across, Axis, Curves, Line, LinePanel, PanelQuantity
 from resnet_ablations.report.figures.panels import STYLES, in_parts, line_figure
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.labels import column_label
@@ -22,7 +21,9 @@ GATE, MOVED = Axis("mean of g(x)", "", fits=True), Axis("mean of b_g, minus its 
 Quantities = dict[str, PanelQuantity]
 """The quantities of a panel; a name is a column of the ratios and a moment."""
 Values = dict[str, list[pd.Series]]
-"""The values of each run of a cell, by quantity."""
+"""The values of each run of a line, by quantity."""
+Name = tuple[str, str]
+"""The name of a line: its cell, `ROW/COLUMN`, and its configuration."""
 
 
 def _propagation(moment: str) -> Quantities:
@@ -71,6 +72,8 @@ FIGURES: dict[str, tuple[str, Across, dict[str, Quantities]]] = {
 OF_RESIDUALS = "F(x) is measured before a gate or another factor scales it; units that change dimensions are left out."
 SAYS = {"residuals": OF_RESIDUALS, "residuals-training": OF_RESIDUALS}
 """The end of a figure’s note."""
+OF_CONFIGURATIONS = "Of a row with several configurations, the first and the last are shown."
+"""The end of a note; the median over such configurations, as gates with several b_g, is that of none of them."""
 MOST_ROWS = {"propagation": 4}
 """The most rows in a panel of the figures whose rows have three lines each."""
 
@@ -80,10 +83,11 @@ def signal_figure(name: str, sweep: Sweep, data: ReportData) -> Chart | None:
     title, _, shapes = FIGURES[name]
     every = {quantity: shape for of in shapes.values() for quantity, shape in of.items()}
     recorded = {
-        cell: {quantity: _values(sweep.cell(cell), quantity, sweep, data) for quantity in every}
+        line: {quantity: _values(rows, quantity, sweep, data) for quantity in every}
         for cell in recorded_cells(sweep, data)
+        for line, rows in _lines(cell, sweep.cell(cell), data).items()
     }
-    recorded = {cell: of for cell, of in recorded.items() if _shown(of, every)}
+    recorded = {line: of for line, of in recorded.items() if _shown(of, every)}
     panels = [
         panel
         for column in sweep.experiment.columns
@@ -96,27 +100,30 @@ def signal_figure(name: str, sweep: Sweep, data: ReportData) -> Chart | None:
         for curve in of[quantity]
         if shape.axis.is_log
     )
-    says = [SAYS.get(name, ""), f"Values below {LOWEST:g} are not drawn." * hides]
+    has_several = len({cell for cell, _ in recorded}) < len(recorded)
+    says = [SAYS.get(name, ""), OF_CONFIGURATIONS * has_several, f"Values below {LOWEST:g} are not drawn." * hides]
     return line_figure(name, sweep, panels, title, " ".join(filter(None, says))) if panels else None
 
 
-def _panels(name: str, column: Column, several: bool, recorded: Mapping[str, Values]) -> Iterator[LinePanel]:
+def _panels(name: str, column: Column, several: bool, recorded: Mapping[Name, Values]) -> Iterator[LinePanel]:
     """Yield the panels of one column of the table: each group of its rows in all shapes that have curves.
 
-    `recorded` has the values of each cell; `several` says whether the table has several columns.
+    `recorded` has the values of each line; `several` says whether the table has several columns.
     """
     _, across, shapes = FIGURES[name]
-    cells = [cell for cell in recorded if cell.endswith(f"/{column.id}")]
-    for end, group in in_parts(cells, MOST_ROWS.get(name, len(STYLES))):
+    names = [(cell, one) for cell, one in recorded if cell.endswith(f"/{column.id}")]
+    for end, group in in_parts(names, MOST_ROWS.get(name, len(STYLES))):
         for title, quantities in shapes.items():
-            if any(_shown(recorded[cell], quantities) for cell in group):
+            lines = [Line(cell, _shown(recorded[cell, one], quantities), one) for cell, one in group]
+            if any(line.curves for line in lines):
                 of = f", {column_label(column)}" if several else ""
-                curves = partial(_curves, quantities=quantities, recorded=recorded)
-                yield LinePanel(f"{title}{of}{end}", group, quantities, curves, across)
+                yield LinePanel(f"{title}{of}{end}", lines, quantities, across)
 
 
-def _curves(rows: pd.DataFrame, quantities: Quantities, recorded: Mapping[str, Values]) -> list[Curves]:
-    return _shown(recorded["/".join(rows.iloc[0][["row", "column"]])], quantities)
+def _lines(cell: str, rows: pd.DataFrame, data: ReportData) -> dict[Name, pd.DataFrame]:
+    """Return the rows of the first and of the last configuration of a cell with recorded signals."""
+    known = rows.loc[rows["key"].isin(list(data.signals)), "configuration"].to_list()
+    return {(cell, one): rows[rows["configuration"] == one] for one in (known[0], known[-1])}
 
 
 def _shown(of: Values, quantities: Quantities) -> list[Curves]:
