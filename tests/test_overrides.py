@@ -404,7 +404,7 @@ def test_mistakes_of_a_frozen_configuration(tmp_path: Path) -> None:
 
 
 def test_no_frozen_configuration_is_the_default() -> None:
-    assert compose(["frozen=null", "seed=3"]) == compose(["seed=3"])
+    assert compose(["frozen=null", "seed=3"]) == compose(["seed=3"]) == compose(["frozen=x", "frozen=null", "seed=3"])
 
 
 def test_mistakes_of_the_sweeps_settings() -> None:
@@ -434,6 +434,11 @@ def test_mistakes_of_the_sweeps_settings() -> None:
         (["paths.results='???'"], ["paths.results: must be given"]),
         (["paths.results='${HOME}/x'"], ["paths.results: Interpolation key 'HOME' not found; ", "${oc.env:HOME}"]),
         (["seed=${nope:1}"], ["seed: ${nope:…}: no such resolver; write the value itself"]),
+        (["seed=${seed}"], ["seed: ${…} has no value (", "; write the value itself"]),
+        (["seed=${oc.env:}"], ["; write the value itself"]),
+        (["~nope"], ["~nope: no such key here; remove the override"]),
+        (["+seed=3"], ["+seed: the key is there; write it without +"]),
+        (["schedul.batch_size=3"], ["schedul: no such key here; did you mean schedule?"]),
         (
             ["data.root=x", "data.cache=y"],
             [

@@ -108,6 +108,10 @@ def test_the_environment_of_another_checkout_is_named_in_any_folder(
     composition._config_loader.cache_clear()
     with pytest.raises(UserError, match=re.escape(named)):
         ra.compose(["seed=4047"])  # which no test has parsed before
+    composition._composed_by_hydra.cache_clear()
+    composition._composed_groups.cache_clear()
+    with pytest.raises(UserError, match=re.escape(named)):
+        ra.compose([])
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{PACKAGE.parent}")
     assert mistaken_checkout() is None
 
@@ -121,6 +125,9 @@ def test_the_command_of_a_copied_checkout_is_named(tmp_path: Path, monkeypatch: 
     mistake = str(mistaken_checkout())
     assert f"the command is in the checkout {tmp_path}/copy, but the code that runs is in {PACKAGE};" in mistake
     assert mistake.endswith(f"or use the command of {ROOT}")
+    for program in ([str(tmp_path / "copy" / "analysis" / "my.py")], [], ["-c"]):
+        monkeypatch.setattr(sys, "argv", program)
+        assert mistaken_checkout() is None
 
 
 def test_a_deleted_current_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,16 +64,19 @@ _HYDRA = threading.RLock()
 
 @cache
 def _config_loader() -> ConfigLoader:
-    """Return Hydra's reader of the files in conf/; raise `UserError` if they are another checkout's."""
-    if mistake := mistaken_checkout():
-        raise UserError(mistake)
+    """Return Hydra's reader of the files in conf/."""
     with own_hydra():
         return GlobalHydra.instance().config_loader()
 
 
 @contextmanager
 def own_hydra() -> Iterator[None]:
-    """Set up Hydra with conf/, also inside `hydra.main`; restore the earlier Hydra afterwards."""
+    """Set up Hydra with conf/, also inside `hydra.main`; restore the earlier Hydra afterwards.
+
+    Raise `UserError` if conf/ is another checkout's.
+    """
+    if mistake := mistaken_checkout():
+        raise UserError(mistake)
     with _HYDRA:
         hydra = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()

@@ -268,7 +268,8 @@ def message_of(error: dict[str, Any], group: str = "") -> str:
         case "missing":
             return f"{key}: must be given, as {key}=VALUE"
         case "extra_forbidden" | "unexpected_keyword_argument":
-            return f"{shortened(key)}={shortened(error['input'])}: {NO_SUCH_KEY}"
+            value = "" if isinstance(error["input"], dict) else f"={shortened(error['input'])}"
+            return f"{shortened(key)}{value}: {NO_SUCH_KEY}"
         case "string_too_short" | "too_short" if error["ctx"]["min_length"] == 1:
             return f"{key}={shortened(error['input'])}: must not be empty"
         case "too_short" | "too_long":

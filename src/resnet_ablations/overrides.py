@@ -51,7 +51,8 @@ def compose(overrides: Sequence[str], *, sweep: Sequence[str] = ()) -> RunConfig
     valid = parse(sweep)
     wrong_groups = []
     parsed = parse(overrides)
-    frozen = any(override.key_or_group == "frozen" and override.value() is not None for override in parsed)
+    files = [override.value() for override in parsed if override.key_or_group == "frozen"]
+    frozen = bool(files) and files[-1] is not None
     for override in parsed:
         key = override.key_or_group
         line = shortened(override.input_line)
@@ -268,6 +269,12 @@ def _advice(line: str) -> str:
         return f"{unfit_override[1]}: does not fit there; correct the key or the value"
     if unknown := re.match(r"Could not override '([^']+)'", line):
         return f"{unknown[1]}: no such key here; correct it, or remove the override"
+    if removed := re.match(r"Could not delete from config. '([^']+)' does not exist", line):
+        return f"~{removed[1]}: no such key here; remove the override"
+    if there := re.match(r"Could not append to config. An item is already at '([^']+)'", line):
+        return f"+{there[1]}: the key is there; write it without +"
+    if "Recursi" in line or "raised while resolving" in line:
+        return f"${{…}} has no value ({line.rpartition('interpolation: ')[2]}); write the value itself"
     if resolver := re.match(r"Unsupported interpolation type (.*)", line):
         remedy = "write the value itself, or ${oc.env:NAME} for an environment variable"
         return f"${{{resolver[1]}:…}}: no such resolver; {remedy}"
@@ -288,7 +295,7 @@ def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _key_of(message: str) -> str:
     """Return the key that a message about an override begins with."""
-    return message.partition("=")[0]
+    return re.split("[=:]", message, maxsplit=1)[0]
 
 
 def _with_suggestions(messages: Sequence[str], keys: Sequence[str]) -> list[str]:

@@ -27,7 +27,12 @@ def mistaken_checkout() -> str | None:
     places = {"current folder": here}
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if os.path.realpath(PACKAGE.parent) not in map(os.path.realpath, named):
-        places |= {"environment": Path(sys.prefix), "command": Path(os.path.realpath(sys.argv[0]))}
+        places["environment"] = Path(sys.prefix)
+        program = Path(
+            os.path.realpath(next(iter(getattr(sys, "argv", [])), ""))
+        )  # a program that embeds Python has none
+        if program.parent.name == "bin":
+            places["command"] = program
     for what, place in places.items():
         checkout = _checkout_of(place)
         if checkout is not None and not PACKAGE.samefile(checkout / _CODE):
@@ -39,8 +44,11 @@ def mistaken_checkout() -> str | None:
 
 
 _CODE = Path("src", PACKAGE.name)
-_ELSEWHERE = {"current folder": "change to a folder outside it", "environment": f"use the environment of {ROOT}"}
-_ELSEWHERE["command"] = f"use the command of {ROOT}"
+_ELSEWHERE = {
+    "current folder": "change to a folder outside it",
+    "environment": f"use the environment of {ROOT}",
+    "command": f"use the command of {ROOT}",
+}
 
 
 def _checkout_of(folder: Path) -> Path | None:

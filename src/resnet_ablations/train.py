@@ -139,10 +139,9 @@ NOT_HERE = {
 def main() -> None:
     """Train a run or a sweep. Check the whole command line first, since Hydra reports one mistake at a time."""
     survive_lost_output()
-    arguments = get_args_parser().parse_intermixed_args()
-    # Hydra parses the line again, and takes no option between two overrides.
-    options = [argument for argument in sys.argv[1:] if argument not in arguments.overrides]
-    sys.argv[1:] = [*options, *arguments.overrides]
+    # argparse, which Hydra uses too, takes no option between two overrides.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+    arguments = get_args_parser().parse_args()
     if arguments.help:
         groups = "\n".join(f"  {group}: {', '.join(options)}" for group, options in group_options().items())
         print(USAGE.format(groups=groups), end="")

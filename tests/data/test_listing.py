@@ -218,6 +218,30 @@ def test_names_that_say_what_is_inside(root: Path, train: str, test: str) -> Non
     assert f"rename {train} to train and {test} to test" in refusal(root)
 
 
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        (
+            ("cats_train", "cats_test", "dogs_train", "dogs_test"),
+            "several pairs of training and test images (cats_train",
+        ),
+        (("train", "test", "validation"), "rename validation to val"),
+        (("x_train", "x_test", "x_val"), "rename x_train to train and x_val to val"),
+        (("train2017", "val2017"), "rename train2017 to train and val2017 to val"),
+    ],
+)
+def test_one_of_several_names(tmp_path: Path, names: tuple[str, ...], advice: str) -> None:
+    for name in names:
+        touch(tmp_path / name / "cat" / "1.png")
+    assert advice in refusal(tmp_path, "val")
+
+
+def test_the_counterpart_of_another_folder_is_not_named(tmp_path: Path) -> None:
+    for name in ("train", "train_unlabeled", "test_unlabeled"):
+        touch(tmp_path / name / "cat" / "1.png")
+    assert "rename" not in refusal(tmp_path)
+
+
 def test_a_class_is_no_name_of_training_images(root: Path) -> None:
     (root / "train").rename(root / "train_station")
     assert "rename" not in refusal(root)

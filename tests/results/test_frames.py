@@ -122,8 +122,9 @@ def test_a_folder_that_is_no_results_folder_is_named(tmp_path: Path, load: Calla
     (tmp_path / "runs" / "resnet56-identity-digits-01234567-s0").mkdir(parents=True)
     with pytest.raises(UserError, match=rf"runs: has no folder runs, .*; name {tmp_path}$"):
         load(tmp_path / "runs")
-    with pytest.raises(UserError, match=r"name one with a folder runs$"):
-        load(Path("/proc"))
+    (tmp_path / "other" / "photos").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"other: has no folder runs, .*; name one with a folder runs$"):
+        load(tmp_path / "other")
 
 
 @pytest.mark.filterwarnings("error")

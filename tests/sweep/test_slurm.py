@@ -163,7 +163,7 @@ def test_rejected_jobs_are_cancelled_and_forgotten(cluster: Cluster, runs: list[
     reason = "Requested node configuration is not available"
     cluster.does("scontrol", f"{released}\ntest $1 = show && exit\necho 'slurm_suspend error: {reason}' >&2; exit 1")
     with pytest.raises(
-        UserError, match=f"^hydra/launcher=slurm: SLURM rejects the jobs: {reason}; nothing is submitted$"
+        UserError, match=f"^hydra/launcher=slurm: SLURM rejects the jobs: {reason}; nothing is submitted; compare hydra"
     ):
         submitted(runs)
     assert cluster.asked == ["scontrol release 1,2,3", "scancel 1 2 3"]
@@ -271,6 +271,7 @@ def test_a_stop_does_not_wait_for_jobs_that_another_command_submitted(
     ("reason", "ever"),
     [
         *((name, False) for name in ("PartitionTimeLimit", "QOSMaxWallDurationPerJobLimit", "AssocMaxCpuPerJobLimit")),
+        *((name, False) for name in ("job requeued in held state", "QOSMinGRES", "QOSMaxMemoryPerNode")),
         *((name, True) for name in ("Resources", "Priority", "JobArrayTaskLimit", "QOSMaxJobsPerUserLimit")),
     ],
 )
@@ -278,7 +279,8 @@ def test_a_job_that_never_starts_is_told(run: RunConfig, reason: str, ever: bool
     run.folder.set_status(QUEUED)
     waiting = slurm_wait._waiting([run], {QUEUED.job: f"PENDING ({reason})"})
     assert waiting.startswith(f"1 PENDING ({reason})")
-    assert ("do not start by themselves" in waiting) == (not ever)
+    assert (f"; {reason}: this does not end by itself; " in waiting) == (not ever)
+    assert "by itself" not in slurm_wait._waiting([run], {QUEUED.job: f"RUNNING ({reason})"})
 
 
 def test_a_stop_cancels_the_jobs_that_it_submitted_and_waits_until_they_have_gone(

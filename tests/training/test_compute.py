@@ -1,5 +1,6 @@
 """TF32, memory format, gradients of CUDA graphs: they change a run's numbers by rounding at most."""
 
+import platform
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -56,7 +57,7 @@ def test_tf32_on_a_gpu_without_it_is_refused(config: Config, monkeypatch: pytest
         check_compute(config("precision=tf32"), "cpu")
 
 
-@pytest.mark.parametrize(("capability", "slow"), [("AVX2", True), ("AVX512", False)])
+@pytest.mark.parametrize(("capability", "slow"), [("DEFAULT", True), ("AVX2", True), ("AVX512", False)])
 def test_bf16_that_a_cpu_emulates_is_told_once(
     config: Config,
     monkeypatch: pytest.MonkeyPatch,
@@ -64,6 +65,7 @@ def test_bf16_that_a_cpu_emulates_is_told_once(
     capability: str,
     slow: bool,
 ) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr("resnet_ablations.output._told", set())
     for accelerator in ("gpu", "cpu", "cpu"):

@@ -144,32 +144,41 @@ def _below(root: Path, depth: int) -> Iterator[Path]:
 def _renamed(root: Path, test: str) -> str | None:
     """Return a hint if the folders of training and test images have other names."""
     folders = {folder.name for folder in _folders(root)}
-    wanted = {"train": "train", "test": test}
-    others = {wanted[split]: name for split, name in _splits_among(folders).items() if wanted[split] not in folders}
+    pairs = _splits_among(folders, test)
+    if len(pairs) > 1 and not folders & {"train", test}:
+        some = ", ".join(f"{pair['train']} and {pair[test]}" for pair in pairs[:3])
+        return (
+            f"has several pairs of training and test images ({some}); give each a root of its own, as train and {test}"
+        )
+    pair = pairs[0] if pairs else {}
+    others = {split: name for split, name in pair.items() if split not in folders}
     if not others:
         return None
     renamed = " and ".join(f"{other} to {name}" for name, other in others.items())
     return f"rename {renamed}, or make a link of that name" + _other_option(test, others, folders)
 
 
-def _splits_among(names: Iterable[str]) -> dict[str, str]:
-    """Return the names that stand for training and for test images, by `train` and `test`.
+def _splits_among(names: Iterable[str], test: str) -> list[dict[str, str]]:
+    """Return the pairs of names that stand for training and for test images, by `train` and `test`.
 
-    `Training_set` stands for training images. A name with words of another kind, such as `seg_train`, does so only
-    beside its counterpart `seg_test`, since `train_station` is a class.
+    `Training_set` stands for training images, also alone. A name with words of another kind, such as `seg_train`, does
+    so only beside its counterpart `seg_test`, since `train_station` is a class. Of several names for the same images,
+    the one wanted comes first.
     """
-    found: dict[tuple[str, ...], dict[str, tuple[int, str]]] = {}
+    found: dict[tuple[str, ...], dict[str, tuple[bool, int, str]]] = {}
+    wanted = {"val": ("val", "valid", "validation")}.get(test, (test,))
     for name in sorted(names):
-        parts = (re.sub(r"(data)?(set|data|images|imgs|split)$", "", part) for part in re.split("[-_ ]+", name.lower()))
-        words = list(filter(None, parts))
+        parts = re.findall(r"[^\W\d_]+|\d+", name.lower())
+        words = list(filter(None, (re.sub(r"(data)?(set|data|images|imgs|split)$", "", part) for part in parts)))
         for split, known in SPLITS.items():
             if len(own := [word for word in words if word in known]) == 1:
-                rank, others = (known.index(own[0]), name), tuple(word for word in words if word not in own)
-                of_others = found.setdefault(others, {})
-                of_others[split] = min(rank, of_others.get(split, rank))
-    pairs = [pair for others, pair in sorted(found.items()) if len(pair) == len(SPLITS)]
-    chosen = pairs[0] if pairs else found.get((), {})
-    return {split: chosen[split][1] for split in SPLITS if split in chosen}
+                pair = found.setdefault(tuple(word for word in words if word not in own), {})
+                rank = own[0] not in wanted, known.index(own[0]), name
+                pair[split] = min(rank, pair.get(split, rank))
+    alone = found.pop((), {})
+    pairs = [alone] if alone else [pair for _, pair in sorted(found.items()) if len(pair) == len(SPLITS)]
+    called = {"train": "train", "test": test}
+    return [{called[split]: pair[split][-1] for split in SPLITS if split in pair} for pair in pairs]
 
 
 def _other_option(test: str, others: dict[str, str], folders: Container[str]) -> str:
@@ -186,9 +195,9 @@ def _splits_in_classes(root: Path, test: str) -> str | None:
     """Return a hint if each class folder is divided into training and test images."""
     for folder in _folders(root):
         leaves = (below for below in _folders(folder) if _has_images(below) and not any(True for _ in _folders(below)))
-        inside = _splits_among(below.name for below in leaves)
-        if len(inside) == len(SPLITS):
-            some = ", ".join(f"{folder.name}/{name}" for name in inside.values())
+        inside = _splits_among((below.name for below in leaves), test)
+        if inside and len(inside[0]) == len(SPLITS):
+            some = ", ".join(f"{folder.name}/{name}" for name in inside[0].values())
             return (
                 f"is divided into classes first ({some}); move the images into "
                 f"train/{folder.name} and {test}/{folder.name}, and so for each class"

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
-from resnet_ablations.errors import UserError, mistakes_in_file
+from resnet_ablations.errors import mistakes_in_file
 from resnet_ablations.results import lesions, signals
 from resnet_ablations.results.keys import KEY, class_label, run_key
 from resnet_ablations.results.provenance import attempts
@@ -170,13 +170,7 @@ def _stacked(
 
 
 def _run_folders(results: str | Path, file: str) -> Iterator[Path]:
-    """Yield the folders of the runs that have a file; raise `UserError` if `results` is no results folder."""
-    folder = readable(results)
-    names = {path.name for path in folder.glob("[!.]*")}
-    if names and not names & {"runs", "sweeps"}:
-        other = folder.parent if folder.absolute().name == "runs" else "one with a folder runs"
-        raise UserError(f"{folder}: has no folder runs, so it is no results folder; name {other}")
-    return (run.path for run in run_folders(folder) if (run.path / file).exists())
+    return (run.path for run in run_folders(readable(results)) if (run.path / file).exists())
 
 
 def _read_run(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import argparse
 import errno
 import fcntl
-import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -14,16 +14,25 @@ from resnet_ablations.results.atomic_write import NOT_OFFERED, fsync_folder
 
 
 def readable(results: str | Path) -> Path:
-    """Return the path of a results folder to read, `~` replaced; raise `UserError` if there is no such folder."""
+    """Return the path of a results folder to read, `~` replaced.
+
+    Raise `UserError` if there is no such folder, or if it has other files and folders than those of results.
+    """
     folder = _expanded(results)
     try:
-        os.scandir(folder).close()
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     except FileNotFoundError:
+        if re.match(r"[+~]*[\w.]+=", str(results)):
+            raise UserError(f"{results}: no such folder; write the folder alone, without KEY=") from None
         raise UserError(
             f"{folder}: no such folder; start with: resnet-ablations sweep shortcuts, or name another results folder"
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{shortened(folder)}: cannot be read: {reason_of(error)}; name a results folder") from None
+    if names - {"lost+found"} and not names & {"runs", "sweeps", "report"}:
+        above = folder.absolute().parent
+        other = above if folder.absolute().name == "runs" else "one with a folder runs"
+        raise UserError(f"{folder}: has no folder runs, so it is no results folder; name {other}")
     return folder
 
 
@@ -85,8 +94,6 @@ def _check_locks(descriptor: int, results: str | Path) -> None:
 def _expanded(results: str | Path) -> Path:
     if not str(results):
         raise UserError("paths.results: must not be empty; . is the current folder")
-    if (alone := str(results).removeprefix("paths.results=")) != str(results):
-        raise UserError(f"{results}: this command takes the folder alone; write {alone or 'FOLDER'}")
     try:
         return Path(with_home(str(results)))
     except ValueError as error:

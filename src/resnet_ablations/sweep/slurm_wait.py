@@ -18,11 +18,13 @@ from resnet_ablations.sweep.squeue import jobs_in_queue
 from resnet_ablations.sweep.submission import Submission
 from resnet_ablations.training.stopping import StopRequest
 
-NEVER_STARTS: Final = re.compile(
-    r"Partition(TimeLimit|NodeLimit|Config)|(QOS|Assoc)\w*(MaxWall|PerJob|TimeLimit)\w*|AssociationTimeLimit|BadConstraints"
-    r"|Invalid(Account|QOS)|AccountNotAllowed|QOSNotAllowed|JobHeld(User|Admin)|DependencyNeverSatisfied"
+STAYS: Final = re.compile(
+    r"PENDING \(((?:Partition(?:TimeLimit|NodeLimit|Config)|(?:QOS|Assoc)(?:Max|Min)\w*Per(?:Job|Node)\w*|QOSMin\w+"
+    r"|QOSTimeLimit|AssociationTimeLimit|MaxMemPerLimit|BadConstraints|Invalid(?:Account|QOS)|AccountNotAllowed"
+    r"|QOSNotAllowed|ReservationDeleted|DependencyNeverSatisfied|JobHeld(?:User|Admin)|JobHoldMaxRequeue"
+    r"|[^)]* held[^)]*))\)"
 )
-"""SLURM's reasons for a pending job that do not end with time, as `man squeue` lists them."""
+"""A pending job, and a reason of SLURM's that does not end with time."""
 
 POLL_SECONDS = 3.0
 """The time between two looks at the run folders and the queue."""
@@ -121,11 +123,11 @@ def _waiting(runs: Sequence[RunConfig], queue: Mapping[str, str] | None) -> str:
     jobs = {status.job for run in runs if (status := run.folder.status()) is not None}
     counts = Counter(queue[job] for job in jobs if job in queue)
     waiting = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no job in the queue"
-    if not NEVER_STARTS.search(waiting):
+    if not (reasons := sorted(set(STAYS.findall(waiting)))):
         return waiting
     return (
-        f"{waiting}; jobs with such a reason do not start by themselves: change them with scontrol, or stop this "
-        "command, which cancels them, and give other settings, for example hydra.launcher.time"
+        f"{waiting}; {', '.join(reasons)}: this does not end by itself; change or release the jobs (scontrol), or "
+        "cancel them (scancel) and start the sweep with other settings, for example hydra.launcher.time"
     )
 
 

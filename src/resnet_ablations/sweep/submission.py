@@ -87,7 +87,9 @@ class Submission:
         except BaseException as error:
             self._discard()
             if isinstance(error, SlurmError):
-                raise UserError(f"hydra/launcher=slurm: SLURM rejects the jobs: {error}{self.rest}") from None
+                advice = "; compare hydra.launcher's settings, such as time, with scontrol show partition"
+                ending = self.rest + advice * (not error.is_unanswered)
+                raise UserError(f"hydra/launcher=slurm: SLURM rejects the jobs: {error}{ending}") from None
             raise
         finally:
             self.is_open = False

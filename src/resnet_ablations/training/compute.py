@@ -3,6 +3,7 @@
 They change how sums are rounded, and training amplifies that: docs/performance.md shows how far.
 """
 
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -49,8 +50,8 @@ def check_compute(run: RunConfig, accelerator: str) -> None:
 
 def emulates_bf16(precision: str, accelerator: str) -> bool:
     """Return whether the device has to emulate the precision: bf16 on an x86 CPU without AVX-512."""
-    on_cpu = precision == "bf16-mixed" and accelerator == "cpu"
-    return on_cpu and torch.backends.cpu.get_cpu_capability() in ("NO AVX", "AVX2")
+    on_x86 = accelerator == "cpu" and platform.machine() in ("x86_64", "AMD64")
+    return precision == "bf16-mixed" and on_x86 and "AVX512" not in torch.backends.cpu.get_cpu_capability()
 
 
 @cache
