@@ -85,7 +85,7 @@ def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str
 def _axes(place: SubFigure, quantities: dict[str, PanelQuantity]) -> dict[bool, Axes]:
     """Return the axes on the left (False) and on the right (True); they are the same if no quantity is on the right."""
     two = any(quantity.on_right for quantity in quantities.values())
-    left = add_axes(place, 0.52, 0.4, 0.48 if two else 0.15, PLOT)
+    left = add_axes(place, 0.57, 0.4, 0.48 if two else 0.15, PLOT)
     right = left.twinx() if two else left
     show_grid(right, "y")
     left.set_zorder(right.get_zorder() + two)  # the grid of the error must not cover the loss
