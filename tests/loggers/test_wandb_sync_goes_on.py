@@ -48,8 +48,8 @@ def test_a_refused_run_and_a_locked_run_do_not_stop_the_other_uploads(
 
 
 def test_a_damaged_configuration_does_not_stop_the_other_uploads(tmp_path: Path) -> None:
-    for name, content in (("damaged", b"\xff"), ("good", b"logger: WandbLogger")):
+    for name, content in (("damaged-s0", b"\xff"), ("good-s0", b"logger: WandbLogger")):
         folder = RunFolder(tmp_path, name)
         folder.path.mkdir(parents=True)
         folder.config.write_bytes(content)
-    assert [folder.key for folder in _mirrored(tmp_path)] == ["good"]
+    assert [folder.key for folder in _mirrored(tmp_path)] == ["good-s0"]
