@@ -261,6 +261,7 @@ def _reason(error: Exception) -> str:
 
 
 def _advice(line: str) -> str:
+    """Return an error's first line, or in its place what is wrong and what to do."""
     if group := re.match(r"Could not override '([^@']+)@", line):
         return f"{line.rstrip('.')}: @ names a place that conf/train.yaml does not have; write {group[1]}=OPTION"
     if variable := re.search(r"[Ee]nvironment variable '[^']+' not found", line):

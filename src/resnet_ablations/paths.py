@@ -28,9 +28,8 @@ def mistaken_checkout() -> str | None:
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if os.path.realpath(PACKAGE.parent) not in map(os.path.realpath, named):
         places["environment"] = Path(sys.prefix)
-        program = Path(
-            os.path.realpath(next(iter(getattr(sys, "argv", [])), ""))
-        )  # a program that embeds Python has none
+        command_line = getattr(sys, "argv", None) or [""]  # a program that embeds Python may have none
+        program = Path(os.path.realpath(command_line[0]))
         if program.parent.name == "bin":
             places["command"] = program
     for what, place in places.items():

@@ -24,7 +24,7 @@ STAYS: Final = re.compile(
     r"|QOSNotAllowed|ReservationDeleted|DependencyNeverSatisfied|JobHeld(?:User|Admin)|JobHoldMaxRequeue"
     r"|[^)]* held[^)]*))\)"
 )
-"""A pending job, and a reason of SLURM's that does not end with time."""
+"""The state of a pending job whose reason, the group, does not end with time."""
 
 POLL_SECONDS = 3.0
 """The time between two looks at the run folders and the queue."""
@@ -123,7 +123,8 @@ def _waiting(runs: Sequence[RunConfig], queue: Mapping[str, str] | None) -> str:
     jobs = {status.job for run in runs if (status := run.folder.status()) is not None}
     counts = Counter(queue[job] for job in jobs if job in queue)
     waiting = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no job in the queue"
-    if not (reasons := sorted(set(STAYS.findall(waiting)))):
+    reasons = sorted(found[1] for state in counts if (found := STAYS.fullmatch(state)))
+    if not reasons:
         return waiting
     return (
         f"{waiting}; {', '.join(reasons)}: this does not end by itself; change or release the jobs (scontrol), or "

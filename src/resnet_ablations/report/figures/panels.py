@@ -71,8 +71,8 @@ def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str
             shape, style = quantities[quantity], STYLES[line % len(STYLES)]
             if ours:
                 of = len(panel.lines)
-                place = (line + list(panel.quantities).index(quantity)) % of  # a line's quantities: at different places
-                _draw_ours(axes[shape.on_right], some, shape, style, (place, of), across)
+                turn = (line + list(panel.quantities).index(quantity)) % of  # the quantities of a line differ, too
+                _draw_ours(axes[shape.on_right], some, shape, style, (turn, of), across)
             else:
                 _draw_papers(axes[shape.on_right], some, shape, style[0])
         if here.empty:
@@ -109,12 +109,12 @@ def _draw_papers(axes: Axes, points: pd.DataFrame, shape: PanelQuantity, colour:
 
 
 def _draw_ours(
-    axes: Axes, points: pd.DataFrame, shape: PanelQuantity, style: tuple[str, str], place: tuple[int, int], across: str
+    axes: Axes, points: pd.DataFrame, shape: PanelQuantity, style: tuple[str, str], turn: tuple[int, int], across: str
 ) -> None:
     """Draw a line and its marks, with a bar for the range of the seeds; in grey, bands could not be told apart.
 
-    `place` is the line's place among so many lines, which have marks at other points. Points without a neighbour are
-    marked, too.
+    `turn` is the line's number among so many lines, which have their marks at other points. Points without a neighbour
+    are marked, too.
     """
     colour, marker = style
     label, to, runs = points.iloc[0][["label", "to", "runs"]]
@@ -123,7 +123,7 @@ def _draw_ours(
     axes.plot(points["x"], points["median"], color=colour, linewidth=shape.width, linestyle=shape.stroke, url=url)
     known = points["median"].notna()
     is_marked = known & ~known.shift(fill_value=False) & ~known.shift(-1, fill_value=False)
-    is_marked[known.index[known][staggered(known.sum(), *place)]] = True
+    is_marked[known.index[known][staggered(known.sum(), *turn)]] = True
     marks = points[is_marked]
     if shape.axis.is_log:
         marks = marks[marks["median"] > shape.axis.lowest]
