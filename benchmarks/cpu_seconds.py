@@ -1,11 +1,12 @@
-"""CPU seconds of a training step, and its share of the convolution peak: `python -m benchmarks.cpu_seconds`.
+"""CPU seconds of a training step, its share of the convolution peak, and its parts: `python -m benchmarks.cpu_seconds`.
 
-CPU seconds count only the time in which this process computes, so they can be measured on a machine that others use
-too. A step is one forward and backward pass and one update on random images, on one thread. The share of the peak
-compares three times the network's multiply-adds with the fastest of the networks' own 3×3 convolutions, forward, also
-in CPU seconds. Two more lines tell where the time goes: the share of each kind of layer, by torch's profiler, and the
-elements that a step in bf16 converts between bf16 and float32. The environment is left as it is: to try an allocator,
-set it there (`MALLOC_TRIM_THRESHOLD_`). A step of quick scale:
+CPU seconds count only the time in which this process computes. On a machine that others use too they vary less than the
+time does, but they vary. A step is one forward and backward pass and one update on random images, on one thread. The
+share of the peak is three times the network's multiply-adds a CPU second, divided by those of the fastest of the
+network's own 3×3 convolutions, forward. The parts are those of the forward and backward pass, by torch's profiler,
+which counts time: measure them on a quiet machine. For bf16, the elements that a step converts between bf16 and float32
+are counted. The environment is left as it is: to try an allocator, set it there (`MALLOC_TRIM_THRESHOLD_`). A step of
+quick scale:
 
     python -m benchmarks.cpu_seconds --networks resnet56 --images 32 --overrides data=digits schedule=digits
 """
@@ -14,38 +15,46 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.machine import SHAPES
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.network.cost import multiply_adds
 from resnet_ablations.overrides import compose
 from resnet_ablations.training.compute import emulates_bf16, in_memory_format, training_pass
 
-KINDS = {
-    "convolution": ("convolution",),
-    "normalisation": ("batch_norm",),
-    "ReLU": ("threshold", "clamp_min"),
-    "addition": ("aten::add",),
+PARTS = {
+    "convolution": ("aten::mkldnn_convolution", "aten::convolution_backward"),
+    "normalisation": ("aten::native_batch_norm", "aten::native_batch_norm_backward"),
+    "ReLU": ("aten::clamp_min", "aten::clamp_min_", "aten::threshold_backward"),
+    "addition": ("aten::add", "aten::add_"),
+    "copies": ("aten::copy_",),
 }
-"""The kinds of layers, each with words of its operators' names."""
+"""The parts of a forward and backward pass, with their operators. The rest is mostly the time to call operators."""
 
 
-def least(work: Callable[[], object], repetitions: int) -> float:
-    """Return the fewest CPU seconds of `work`, after a first time that is not counted."""
-    work()
-    spent = []
-    for _ in range(repetitions):
-        began = time.process_time()
-        work()
-        spent.append(time.process_time() - began)
-    return min(spent)
+@dataclass(frozen=True)
+class Pieces:
+    """A training step in two pieces, with the network and what a step costs."""
+
+    network: nn.Module
+    images: Tensor
+    gradients: Callable[[], object]
+    update: Callable[[], object]
+    multiply_adds: int
+    """Of a forward pass of all images."""
+
+    def step(self) -> None:
+        """Train one step."""
+        self.gradients()
+        self.update()
 
 
 class Conversions(TorchDispatchMode):
@@ -64,34 +73,55 @@ class Conversions(TorchDispatchMode):
         return result
 
 
-def shares(step: Callable[[], object]) -> dict[str, float]:
-    """Return the share of a step's time for each of `KINDS`."""
+def least(work: Callable[[], object], repetitions: int) -> float:
+    """Return the fewest CPU seconds of `work`, after a first time that is not counted."""
+    work()
+    spent = []
+    for _ in range(repetitions):
+        began = time.process_time()
+        work()
+        spent.append(time.process_time() - began)
+    return min(spent)
+
+
+def shares(work: Callable[[], object], repetitions: int) -> dict[str, float]:
+    """Return the share of each of `PARTS`, and of the rest, in the time of `work`."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        step()
+        for _ in range(repetitions):
+            work()
     times = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
-    of_kind = {
-        kind: sum(time for name, time in times.items() if name.startswith("aten::") and any(w in name for w in words))
-        for kind, words in KINDS.items()
-    }
-    return {kind: time / sum(times.values()) for kind, time in of_kind.items()}
+    parts = {part: sum(times.get(name, 0.0) for name in names) for part, names in PARTS.items()}
+    total = sum(times.values())
+    return {part: of_part / total for part, of_part in (parts | {"rest": total - sum(parts.values())}).items()}
 
 
-def convolution_peak(kind: torch.dtype, images: int) -> float:
-    """Return the multiply-adds per CPU second of the fastest 3×3 convolution of the networks."""
-    rates = []
-    for channels, height in SHAPES:
-        batch, weights = (
-            torch.randn(*shape).to(kind, memory_format=torch.channels_last)
-            for shape in ((images, channels, height, height), (channels, channels, 3, 3))
-        )
-        with torch.no_grad():
-            seconds = least(lambda batch=batch, weights=weights: F.conv2d(batch, weights, padding=1), 20)  # type: ignore[misc]
-        rates.append(images * channels**2 * 9 * height**2 / seconds)
+def convolution_peak(pieces: Pieces, kind: torch.dtype) -> float:
+    """Return the multiply-adds per CPU second of the fastest of the network's 3×3 convolutions, forward."""
+    inputs: dict[tuple[torch.Size, int], tuple[Tensor, nn.Conv2d]] = {}
+
+    def seen(layer: nn.Conv2d, given: tuple[Tensor], result: Tensor) -> None:
+        if layer.kernel_size == (3, 3) and layer.in_channels == layer.out_channels:
+            inputs[given[0].shape, layer.stride[0]] = given[0], layer
+
+    layers = [layer for layer in pieces.network.modules() if isinstance(layer, nn.Conv2d)]
+    hooks = [layer.register_forward_hook(seen) for layer in layers]
+    with torch.no_grad():
+        pieces.network(pieces.images)
+        for hook in hooks:
+            hook.remove()
+        rates = []
+        for batch, layer in inputs.values():
+            given, weights = batch.to(kind), layer.weight.to(kind)
+            result = F.conv2d(given, weights, stride=layer.stride, padding=1)
+            seconds = least(
+                lambda given=given, weights=weights, stride=layer.stride: F.conv2d(given, weights, None, stride, 1), 20
+            )  # type: ignore[misc]
+            rates.append(9 * layer.in_channels * result.numel() / seconds)
     return max(rates)
 
 
-def step_of(config: RunConfig, count: int) -> tuple[Callable[[], object], int]:
-    """Return a training step on `count` images, and the network's multiply-adds for one image."""
+def pieces_of(config: RunConfig, count: int) -> Pieces:
+    """Return the pieces of a training step on `count` images."""
     network = in_memory_format(build_network(config), config.trainer.channels_last)
     cost = multiply_adds(network, config.data.image)
     forward = training_pass(network, config.trainer.compile)
@@ -99,18 +129,29 @@ def step_of(config: RunConfig, count: int) -> tuple[Callable[[], object], int]:
     images = torch.randn(count, *config.data.image).to(memory_format=torch.channels_last)
     labels = torch.randint(10, (count,))
 
-    def step() -> None:
+    def gradients() -> None:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16-mixed"):
             loss = F.cross_entropy(forward(images), labels)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
 
-    return step, cost
+    return Pieces(network, images, gradients, optimizer.step, count * cost)
+
+
+def measure(pieces: Pieces, name: str, kind: torch.dtype, repetitions: int) -> None:
+    """Print the CPU seconds of a step, its share of the peak, and its parts."""
+    peak = convolution_peak(pieces, kind)
+    seconds, of_update = least(pieces.step, repetitions), least(pieces.update, repetitions)
+    share = 3 * pieces.multiply_adds / seconds / peak
+    print(f"{name}: {seconds:.3f} CPU seconds, {100 * share:.0f} % of a peak of {peak / 1e9:.0f} · 10⁹ multiply-adds/s")
+    parts = ", ".join(
+        f"{part} {100 * of_part:.0f} %" for part, of_part in shares(pieces.gradients, repetitions).items()
+    )
+    print(f"{name}: forward and backward: {parts}; update {of_update:.4f} CPU seconds", flush=True)
 
 
 def main() -> None:
-    """Print three lines for each network and precision."""
+    """Print what a step of each network costs in float32 and bf16."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu_seconds", description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=["resnet20", "resnet110"])
     parser.add_argument("--repetitions", type=int, default=5)
@@ -126,23 +167,19 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     for precision, kind in (("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)):
-        emulated = emulates_bf16(precision, "cpu")
-        peak = None if emulated else convolution_peak(kind, options.images)
-        told = "emulated here, not timed" if peak is None else f"peak {peak / 1e9:.0f} · 10⁹ multiply-adds a CPU second"
-        print(f"{precision}: {told}", flush=True)
         for network in options.networks:
             own = ["trainer=cpu", f"network={network}", f"precision={precision}"]
-            step, cost = step_of(compose([*own, *options.overrides]), options.images)
-            if peak is not None:
-                seconds = least(step, options.repetitions)
-                share = 3 * cost * options.images / seconds / peak
-                print(f"{network}: {seconds:.3f} CPU seconds, {100 * share:.1f} % of the peak")
-                print(f"{network}: " + ", ".join(f"{kind} {100 * part:.0f} %" for kind, part in shares(step).items()))
+            pieces = pieces_of(compose([*own, *options.overrides]), options.images)
+            name = f"{network} {precision}"
+            if emulates_bf16(precision, "cpu"):
+                print(f"{name}: not timed, because this CPU emulates bf16")
+            else:
+                measure(pieces, name, kind, options.repetitions)
             if kind == torch.bfloat16:
                 with Conversions() as counted:
-                    step()
+                    pieces.step()
                 converted, convolved = (n / 1e6 for n in (counted.converted, counted.convolved))
-                print(f"{network}: {converted:.1f} million elements converted, {convolved:.1f} million of convolutions")
+                print(f"{name}: {converted:.1f} million elements converted, {convolved:.1f} million of convolutions")
             sys.stdout.flush()
 
 
