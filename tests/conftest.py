@@ -69,6 +69,13 @@ def config(tmp_path: Path) -> Callable[..., RunConfig]:
     return make
 
 
+@pytest.fixture
+def any_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the CPU stand in for a device that has CUDA graphs."""
+    for user in ("devices", "trainer"):
+        monkeypatch.setattr(f"resnet_ablations.training.{user}.check_compute", lambda run, accelerator: None)
+
+
 @pytest.fixture(scope="session")
 def colours() -> dict[str, tuple[int, int, int]]:
     """The classes of `photos`, and the colour of each class's images."""

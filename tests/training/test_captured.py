@@ -79,9 +79,10 @@ def no_seeds() -> Iterator[None]:
 
 
 @pytest.fixture
-def captured(monkeypatch: pytest.MonkeyPatch, config: Config) -> Callable[..., tuple[RunConfig, list[Replaying]]]:
+def captured(
+    monkeypatch: pytest.MonkeyPatch, config: Config, any_device: None
+) -> Callable[..., tuple[RunConfig, list[Replaying]]]:
     """Trains a run with the captured step on a CPU and returns it with its recorders, one for each start."""
-    monkeypatch.setattr("resnet_ablations.training.devices.check_compute", lambda run, accelerator: None)
 
     def make(*overrides: str) -> tuple[RunConfig, list[Replaying]]:
         recorders: list[Replaying] = []

@@ -173,6 +173,7 @@ def test_gradients_that_cuda_graphs_could_overwrite_stay_where_they_are() -> Non
     assert parameter.grad is None
 
 
+@pytest.mark.usefixtures("any_device")
 def test_zeroed_gradients_change_no_number(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same steps as with CUDA graphs, but without the graphs."""
     settings = ("shortcut=dropout", "bn_batch=16")
@@ -186,7 +187,6 @@ def test_zeroed_gradients_change_no_number(config: Config, monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "training_pass", uncompiled)
     monkeypatch.setattr(compute, "CUDA_GRAPHS", ("default",))
-    monkeypatch.setattr("resnet_ablations.training.devices.check_compute", lambda run, accelerator: None)
     run = config(*settings, "trainer.compile=default", f"paths.results={config().paths.results}2")
     assert numbers(train_run(run)) == numbers(expected)
     assert run.folder.curve.read_bytes() == expected_curve

@@ -112,8 +112,19 @@ def test_a_trainer_that_would_train_something_else_is_refused(
     monkeypatch.undo()
     with pytest.raises(UserError, match=r"datamodule=resnet_ablations\.datamodule\(config\)"):
         plain_trainer().fit(ra.lightning_module(config()), train_dataloaders=range(6))
+    with pytest.raises(UserError, match=r"the module is of run .*-s0, the datamodule of run .*-s1; both need"):
+        plain_trainer().fit(ra.lightning_module(config()), datamodule=ra.datamodule(config("seed=1")))
+    with pytest.raises(UserError, match="precision=tf32: the CPU has no TF32"):
+        fit(plain_trainer(), config("precision=tf32"))
+    with pytest.raises(UserError, match=r"trainer\.cuda_graph=true: a CUDA graph needs a CUDA GPU"):
+        fit(plain_trainer(), config("trainer.cuda_graph=true"))
+    with pytest.raises(UserError, match=r"after 2 iterations comes number 1; .* no limit_train_batches"):
+        fit(plain_trainer(limit_train_batches=2, max_epochs=2), config())
+    module = fit(plain_trainer(), config())
+    with pytest.raises(UserError, match=r"after 6 iterations comes number 1; .* a new module"):
+        plain_trainer().fit(module, datamodule=ra.datamodule(config()))
     trainer = plain_trainer(max_steps=2)
-    fit(trainer, config())
+    assert fit(trainer, config()).iterations_done == 2
     trainer.save_checkpoint(tmp_path / "lightning.ckpt")
     with pytest.raises(UserError, match="ckpt_path: only train_run resumes a run"):
         fit(plain_trainer(), config(), ckpt_path=tmp_path / "lightning.ckpt")

@@ -108,7 +108,7 @@ def test_how_many_by_default() -> None:
 
 def test_passes_are_equal(config: Config) -> None:
     with pytest.raises(
-        UserError, match=r"trainer\.micro_batches_per_pass=3: must divide the 4 micro-batches of bn_batch=8"
+        UserError, match=r"trainer\.micro_batches_per_pass=3: must divide 4, the number of micro-batches of bn_batch=8"
     ):
         config("bn_batch=8", "trainer.micro_batches_per_pass=3")
     with pytest.raises(UserError, match="allowed: 1, 2, null"):

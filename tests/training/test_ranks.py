@@ -129,7 +129,7 @@ def watched_training(frozen: dict[str, Any], stop: StopRequest) -> Seen:
         extras = Extras(callbacks=[LambdaCallback(on_train_batch_end=after_iteration)])
         with quiet_lightning():
             trainer = lightning_trainer(config, iterations, ranks, extras)
-            trainer.fit(module, datamodule=DataModule(batches, range(iterations)))
+            trainer.fit(module, datamodule=DataModule(config.key, batches, range(iterations)))
         seen.rows += module.rows
         everything: list[Any] = [seen]
         if ranks.count > 1:

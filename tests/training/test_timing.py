@@ -91,10 +91,10 @@ def test_ready_is_called_after_the_warm_up(
 
 
 @pytest.mark.parametrize(("mode", "warm_up"), [("default", 1), ("reduce-overhead", 3), ("max-autotune", 3)])
+@pytest.mark.usefixtures("any_device")
 def test_cuda_graphs_are_recorded_before_steps_are_timed(
     config: Config, forwards: list[Forward], monkeypatch: pytest.MonkeyPatch, mode: str, warm_up: int
 ) -> None:
-    monkeypatch.setattr("resnet_ablations.training.devices.check_compute", lambda run, accelerator: None)
     monkeypatch.setattr("resnet_ablations.training.module.training_pass", lambda network, mode: network.__call__)
     clock(monkeypatch, every(0.001))
     at: list[int] = []

@@ -18,14 +18,15 @@ from resnet_ablations.training.ranks import ALONE, Ranks
 
 @final
 class DataModule(pl.LightningDataModule):
-    """The batches of a run, and the numbers of the iterations that are to be trained.
+    """The batches of the run with a key, and the numbers of the iterations that are to be trained.
 
     Lightning's training batch is only the number of an iteration: `TrainingModule` takes its images from `batches`,
     one pass after the other. Lightning's validation batches are test images with labels.
     """
 
-    def __init__(self, batches: Batches, iterations: Sequence[int]) -> None:
+    def __init__(self, key: str, batches: Batches, iterations: Sequence[int]) -> None:
         super().__init__()
+        self.key = key
         self.batches = batches
         self._iterations = iterations
 
@@ -55,7 +56,7 @@ def datamodule(config: RunConfig) -> DataModule:
 
     Raise `UserError` if the images are no longer those of the configuration.
     """
-    return DataModule(load_batches(config), range(config.schedule.iterations))
+    return DataModule(config.key, load_batches(config), range(config.schedule.iterations))
 
 
 def load_batches(config: RunConfig, ranks: Ranks = ALONE, stopped: Callable[[], bool] = lambda: False) -> Batches:

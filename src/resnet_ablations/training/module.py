@@ -76,10 +76,12 @@ class TrainingModule(pl.LightningModule):
         self.metrics: dict[str, float] = {}
         self.responses: list[Response] = []
         self.training_seconds = 0.0
-        self.iteration = 0
+        self.iteration = -1
+        """The last iteration that has begun, counted from 0; −1 before the first."""
         self.since_record = 0
         self.sums = torch.zeros(2, dtype=torch.float64)
         if start is not None:
+            self.iteration = start.iteration - 1
             self.network.load_state_dict(start.network)
             self.sums = start.sums.clone() if ranks.is_first else torch.zeros_like(start.sums)
             self.since_record = start.since_record
@@ -100,7 +102,7 @@ class TrainingModule(pl.LightningModule):
         )
 
     def on_fit_start(self) -> None:
-        check_trainer(self.trainer, self.config.precision)
+        check_trainer(self.trainer, self.config)
         self.batches: Batches = self.trainer.datamodule.batches.to(self.device)  # type: ignore[attr-defined]
         self.sums = self.sums.to(device_of_sums(self.device))
         own = self.micro_batches // self.ranks.count
@@ -174,6 +176,11 @@ class TrainingModule(pl.LightningModule):
         return self.diverged or self.iterations_done == self.schedule.iterations
 
     def training_step(self, iteration: int) -> None:
+        if iteration != self.iterations_done:
+            raise UserError(
+                f"trainer.fit: after {self.iterations_done} iterations comes number {iteration + 1}; a run trains each "
+                "iteration once, so the trainer needs a new module and no limit_train_batches"
+            )
         self.iteration = iteration
         self.row = None
         # Lightning turns off the cache. The weights are constant within an iteration, so one cast of each is enough.
@@ -365,7 +372,8 @@ class TrainingModule(pl.LightningModule):
 def lightning_module(config: RunConfig) -> TrainingModule:
     """Return the module of a run for a plain `pl.Trainer`, which gets the images from `datamodule`.
 
-    The trainer needs the run's precision and one device. It trains the whole schedule, whatever its own limits of
-    epochs are, and gives the curve that `train_run` gives: `module.rows`.
+    The trainer needs the run's precision and one device. It trains the schedule once, unless it has a lower limit of
+    its own (`max_steps`, `fast_dev_run`), and gives the curve that `train_run` gives: `module.rows`. `trainer.fit`
+    raises `UserError` if the device, the precision, the images or the order of iterations are not those of the run.
     """
     return TrainingModule(build_network(config), config)

@@ -265,7 +265,7 @@ def _train_rank(ranks: Ranks, config: RunConfig, writer: RunWriter, stop: StopRe
             if (difference := code_differs(origin)) is not None:
                 log.warning("%s: goes on from step %s with %s", config.key, done, difference)
         with named_endings(stop):
-            trainer.fit(module, datamodule=DataModule(batches, range(done, iterations)))
+            trainer.fit(module, datamodule=DataModule(config.key, batches, range(done, iterations)))
     if checkpoints.stopped_by:
         raise Interrupted(checkpoints.stopped_by)
     if not module.is_done:

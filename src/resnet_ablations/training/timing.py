@@ -128,7 +128,9 @@ def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: i
     module = TrainingModule(build_network(config), config)
     with quiet_lightning():
         timed = Extras(callbacks=[LambdaCallback(on_train_batch_end=after_iteration)])
-        lightning_trainer(config, never, ALONE, timed).fit(module, datamodule=DataModule(batches, range(never)))
+        lightning_trainer(config, never, ALONE, timed).fit(
+            module, datamodule=DataModule(config.key, batches, range(never))
+        )
     return statistics.median(end - start for start, end in pairwise(ends)), evaluation
 
 

@@ -13,7 +13,7 @@ from pytorch_lightning.profilers import Profiler
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
-from resnet_ablations.training.compute import set_float32_precision
+from resnet_ablations.training.compute import check_compute, set_float32_precision
 from resnet_ablations.training.data_module import DataModule
 from resnet_ablations.training.devices import accelerator_of
 from resnet_ablations.training.ranks import Ranks
@@ -65,18 +65,28 @@ def lightning_trainer(config: RunConfig, iterations: int, ranks: Ranks, extras: 
     )
 
 
-def check_trainer(trainer: pl.Trainer, precision: str) -> None:
-    """Raise `UserError` unless a trainer can train a run of this precision; set torch's global switches for it."""
-    needed = set_float32_precision(precision)
+def check_trainer(trainer: pl.Trainer, config: RunConfig) -> None:
+    """Raise `UserError` unless a trainer can train the run on the run's images; set torch's global switches for it."""
+    device = trainer.strategy.root_device.type
+    check_compute(config, "gpu" if device == "cuda" else device)
+    needed = set_float32_precision(config.precision)
     if trainer.precision != needed:
-        raise UserError(f"precision={precision}: needs pl.Trainer(precision={needed!r}), not {trainer.precision!r}")
+        raise UserError(
+            f"precision={config.precision}: needs pl.Trainer(precision={needed!r}), not {trainer.precision!r}"
+        )
     if trainer.world_size != 1:
         raise UserError(
             f"{trainer.world_size} devices: pl.Trainer can train a run on one only, with devices=1; "
             "resnet-ablations train trainer.devices=… uses several"
         )
-    if not isinstance(getattr(trainer, "datamodule", None), DataModule):
+    images = getattr(trainer, "datamodule", None)
+    if not isinstance(images, DataModule):
         raise UserError("trainer.fit: the run needs its images, datamodule=resnet_ablations.datamodule(config)")
+    if images.key != config.key:
+        raise UserError(
+            f"trainer.fit: the module is of run {config.key}, the datamodule of run {images.key}; "
+            "both need the same configuration"
+        )
 
 
 @contextmanager
