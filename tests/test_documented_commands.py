@@ -64,7 +64,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], list[str]]:
     return start
 
 
-def check_sweep(overrides: list[str], folder: Path) -> None:
+def check_sweep(overrides: list[str]) -> None:
     """Plan a sweep; take the plan that other tests share if nothing but its rows, columns and seeds is chosen."""
     launcher = check_options(overrides)
     chosen = dict(line.split("=", 1) for line in overrides if not line.startswith("hydra"))
@@ -78,7 +78,7 @@ def check_sweep(overrides: list[str], folder: Path) -> None:
         plan([f"{key}={value}" for key, value in chosen.items()])
     if launcher["_target_"].endswith("SlurmLauncher"):
         run = compose(["bn_batch=4", *trainer])
-        checked_settings([run], {name: value for name, value in launcher.items() if name != "wait"}, folder)
+        checked_settings([run], {name: value for name, value in launcher.items() if name != "wait"})
 
 
 def typed(command: str) -> list[str]:
@@ -143,7 +143,7 @@ def test_a_documented_command_is_accepted(
     if arguments[0] == "train" and "-m" not in arguments:
         compose(overrides)
         return
-    check_sweep([line for line in overrides if line != "-m"], tmp_path)
+    check_sweep([line for line in overrides if line != "-m"])
 
 
 def test_the_documentation_has_commands() -> None:

@@ -100,6 +100,8 @@ def test_a_plan_follows_the_launchers_setting(
     assert "SLURM" not in said
     said, _ = says(plan.main, *settings, "hydra/launcher=slurm", "hydra.launcher.runs_per_device=3")
     assert line(said, "SLURM") == "SLURM: 2 jobs, at most 16 at a time, with 3 runs at the same time in each"
+    said, _ = says(plan.main, *settings, "hydra/launcher=slurm", "hydra.launcher.runs_per_device=4")
+    assert line(said, "SLURM") == "SLURM: 1 job, with 4 runs at the same time in it"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     said, _ = says(plan.main, *settings, "hydra.launcher.runs_per_device=2")
     assert "about 3 s, 4 runs at once" in line(said, "on this machine")
@@ -111,15 +113,21 @@ def test_a_plan_follows_the_launchers_setting(
 
 
 @pytest.mark.parametrize(
-    "wrong", ["hydra.launcher.runs_per_device=0", "hydra.launcher.processes=2", "hydra.launcher.runs_per_device.x=1"]
+    "wrong",
+    [
+        "hydra.launcher.runs_per_device=0",
+        "hydra.launcher.processes=2",
+        "hydra.launcher.runs_per_device.x=1",
+        "hydra/launcher=slurm hydra.launcher.use_srun=maybe",
+    ],
 )
-def test_a_plan_for_an_unknown_launcher_is_refused(
+def test_a_plan_for_a_launcher_that_a_sweep_refuses(
     says: Callable[..., tuple[str, str]], capsys: pytest.CaptureFixture[str], wrong: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        says(plan.main, *TINY, wrong)
+        says(plan.main, *TINY, *wrong.split())
     assert ended.value.code == 2
-    assert wrong in capsys.readouterr().err
+    assert wrong.split()[-1] in capsys.readouterr().err
 
 
 def test_a_plan_goes_on_where_a_network_cannot_be_timed(

@@ -114,8 +114,8 @@ class RunConfig(Settings):
         own, per_pass = self.micro_batches // self.trainer.ranks, self.trainer.micro_batches_per_pass
         if per_pass is not None and own % per_pass:
             raise ValueError(
-                f"trainer.micro_batches_per_pass={per_pass}: must divide the {own} micro-batches of bn_batch="
-                f"{self.bn_batch} images that each device has; allowed: {_divisors(own)}, null"
+                f"trainer.micro_batches_per_pass={per_pass}: must divide {own}, the number of micro-batches of "
+                f"bn_batch={self.bn_batch} images on each device; allowed: {_divisors(own)}, null"
             )
         return self
 

@@ -24,7 +24,7 @@ from resnet_ablations.sweep.estimates import (
 from resnet_ablations.sweep.planning import Job, plan
 from resnet_ablations.sweep.run_sweep import result_of
 from resnet_ablations.sweep.slots import checked_runs_per_device, slots_for
-from resnet_ablations.sweep.slurm_settings import runs_per_job
+from resnet_ablations.sweep.slurm_settings import checked_settings, runs_per_job
 from resnet_ablations.sweep.squeue import states_of
 
 
@@ -41,6 +41,10 @@ def main() -> None:
         planned = plan(overrides)
         launcher = check_options(overrides)
         runs_per_device = checked_runs_per_device(launcher.get("runs_per_device"))
+        missing = [job.config for job in planned.jobs if result_of(job) is None]
+        on_slurm = "array_parallelism" in launcher
+        if missing and on_slurm:
+            checked_settings(missing, launcher)
     cells = {} if planned.record is None else cells_of(planned.record)
     table = Table(box=None)
     for column in ("cell", "run", "iterations", "state"):
@@ -52,16 +56,17 @@ def main() -> None:
         table.add_row(in_cells, job.config.key, iterations, description_of(job, states[job.config.key]))
     # Without a terminal, 120 columns keep each key in one piece.
     standard_console(120).print(table)
-    missing = [job.config for job in planned.jobs if result_of(job) is None]
     print(f"{len(planned.jobs)} runs, {len(planned.jobs) - len(missing)} finished, {len(missing)} to train")
     if (record := planned.record) is not None:
         for line in advice(record.experiment, record.scale, len(record.seeds)):
             print(line)
     if missing:
-        if "array_parallelism" in launcher:
+        if on_slurm:
             each, at_once = runs_per_job(launcher), launcher["array_parallelism"]
-            jobs = f"{-(-len(missing) // each)} jobs, at most {at_once} at a time"
-            print(f"SLURM: {jobs}, with {'one run' if each == 1 else f'{each} runs at the same time'} in each")
+            jobs = -(-len(missing) // each)
+            submitted = "1 job" if jobs == 1 else f"{jobs} jobs, at most {at_once} at a time"
+            together = "one run" if each == 1 else f"{each} runs at the same time"
+            print(f"SLURM: {submitted}, with {together} in {'it' if jobs == 1 else 'each'}")
         print_cost(missing, runs_per_device)
 
 

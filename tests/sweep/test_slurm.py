@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -101,17 +101,15 @@ def run(runs: list[RunConfig]) -> RunConfig:
 
 def submitted(runs: Sequence[RunConfig], **parameters: Any) -> str:
     """Submit the runs; return what a person is told."""
-    folder = Path(runs[0].paths.results) / "slurm"
     with redirect_stdout(io.StringIO()) as told, pytest.raises(Submitted):
-        train_on_slurm(runs, PARAMETERS | parameters, wait=False, fail_fast=False, folder=folder)
+        train_on_slurm(runs, PARAMETERS | parameters, wait=False, fail_fast=False)
     return told.getvalue()
 
 
 def waited_for(runs: Sequence[RunConfig], **parameters: Any) -> object:
     """Submit the runs and wait for them; return the exit code."""
-    folder = Path(runs[0].paths.results) / "slurm"
     with pytest.raises(SystemExit) as end:
-        train_on_slurm(runs, PARAMETERS | parameters, wait=True, fail_fast=False, folder=folder)
+        train_on_slurm(runs, PARAMETERS | parameters, wait=True, fail_fast=False)
     return end.value.code
 
 
@@ -234,16 +232,20 @@ def test_a_slurm_that_ends_while_it_is_asked(cluster: Cluster, runs: list[RunCon
         ({"additional_parameters": {"signal": "USR1@60"}}, "signal: remove"),
         ({"python": ["python"]}, r"python=.*: must be a shell command"),
         ({"use_srun": "no"}, "use_srun=no: must be true or false"),
+        (
+            {"runs_per_device": 4, "additional_parameters": {"gpus": 2, "comment": "x"}},
+            "comment.*: gpus: with runs_per_device, ask for GPUs by hydra.launcher.gpus_per_node=N",
+        ),
     ],
 )
 def test_settings_that_slurm_would_not_understand(run: RunConfig, parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        checked_settings([run], PARAMETERS | parameters, Path("slurm"))
+        checked_settings([run], PARAMETERS | parameters)
 
 
-def test_a_results_folder_whose_name_slurm_would_change(run: RunConfig) -> None:
-    with pytest.raises(UserError, match=r"^hydra/launcher=slurm: paths.results=a%j: % and"):
-        checked_settings([run], PARAMETERS, Path("a%j/slurm"))
+def test_a_results_folder_whose_name_slurm_would_change(config: Callable[..., RunConfig]) -> None:
+    with pytest.raises(UserError, match=r"^hydra/launcher=slurm: paths.results=/a%j: % and"):
+        checked_settings([config("paths.results=/a%j")], PARAMETERS)
 
 
 def test_a_stop_does_not_wait_for_jobs_that_another_command_submitted(
@@ -435,7 +437,7 @@ def test_a_stop_during_the_release_cancels_the_jobs(
     monkeypatch.setattr(slurm_wait, "POLL_SECONDS", 0)
     cluster.does("scontrol", f"{PROGRAMS['scontrol']}\ntest $1 = show || kill -TERM $PPID")
     with pytest.raises(SystemExit) as end:
-        train_on_slurm(runs, PARAMETERS, wait=wait, fail_fast=False, folder=Path(runs[0].paths.results) / "slurm")
+        train_on_slurm(runs, PARAMETERS, wait=wait, fail_fast=False)
     assert end.value.code == 143
     assert cluster.asked == ["scontrol release 1,2,3", "scancel 1 2 3"]
 
@@ -607,7 +609,7 @@ def test_a_sweep_does_not_wait_for_room_that_cannot_come(cluster: Cluster, runs:
     cluster.does("sacctmgr", "case \"$*\" in *association*) echo 'a||0|normal';; esac")
     parameters = PARAMETERS | {"account": "a"}
     with pytest.raises(UserError, match="you may have 0 jobs in the queue"):
-        train_on_slurm(runs, parameters, wait=True, fail_fast=False, folder=Path(runs[0].paths.results) / "slurm")
+        train_on_slurm(runs, parameters, wait=True, fail_fast=False)
 
 
 def test_the_parts_of_a_large_sweep_follow_when_the_queue_has_room(
@@ -626,7 +628,7 @@ test $poll -gt 10 -o ! -e {cluster.folder}/sbatch.script0 || echo '2 COMPLETING 
 """
     cluster.does("squeue", queue)
     parameters = PARAMETERS | {"account": "a", "partition": "gpu"}
-    train_on_slurm(runs, parameters, wait=True, fail_fast=False, folder=Path(runs[0].paths.results) / "slurm")
+    train_on_slurm(runs, parameters, wait=True, fail_fast=False)
     assert cluster.asked == ["scontrol release 1,2", "scontrol release 3"]
     said = capsys.readouterr().out
     assert "and 4 are there: 0 now\nnothing is submitted yet; later: 5\nSLURM: squeue does not answer; " in said
@@ -678,9 +680,9 @@ def test_runs_that_share_a_job(cluster: Cluster, runs: list[RunConfig]) -> None:
 def test_runs_on_several_devices_share_no_job(run: RunConfig) -> None:
     two = run.model_copy(update={"trainer": run.trainer.model_copy(update={"devices": 2})})
     with pytest.raises(UserError, match="runs_per_device: runs on several devices do not share them"):
-        checked_settings([two], PARAMETERS | {"runs_per_device": 2}, Path("slurm"))
+        checked_settings([two], PARAMETERS | {"runs_per_device": 2})
     with pytest.raises(UserError, match="use_srun=false: srun starts the tasks"):
-        checked_settings([two], PARAMETERS | {"use_srun": False}, Path("slurm"))
+        checked_settings([two], PARAMETERS | {"use_srun": False})
 
 
 def test_the_python_of_a_container_without_srun(cluster: Cluster, run: RunConfig) -> None:

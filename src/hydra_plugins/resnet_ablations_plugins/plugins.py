@@ -1,7 +1,6 @@
 """Hydra's plugins around `resnet_ablations.sweep`; they import no torch, since Hydra always imports them."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
@@ -101,17 +100,12 @@ class SlurmLauncher(RunLauncher):
     def train(self, runs: "Sequence[RunConfig]") -> None:
         from resnet_ablations.sweep.slurm import train_on_slurm
 
-        fail_fast = self.config.sweep.fail_fast
-        train_on_slurm(runs, self.parameters, wait=self.wait, fail_fast=fail_fast, folder=self._folder(runs))
+        train_on_slurm(runs, self.parameters, wait=self.wait, fail_fast=self.config.sweep.fail_fast)
 
     def at_once(self, runs: "Sequence[RunConfig]") -> int:
         from resnet_ablations.sweep.slurm import checked_queue
         from resnet_ablations.sweep.slurm_settings import checked_settings, runs_per_job
 
-        checked_settings(runs, self.parameters, self._folder(runs))
+        checked_settings(runs, self.parameters)
         checked_queue()
         return min(len(runs), self.parameters["array_parallelism"] * runs_per_job(self.parameters))
-
-    def _folder(self, runs: "Sequence[RunConfig]") -> Path:
-        """Return the folder for the scripts and the output of jobs."""
-        return Path(runs[0].paths.results).resolve() / "slurm"

@@ -32,6 +32,7 @@ from resnet_ablations.sweep.slurm_commands import TIME_IS_UP, SlurmError, cluste
 from resnet_ablations.sweep.slurm_settings import (
     array_size,
     checked_settings,
+    folder_of_jobs,
     most_jobs,
     runs_per_job,
 )
@@ -137,13 +138,11 @@ def _requeue() -> None:
             time.sleep(POLL_SECONDS)
 
 
-def train_on_slurm(
-    runs: Sequence[RunConfig], parameters: Mapping[str, Any], *, wait: bool, fail_fast: bool, folder: Path
-) -> None:
+def train_on_slurm(runs: Sequence[RunConfig], parameters: Mapping[str, Any], *, wait: bool, fail_fast: bool) -> None:
     """Submit the runs that no process trains and no job waits for, as job arrays; then wait until all have ended.
 
-    `parameters` are the settings of the launcher; `folder` is for scripts, pickles and output of the jobs. If `wait` is
-    false, raise `Submitted` after submitting. Raise `UserError` if SLURM does not answer or rejects the jobs.
+    `parameters` are the settings of the launcher. If `wait` is false, raise `Submitted` after submitting. Raise
+    `UserError` if SLURM does not answer or rejects the jobs.
 
     Runs for which the queue has no room follow when it has; if `wait` is false, the same command submits them later.
 
@@ -157,9 +156,7 @@ def train_on_slurm(
     submits = False
     while later:
         with exit_on_user_error() if submits else nullcontext():  # the sweep's summary follows `SystemExit`
-            arrays, later = _train_part(
-                later, parameters, wait=wait, fail_fast=fail_fast, folder=folder, patient=later is not runs
-            )
+            arrays, later = _train_part(later, parameters, wait=wait, fail_fast=fail_fast, patient=later is not runs)
         submits = submits or bool(arrays)
 
 
@@ -169,7 +166,6 @@ def _train_part(
     *,
     wait: bool,
     fail_fast: bool,
-    folder: Path,
     patient: bool,
 ) -> tuple[Sequence[str], Sequence[RunConfig]]:
     """Train as many of the runs as the queue has room for; when it has room again, return the arrays and the others.
@@ -177,6 +173,7 @@ def _train_part(
     If `patient`, wait for a squeue that does not answer.
     """
     progress = SweepMonitor([run.folder for run in runs])
+    folder = folder_of_jobs(runs)
     submission = Submission(folder)
 
     def at_first(number: int) -> None:
@@ -293,7 +290,7 @@ def _submit(
         lock.remove_if_stale(queue, lock.named())  # no command submits other jobs meanwhile
     threads = max(1, (parameters["cpus_per_task"] or 1) // each)
     jobs = [Job(pack, SlurmRun(pack[0], threads) if each == 1 else SlurmRuns(pack, threads)) for pack in packs[:room]]
-    submission.submit(jobs, checked_settings(runs, parameters, folder), size, stop)
+    submission.submit(jobs, checked_settings(runs, parameters), size, stop)
     if each > 1:
         notes.append(f"{each} runs at the same time in each job")
     if len(submission.arrays) > 1:

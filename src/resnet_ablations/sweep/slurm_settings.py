@@ -20,14 +20,17 @@ RESERVED = (
 )
 """The options of `sbatch` that the launcher sets itself, or that change what `sbatch` answers."""
 
+GPUS = ("gpus", "gpus_per_node", "gpus-per-node", "gpus_per_task", "gpus-per-task", "gres")
+"""The options of `sbatch` that ask for GPUs; `runs_per_job` counts those of the launcher's own parameters."""
 
-def checked_settings(runs: Sequence[RunConfig], parameters: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+
+def checked_settings(runs: Sequence[RunConfig], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return submitit's parameters for the launcher's; raise `UserError` with every mistake."""
     settings = {name: value for name, value in parameters.items() if value is not None and name != "runs_per_device"}
     at_once, others, setup = (settings.get(name) for name in ("array_parallelism", "additional_parameters", "setup"))
     others = {} if others is None else others
     shapes = {(run.trainer.nodes, run.trainer.devices) for run in runs}
-    has_tasks = shapes != {(1, 1)}
+    has_tasks, per_device = shapes != {(1, 1)}, checked_runs_per_device(parameters.get("runs_per_device"))
     mistakes = []
     if type(at_once) is not int or at_once < 1:
         mistakes.append(f"hydra.launcher.array_parallelism={as_yaml(at_once)}: must be a whole number from 1 on")
@@ -37,6 +40,11 @@ def checked_settings(runs: Sequence[RunConfig], parameters: Mapping[str, Any], f
         mistakes.append(f"hydra.launcher.additional_parameters={others}: must be a mapping: {{reservation: NAME}}")
     elif reserved := sorted({str(name).replace("_", "-") for name in others} & set(RESERVED)):
         mistakes.append(f"hydra.launcher.additional_parameters={others}: {', '.join(reserved)}: remove; not supported")
+    elif per_device is not None and (gpus := sorted(name for name in map(str, others) if name in GPUS)):
+        mistakes.append(
+            f"hydra.launcher.additional_parameters={others}: {', '.join(gpus)}: with runs_per_device, ask for GPUs by "
+            "hydra.launcher.gpus_per_node=N"
+        )
     if (python := settings.get("python")) is not None and not isinstance(python, str):
         mistakes.append(
             f"hydra.launcher.python={as_yaml(python)}: must be a shell command: 'apptainer exec a.sif python'"
@@ -47,11 +55,11 @@ def checked_settings(runs: Sequence[RunConfig], parameters: Mapping[str, Any], f
         mistakes.append("trainer.devices and trainer.nodes must be the same in all runs of a sweep")
     if has_tasks and not use_srun:
         mistakes.append("hydra.launcher.use_srun=false: srun starts the tasks of a run on several devices; remove")
-    if has_tasks and (checked_runs_per_device(parameters.get("runs_per_device")) or 1) > 1:
+    if has_tasks and (per_device or 1) > 1:
         mistakes.append("hydra.launcher.runs_per_device: runs on several devices do not share them; must be 1 or null")
-    if set("%\\") & set(str(folder)):
+    if set("%\\") & set(str(results := folder_of_jobs(runs).parent)):
         mistakes.append(
-            f"paths.results={folder.parent}: % and \\ mean something else in SLURM's file names; choose another folder"
+            f"paths.results={results}: % and \\ mean something else in SLURM's file names; choose another folder"
         )
     if mistakes:
         raise UserError(*(f"hydra/launcher=slurm: {mistake}" for mistake in mistakes))
@@ -67,6 +75,11 @@ def checked_settings(runs: Sequence[RunConfig], parameters: Mapping[str, Any], f
         str(name): value for name, value in others.items() if value is not None
     }
     return settings
+
+
+def folder_of_jobs(runs: Sequence[RunConfig]) -> Path:
+    """Return the folder for the scripts and the output of jobs."""
+    return Path(runs[0].paths.results).resolve() / "slurm"
 
 
 def runs_per_job(parameters: Mapping[str, Any]) -> int:
