@@ -43,7 +43,7 @@ def losses(run: RunConfig) -> list[float]:
 
 def assert_same_files(run: RunConfig, other: RunConfig) -> None:
     assert numbers(run.folder.result()) == numbers(other.folder.result())
-    for name in ("curve", "responses"):
+    for name in ("curve", "responses", "signals"):
         assert getattr(run.folder, name).read_bytes() == getattr(other.folder, name).read_bytes()
 
 
