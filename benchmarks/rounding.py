@@ -23,6 +23,7 @@ import torch
 from benchmarks.machine import machine
 from resnet_ablations.overrides import compose
 from resnet_ablations.results.provenance import now
+from resnet_ablations.training.compute import emulates_bf16
 from resnet_ablations.training.run import train_run
 
 UPDATES = (1, 3, 10)
@@ -116,6 +117,9 @@ def main() -> None:
     rows: dict[str, dict[str, Any]] = {network: {} for network in options.networks}
     report["networks"] = rows
     for way in ["default", *options.ways]:
+        if any(emulates_bf16(setting.partition("=")[2], "cpu") for setting in WAYS.get(way, ())):
+            print(f"left out: {way}: this CPU has no instructions for bf16", flush=True)
+            continue
         for network in options.networks:
             first = OTHER_SEEDS if way == "another seed" else 0
             with tempfile.TemporaryDirectory() as folder:
