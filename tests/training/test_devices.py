@@ -42,7 +42,7 @@ def test_checks_without_a_cuda_context_run_in_this_process(config: Config, monke
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     check_devices_in_child([config(), config("trainer=gpu", "precision=bf16-mixed", "trainer.cuda_graph=true")])
-    with pytest.raises(UserError, match=r"^trainer\.devices=2: this machine has 1 CUDA GPUs"):
+    with pytest.raises(UserError, match=r"^trainer\.devices=2: this machine has 1 CUDA GPU; allowed: up to 1"):
         check_devices_in_child([config("trainer=gpu", "bn_batch=8", "trainer.devices=2")])
     check_devices_in_child([config("trainer=gpu", "bn_batch=8", "trainer.devices=2", "trainer.backend=gloo")])
 

@@ -43,8 +43,8 @@ def check_devices(config: RunConfig) -> str:
         # SLURM may make only one GPU visible to each process; `check_own_gpus` tests that.
         if gpus < devices and config.trainer.backend is None and not (is_started and gpus == 1):
             raise UserError(
-                f"trainer.devices={devices}: must be at most {gpus}, the number of CUDA GPUs here, "
-                "or trainer.accelerator=cpu"
+                f"trainer.devices={devices}: this machine has {gpus} CUDA GPU{'s' if gpus > 1 else ''}; allowed: up to "
+                f"{gpus}, or trainer.accelerator=cpu"
             )
     if accelerator == "mps" and config.trainer.ranks > 1:
         raise UserError(
