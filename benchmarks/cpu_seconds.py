@@ -12,7 +12,6 @@ quick scale:
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,7 +48,7 @@ class Pieces:
     gradients: Callable[[], object]
     update: Callable[[], object]
     multiply_adds: int
-    """Of a forward pass of all images."""
+    """The multiply-adds of a forward pass of all images."""
 
     def step(self) -> None:
         """Train one step."""
@@ -97,27 +96,22 @@ def shares(work: Callable[[], object], repetitions: int) -> dict[str, float]:
 
 def convolution_peak(pieces: Pieces, kind: torch.dtype) -> float:
     """Return the multiply-adds per CPU second of the fastest of the network's 3×3 convolutions, forward."""
-    inputs: dict[tuple[torch.Size, int], tuple[Tensor, nn.Conv2d]] = {}
+    rates: dict[tuple[torch.Size, tuple[int, ...]], float] = {}
 
-    def seen(layer: nn.Conv2d, given: tuple[Tensor], result: Tensor) -> None:
-        if layer.kernel_size == (3, 3) and layer.in_channels == layer.out_channels:
-            inputs[given[0].shape, layer.stride[0]] = given[0], layer
+    def timed(layer: nn.Conv2d, given: tuple[Tensor], result: Tensor) -> None:
+        shape = given[0].shape, layer.stride
+        if layer.kernel_size == (3, 3) and layer.in_channels == layer.out_channels and shape not in rates:
+            batch, weights = given[0].to(kind), layer.weight.to(kind)
+            seconds = least(lambda: F.conv2d(batch, weights, None, layer.stride, 1), 20)
+            rates[shape] = 9 * layer.in_channels * result.numel() / seconds
 
     layers = [layer for layer in pieces.network.modules() if isinstance(layer, nn.Conv2d)]
-    hooks = [layer.register_forward_hook(seen) for layer in layers]
+    hooks = [layer.register_forward_hook(timed) for layer in layers]
     with torch.no_grad():
         pieces.network(pieces.images)
-        for hook in hooks:
-            hook.remove()
-        rates = []
-        for batch, layer in inputs.values():
-            given, weights = batch.to(kind), layer.weight.to(kind)
-            result = F.conv2d(given, weights, stride=layer.stride, padding=1)
-            seconds = least(
-                lambda given=given, weights=weights, stride=layer.stride: F.conv2d(given, weights, None, stride, 1), 20
-            )  # type: ignore[misc]
-            rates.append(9 * layer.in_channels * result.numel() / seconds)
-    return max(rates)
+    for hook in hooks:
+        hook.remove()
+    return max(rates.values())
 
 
 def pieces_of(config: RunConfig, count: int) -> Pieces:
@@ -172,15 +166,15 @@ def main() -> None:
             pieces = pieces_of(compose([*own, *options.overrides]), options.images)
             name = f"{network} {precision}"
             if emulates_bf16(precision, "cpu"):
-                print(f"{name}: not timed, because this CPU emulates bf16")
+                print(f"{name}: not timed, because this CPU emulates bf16", flush=True)
             else:
                 measure(pieces, name, kind, options.repetitions)
             if kind == torch.bfloat16:
                 with Conversions() as counted:
                     pieces.step()
                 converted, convolved = (n / 1e6 for n in (counted.converted, counted.convolved))
-                print(f"{name}: {converted:.1f} million elements converted, {convolved:.1f} million of convolutions")
-            sys.stdout.flush()
+                elements = f"{converted:.1f} million elements converted, {convolved:.1f} million of convolutions"
+                print(f"{name}: {elements}", flush=True)
 
 
 if __name__ == "__main__":

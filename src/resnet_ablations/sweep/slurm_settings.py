@@ -20,7 +20,7 @@ RESERVED = (
 )
 """The options of `sbatch` that the launcher sets itself, or that change what `sbatch` answers."""
 
-GPUS = ("gpus", "gpus_per_node", "gpus-per-node", "gpus_per_task", "gpus-per-task", "gres")
+GPUS = ("gpus", "gpus-per-node", "gpus-per-task", "gres")
 """The options of `sbatch` that ask for GPUs; `runs_per_job` counts those of the launcher's own parameters."""
 
 
@@ -30,7 +30,9 @@ def checked_settings(runs: Sequence[RunConfig], parameters: Mapping[str, Any]) -
     at_once, others, setup = (settings.get(name) for name in ("array_parallelism", "additional_parameters", "setup"))
     others = {} if others is None else others
     shapes = {(run.trainer.nodes, run.trainer.devices) for run in runs}
-    has_tasks, per_device = shapes != {(1, 1)}, checked_runs_per_device(parameters.get("runs_per_device"))
+    has_tasks = shapes != {(1, 1)}
+    per_device = checked_runs_per_device(parameters.get("runs_per_device"))
+    options = {str(name).replace("_", "-") for name in others} if isinstance(others, dict) else set()
     mistakes = []
     if type(at_once) is not int or at_once < 1:
         mistakes.append(f"hydra.launcher.array_parallelism={as_yaml(at_once)}: must be a whole number from 1 on")
@@ -38,9 +40,9 @@ def checked_settings(runs: Sequence[RunConfig], parameters: Mapping[str, Any]) -
         mistakes.append(f"hydra.launcher.setup={setup}: must be a list of lines: ['module load cuda']")
     if not isinstance(others, dict):
         mistakes.append(f"hydra.launcher.additional_parameters={others}: must be a mapping: {{reservation: NAME}}")
-    elif reserved := sorted({str(name).replace("_", "-") for name in others} & set(RESERVED)):
+    elif reserved := sorted(options & set(RESERVED)):
         mistakes.append(f"hydra.launcher.additional_parameters={others}: {', '.join(reserved)}: remove; not supported")
-    elif per_device is not None and (gpus := sorted(name for name in map(str, others) if name in GPUS)):
+    elif per_device is not None and (gpus := sorted(options & set(GPUS))):
         mistakes.append(
             f"hydra.launcher.additional_parameters={others}: {', '.join(gpus)}: with runs_per_device, ask for GPUs by "
             "hydra.launcher.gpus_per_node=N"
