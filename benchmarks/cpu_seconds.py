@@ -127,7 +127,7 @@ def pieces_of(config: RunConfig, count: int) -> Pieces:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16-mixed"):
             loss = F.cross_entropy(forward(images), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
     return Pieces(network, images, gradients, optimizer.step, count * cost)
 
@@ -170,7 +170,7 @@ def main() -> None:
             else:
                 measure(pieces, name, kind, options.repetitions)
             if kind == torch.bfloat16:
-                with Conversions() as counted:
+                with Conversions() as counted:  # type: ignore[no-untyped-call]
                     pieces.step()
                 converted, convolved = (n / 1e6 for n in (counted.converted, counted.convolved))
                 elements = f"{converted:.1f} million elements converted, {convolved:.1f} million of convolutions"

@@ -100,7 +100,7 @@ def plain(config: RunConfig, images: Path, stopwatch: Stopwatch) -> None:
             transforms.Normalize((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
         ]
     )
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         _Unchecked(str(images), train=True, transform=transform),
         batch_size=config.schedule.batch_size,
         shuffle=True,
@@ -131,7 +131,7 @@ def _endless(loader: DataLoader[Any]) -> Iterator[Any]:
         yield from loader
 
 
-class _Unchecked(CIFAR10):
+class _Unchecked(CIFAR10):  # type: ignore[misc]
     """Torchvision's CIFAR-10 without the check of the real archive's sums."""
 
     meta = CIFAR10.meta | {"md5": None}
@@ -159,7 +159,8 @@ def ours(config: RunConfig, images: Images, stopwatch: Stopwatch) -> None:
     iterations = config.schedule.iterations
     with quiet_lightning():
         trainer = lightning_trainer(config, iterations, ALONE, Extras(callbacks=[_Noting(stopwatch)]))
-        trainer.fit(TrainingModule(build_network(config), config), datamodule=DataModule(batches, range(iterations)))
+        module = TrainingModule(build_network(config), config)
+        trainer.fit(module, datamodule=DataModule(config.key, batches, range(iterations)))
 
 
 class _Noting(AfterIteration):

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import nn
-from torchvision.models import vgg16, vgg19  # type: ignore[import-untyped]
+from torchvision.models import vgg16, vgg19
 
 from resnet_ablations.build import meta_network
 from resnet_ablations.console import standard_console

@@ -15,7 +15,7 @@ from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri  # type: ignore[import-untyped]
+from scipy.special import ndtri
 
 Shape = int | tuple[int, ...]
 

@@ -54,7 +54,7 @@ def _root_problem(root: Path, files: Callable[[], Iterable[Path]]) -> str | None
 
 def missing(files: Mapping[Path, str]) -> list[Path]:
     """Return the missing files of `files` (path → MD5); raise `UserError` if an existing file has another checksum."""
-    from torchvision.datasets.utils import calculate_md5  # type: ignore[import-untyped]
+    from torchvision.datasets.utils import calculate_md5
 
     absent, problems = [], []
     for path, md5 in files.items():

@@ -256,7 +256,7 @@ def _collated(images: list[DecodedImage | UserError]) -> Collated | UserError:
         try:
             # The queue's thread would do it, and print an error without sending anything.
             for tensor in (*groups, *rest):
-                tensor.share_memory_()  # type: ignore[no-untyped-call]
+                tensor.share_memory_()
         except (RuntimeError, OSError) as error:
             return out_of_shared_memory(str(error))
     return Collated(groups, *rest)

@@ -87,7 +87,7 @@ class Digits(Source):
         self.load()
 
     def load(self) -> Images:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+        from sklearn.datasets import load_digits
 
         digits = load_digits()
         images = digits.images.astype(np.uint8)[..., None]
@@ -217,7 +217,7 @@ def _check_not_inside(root: Path, base: str) -> None:
 
 def _torchvision() -> Any:
     """Return the module `torchvision.datasets`. Imported only where needed, because the import takes a second."""
-    from torchvision import datasets  # type: ignore[import-untyped]
+    from torchvision import datasets
 
     return datasets
 

@@ -69,7 +69,7 @@ class WandbRun:
         self._curve, self._rows = CurveReader(folder.curve), list[CurveRow]()
         self._next = self._run.starting_step
         summary = self._run.summary
-        self._at_wandb = {name: summary.get(name) for name in ("iteration", "train_loss", "outcome")}  # type: ignore[no-untyped-call]
+        self._at_wandb = {name: summary.get(name) for name in ("iteration", "train_loss", "outcome")}
 
     @property
     def url(self) -> str | None:
@@ -95,7 +95,7 @@ class WandbRun:
         if result is not None:
             numbers = result.model_dump(exclude={"key", "configuration", "seed", "metrics", "provenance"})
             self._run.summary.update(numbers | result.metrics)
-            self._run.config.update({"provenance": result.provenance}, allow_val_change=True)  # type: ignore[no-untyped-call]
+            self._run.config.update({"provenance": result.provenance}, allow_val_change=True)
         ending = {"outcome": state.outcome, "reason": state.reason, "digest": digest(self.folder, state)}
         self._run.summary.update(ending)
         self._run.finish(EXIT_CODES.get(state.outcome, 1))

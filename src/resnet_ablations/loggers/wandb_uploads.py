@@ -98,10 +98,10 @@ class _Server:
 
     def has(self, folder: RunFolder, state: State) -> bool:
         """Return whether the server has the complete run, with this curve and this outcome."""
-        self._api.flush()  # type: ignore[no-untyped-call]
+        self._api.flush()
         try:
             run = self._api.run(f"{self.settings.project or PROJECT}/{folder.key}")
-            uploaded = run.summary.get("digest")  # type: ignore[no-untyped-call]
+            uploaded = run.summary.get("digest")
             return bool(uploaded == digest(folder, state)) and run.lastHistoryStep >= last_step(folder)
         except (wandb.Error, ValueError):  # no run of this name
             return False

@@ -39,7 +39,7 @@ class Mask(nn.Module):
         self.register_buffer("numbers", None, persistent=False)
         # torch.compile does not know that products overflow: its code for the positions would crash. Marked here and
         # not by a decorator, which would import torch._dynamo for a second in every process.
-        torch.compiler.assume_constant_result(_positions)  # type: ignore[no-untyped-call]
+        torch.compiler.assume_constant_result(_positions)
 
     def forward(self, images: Tensor) -> Tensor:
         numbers = self.numbers

@@ -120,7 +120,7 @@ class Gate(nn.Module):
         self.normalise = nn.BatchNorm2d(unit.out_channels) if batch_norm else nn.Identity()
         if gate_bias_rate != 1:
             # SGD's step is the learning rate times the gradient.
-            self.bias.register_hook(lambda gradient: gate_bias_rate * gradient)  # type: ignore[no-untyped-call]
+            self.bias.register_hook(lambda gradient: gate_bias_rate * gradient)
 
     @property
     def bias(self) -> nn.Parameter:

@@ -17,7 +17,7 @@ from itertools import combinations, groupby
 from typing import final
 
 import torch
-from scipy.stats import kendalltau  # type: ignore[import-untyped]
+from scipy.stats import kendalltau
 from torch import Tensor, nn
 
 from resnet_ablations.network.resnet import ResNet

@@ -34,7 +34,7 @@ class CudaGraphs(Recorder):
 
     def __init__(self, device: torch.device) -> None:
         # Autograd runs a parameter's gradient on the stream of its first use, which must not be the default stream.
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream(device)
         self._memory = torch.cuda.graph_pool_handle()
 
     def run(self, work: Callable[[], object]) -> None:

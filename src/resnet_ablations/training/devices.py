@@ -106,7 +106,7 @@ def gpu_versions(device: torch.device) -> dict[str, str | None]:
     """Return the versions of CUDA, cuDNN and NVIDIA's driver; {} for other devices than CUDA GPUs."""
     if device.type != "cuda":
         return {}
-    cudnn = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
+    cudnn = str(torch.backends.cudnn.version())
     return {"CUDA": torch.version.cuda, "cuDNN": cudnn, "driver": _driver()}
 
 

@@ -41,7 +41,7 @@ class Step:
         self._sums += loss_and_errors(loss, logits, labels)
         # The backward pass has the types of the forward pass; autocast must not choose types a second time.
         with torch.autocast(images.device.type, enabled=False):
-            (loss / len(labels) / self._passes).backward()  # type: ignore[no-untyped-call]
+            (loss / len(labels) / self._passes).backward()
 
 
 def loss_and_errors(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
-from scipy.stats import false_discovery_control  # type: ignore[import-untyped]
+from scipy.stats import false_discovery_control
 
 from resnet_ablations.report.claims.claim_file import Claim
 from resnet_ablations.report.claims.evidence import SIGNALS, Evidence, NotJudged

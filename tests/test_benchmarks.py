@@ -1,0 +1,28 @@
+"""`make bench`: it measures a tutorial's loop and ours, and writes what it measured."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import loops, training
+
+
+def test_both_loops_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second of two iterations is timed, on one thread, in float32, which every CPU has."""
+    cases = [("plain", "32-true"), ("ours", "32-true")]
+    monkeypatch.setattr(training, "groups", lambda device: [training.Group("resnet20", cases)])
+    monkeypatch.setattr(training, "ITERATIONS", {"cpu": {"resnet20": 1}})
+    monkeypatch.setattr(training, "IMAGES", 640)
+    monkeypatch.setattr(training, "usable_cores", lambda: 1)
+    monkeypatch.setattr(loops, "WARM_UP", 1)
+    monkeypatch.setattr(sys, "argv", ["bench", "--repetitions", "1", "--output", str(tmp_path), "--name", "here"])
+    training.main()
+    report = json.loads((tmp_path / "here.json").read_text(encoding="utf-8"))
+    assert report["left_out"] == []
+    assert [(row["loop"], row["precision"]) for row in report["loops"]] == cases
+    assert all(row["images_per_second"] > 0 for row in report["loops"])
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines() if " ms " in line] == ["plain", "ours"]
