@@ -36,14 +36,15 @@ def notes(sweep: Sweep) -> tuple[str, ...]:
 
 def sources(others: pd.DataFrame) -> tuple[str, ...]:
     """Return other people's numbers, one line for each source and recipe."""
-    others = others.drop_duplicates(["network", "value", "source", "protocol"])
-    spreads = others["spread"].map(" ± {:.2f}".format).where(others["spread"].notna(), "")
-    values = others["network"] + " " + others["value"].map("{:.2f}".format) + spreads
-    n = ("n = " + others["n"].astype("str")).where(others["n"].notna(), "n not stated")
-    apart = " Not in the table, which shows another metric: " + others["metric"].map(METRICS) + "."
-    lines = " (" + n + ", " + others["statistic"] + "; " + others["protocol"] + "). Source: " + others["source"] + ", "
-    lines += others["year"].astype("str") + "." + apart.where(~others["is_counted"], "")
-    return tuple(", ".join(of_line) + str(line) for line, of_line in values.groupby(lines, sort=False))
+    values: dict[str, list[str]] = {}
+    for other in others.drop_duplicates(["network", "value", "source", "protocol"]).to_dict("records"):
+        n = "n not stated" if pd.isna(other["n"]) else f"n = {other['n']}"
+        line = f" ({n}, {other['statistic']}; {other['protocol']}). Source: {other['source']}, {other['year']}."
+        if not other["is_counted"]:
+            line += f" Not in the table, which shows another metric: {METRICS[other['metric']]}."
+        spread = "" if pd.isna(other["spread"]) else f" ± {other['spread']:.2f}"
+        values.setdefault(line, []).append(f"{other['network']} {other['value']:.2f}{spread}")
+    return tuple(", ".join(of_line) + line for line, of_line in values.items())
 
 
 def provenance_warnings(runs: pd.DataFrame) -> list[str]:
