@@ -17,10 +17,11 @@ from resnet_ablations.experiments import Experiment, load_experiment, paper_curv
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.claims import rules
 from resnet_ablations.report.claims.claim_file import Claim, load_claims
-from resnet_ablations.report.claims.evidence import SIGNALS, ClaimQuantity, NotJudged, Sample, SamplesOf, mean_of
+from resnet_ablations.report.claims.evidence import SIGNALS, ClaimQuantity, NotJudged, Sample, SamplesOf
 from resnet_ablations.report.claims.power import MOST_SEEDS, SEEDS, seeds_text
 from resnet_ablations.report.claims.relations import Bounded
 from resnet_ablations.report.claims.wording import RESPONSE
+from resnet_ablations.report.curves import mean_of
 from resnet_ablations.report.frame import FAIL
 from resnet_ablations.streams import Purpose, Stream
 
