@@ -17,6 +17,7 @@ import json
 import os
 import re
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -118,6 +119,8 @@ class Bench:
     folder: Path
     peaks: dict[str, float] = field(default_factory=dict)
     multiply_adds: dict[str, int] = field(default_factory=dict)
+    failures: int = 0
+    """The number of measurements that ended in an error."""
 
     def measure(self, group: Group) -> None:
         """Measure a group of loops; print and write each measurement at once."""
@@ -136,7 +139,7 @@ class Bench:
             else:
                 self._measure_loops(group.network, [("plain", "32-true"), *cases])
         except Exception as error:  # the other groups are still worth measuring
-            self._left_out(f"{group.network}: {cases}", f"{type(error).__name__}: {error}".splitlines()[0])
+            self._failed(f"{group.network}: {cases}", error)
 
     def _write(self) -> None:
         """Write the measurements so far."""
@@ -158,7 +161,7 @@ class Bench:
                         measured[case].append(self._repetition(network, *case, profiled=profiled))
                 except Exception as error:
                     failed.add(case)
-                    self._left_out(f"{network}: {' '.join(case)}", f"{type(error).__name__}: {error}".splitlines()[0])
+                    self._failed(f"{network}: {' '.join(case)}", error)
                     continue
                 if last:
                     self._row(network, case, measured)
@@ -230,8 +233,7 @@ class Bench:
             try:
                 speed = images_per_second(config, count, max(1, usable_cores() // count), gpu)
             except Exception as error:
-                told = f"{type(error).__name__}: {error}".splitlines()[0]
-                self._left_out(f"{network}: {loop} {precision}, {count} runs at once", told)
+                self._failed(f"{network}: {loop} {precision}, {count} runs at once", error)
                 return
             alone = alone or speed
             self.report["runs_at_once"].append(
@@ -264,6 +266,10 @@ class Bench:
             self.multiply_adds[network] = multiply_adds(build_network(config), config.data.image)
         return self.multiply_adds[network]
 
+    def _failed(self, what: str, error: Exception) -> None:
+        self.failures += 1
+        self._left_out(what, f"{type(error).__name__}: {error}".splitlines()[0])
+
     def _left_out(self, what: str, why: str) -> None:
         self.report["left_out"].append({"what": what, "why": why})
         self._write()
@@ -271,7 +277,7 @@ class Bench:
 
 
 def main() -> None:
-    """Measure, print each line when it is measured, and write the JSON file."""
+    """Measure, print each line when it is measured, and write the JSON file. Exit with 1 if a measurement failed."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--minutes", type=float, default=4.0, help="after so long, nothing more is begun")
@@ -321,6 +327,8 @@ def main() -> None:
             if options.networks is None or group.network in options.networks:
                 bench.measure(group)
     print(f"{bench.path}, after {time.monotonic() - begun:.0f} s")
+    if bench.failures:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
