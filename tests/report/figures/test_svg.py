@@ -1,13 +1,16 @@
 """Files and the page have the same figure, with links and titles, and nothing that the page forbids."""
 
+import math
 import re
 from xml.etree import ElementTree
 
 import pytest
 from drawn import charts, marks
 from made_up import MadeUp
+from matplotlib.figure import Figure
 
-from resnet_ablations.report.figures.chart import Chart
+from resnet_ablations.report.figures.chart import Chart, written
+from resnet_ablations.report.figures.svg import cleaned
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -80,3 +83,14 @@ def test_text_of_others_stays_text(made_up: MadeUp, monkeypatch: pytest.MonkeyPa
     shown = " ".join("".join(text.itertext()) for text in ElementTree.fromstring(panel).iter("text"))
     assert "$x_1$" in shown
     assert "<script" in shown
+
+
+def test_lines_without_a_point_in_their_panel_are_left_out() -> None:
+    """Matplotlib writes such a line as a path without `d`; a diverged run has one in each panel of its signals."""
+    figure = Figure()
+    axes = figure.subplots()
+    for values in ([math.nan, math.nan], [math.nan, math.nan], [0.0, 1.0]):
+        axes.plot([0, 1], values, color="#0000fe")
+    drawn = cleaned(written(figure, "svg"))
+    assert len([path for path in drawn.iter("path") if path.get("stroke") == "#0000fe"]) == 1
+    assert all("d" in path.attrib for path in drawn.iter("path"))

@@ -54,7 +54,7 @@ def cleaned(svg: bytes) -> Element:
     definitions = Element("defs")
     root = Element("svg", INHERITED | {name: old.attrib[name] for name in ("width", "height", "viewBox")})
     root.append(definitions)
-    root.extend(element for child in old for element in _cleaned(child, definitions))
+    root.extend([element for child in old for element in _cleaned(child, definitions)])
     shapes = {f"#{shape.get('id')}": shape.attrib for shape in definitions}
     for mark in root.iter("use"):
         shape = shapes[mark.attrib["href"]]
@@ -80,7 +80,7 @@ def _cleaned(old: Element, definitions: Element) -> Iterator[Element]:
             new.append(child)
     if new.tag == "defs":
         known = {shape.get("id") for shape in definitions}
-        definitions.extend(shape for shape in new if shape.get("id") not in known)
+        definitions.extend([shape for shape in new if shape.get("id") not in known])
     elif new.tag == "text":
         new.text = old.text
         yield new
@@ -110,7 +110,9 @@ def _join(before: Element, element: Element) -> bool:
 
 
 def _is_seen(path: Element) -> bool:
-    return path.tag == "path" and ("id" in path.attrib or path.get("fill") != "none" or "stroke" in path.attrib)
+    """Return whether an element is a path that shows; a line without a point in its panel has no `d`."""
+    painted = "id" in path.attrib or path.get("fill") != "none" or "stroke" in path.attrib
+    return path.tag == "path" and "d" in path.attrib and painted
 
 
 def _attributes(old: Element) -> dict[str, str]:
