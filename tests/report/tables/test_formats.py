@@ -56,6 +56,12 @@ def test_characters_unknown_to_latex_are_named() -> None:
     assert text.splitlines()[0] == r"% Runs are missing; this command trains them: make x \evil"
 
 
+def test_signs_of_quantities_in_latex() -> None:
+    text = latex(Table("n", "t", "μ·F(x) ÷ x, α, τ", (TableColumn("x"),), (("3.24 to ∞",),)))
+    assert r"\caption{$\mu$$\cdot$F(x) $\div$ x, $\alpha$, $\tau$}" in text
+    assert r"3.24 to $\infty$" in text
+
+
 def test_powers_in_latex() -> None:
     table = Table("n", "t", "λ^27 = 6·10⁻¹⁷ ≈ 0", (TableColumn("λ^54"),), (("2·10⁵ (a^b)",),))
     text = latex(table)

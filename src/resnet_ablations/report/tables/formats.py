@@ -21,12 +21,12 @@ MANY = 10
 """The number of columns from which a terminal shows a table without gaps."""
 
 MATHS = ["times", "pm", "geq", "leq", "approx", "dagger", "ddagger", "cdot", "lambda", "gamma", "beta"]
-MATHS += ["prod", "partial", "Vert"]
+MATHS += ["prod", "partial", "Vert", "div", "alpha", "mu", "tau", "infty"]
 NAMED = ["backslash", "asciitilde", "asciicircum", "less", "greater", "bar"]
 LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     **{sign: f"{{{sign}}}" for sign in "[]*"},
-    **{sign: rf"$\{name}$" for sign, name in zip("×±≥≤≈†‡·λγβ∏∂‖", MATHS, strict=True)},
+    **{sign: rf"$\{name}$" for sign, name in zip("×±≥≤≈†‡·λγβ∏∂‖÷αμτ∞", MATHS, strict=True)},
     **{sign: rf"\text{name}{{}}" for sign, name in zip("\\~^<>|", NAMED, strict=True)},
     **{" %": r"~\%", "−": "$-$", "b_g": "$b_g$", "–": "--", "—": "---", "…": r"\dots{}", "½": r"$\frac{1}{2}$"},
     **{'"': "''", "“": "``", "”": "''", "’": "'"},
