@@ -50,9 +50,9 @@ def test_every_published_table_compiles_and_fits_its_page(tmp_path: Path, monkey
     with paper_style():
         measured = [latex(one.table) for sweep in data.sweeps for one in measurements(sweep, data)]
     assert len(measured) > 3
-    assert "{[}U+" not in "".join([*map(latex, tables), *measured]), "every sign has its LaTeX"
-    claims = (PUBLISHED / "report" / "claims.tex").read_text(encoding="utf-8")
-    log = compile_([*map(latex, tables), *measured, claims], tmp_path)
+    texts = [*map(latex, tables), *measured, (PUBLISHED / "report" / "claims.tex").read_text(encoding="utf-8")]
+    assert "{[}U+" not in "".join(texts), "every sign has its LaTeX"
+    log = compile_(texts, tmp_path)
     assert "Missing character" not in log
     assert not re.findall(r"Overfull \\hbox \(\d\d+\.\d+pt", log), "notes and captions stay within the text"
 
