@@ -57,6 +57,8 @@ LOOPS: dict[str, tuple[str, ...]] = {
     "ours, reduce-overhead": ("trainer.compile=reduce-overhead",),
 }
 """The overrides of each loop; without `bn_batch`, batch normalisation is over all 128 images."""
+BASE = ("plain", "32-true")
+"""The loop and the precision with which all others of a group are compared."""
 PASSES, ONE_PASS, CAPTURED = "ours, 2 passes of 64", "ours, 2 × 64 in one pass", "ours, 2 × 64 captured"
 
 
@@ -128,18 +130,18 @@ class Bench:
         cases = [case for case in group.cases if case not in emulated]
         for loop, precision in emulated:
             self._left_out(f"{group.network}: {loop} {precision}", "this CPU has no instructions for bf16")
+        names = f"{group.network}: {', '.join(f'{loop} {precision}' for loop, precision in cases)}"
         if time.monotonic() + group.seconds > self.end:
-            names = ", ".join(f"{loop} {precision}" for loop, precision in cases)
-            self._left_out(f"{group.network}: {names}", "no time left")
+            self._left_out(names, "no time left")
             return
         try:
             if group.runs_at_once:
                 for case in cases:
                     self._measure_at_once(group.network, *case, group.runs_at_once)
             else:
-                self._measure_loops(group.network, [("plain", "32-true"), *cases])
+                self._measure_loops(group.network, [BASE, *cases])
         except Exception as error:  # the other groups are still worth measuring
-            self._failed(f"{group.network}: {cases}", error)
+            self._failed(names, error)
 
     def _write(self) -> None:
         """Write the measurements so far."""
@@ -160,6 +162,8 @@ class Bench:
                         profiled = last and self.device == "gpu"
                         measured[case].append(self._repetition(network, *case, profiled=profiled))
                 except Exception as error:
+                    if case == BASE:  # nothing is left to compare the others with
+                        raise
                     failed.add(case)
                     self._failed(f"{network}: {' '.join(case)}", error)
                     continue
@@ -191,7 +195,7 @@ class Bench:
         loop, precision = case
         speeds = {key: [BATCH / one.seconds for one in of_case] for key, of_case in measured.items() if of_case}
         speed = statistics.median(speeds[case])
-        pairs = [own / base for own, base in zip(speeds[case], speeds[("plain", "32-true")], strict=False)]
+        pairs = [own / base for own, base in zip(speeds[case], speeds[BASE], strict=False)]
         same = speeds.get(("plain", precision))
         launches, waits = measured[case][-1].launches, measured[case][-1].waits
         share = 3 * self._multiply_adds(network) * speed / self._peak(precision)
@@ -201,7 +205,7 @@ class Bench:
             "precision": precision,
             "images_per_second": round(speed, 1),
             "milliseconds": round(1000 * BATCH / speed, 3),
-            "of_plain_float32": round(speed / statistics.median(speeds[("plain", "32-true")]), 3),
+            "of_plain_float32": round(speed / statistics.median(speeds[BASE]), 3),
             "of_plain_float32_pair_by_pair": [round(pair, 3) for pair in pairs],
             "of_plain_same_precision": None if same is None else round(speed / statistics.median(same), 3),
             "share_of_convolution_peak": round(share, 4),

@@ -31,16 +31,22 @@ def test_both_loops_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines() if " ms " in line] == ["plain", "ours"]
 
 
-def test_a_loop_that_fails_is_named_and_the_exit_code_is_1(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("loop", "left_out", "measured"),
+    [("ours", "ours 32-true", ["plain"]), ("plain", "plain 32-true, ours 32-true", [])],
+)
+def test_a_loop_that_fails_is_named_once_and_the_exit_code_is_1(
+    loop: str, left_out: str, measured: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(*of_loop: object) -> None:
         raise TypeError("one argument is missing\nmore lines")
 
-    monkeypatch.setattr(training, "ours", fails)
+    monkeypatch.setattr(training, loop, fails)
     with pytest.raises(SystemExit) as ended:
         training.main()
     assert ended.value.code == 1
     told = capsys.readouterr().out.splitlines()
-    assert "left out: resnet20: ours 32-true: TypeError: one argument is missing" in told
-    assert [line.split()[1] for line in told if " ms " in line] == ["plain"]
+    assert [line for line in told if line.startswith("left out")] == [
+        f"left out: resnet20: {left_out}: TypeError: one argument is missing"
+    ]
+    assert [line.split()[1] for line in told if " ms " in line] == measured
