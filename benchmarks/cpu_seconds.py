@@ -3,7 +3,7 @@
 CPU seconds count only the time in which this process computes. On a machine that others use too they vary less than the
 time does, but they vary. A step is one forward and backward pass and one update on random images, on one thread. The
 share of the peak is three times the network's multiply-adds a CPU second, divided by those of the fastest of the
-three stages' 3×3 convolutions, forward. The parts are those of the forward and backward pass, by torch's profiler,
+network's own 3×3 convolutions, forward. The parts are those of the forward and backward pass, by torch's profiler,
 which counts time: measure them on a quiet machine. For bf16, the elements that a step converts between bf16 and float32
 are counted. The environment is left as it is: to try an allocator, set it there (`MALLOC_TRIM_THRESHOLD_`). A step of
 quick scale:
@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.machine import convolution_peak
 from resnet_ablations.build import build_network
 from resnet_ablations.config import RunConfig
 from resnet_ablations.network.cost import multiply_adds
@@ -95,6 +94,26 @@ def shares(work: Callable[[], object], repetitions: int) -> dict[str, float]:
     return {part: of_part / total for part, of_part in (parts | {"rest": total - sum(parts.values())}).items()}
 
 
+def own_convolution_peak(pieces: Pieces, kind: torch.dtype) -> float:
+    """Return the multiply-adds per CPU second of the fastest of the network's own 3×3 convolutions, forward."""
+    rates: dict[tuple[torch.Size, tuple[int, ...]], float] = {}
+
+    def timed(layer: nn.Conv2d, given: tuple[Tensor], result: Tensor) -> None:
+        shape = given[0].shape, layer.stride
+        if layer.kernel_size == (3, 3) and layer.in_channels == layer.out_channels and shape not in rates:
+            batch, weights = given[0].to(kind), layer.weight.to(kind)
+            seconds = least(lambda: F.conv2d(batch, weights, None, layer.stride, 1), 20)
+            rates[shape] = 9 * layer.in_channels * result.numel() / seconds
+
+    layers = [layer for layer in pieces.network.modules() if isinstance(layer, nn.Conv2d)]
+    hooks = [layer.register_forward_hook(timed) for layer in layers]
+    with torch.no_grad():
+        pieces.network(pieces.images)
+    for hook in hooks:
+        hook.remove()
+    return max(rates.values())
+
+
 def pieces_of(config: RunConfig, count: int) -> Pieces:
     """Return the pieces of a training step on `count` images."""
     network = in_memory_format(build_network(config), config.trainer.channels_last)
@@ -113,11 +132,9 @@ def pieces_of(config: RunConfig, count: int) -> Pieces:
     return Pieces(network, images, gradients, optimizer.step, count * cost)
 
 
-def measure(pieces: Pieces, name: str, precision: str, repetitions: int) -> None:
+def measure(pieces: Pieces, name: str, kind: torch.dtype, repetitions: int) -> None:
     """Print the CPU seconds of a step, its share of the peak, and its parts."""
-    images, _, height, _ = pieces.images.shape
-    peak = convolution_peak("cpu", precision, images, height, time.process_time)
-    torch.use_deterministic_algorithms(True)
+    peak = own_convolution_peak(pieces, kind)
     seconds, of_update = least(pieces.step, repetitions), least(pieces.update, repetitions)
     share = 3 * pieces.multiply_adds / seconds / peak
     print(f"{name}: {seconds:.3f} CPU seconds, {100 * share:.0f} % of a peak of {peak / 1e9:.0f} · 10⁹ multiply-adds/s")
@@ -141,8 +158,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    for precision in ("32-true", "bf16-mixed"):
+    for precision, kind in (("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)):
         for network in options.networks:
             own = ["trainer=cpu", f"network={network}", f"precision={precision}"]
             pieces = pieces_of(compose([*own, *options.overrides]), options.images)
@@ -150,8 +168,8 @@ def main() -> None:
             if emulates_bf16(precision, "cpu"):
                 print(f"{name}: not timed, because this CPU emulates bf16", flush=True)
             else:
-                measure(pieces, name, precision, options.repetitions)
-            if precision == "bf16-mixed":
+                measure(pieces, name, kind, options.repetitions)
+            if kind == torch.bfloat16:
                 with Conversions() as counted:  # type: ignore[no-untyped-call]
                     pieces.step()
                 converted, convolved = (n / 1e6 for n in (counted.converted, counted.convolved))

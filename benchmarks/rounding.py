@@ -4,8 +4,7 @@ Each network trains on the digits with the schedule of quick scale, for each see
 by each other way to compute. The default settings here are float32, channels last, eager, one thread. The table shows
 the relative difference of the training loss after 1, 3 and 10 updates, and the difference of the test error at the last
 iteration, each from the default run of the same seed: the median and the largest over the seeds. The row "another
-seed" shows how large a difference without any meaning is. The row "again" repeats the
-default run: it has to be exact.
+seed" shows how far apart two seeds are. The row "again" repeats the default run: it has to be exact.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: scripts/gpu_check.sh OUTPUT
-# Run the GPU's tests and benchmark on a machine with a CUDA GPU, PyTorch and pytest. In a folder of
-# scripts/gpu_folder.sh this needs no network: the other packages come from its wheels. Each part has a time limit and
+# Run the GPU's tests and benchmark on a machine with a CUDA GPU and the packages that scripts/gpu_folder.sh names. In
+# a folder of that script this needs no network: the other packages come from its wheels. Each part has a time limit and
 # goes on where another one failed; logs and figures go to OUTPUT. The limits are TESTS, BENCH, COMPILED and MEMORY, in
 # seconds; with 0 the part is left out.
 set -uo pipefail

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import loops, training
 
-CASES = [("plain", "32-true"), ("ours", "32-true")]
+CASES = [("ours", "32-true")]
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +26,14 @@ def test_both_loops_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[s
     training.main()
     report = json.loads((tmp_path / "here.json").read_text(encoding="utf-8"))
     assert report["left_out"] == []
-    assert [(row["loop"], row["precision"]) for row in report["loops"]] == CASES
+    assert [(row["loop"], row["precision"]) for row in report["loops"]] == [("plain", "32-true"), *CASES]
     assert all(row["images_per_second"] > 0 for row in report["loops"])
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines() if " ms " in line] == ["plain", "ours"]
 
 
 @pytest.mark.parametrize(
     ("loop", "left_out", "measured"),
-    [("ours", "ours 32-true", ["plain"]), ("plain", "plain 32-true, ours 32-true", [])],
+    [("ours", "ours 32-true", ["plain"]), ("plain", "plain 32-true", [])],
 )
 def test_a_loop_that_fails_is_named_once_and_the_exit_code_is_1(
     loop: str, left_out: str, measured: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

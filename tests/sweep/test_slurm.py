@@ -233,8 +233,8 @@ def test_a_slurm_that_ends_while_it_is_asked(cluster: Cluster, runs: list[RunCon
         ({"python": ["python"]}, r"python=.*: must be a shell command"),
         ({"use_srun": "no"}, "use_srun=no: must be true or false"),
         (
-            {"runs_per_device": 4, "additional_parameters": {"gpus": 2, "comment": "x"}},
-            "comment.*: gpus: with runs_per_device, ask for GPUs by hydra.launcher.gpus_per_node=N",
+            {"runs_per_device": 4, "additional_parameters": {"gpus_per_task": 2, "tres-per-task": "x", "comment": "x"}},
+            "comment.*: gpus-per-task, tres-per-task: with runs_per_device, ask for GPUs by hydra.launcher",
         ),
     ],
 )

@@ -20,7 +20,7 @@ RESERVED = (
 )
 """The options of `sbatch` that the launcher sets itself, or that change what `sbatch` answers."""
 
-GPUS = ("gpus", "gpus-per-node", "gpus-per-task", "gres")
+GPUS = ("gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "gres", "tres-per-task")
 """The options of `sbatch` that ask for GPUs; `runs_per_job` counts those of the launcher's own parameters."""
 
 
