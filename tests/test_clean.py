@@ -1,6 +1,9 @@
 """`python -m resnet_ablations.clean` removes what is named and agreed to, and nothing else."""
 
+import errno
 import io
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -150,3 +153,30 @@ def test_a_run_whose_job_is_over_is_removed_without_a_wait_for_its_heartbeat(
     assert cleaned("y\n", KEYS[0]) == [*KEYS[1:]]
     with pytest.raises(SystemExit):
         cleaned("y\n", KEYS[1])
+
+
+def test_a_folder_that_cannot_be_removed_is_one_line_and_stays_whole(
+    cleaned: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(SystemExit) as ended:
+        cleaned("y\n", KEYS[0])
+    assert ended.value.code == 2
+    assert f"{KEYS[0]}: not removed: {tmp_path / 'runs'} cannot be written" in capsys.readouterr().err
+    assert RunFolder(tmp_path, KEYS[0]).config.exists()
+
+
+def test_an_error_while_a_run_is_removed_is_one_line(
+    cleaned: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", fails)
+    with pytest.raises(SystemExit) as ended:
+        cleaned("y\n", KEYS[0])
+    assert ended.value.code == 2
+    assert f"error: {KEYS[0]}: not wholly removed: " in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnet_ablations import declared, experiments
-from resnet_ablations.declared import changes_since
+from resnet_ablations.declared import changes_since, settings
 from resnet_ablations.experiments import load_experiment
 from resnet_ablations.results.sweeps import SweepPlan
 from resnet_ablations.sweep.planning import plan
@@ -130,3 +130,13 @@ def test_a_row_that_is_gone_is_left_to_the_notes(copy: Path) -> None:
     record = planned("shortcuts")
     shortcuts = load_experiment("shortcuts")
     assert changes_since(record, shortcuts.model_copy(update={"rows": shortcuts.rows[:-1]})) == {}
+
+
+@pytest.mark.parametrize("place", ["@scratch/data", "*x", "%x", r"'/home/o\'brien/images'"])
+def test_a_place_that_is_no_yaml_is_not_read(place: str) -> None:
+    """Hydra's grammar allows it."""
+    assert settings(["network=resnet20", f"paths.data={place}", f"data.root={place}"]) == settings(["network=resnet20"])
+
+
+def test_a_setting_that_is_no_yaml_is_its_text() -> None:
+    assert settings([r"network.label='a\'b'"])["network.label"] == r"'a\'b'"

@@ -24,7 +24,7 @@ from resnet_ablations import composition, train
 from resnet_ablations.config import RunConfig
 from resnet_ablations.data.imagenet import ImageNet
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.overrides import checked, compose, freeze, sweep_settings
+from resnet_ablations.overrides import checked, choices_of, compose, freeze, line_of, sweep_settings
 from resnet_ablations.paths import CONF, ROOT
 from resnet_ablations.results.keys import NUMBERS, without_locations
 from resnet_ablations.sweep.planning import plan
@@ -682,3 +682,14 @@ def test_a_data_folder_beside_a_frozen_configuration_is_read(tmp_path: Path) -> 
     own.folder.freeze(own.as_dict())
     frozen = f"frozen={own.folder.config}"
     assert compose([frozen, "paths.data=there"]).data.source.root == Path("mine")  # type: ignore[attr-defined]
+
+
+def test_an_empty_list_of_values_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"^schedule.iterations=range\(0\): has no value; list the values: A,B$"):
+        choices_of(["schedule.iterations=range(0)"])
+
+
+@pytest.mark.parametrize("line", ["~schedule.nesterov", "~schedule.nesterov=false", "seed=1"])
+def test_the_values_of_a_key_make_its_override_again(line: str) -> None:
+    ((key, (value,)),) = choices_of([line]).items()
+    assert line_of(key, value) == line

@@ -1,6 +1,7 @@
 """Publishing: finished runs go into the reference, as text, without a word of this machine's folders."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from finished import finish_run
 
 from resnet_ablations import publish as publishing
 from resnet_ablations.errors import UserError
+from resnet_ablations.paths import ROOT
 from resnet_ablations.results.frames import load_curves, load_responses, load_results, load_signals
+from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.results.signals import HEADER, PUBLISHED_WHOLE, UnitSignals, lines
 from resnet_ablations.results.sweeps import load_sweeps, save_sweep
@@ -190,3 +193,47 @@ def test_the_readme_shows_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             f"# Title\n\nbefore\n{publishing.BEGIN}### Table 1\n\n| a |\n\n![curves](reference/fig3.svg)\n"
             f"\n### Table 2\n{publishing.END}\nafter\n"
         )
+
+
+@pytest.mark.parametrize("text", ["{begin}old\n", "{end}\n{begin}", "{begin}{end}{begin}{end}", "old\n{end}\n"])
+def test_a_readme_with_wrong_markers_is_refused_before_anything_is_copied(
+    text: str, planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme, reference = tmp_path / "README.md", tmp_path / "reference"
+    readme.write_text(text.format(begin=publishing.BEGIN, end=publishing.END))
+    assert planned.record is not None
+    save_sweep(tmp_path / "results", planned.record)
+    monkeypatch.setattr(publishing, "README", readme)
+    monkeypatch.setattr(publishing, "REFERENCE", reference)
+    monkeypatch.setattr("sys.argv", ["publish", str(tmp_path / "results")])
+    with pytest.raises(SystemExit) as ended:
+        publishing.main()
+    assert ended.value.code == 2
+    assert not reference.exists()
+
+
+def test_only_links_to_files_lead_to_the_reports_folder(tmp_path: Path) -> None:
+    table, readme = tmp_path / "results" / "report" / "table.md", tmp_path / "README.md"
+    table.parent.mkdir(parents=True)
+    table.write_text("## Table\n\n[a](b.md) [c](https://d.org/e) [f](#g) [h](/i)\n")
+    readme.write_text(f"{publishing.BEGIN}{publishing.END}")
+    publishing.show([table], readme)
+    assert "[a](results/report/b.md) [c](https://d.org/e) [f](#g) [h](/i)" in readme.read_text()
+
+
+def test_runs_are_published_into_the_checkout_from_any_folder() -> None:
+    assert publishing.REFERENCE.is_absolute()
+    assert publishing.README == ROOT / "README.md"
+
+
+def test_a_run_that_another_process_publishes_is_one_line(planned: Plan, published: Path, tmp_path: Path) -> None:
+    assert planned.record is not None
+    target = RunFolder(tmp_path / "reference", planned.jobs[0].config.key)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
+        started = int(Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        owner = Owner.this_process().model_copy(update={"pid": other.pid, "started": started})
+        target.path.mkdir(parents=True)
+        (target.path / "claim.json").write_text(owner.model_dump_json())
+        with pytest.raises(UserError, match=rf"^{target.key}: process {other.pid} on .* trains it; publish again"):
+            publishing.publish(Path(planned.jobs[0].config.paths.results), tmp_path / "reference")
+        other.communicate()

@@ -1,11 +1,12 @@
 """Remove the named runs from a results folder, after confirmation."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_ablations.console import standard_console
-from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.errors import UserError, exit_on_user_error, reason_of
 from resnet_ablations.results.locks import RunLock, RunLocked, await_heartbeats
 from resnet_ablations.results.results_folder import readable, runs_parser
 from resnet_ablations.results.run_folder import RunFolder, folders_named
@@ -26,7 +27,7 @@ def main() -> None:
             raise UserError(*(f"{key}: {_busy(states[key])}" for key in busy))
     console = standard_console()
     console.print(state_table(states, console.width))
-    size = sum(path.lstat().st_size for folder in folders for path in folder.path.rglob("*"))
+    size = sum(_size(path) for folder in folders for path in folder.path.rglob("*"))
     if not _agreed(f"remove these runs ({size / 1e6:.1f} MB)? [y/N] "):
         print("nothing removed")
         return
@@ -44,13 +45,24 @@ def named(results: Path, patterns: Sequence[str]) -> list[RunFolder]:
 
 
 def remove(folder: RunFolder) -> None:
-    """Remove a run, its result first. Raise `UserError` if a process trains it."""
+    """Remove a run, its result first. Raise `UserError` if a process trains it or its folder cannot be removed."""
+    if not os.access(folder.path.parent, os.W_OK | os.X_OK):
+        raise UserError(f"{folder.key}: not removed: {folder.path.parent} cannot be written")
     try:
         with RunLock(folder.path):
-            folder.discard_result()
+            folder.result_file.unlink(missing_ok=True)
             shutil.rmtree(folder.path)
     except RunLocked as locked:
         raise UserError(f"{folder.key}: {locked}; not removed") from None
+    except OSError as error:
+        raise UserError(f"{folder.key}: not wholly removed: {error.filename}: {reason_of(error)}") from None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:  # removed meanwhile
+        return 0
 
 
 def _busy(state: State) -> str:

@@ -49,7 +49,7 @@ def changes_since(plan: SweepPlan, experiment: Experiment) -> dict[tuple[str, st
 
 
 def settings(overrides: Overrides) -> dict[str, Any]:
-    """Return the settings of `conf/` with these overrides, by dotted names, without those that interpolate others."""
+    """Return the settings of `conf/` with these overrides, by dotted names, without locations and interpolations."""
     train = _file(CONF / "train.yaml")
     chosen = {
         group: str(name) for line in train.pop("defaults", []) if isinstance(line, dict) for group, name in line.items()
@@ -60,7 +60,7 @@ def settings(overrides: Overrides) -> dict[str, Any]:
         content = _with_bases(CONF / group, own.get(group, chosen.get(group, "")))
         tree = _merged(tree, content if group == "schedule" else {group: content})  # schedules set bn_batch too
     flat = flat_settings(_merged(tree, train))
-    flat |= {key: _value(text) for key, text in own.items() if key not in GROUPS}
+    flat |= {key: _value(text) for key, text in own.items() if key not in GROUPS and not is_location(f"{key}=")}
     return {key: value for key, value in flat.items() if "${" not in str(value) and value != "???"}
 
 
@@ -111,8 +111,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """Return the value of an override."""
-    return _with_numbers(yaml.load(text, yaml.CSafeLoader))
+    """Return the value of an override; its text if Hydra's grammar allows it and YAML does not."""
+    try:
+        return _with_numbers(yaml.load(text, yaml.CSafeLoader))
+    except yaml.YAMLError:
+        return text
 
 
 def _with_numbers(value: Any) -> Any:

@@ -73,7 +73,7 @@ def write_measured(folder: RunFolder, weights: str | None, gradients: str, lesio
 
 
 def _path_gradients(run: TrainedRun, network: ResNet) -> Iterator[PathGradient]:
-    """Yield the gradients by path length on the first images that the run was trained on, in float64."""
+    """Return the gradients by path length, on the first images that the run was trained on, in float64."""
     images, labels = run.batches.train(0, 0, run.config.micro_batches)
     exact = copy.deepcopy(network).to(device_of_sums(run.device)).double()
     return path_gradients(exact, in_float64(images), summable(labels), run.config.seed)

@@ -87,7 +87,11 @@ def check_repeated(overrides: Sequence[str]) -> None:
 
 
 def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
-    """Return the values of each key of a multirun command line, as Hydra's sweeps read them."""
+    """Return the values of each key of a multirun command line, as Hydra's sweeps read them.
+
+    A deletion, `~KEY`, is a key with one empty value; `line_of` is the inverse. Raise `UserError` for values that
+    cannot be listed.
+    """
     choices: dict[str, list[str]] = {}
     for override in parse(overrides):
         key, _, value = (override.input_line or "").lstrip("+").partition("=")
@@ -97,7 +101,14 @@ def choices_of(overrides: Sequence[str]) -> dict[str, list[str]]:
         except HydraException as error:
             reason = "glob() is not supported" if isinstance(override.value(), Glob) else first_line(error)
             raise UserError(f"{key}={value}: {reason}; list the values: A,B") from None
+        if not choices[key]:
+            raise UserError(f"{key}={value}: has no value; list the values: A,B")
     return choices
+
+
+def line_of(key: str, value: str) -> str:
+    """Return the override that gives a key of `choices_of` a value."""
+    return key if key.startswith("~") and not value else f"{key}={value}"
 
 
 def sweep_settings(overrides: Sequence[str]) -> SweepSettings:

@@ -1,4 +1,4 @@
-"""Print the runs of a sweep, the state of each run, and the cost of the missing ones; train and write nothing."""
+"""Print the runs of a sweep, their states, and the cost of the missing ones; train nothing, change no results."""
 
 import argparse
 
@@ -36,15 +36,19 @@ def main() -> None:
         epilog="example: resnet-ablations plan shortcuts scale=paper seed=0,1",
     )
     parser.add_argument("overrides", nargs="*", metavar="EXPERIMENT or KEY=VALUE", help="as for resnet-ablations sweep")
-    overrides = parser.parse_args().overrides
     with exit_on_user_error():
-        planned = plan(overrides)
-        launcher = check_options(overrides)
-        runs_per_device = checked_runs_per_device(launcher.get("runs_per_device"))
-        missing = [job.config for job in planned.jobs if result_of(job) is None]
-        on_slurm = "array_parallelism" in launcher
-        if missing and on_slurm:
-            checked_settings(missing, launcher)
+        print_plan(parser.parse_args().overrides)
+
+
+def print_plan(overrides: list[str]) -> None:
+    """Print the runs of a multirun command line and the cost of the missing ones; raise `UserError`."""
+    planned = plan(overrides)
+    launcher = check_options(overrides)
+    runs_per_device = checked_runs_per_device(launcher.get("runs_per_device"))
+    missing = [job.config for job in planned.jobs if result_of(job) is None]
+    on_slurm = "array_parallelism" in launcher
+    if missing and on_slurm:
+        checked_settings(missing, launcher)
     cells = {} if planned.record is None else cells_of(planned.record)
     table = Table(box=None)
     for column in ("cell", "run", "iterations", "state"):

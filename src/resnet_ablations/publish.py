@@ -1,26 +1,28 @@
 """Copy the finished runs of all sweeps, text only, into results/reference/ and make its report."""
 
 import argparse
+import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from resnet_ablations.console import standard_console
 from resnet_ablations.errors import UserError, exit_on_user_error
-from resnet_ablations.paths import default_results
+from resnet_ablations.paths import IS_CLONE, ROOT, default_results
 from resnet_ablations.report.write_report import write_report
 from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.keys import is_location, without_locations
-from resnet_ablations.results.locks import RunLock
+from resnet_ablations.results.locks import RunLock, RunLocked
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.results.signals import published
 from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
 
-REFERENCE = Path("results/reference")
-README = Path("README.md")
+REFERENCE = ROOT / "results" / "reference"
+README = ROOT / "README.md"
 SHOWN = ("shortcuts-quick", "depth-quick")
 BEGIN, END = "<!-- begin results: written by make publish -->\n", "<!-- end results -->"
 
@@ -32,6 +34,9 @@ def main() -> None:
     )
     parser.add_argument("results", nargs="?", default=default_results(), help="the results folder")
     with exit_on_user_error():
+        if not IS_CLONE:
+            raise UserError("publish: runs are published into a clone of the repository; this is an installed package")
+        around_results(README)
         publish(readable(parser.parse_args().results), REFERENCE)
         show([REFERENCE / "report" / f"{name}.md" for name in SHOWN], README)
 
@@ -40,7 +45,7 @@ def publish(results: Path, reference: Path) -> None:
     """Copy the plans of `results` and their finished runs to `reference`, without names of folders of this machine.
 
     A run whose result is damaged is named and left out.
-    If both folders are the same, only make the report again.
+    If both folders are the same, only make the report again. Raise `UserError` if another process writes to the run.
     """
     plans = load_sweeps(results)
     if not plans:
@@ -63,12 +68,27 @@ def show(tables: Sequence[Path], readme: Path) -> None:
             text, *figures = table.read_text(encoding="utf-8").split("\n![")
             images = [figure.partition("\n")[0] for figure in figures]
             shown = images[:1] + [image for image in images if image.endswith("-propagation.svg)")]
-            page = "\n![".join([text, *(f"{image}\n" for image in shown)])
-            pages.append(page.replace("](", f"]({table.parent.as_posix()}/").replace("## ", "### "))
+            page = "\n![".join([text, *(f"{image}\n" for image in shown)]).replace("## ", "### ")
+            place = table.parent.resolve().relative_to(readme.parent.resolve()).as_posix()
+            pages.append(re.sub(r"\]\((?!\w+:|/|#)", f"]({place}/", page))
+    if pages and (around := around_results(readme)) is not None:
+        before, after = around
+        write_atomically(readme, f"{before}{BEGIN}{chr(10).join(pages)}{END}{after}")
+
+
+def around_results(readme: Path) -> tuple[str, str] | None:
+    """Return the README's text before and after the markers; None without markers or file.
+
+    Raise `UserError` unless each marker is there once, in their order.
+    """
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    if pages and BEGIN in text:
-        head, rest = text.split(BEGIN)
-        write_atomically(readme, f"{head}{BEGIN}{chr(10).join(pages)}{END}{rest.split(END)[1]}")
+    if BEGIN not in text and END not in text:
+        return None
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    if (text.count(BEGIN), text.count(END), rest.count(END)) != (1, 1, 1):
+        raise UserError(f"{readme}: must have one line {BEGIN.strip()} and, after it, one line {END}")
+    return before, after
 
 
 def _without_locations(plan: SweepPlan) -> SweepPlan:
@@ -82,6 +102,15 @@ def _without_locations(plan: SweepPlan) -> SweepPlan:
     return plan.model_copy(update={"overrides": elsewhere(plan.overrides), "configurations": configurations})
 
 
+@contextmanager
+def _locked(run: RunFolder) -> Iterator[RunLock]:
+    try:
+        with RunLock(run.path) as lock:
+            yield lock
+    except RunLocked as locked:
+        raise UserError(f"{run.key}: {locked}; publish again when it has ended") from None
+
+
 def _copy_run(results: Path, reference: Path, key: str) -> bool:
     source, target = RunFolder(results, key), RunFolder(reference, key)
     result = source.result()
@@ -89,7 +118,7 @@ def _copy_run(results: Path, reference: Path, key: str) -> bool:
         if damage := source.damage():
             print(f"{key}: not published, its result is damaged: {damage}", file=sys.stderr)
         return False
-    with RunLock(target.path) as lock:
+    with _locked(target) as lock:
         target.write_config(without_locations(source.configuration()))
         shutil.copyfile(source.curve, target.curve)
         if source.signals.exists():

@@ -26,16 +26,16 @@ def main() -> None:
         folders = run_folders(results)
         if not folders:
             raise UserError(f"{results}: no run yet; start one with: resnet-ablations sweep shortcuts")
-    states = states_of(folders)
-    console = standard_console(WIDTH)
-    console.print(state_table(states, console.width), "")
-    for key, state in states.items():
-        if state.reason:
-            console.print(f"{key}: {state.reason}", markup=False)
-    done = [result for folder in folders if (result := folder.result()) is not None]
-    if other := sum(same_code(result.provenance) is False for result in done):
-        print(f"{other} of {len(done)} results are of another code version; resnet-ablations plan shows which")
-    console.print(f"logs: {results / 'runs' / 'RUN' / 'log.txt'}", markup=False, soft_wrap=True)
+        states = states_of(folders)
+        console = standard_console(WIDTH)
+        console.print(state_table(states, console.width), "")
+        for key, state in states.items():
+            if state.reason:
+                console.print(f"{key}: {state.reason}", markup=False)
+        done = [result for f in folders if states[f.key].done and (result := f.result()) is not None]
+        if other := sum(same_code(result.provenance) is False for result in done):
+            print(f"{other} of {len(done)} results are of another code version; resnet-ablations plan shows which")
+        console.print(f"logs: {results / 'runs' / 'RUN' / 'log.txt'}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

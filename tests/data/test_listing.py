@@ -1,10 +1,12 @@
 """Which files of a folder are images of a class, and what is said about the others; layouts near the right one."""
 
+import errno
 import os
 import shutil
 import sys
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,6 +15,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, DatasetFolder  # type: i
 from resnet_ablations import output
 from resnet_ablations.data.class_folders import SUFFIXES
 from resnet_ablations.data.image_folder import ImageFolder
+from resnet_ablations.data.layouts import hint_for_downloads
 from resnet_ablations.data.listing import list_images
 from resnet_ablations.data.sources import Cifar10, Cifar100, FashionMnist
 from resnet_ablations.errors import UserError
@@ -422,3 +425,31 @@ def test_a_layout_with_names_that_are_no_text(root: Path) -> None:
     touch(root / os.fsdecode(b"caf\xe9/1.png"))
     shutil.rmtree(root / "test")
     refusal(root)
+
+
+def test_a_root_that_may_not_be_listed_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only `train` and `test` are needed; their names are known."""
+    for place in ("train/a", "test/a"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "1.png").touch()
+    scandir = os.scandir
+
+    def guarded(path: Path) -> Any:
+        if path == tmp_path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert list_images(tmp_path).classes == ["a"]
+
+
+def test_a_root_that_may_not_be_searched_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path, **options: object) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", denied)
+    monkeypatch.setattr(Path, "is_dir", denied)
+    monkeypatch.setattr(Path, "is_file", denied)
+    with pytest.raises(UserError, match=rf"{tmp_path}/train: cannot be read \(Permission denied\)"):
+        list_images(tmp_path)
+    assert hint_for_downloads(tmp_path, "cifar-10-batches-py") is None

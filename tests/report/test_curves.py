@@ -1,6 +1,8 @@
+import math
+
 import pandas as pd
 
-from resnet_ablations.report.curves import coarser, over_seeds
+from resnet_ablations.report.curves import coarser, mean_of, over_seeds
 
 
 def test_coarser_curves_keep_the_mean() -> None:
@@ -13,3 +15,9 @@ def test_coarser_curves_keep_the_mean() -> None:
 def test_median_and_band_over_seeds() -> None:
     curves = [pd.Series({1: low, 2: 1.0}) for low in (1.0, 5.0, 2.0)]
     assert over_seeds(curves).to_dict("index")[1] == {"low": 1.0, "median": 2.0, "high": 5.0}
+
+
+def test_the_mean_of_errors_counts_those_of_0() -> None:
+    errors = pd.Series([4.0, 2.0, 0.0], index=[100, 200, 300])
+    assert mean_of("early_train_error", errors, 900) == 2.0
+    assert math.isnan(mean_of("train_loss", pd.Series([0.0], index=[900]), 900))

@@ -56,7 +56,7 @@ def test_damaged_files_are_left_out_and_named(made_up: MadeUp) -> None:
     assert set(cells["outcome"]) == {"missing"}
     assert [str(warning.message) for warning in warned] == cells.attrs["damaged"]
     plan, run = cells.attrs["damaged"]
-    assert "shortcuts-small.json: damaged plan, left out" in plan
+    assert "shortcuts-small.json: damaged plan: " in plan
     assert "damaged result, left out" in run
 
 

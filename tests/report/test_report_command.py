@@ -16,6 +16,7 @@ from resnet_ablations import experiments
 from resnet_ablations.declared import changes_since
 from resnet_ablations.report import frame
 from resnet_ablations.report.__main__ import main
+from resnet_ablations.report.write_report import OWN_FILES
 
 TEXTS = {f"shortcuts-quick{end}" for end in (".md", ".tex", ".csv", "-runs.csv")}
 FILES = TEXTS | {f"shortcuts-quick-fig3.{form}" for form in ("pdf", "svg")}
@@ -142,7 +143,7 @@ def test_damage_is_named_after_the_rest_is_made(made_up: MadeUp, capsys: pytest.
     captured = capsys.readouterr()
     assert set(contents(made_up.path)) == FILES | FINALS | PAGE | CLAIMS | DEFICITS
     assert f"{damaged.path}: damaged result, left out" in captured.err
-    assert "shortcuts-small.json: damaged plan, left out" in captured.err
+    assert "shortcuts-small.json: damaged plan: " in captured.err
     assert "Traceback" not in captured.err
     assert "missing" in captured.out
     assert "resnet-ablations sweep shortcuts scale=quick seed=0" in captured.out
@@ -274,3 +275,13 @@ def test_the_report_removes_nothing_while_a_file_is_damaged(made_up: MadeUp) -> 
     (made_up.path / "sweeps" / "shortcuts-early.json").write_text("{")
     assert main([str(made_up.path)]) == 1
     assert set(contents(made_up.path)) == FILES | EARLY | PAGE | CLAIMS
+
+
+def test_the_figures_of_every_experiment_are_the_reports_own() -> None:
+    figures = [
+        f"{name}-quick-{panel.whole}.svg"
+        for name in experiments.experiment_names()
+        for panel in experiments.load_experiment(name).figures
+    ]
+    assert figures
+    assert [figure for figure in figures if not OWN_FILES.fullmatch(figure)] == []

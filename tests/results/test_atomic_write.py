@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_ablations.results.atomic_write import fsync_folder, write_atomically
+from resnet_ablations.results.atomic_write import fsync_folder, remove_temporary_files, write_atomically
 
 
 def test_it_writes_and_replaces(tmp_path: Path) -> None:
@@ -88,3 +88,11 @@ def test_a_file_appears_only_at_the_rename(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "replace", watched_replace)
     write_atomically(path, "all of it")
     assert steps == ["file", "rename", "folder"]
+
+
+def test_only_temporary_files_are_removed(tmp_path: Path) -> None:
+    mine = [".htaccess.conf", ".curve.csv.swp", ".a.0123456", ".a.0123456g"]
+    for name in (*mine, ".curve.csv.0a1b2c3d"):
+        (tmp_path / name).touch()
+    remove_temporary_files(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)

@@ -1,8 +1,11 @@
+import errno
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from finished import writing
 
@@ -276,3 +279,23 @@ def test_tables_join_on_the_key(tmp_path: Path) -> None:
     run(tmp_path)
     joined = load_curves(tmp_path).merge(load_results(tmp_path)[["key", "shortcut"]], on="key")
     assert joined["shortcut"].tolist() == ["shortcut_only_gating"] * 2
+
+
+@pytest.mark.parametrize("load", [load_results, load_curves])
+def test_a_file_that_may_not_be_read_is_named_and_not_called_damaged(
+    load: Callable[[Path], pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, locked = run(tmp_path), run(tmp_path, seed=4)
+    read = Path.read_bytes
+
+    def guarded(path: Path) -> bytes:
+        if path.parent == locked and path.name in ("result.json", "curve.csv"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", guarded)
+    with pytest.warns(UserWarning, match="left out"):
+        frame = load(tmp_path)
+    assert set(frame["key"]) == {sound.name}
+    (message,) = frame.attrs["damaged"]
+    assert re.fullmatch(rf"{locked}/\w+\.\w+: cannot be read: Permission denied; left out; make it readable", message)

@@ -33,6 +33,12 @@ from resnet_ablations.results.states import state_of
 from resnet_ablations.sweep.squeue import remove_stale_locks
 
 
+def check(lock: RunLock) -> None:
+    """Raise `RunLost` unless the lock's process owns the run."""
+    with lock.held():
+        pass
+
+
 def test_one_at_a_time(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
     with RunLock(run), pytest.raises(RunLocked, match=f"process {os.getpid()} "), RunLock(run):
@@ -125,7 +131,7 @@ def test_no_clock_of_another_machine_says_that_an_owner_is_dead(
         later(locks.DEAD_AFTER_SECONDS - 1)
     later(2)
     with lock:
-        lock.check()
+        check(lock)
 
 
 def test_the_silence_of_an_owner_is_told_but_counts_for_nothing(tmp_path: Path) -> None:
@@ -186,10 +192,10 @@ def test_an_owner_that_was_suspended_learns_that_it_has_lost_the_run(tmp_path: P
     """It writes no result, and leaves the lock of the next owner."""
     run = tmp_path / "runs" / "run"
     with RunLock(run) as mine:
-        mine.check()
+        check(mine)
         theirs = locked_by(run, pid=os.getppid(), **ELSEWHERE)
         with pytest.raises(RunLost, match=f"process {os.getppid()} on .* has taken the run over"):
-            mine.check()
+            check(mine)
     assert theirs.owner() is not None
 
 
@@ -198,7 +204,7 @@ def test_an_owner_whose_run_was_finished_by_another_learns_it(tmp_path: Path) ->
     with RunLock(run) as lock:
         (run / "claim.json").unlink()
         with pytest.raises(RunLost, match="another process has taken the run over"):
-            lock.check()
+            check(lock)
 
 
 def test_nobody_takes_a_run_over_while_its_owner_writes(
@@ -217,7 +223,7 @@ def test_nobody_takes_a_run_over_while_its_owner_writes(
             with RunLock(other) as elsewhere, elsewhere.held():
                 pass
         with RunLock(run), pytest.raises(RunLost):
-            lock.check()
+            check(lock)
 
 
 def test_a_stale_lock_that_cannot_be_had_stops_no_other_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +317,7 @@ def test_an_error_of_the_file_server_passes(tmp_path: Path, monkeypatch: pytest.
             return real(*arguments)
 
         monkeypatch.setattr(os, "open", opened)
-        lock.check()
+        check(lock)
 
 
 def test_an_error_of_the_file_server_that_stays_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,9 +332,9 @@ def test_an_error_of_the_file_server_that_stays_is_one_line(tmp_path: Path, monk
 def test_the_started_ranks_of_a_run_check_the_lock_of_the_process_that_started_them(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "run"
     with RunLock(run) as lock:
-        RunLock(run, lock.process).check()
+        check(RunLock(run, lock.process))
         with pytest.raises(RunLost):
-            RunLock(run, lock.process.model_copy(update={"pid": 1})).check()
+            check(RunLock(run, lock.process.model_copy(update={"pid": 1})))
 
 
 @pytest.mark.parametrize(

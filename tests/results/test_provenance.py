@@ -120,7 +120,7 @@ def test_a_repository_around_an_archive_is_not_the_codes(repository: Path, monke
     monkeypatch.setattr(provenance, "PACKAGE", archive)
     monkeypatch.setattr(provenance, "SOURCE", source_hash())
     origin = provenance.provenance("cpu", 1, {})
-    assert (origin["commit"], origin["dirty"], uncommitted_changes()) == (None, None, "")
+    assert (origin["commit"], origin["dirty"], uncommitted_changes()) == (None, None, None)
 
 
 def test_the_repository_of_a_hook_is_not_the_codes(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +168,7 @@ def test_the_diff_of_what_is_not_committed(repository: Path) -> None:
     change(repository / PARTS[0].with_name("new.py"))
     git("add", PARTS[0].relative_to(PACKAGE).as_posix())
     diff = uncommitted_changes()
+    assert diff is not None
     assert diff.count("\n-original\n+changed\n") == 1
     assert diff.count("\n@@ -0,0 +1 @@\n+changed\n") == 1
     assert diff.count("diff --git ") == 2
@@ -177,6 +178,7 @@ def test_a_long_diff_is_cut_off(repository: Path) -> None:
     committed()
     (repository / PARTS[0]).write_text("x" * 70_000, encoding="utf-8")
     diff = uncommitted_changes()
+    assert diff is not None
     assert "\ncut off here: 65,536 of 70," in diff
     assert len(diff) < 65_600
 
@@ -187,7 +189,7 @@ def test_an_installed_package_asks_no_repository_around_it(repository: Path, mon
     monkeypatch.setattr(provenance, "IS_CLONE", False)
     origin = provenance.provenance("cpu", 1, {})
     assert (origin["commit"], origin["dirty"], origin["source"]) == (None, None, provenance.SOURCE)
-    assert uncommitted_changes() == ""
+    assert uncommitted_changes() is None
 
 
 def test_code_that_is_no_longer_on_the_disk_has_no_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,3 +231,22 @@ def test_changes_that_were_taken_back_have_a_heading_of_their_own() -> None:
     assert none == f"{alone}From iteration 1,200 on:\nno uncommitted changes\n"
     assert with_changes(none, None, 1_300) == f"{none}From iteration 1,300 on:\nuncommitted changes: unknown\n"
     assert [with_changes("", diff, 5) for diff in ("", None)] == ["", ""]
+
+
+def test_changes_with_names_and_bytes_that_are_not_ascii_are_told(repository: Path) -> None:
+    committed()
+    (repository / PARTS[0]).write_bytes(b"na\xefve\n")  # Latin-1
+    (repository / PARTS[0]).with_name("naïve.py").write_text("new\n", encoding="utf-8")
+    diff = uncommitted_changes()
+    assert diff is not None
+    assert "\n+na\ufffdve\n" in diff
+    assert "\n+new\n" in diff
+
+
+def test_changes_that_git_does_not_tell_are_unknown(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed()
+    change(repository / PARTS[0])
+    assert uncommitted_changes()
+    run = provenance._git_runs
+    monkeypatch.setattr(provenance, "_git_runs", lambda *given: None if given[0] == "diff" else run(*given))
+    assert uncommitted_changes() is None

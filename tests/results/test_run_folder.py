@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from finished import TINY, finish, writing
+from finished import TINY, finish, write_checkpoint, writing
 
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.curve import HEADER
@@ -138,7 +138,7 @@ ROWS = "2,0.1,0.9,30,,\n4,0.1,0.7,20,,\n" + LINE
     ("rows", "told"),
     [
         (None, "curve.csv is missing"),
-        ("", "its last row is of iteration 0"),
+        ("", "curve.csv is damaged: it has no row"),
         (ROWS[: -len(LINE)], "its last row is of iteration 4"),
         (ROWS[:-1], "last line is incomplete"),
         (ROWS.replace("4,0.1,0.7,20,,\n", ""), "the row after iteration 2 is of iteration 6, not of 4"),
@@ -221,7 +221,7 @@ def test_the_result_of_another_run_is_none(folder: RunFolder) -> None:
 def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash while it is written leaves a run that is not done and still says so."""
     finish(folder, Result.model_validate(VALUES))
-    folder.discard_result()
+    folder.result_file.unlink()
     folder.set_status(Status(outcome="running", iteration=5, iterations=6))
 
     def crash(*_: object) -> None:
@@ -306,7 +306,7 @@ def test_a_run_that_starts_again_removes_its_earlier_responses(folder: RunFolder
 
 def test_temporary_files_of_a_locked_run_are_kept(folder: RunFolder) -> None:
     """Two sweeps started at the same moment: the second may have looked before the first had its lock."""
-    half_written = folder.path / ".checkpoint-00000002-0123.pt.x1y2"
+    half_written = folder.path / ".checkpoint-00000002-0123.pt.0a1b2c3d"
     half_written.write_bytes(b"half")
     configuration = folder.config.read_text()
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
@@ -320,3 +320,21 @@ def test_temporary_files_of_a_locked_run_are_kept(folder: RunFolder) -> None:
     folder.freeze(TINY | {"seed": 4})
     assert not half_written.exists()
     assert folder.config.read_text() != configuration
+
+
+def test_a_file_that_is_only_named_like_a_checkpoint_is_none(folder: RunFolder) -> None:
+    (folder.path / "checkpoint-best.pt").touch()
+    assert (folder.checkpoints(), folder.resumable_from()) == ([], None)
+    write_checkpoint(folder, 4)
+    assert folder.resumable_from() == 4
+    folder.clear()
+    assert (folder.path / "checkpoint-best.pt").exists()
+
+
+def test_a_run_whose_result_may_not_be_read_has_failed(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that cannot be read hides no other run."""
+    finish(folder, Result.model_validate(VALUES))
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    state = state_of(folder)
+    assert state.outcome == "failed"
+    assert "result.json: cannot be read: Permission denied" in state.reason

@@ -1,5 +1,6 @@
 """The frozen plans of sweeps."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_seeds_of_an_earlier_plan_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "cells", [{"original": {"test": ["d"]}}, PLAN["cells"] | {"original": {"test": ["a"], "train": []}}]
+    "cells", [{"original": {"test": ["c"]}}, PLAN["cells"] | {"original": {"test": ["a"], "train": []}}]
 )
 def test_a_plan_with_other_cells_replaces_the_earlier_one(tmp_path: Path, cells: dict[str, Any]) -> None:
     save_sweep(tmp_path, make())
@@ -85,3 +86,22 @@ def test_a_damaged_plan_is_named(tmp_path: Path, content: str) -> None:
 def test_unknown_fields_are_refused() -> None:
     with pytest.raises(ValidationError):
         make(colour="red")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cells": {"original": {"test": ["d"]}}}, "cells: unknown configurations d"),
+        ({"name": "other"}, "name: must be that of the file, shortcuts-quick"),
+        (
+            {"configurations": PLAN["configurations"] | {"a": {"overrides": [], "served_by": [], "config": {}}}},
+            "configurations.a: config: schedule.iterations: must be a whole number",
+        ),
+    ],
+)
+def test_a_plan_that_cannot_be_used_is_one_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = sweep_path(tmp_path, "shortcuts-quick")
+    path.parent.mkdir()
+    path.write_text(json.dumps(PLAN | changes))
+    with pytest.raises(UserError, match=f"^{path}: damaged plan: {message}; delete the file"):
+        load_sweeps(tmp_path)

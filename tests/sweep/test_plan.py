@@ -235,3 +235,15 @@ def test_slow_planning_shows_its_progress(capsys: pytest.CaptureFixture[str], mo
     _plan.cache_clear()
     plan(["seed=0,1", "schedule.learning_rate=0.1,0.2,0.3"])
     assert "planning: 3 of 3 configurations\n" in capsys.readouterr().err
+
+
+def test_a_setting_is_deleted_as_a_single_run_deletes_it(planned: Planned) -> None:
+    jobs = planned("shortcut=identity,plain", "~schedule.nesterov").jobs
+    assert [job.config.key for job in jobs] == [
+        compose([f"shortcut={name}", "~schedule.nesterov"]).key for name in ("identity", "plain")
+    ]
+
+
+def test_a_setting_that_the_rows_set_cannot_be_deleted(planned: Planned) -> None:
+    with pytest.raises(UserError, match=r"^~shortcut: the .* of tiny set it; remove the override"):
+        planned("experiment=tiny", "~shortcut")

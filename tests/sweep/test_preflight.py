@@ -12,6 +12,7 @@ import pytest
 
 from resnet_ablations.config import RunConfig
 from resnet_ablations.errors import UserError
+from resnet_ablations.results.results_folder import readable, writable
 from resnet_ablations.sweep.estimates import checkpoint_bytes
 from resnet_ablations.sweep.preflight import check_results_folder
 
@@ -100,3 +101,12 @@ def test_the_largest_runs_count(config: Config, tmp_path: Path, monkeypatch: pyt
     check_results_folder(str(tmp_path), [small], 1)
     with pytest.raises(UserError, match="make room"):
         check_results_folder(str(tmp_path), [small, large], 1)
+
+
+def test_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    """The report writes the paths of runs, in UTF-8."""
+    for check in (readable, writable):
+        with pytest.raises(
+            UserError, match=r"r\\udcff: its name is not UTF-8; rename the folder or choose another one"
+        ):
+            check(tmp_path / "r\udcff")

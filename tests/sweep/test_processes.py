@@ -106,7 +106,7 @@ def test_no_other_process_removes_the_folder_of_the_fork_servers_socket(
 
 def test_each_run_gets_the_gpus_of_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that comes later gets the place that has become free."""
-    pool = processes._Pool(Slots(4, 2, ("0,1", "2,3")))
+    pool = processes._Pool(Slots(4, 2, ("0,1", "2,3")), processes.SOURCE)
     told: list[tuple[int, str | None]] = []
 
     class Process:

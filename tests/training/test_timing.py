@@ -191,3 +191,12 @@ def test_a_device_that_is_not_there(config: Config, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="no CUDA GPU"):
         step_seconds(config("trainer=gpu"), 1, 1)
+
+
+def test_averaged_statistics_are_not_part_of_the_time_of_a_test_image(
+    config: Config, forwards: list[Forward], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The estimate of a run adds their batches itself."""
+    clock(monkeypatch, every(10))
+    step_seconds(config("bn_statistics=averaged"), 1, 1)
+    assert [training for training, _, _ in forwards] == [True, True, False]

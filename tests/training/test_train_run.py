@@ -364,7 +364,7 @@ def test_a_run_that_another_process_has_finished_changes_no_file_of_it(
         return write_file(self, *arguments)
 
     monkeypatch.setattr(RunWriter, write, suspended)
-    with pytest.raises(RunLost, match="another process has taken the run over; this process stops"):
+    with pytest.raises(RunLost, match="another process has taken the run over, or its lock was removed; this"):
         train_run(run)
     assert left_by(run) == theirs
 
@@ -501,7 +501,7 @@ def test_uncommitted_changes_of_the_code_are_kept_with_the_run(config: Config, m
     train_run(changed)
     assert changed.folder.changes.read_text() == "+ a line\n"
     monkeypatch.setattr(training_run, "provenance", lambda *given: dirty(*given) | {"dirty": False})
-    changed.folder.discard_result()
+    changed.folder.result_file.unlink()
     train_run(changed)
     assert not changed.folder.changes.exists()
 

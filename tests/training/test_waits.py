@@ -213,7 +213,7 @@ def test_a_stop_is_heard_while_a_batch_is_awaited(
     assert status_of(run).outcome == "interrupted"
     monkeypatch.undo()
     resumed = train_run(run)
-    run.folder.discard_result()
+    run.folder.result_file.unlink()
     whole = train_run(run)
     assert resumed is not None
     assert whole is not None

@@ -87,7 +87,7 @@ def test_a_diverged_run_keeps_no_weights(config: Config) -> None:
 def test_weights_of_an_earlier_training_do_not_stay(config: Config) -> None:
     run = config()
     trained(run)
-    run.folder.discard_result()
+    run.folder.result_file.unlink()
     trained(config("trainer.keep_weights=false"))
     assert not run.folder.weights.exists()
 

@@ -102,8 +102,8 @@ def unreadable(entry: "os.DirEntry[str]") -> str:
     return "no regular file"
 
 
-def is_directory(entry: "os.DirEntry[str]") -> bool:
-    """Return whether the entry is a folder or a link to one; False for a link to nothing or a circle of links."""
+def is_directory(entry: "os.DirEntry[str] | Path") -> bool:
+    """Return whether the entry is a folder or a link to one; False for a broken link, or if it cannot be reached."""
     try:
         return entry.is_dir()
     except OSError:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import Final, TypeVar
 
 from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
+from resnet_ablations.results.atomic_write import write_atomically
 
 T = TypeVar("T")
 
@@ -193,14 +193,8 @@ def _read(file: Path) -> str | None:
 
 def _write(file: Path, result: str) -> None:
     """Write a cache file atomically, if that is possible."""
-    temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(f"{result} {_checksum(file, result)}\n", encoding="ascii")
-        temporary.replace(file)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+    with suppress(OSError):
+        write_atomically(file, f"{result} {_checksum(file, result)}\n")
 
 
 def _checksum(file: Path, result: str) -> str:

@@ -83,7 +83,10 @@ def hint_for_missing(root: Path) -> str | None:
 
 def hint_for_downloads(root: Path, base: str) -> str | None:
     """Return what to do if `root` is the unpacked data set `base` itself, not the folder that contains it."""
-    inside = _has_content_of(root, base) and not (root / base).exists()
+    try:
+        inside = _has_content_of(root, base) and not (root / base).exists()
+    except OSError:
+        return None
     return f"is the unpacked data set itself; set data.root={root.absolute().parent}" if inside else None
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -95,7 +96,7 @@ def list_images(root: Path, test: Literal["test", "val"] = "test") -> Listing:
             f"{test}/CLASS/"
         )
     found = _Found(root)
-    missing = [split for split in splits if not (root / split).is_dir()]
+    missing = [split for split in splits if not is_directory(root / split)]
     if missing and (near := hint(root, test)):
         raise UserError(f"data.root={root}: {near}")
     folders = {split: _class_folders(split, splits, found) for split in splits}
@@ -174,7 +175,7 @@ def _note_outside(splits: tuple[str, str], found: _Found) -> None:
     Hidden files and folders and text files are not counted: they are in many roots and are no images.
     """
     files, folders = [], []
-    with os.scandir(found.root) as entries:
+    with suppress(OSError), os.scandir(found.root) as entries:  # a root that may be searched and not listed is enough
         for entry in entries:
             if is_directory(entry):
                 if entry.name not in splits and not is_hidden_folder(entry.name):

@@ -29,10 +29,15 @@ def train_points(curve: pd.DataFrame, quantity: Literal["train_loss", "train_err
 
 
 def mean_of(quantity: str, curve: pd.Series, iterations: int) -> float:
-    """Return the mean of a curve over the quantity's part of the iterations; NaN if the curve has no point there."""
+    """Return the mean of a curve over the quantity's part of the iterations; NaN if the curve has no point there.
+
+    NaN also for a loss of 0, which has no logarithm.
+    """
     first, last = PARTS[quantity]
     part = curve.loc[first * iterations : last * iterations]
-    return float((np.log(part) if quantity == "train_loss" else part).mean()) if part.min() > 0 else math.nan
+    if quantity != "train_loss":
+        return float(part.mean())
+    return float(np.log(part).mean()) if part.min() > 0 else math.nan
 
 
 def error_points(curve: pd.DataFrame) -> pd.Series:

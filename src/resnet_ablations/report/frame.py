@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from resnet_ablations.declared import changes_since
-from resnet_ablations.errors import UserError, mistakes_in_file
+from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import METRICS, SCALES, Experiment, load_experiment, load_others
 from resnet_ablations.paths import ROOT
 from resnet_ablations.report.labels import cell_label, column_label, listed, row_label
@@ -27,7 +26,7 @@ from resnet_ablations.results.frames import (
     load_signals,
 )
 from resnet_ablations.results.results_folder import readable
-from resnet_ablations.results.sweeps import SweepPlan, plan_files
+from resnet_ablations.results.sweeps import SweepPlan, plan_files, read_plan
 
 PUBLISHED = ROOT / "results" / "reference"
 """The published results; an installed package has their runs only."""
@@ -223,20 +222,12 @@ def _load_plans(results: Path) -> tuple[list[tuple[SweepPlan, Experiment]], list
     damaged: list[str] = []
     for path in plan_files(results):
         try:
-            plan = SweepPlan.model_validate_json(path.read_bytes())
-            if plan.name != path.stem:  # the report's files are named after it
-                raise ValueError(f"name: must be that of the file, {path.stem}")
+            plan = read_plan(path)
             if plan.scale not in SCALES:
-                raise ValueError(f"scale: must be one of {', '.join(SCALES)}")
-            in_cells = {name for row in plan.cells.values() for names in row.values() for name in names}
-            if unknown := in_cells - set(plan.configurations):
-                raise ValueError(f"cells: unknown configurations {', '.join(sorted(unknown))}")
+                raise UserError(f"{path}: scale: must be one of {', '.join(SCALES)}; run the sweep again")
             plans.append((plan, load_experiment(plan.experiment)))
         except UserError as error:
-            damaged += error.messages
-        except (OSError, ValueError) as error:
-            reason = "; ".join(mistakes_in_file(error)[:3]) if isinstance(error, ValidationError) else str(error)
-            damaged.append(f"{path}: damaged plan, left out: {reason}; delete the file and run the sweep again")
+            damaged += (f"{message}; left out" for message in error.messages)
     return sorted(
         plans, key=lambda found: (found[0].experiment, list(SCALES).index(found[0].scale), found[0].name)
     ), damaged

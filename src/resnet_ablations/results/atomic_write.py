@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 NOT_OFFERED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF)
 """The system's error numbers for an operation that a file system does not have."""
+
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
+"""The pattern of the names of temporary files."""
 
 
 def disk_full_message(place: str | Path) -> str:
@@ -83,5 +88,6 @@ def _fsync(descriptor: int) -> bool:
 
 def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files of processes killed in `write_atomically`; the caller holds the folder's lock."""
-    for temporary in folder.glob(".*.*"):
-        temporary.unlink(missing_ok=True)
+    for file in folder.glob(".*.*"):
+        if TEMPORARY.fullmatch(file.name):
+            file.unlink(missing_ok=True)

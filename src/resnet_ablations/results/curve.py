@@ -97,6 +97,8 @@ def check_whole(text: str, schedule: RowSchedule, end: int, final: Sequence[floa
     if not text.startswith(HEADER) or not text.endswith("\n"):
         raise ValueError("its first or its last line is incomplete")
     rows = [_row(line) for line in text.splitlines()[1:]]
+    if not rows:
+        raise ValueError("it has no row")
     iterations = [0, *(row.iteration for row in rows)]
     if iterations[-1] != end:
         raise ValueError(f"its last row is of iteration {iterations[-1]:,}, not of {end:,}")

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from pydantic import ValidationError
 
-from resnet_ablations.errors import mistakes_in_file
+from resnet_ablations.errors import UserError, mistakes_in_file, reason_of
 from resnet_ablations.results import lesions, signals
 from resnet_ablations.results.keys import KEY, class_label, run_key
 from resnet_ablations.results.provenance import attempts
 from resnet_ablations.results.results_folder import readable
-from resnet_ablations.results.run_folder import RunFolder, run_folders
+from resnet_ablations.results.run_folder import RunFolder, content_of, run_folders
 
 RESULT_COLUMNS = {
     "key": "str",
@@ -74,15 +73,18 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     a run lacks them. Settings are columns with dotted names, such as `network.depth`; for a group with a class, such as
     `shortcut`, the column holds the name of the class. For a run that was resumed with another commit or on another
     machine, `commit` or `machine` is `FIRST; SECOND`, and `dirty` is true if one attempt had uncommitted changes.
-    Results that are damaged, or whose curve is, are left out with a warning and are listed in `.attrs["damaged"]`.
+    Results that are damaged or cannot be read, or whose curve is or cannot, are left out with a warning and are listed
+    in `.attrs["damaged"]`.
     """
     rows, damaged = [], []
     for folder in _run_folders(results, "result.json"):
         try:
             rows.append(_read_run(folder))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except UserError as error:
+            damaged.append(_unreadable(error))
+        except ValueError as error:
             damaged.append(f"{folder}: damaged result, left out: {_reason(error)}; delete the folder and train again")
-    frame = _frame(rows, RESULT_COLUMNS | CONFIG_COLUMNS) if not rows else pd.DataFrame(rows)
+    frame = pd.DataFrame(rows) if rows else _empty(RESULT_COLUMNS | CONFIG_COLUMNS)
     frame = frame.astype({name: dtype for name, dtype in RESULT_COLUMNS.items() if name in frame})
     first = [name for name in (*RESULT_COLUMNS, *CONFIG_COLUMNS) if name in frame]
     frame = frame[[*first, *(name for name in frame if name not in first)]]
@@ -94,8 +96,8 @@ def load_curves(results: str | Path = "results") -> pd.DataFrame:
     """Return one row for each logged step of every run with a curve: key, configuration, seed and `curve.csv`.
 
     `train_*` are means over the iterations since the previous row; `test_*` are NaN at steps without evaluation; errors
-    are in %. An incomplete last line is dropped. Damaged curves are left out with a warning and are listed in
-    `.attrs["damaged"]`.
+    are in %. An incomplete last line is dropped. Curves that are damaged or cannot be read are left out with a warning
+    and are listed in `.attrs["damaged"]`.
     """
     frame, damaged = _stacked(results, "curve.csv", _read_curve, CURVE_COLUMNS, "curve")
     return _with_damage(frame, damaged)
@@ -105,7 +107,7 @@ def load_responses(results: str | Path = "results") -> pd.DataFrame:
     """Return one row for each layer of every run with responses: key, configuration, seed, `layer_responses.csv`.
 
     `std` is the standard deviation of the layer's response (v1, Fig. 7), `layer` counts from the input, `name` is the
-    module. Damaged files are left out with a warning and are listed in `.attrs["damaged"]`.
+    module. Files that are damaged or cannot be read are left out with a warning and are listed in `.attrs["damaged"]`.
     """
     file = "layer_responses.csv"
     frame, damaged = _stacked(results, file, _read_responses, RESPONSE_COLUMNS, "layer responses")
@@ -126,7 +128,8 @@ def load_lesions(results: str | Path = "results") -> pd.DataFrame:
     """Return one row for each lesion of every run with `lesions.csv`: key, configuration, seed, the lesion, the error.
 
     `results.lesions.Lesion` explains the columns; `units` is a text of numbers with spaces between them, `error` the
-    test error in % after the lesion. Damaged files are left out with a warning and are listed in `.attrs["damaged"]`.
+    test error in % after the lesion. Files that are damaged or cannot be read are left out with a warning and are
+    listed in `.attrs["damaged"]`.
     """
     frame, damaged = _stacked(results, "lesions.csv", _read_lesions, LESION_COLUMNS, "lesions", MEASURE_AGAIN)
     return _with_damage(frame, damaged)
@@ -146,25 +149,27 @@ def load_path_gradients(results: str | Path = "results") -> pd.DataFrame:
 def _stacked(
     results: str | Path,
     file: str,
-    read: Callable[[Path], pd.DataFrame],
+    read: Callable[[str], pd.DataFrame],
     columns: dict[str, str],
     what: str,
     remedy: str = "delete the folder and train again",
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows of every run's file with the run's key, and a message for each damaged file."""
+    """Return the rows of every run's file with the run's key, and a message for each file that is left out."""
     frames, damaged = [], []
     for folder in _run_folders(results, file):
         match = KEY.fullmatch(folder.name)
         assert match is not None
         try:
-            frame = read(folder / file).astype(columns)
+            frame = read(content_of(folder / file).decode()).astype(columns)
             run = {"key": folder.name, "configuration": match["configuration"], "seed": int(match["seed"])}
             frames.append(frame.assign(**run))
-        except (OSError, ValueError) as error:
+        except UserError as error:
+            damaged.append(_unreadable(error))
+        except ValueError as error:
             damaged.append(f"{folder}: damaged {what}, left out: {_reason(error)}; {remedy}")
     columns = {name: RESULT_COLUMNS[name] for name in ("key", "configuration", "seed")} | columns
     frames = [frame for frame in frames if len(frame)]
-    stacked = pd.concat(frames, ignore_index=True) if frames else _frame([], columns)
+    stacked = pd.concat(frames, ignore_index=True) if frames else _empty(columns)
     stacked = stacked[list(columns)].sort_values(["configuration", "seed"], kind="stable", ignore_index=True)
     return stacked, damaged
 
@@ -222,35 +227,33 @@ def flat_settings(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read_curve(path: Path) -> pd.DataFrame:
-    text = path.read_text(encoding="utf-8")
+def _read_curve(text: str) -> pd.DataFrame:
     # A last line without its end is incomplete: its last number may lack digits.
     whole_lines = text[: text.rfind("\n") + 1]
-    return _read_csv(whole_lines, CURVE_COLUMNS) if whole_lines else _frame([], CURVE_COLUMNS)
+    return _read_csv(whole_lines, CURVE_COLUMNS) if whole_lines else _empty(CURVE_COLUMNS)
 
 
-def _read_responses(path: Path) -> pd.DataFrame:
-    responses = _read_whole(path, RESPONSE_COLUMNS)
+def _read_responses(text: str) -> pd.DataFrame:
+    responses = _read_whole(text, RESPONSE_COLUMNS)
     if responses.empty or responses[list(RESPONSE_COLUMNS)].isna().any(axis=None):
         raise ValueError("the file is incomplete")
     return responses
 
 
-def _read_signals(path: Path) -> pd.DataFrame:
-    return _read_whole(path, SIGNAL_COLUMNS)
+def _read_signals(text: str) -> pd.DataFrame:
+    return _read_whole(text, SIGNAL_COLUMNS)
 
 
-def _read_lesions(path: Path) -> pd.DataFrame:
-    return _read_whole(path, LESION_COLUMNS, dtype={"units": "str"}).fillna({"units": ""})
+def _read_lesions(text: str) -> pd.DataFrame:
+    return _read_whole(text, LESION_COLUMNS, dtype={"units": "str"}).fillna({"units": ""})
 
 
-def _read_path_gradients(path: Path) -> pd.DataFrame:
-    return _read_whole(path, PATH_GRADIENT_COLUMNS)
+def _read_path_gradients(text: str) -> pd.DataFrame:
+    return _read_whole(text, PATH_GRADIENT_COLUMNS)
 
 
-def _read_whole(path: Path, columns: dict[str, str], **options: Any) -> pd.DataFrame:
+def _read_whole(text: str, columns: dict[str, str], **options: Any) -> pd.DataFrame:
     """Return a file that is written at once; an incomplete one would look like that of a shallower network."""
-    text = path.read_text(encoding="utf-8")
     if not text.endswith("\n"):
         raise ValueError("the file is incomplete")
     return _read_csv(text, columns, **options)
@@ -263,8 +266,8 @@ def _read_csv(text: str, columns: dict[str, str], **options: Any) -> pd.DataFram
     return frame
 
 
-def _frame(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+def _empty(columns: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(columns=list(columns)).astype(columns)
 
 
 def _with_damage(frame: pd.DataFrame, damaged: list[str]) -> pd.DataFrame:
@@ -274,7 +277,11 @@ def _with_damage(frame: pd.DataFrame, damaged: list[str]) -> pd.DataFrame:
     return frame
 
 
+def _unreadable(error: UserError) -> str:
+    return f"{error.messages[0]}; left out; make it readable"
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "; ".join(mistakes_in_file(error))
-    return " ".join(str(error).split())
+    return reason_of(error)

@@ -202,11 +202,6 @@ class RunLock:
                 raise _lost(owner)
             yield
 
-    def check(self) -> None:
-        """Raise `RunLost` unless `process` owns the run."""
-        with self.held():
-            pass
-
     @contextmanager
     def free(
         self, jobs: Container[str] | None = None, owner: Owner | None = None, *, seconds: float | None = None
@@ -343,5 +338,6 @@ def _parsed(content: bytes) -> Owner | None:
 
 
 def _lost(owner: Owner | None) -> RunLost:
-    other = "another process" if owner is None else owner.name
-    return RunLost(f"{other} has taken the run over; this process stops")
+    by = "another process" if owner is None else owner.name
+    removed = ", or its lock was removed" if owner is None else ""
+    return RunLost(f"{by} has taken the run over{removed}; this process stops")

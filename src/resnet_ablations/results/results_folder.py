@@ -95,6 +95,9 @@ def _expanded(results: str | Path) -> Path:
     if not str(results):
         raise UserError("paths.results: must not be empty; . is the current folder")
     try:
+        str(results).encode()  # the report and the run's files contain it, in UTF-8
         return Path(with_home(str(results)))
+    except UnicodeEncodeError:
+        raise UserError(f"{results}: its name is not UTF-8; rename the folder or choose another one") from None
     except ValueError as error:
         raise UserError(f"{results}: {error}") from None

@@ -5,8 +5,8 @@ import errno
 import fnmatch
 import math
 import os
+import re
 import secrets
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -21,6 +21,9 @@ from resnet_ablations.results.atomic_write import remove_temporary_files, write_
 from resnet_ablations.results.curve import RowSchedule, check_whole
 from resnet_ablations.results.keys import ELSEWHERE, KEY
 from resnet_ablations.results.locks import RunLock, RunLocked
+
+CHECKPOINT = re.compile(r"checkpoint-\d+-[0-9a-f]{16}\.pt")
+"""The pattern of the names of checkpoints: the iteration and a part of the content's digest."""
 
 FREEZE_SECONDS = 2.0
 """The longest wait for the lock of a run whose configuration is to be written."""
@@ -85,7 +88,6 @@ class Status(BaseModel):
     """True for a run whose process was killed (signal, out of memory); earlier versions wrote `died`."""
     job: str = ""
     """The SLURM job that trains the run or will train it."""
-    updated: float = 0.0
 
 
 class RunFolder:
@@ -139,7 +141,8 @@ class RunFolder:
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoints, the newest first."""
-        return sorted(self.path.glob("checkpoint-*.pt"), reverse=True)
+        found = (path for path in self.path.glob("checkpoint-*.pt") if CHECKPOINT.fullmatch(path.name))
+        return sorted(found, reverse=True)
 
     def resumable_from(self) -> int | None:
         """Return the iteration of the newest checkpoint, from its name."""
@@ -157,7 +160,7 @@ class RunFolder:
 
         Raise `UserError` if the file system does not let the file be read: then it may be sound.
         """
-        result = Result.model_validate_json(_content(self.result_file))
+        result = Result.model_validate_json(content_of(self.result_file))
         if result.key != self.key:
             raise ValueError(f"the file is the result of {result.key}")
         self.check_curve(result)
@@ -202,10 +205,6 @@ class RunFolder:
         for checkpoint in self.checkpoints():
             checkpoint.unlink(missing_ok=True)
 
-    def discard_result(self) -> None:
-        """Remove the result."""
-        self.result_file.unlink(missing_ok=True)
-
     def status(self) -> Status | None:
         """Return the last status; None if the file is missing or damaged."""
         try:
@@ -221,7 +220,6 @@ class RunFolder:
         if status is None:
             self.status_file.unlink(missing_ok=True)
             return
-        status.updated = time.time()
         content = status.model_dump_json() + "\n"
         temporary = self.path / f".{self.status_file.name}.{secrets.token_hex(4)}"
         try:
@@ -266,14 +264,14 @@ def _parsed(content: bytes) -> Any:
 
 
 def _required(file: Path) -> bytes:
-    """Return the content of a file that a run must have; raise `ValueError` if it is missing, else as `_content`."""
+    """Return the content of a file that a run must have; raise `ValueError` if it is missing, else as `content_of`."""
     try:
-        return _content(file)
+        return content_of(file)
     except FileNotFoundError:
         raise ValueError(f"{file.name} is missing") from None
 
 
-def _content(file: Path) -> bytes:
+def content_of(file: Path) -> bytes:
     """Return the content of a file of a run; raise `FileNotFoundError` without it, `ValueError` if it is no file.
 
     Raise `UserError` if the file system does not let it be read: then it may be sound.

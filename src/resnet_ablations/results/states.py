@@ -45,7 +45,7 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
 
     A run whose status is `running` and whose process is gone was killed. If `jobs` is known: a killed or interrupted
     run whose job is in the queue is queued, because SLURM will start it again; a queued run whose job has left the
-    queue is interrupted. A run whose lock cannot be read has failed: nobody can train it.
+    queue is interrupted. A run whose lock or result cannot be read has failed: nobody can train it or use it.
     """
     if jobs is not None and not folder.is_mine:
         jobs = None  # squeue lists only this user's jobs
@@ -56,7 +56,12 @@ def state_of(folder: RunFolder, jobs: Container[str] | None = None) -> State:
     except UserError as error:
         unreadable = error.messages[0]
     # Read last: the run may end while its other files are read.
-    if (result := folder.result()) is not None:
+    result = None
+    try:
+        result = folder.result()
+    except UserError as error:
+        unreadable = error.messages[0]
+    if result is not None:
         return State(
             result.outcome,
             result.iterations,

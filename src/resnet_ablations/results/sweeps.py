@@ -1,9 +1,9 @@
 """The saved plan of a sweep: the configurations of each cell of an experiment's table."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from resnet_ablations.errors import UserError, mistakes_in_file, reason_of
 from resnet_ablations.results.atomic_write import remove_temporary_files, write_atomically
@@ -25,6 +25,13 @@ class PlannedConfiguration(BaseModel):
         """The iteration at which a run of the configuration has its result."""
         return int(self.config["schedule"]["iterations"])
 
+    @model_validator(mode="after")
+    def _has_iterations(self) -> Self:
+        schedule = self.config.get("schedule")
+        if not isinstance(schedule, dict) or not isinstance(schedule.get("iterations"), int):
+            raise ValueError("config: schedule.iterations: must be a whole number")
+        return self
+
 
 class SweepPlan(BaseModel):
     """`results/sweeps/NAME.json`."""
@@ -45,6 +52,13 @@ class SweepPlan(BaseModel):
     numbers: int = 1
     """`NUMBERS` of `results.keys` when the configurations were named; plans of version 1 do not contain it."""
     configurations: dict[str, PlannedConfiguration]
+
+    @model_validator(mode="after")
+    def _cells_are_configured(self) -> Self:
+        in_cells = {name for row in self.cells.values() for names in row.values() for name in names}
+        if unknown := in_cells - set(self.configurations):
+            raise ValueError(f"cells: unknown configurations {', '.join(sorted(unknown))}")
+        return self
 
     @property
     def run_keys(self) -> list[str]:
@@ -72,7 +86,7 @@ def save_sweep(results: str | Path, plan: SweepPlan) -> None:
     with file_lock(Path(results) / ".lock"):
         remove_temporary_files(path.parent)
         if path.exists():
-            earlier = _read(path)
+            earlier = read_plan(path)
             if earlier.cells == plan.cells:
                 plan = plan.model_copy(update={"seeds": sorted({*earlier.seeds, *plan.seeds})})
         write_atomically(path, plan.model_dump_json(indent=1) + "\n")
@@ -85,12 +99,21 @@ def plan_files(results: Path) -> list[Path]:
 
 def load_sweeps(results: str | Path) -> list[SweepPlan]:
     """Return every plan in a results folder, sorted by name; raise `UserError` for a damaged one."""
-    return [_read(path) for path in plan_files(Path(results))]
+    return [read_plan(path) for path in plan_files(Path(results))]
 
 
-def _read(path: Path) -> SweepPlan:
+def read_plan(path: Path) -> SweepPlan:
+    """Return the plan in a file; raise `UserError` if it is damaged, cannot be read, or has another name."""
     try:
-        return SweepPlan.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        mistakes = "; ".join(mistakes_in_file(error)) if isinstance(error, ValidationError) else reason_of(error)
-        raise UserError(f"{path}: damaged plan: {mistakes}; delete the file and run the sweep again") from None
+        plan = SweepPlan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {reason_of(error)}; make it readable") from None
+    except ValidationError as error:
+        raise _damaged(path, "; ".join(mistakes_in_file(error)[:3])) from None
+    if plan.name != path.stem:  # the report's files are named after it
+        raise _damaged(path, f"name: must be that of the file, {path.stem}")
+    return plan
+
+
+def _damaged(path: Path, mistakes: str) -> UserError:
+    return UserError(f"{path}: damaged plan: {mistakes}; delete the file and run the sweep again")

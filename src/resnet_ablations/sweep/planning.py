@@ -12,7 +12,15 @@ from resnet_ablations.config import RunConfig, identifying_data_once
 from resnet_ablations.data.progress import ProgressLines
 from resnet_ablations.errors import UserError
 from resnet_ablations.experiments import Experiment, load_experiment
-from resnet_ablations.overrides import SWEEP_KEYS, SweepSettings, check_repeated, choices_of, compose, sweep_settings
+from resnet_ablations.overrides import (
+    SWEEP_KEYS,
+    SweepSettings,
+    check_repeated,
+    choices_of,
+    compose,
+    line_of,
+    sweep_settings,
+)
 from resnet_ablations.results.keys import NUMBERS, is_location
 from resnet_ablations.results.sweeps import PlannedConfiguration, SweepPlan
 
@@ -67,7 +75,7 @@ def _plan(overrides: Overrides) -> Plan:
         )
     # A frozen configuration has its seed; `compose` refuses another one beside it.
     seeds = None if "frozen" in choices else choices.pop("seed", None)
-    products = list(itertools.product(*([f"{key}={value}" for value in values] for key, values in choices.items())))
+    products = list(itertools.product(*([line_of(key, value) for value in values] for key, values in choices.items())))
     composed = _each_composed(products)
     jobs = [job for product in products for job in _with_seeds(composed[product], product, seeds)]
     return Plan(_unique(_without_errors(jobs)), None, settings)
@@ -87,7 +95,7 @@ def _plan_experiment(
     rows, columns = _chosen(choices, experiment)
     replacements = replacements_at(experiment, scale)
     _check_choices(choices, experiment, replacements)
-    extra = [f"{key}={values[0]}" for key, values in choices.items()]
+    extra = [line_of(key, values[0]) for key, values in choices.items()]
     cells = runs_of_cells(experiment, scale, extra)
     # The logger's settings name the sweep of a run: its experiment and scale.
     configs = _composed(cells, (f"experiment={experiment.name}", f"scale={scale_name}"))
@@ -145,9 +153,9 @@ def _check_choices(choices: dict[str, list[str]], experiment: Experiment, replac
     """Raise `UserError` for overrides of keys in which the cells differ, and for keys with several values."""
     setters = keys_set(experiment, replacements)
     mistakes = [
-        f"{key}: the {setters[key]} of {experiment.name} set it; remove the override"
+        f"{key}: the {setters[name]} of {experiment.name} set it; remove the override"
         for key in choices
-        if key in setters
+        if (name := key.lstrip("~")) in setters
     ]
     mistakes += [
         f"{key}={','.join(values)}: must be one value; with an experiment only seed takes several"

@@ -102,7 +102,7 @@ def _first_unlocked(runs: Sequence[RunConfig]) -> int | None:
 class _Pool:
     """The running processes, each in its own slot; a context that stops them if an error ends it."""
 
-    def __init__(self, slots: Slots, planned: str = SOURCE) -> None:
+    def __init__(self, slots: Slots, planned: str) -> None:
         self._slots = slots
         self._planned = planned
         # The fork server reads it when it starts and imports torch, once for all runs.

@@ -53,7 +53,7 @@ def stop_in_job(at_first: Callable[[int], None] = lambda number: None) -> StopRe
 
 
 def train_logged(run: RunConfig, threads: int, stop: StopRequest, planned: str) -> None:
-    """Train a run and write all output to its log; exit codes as in `work`.
+    """Train a run and write all output to its log; raise `UserError` for the user's mistakes, else exit as `work` does.
 
     `threads` is used if the run does not set `trainer.threads`.
 

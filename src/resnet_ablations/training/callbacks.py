@@ -1,6 +1,7 @@
 """Lightning's callbacks of a run: they write the curve, the status and the checkpoints, and stop the training."""
 
 import logging
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -56,11 +57,12 @@ class WriteStatus(AfterIteration):
         self._writer = writer
         self._status = status
         self._batch_size = batch_size
+        self._written = -math.inf
 
     def after_iteration(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         status = self._status
         status.iteration = module.iterations_done
-        if time.time() - status.updated > 1:
+        if time.monotonic() - self._written > 1:
             status.images_per_second = module.images_per_second
             images_left = (status.iterations - status.iteration) * self._batch_size
             status.seconds_left = images_left / status.images_per_second
@@ -68,6 +70,7 @@ class WriteStatus(AfterIteration):
 
     def write(self) -> None:
         """Write the status now."""
+        self._written = time.monotonic()
         self._writer.set_status(self._status)
 
 

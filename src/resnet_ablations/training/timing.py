@@ -40,7 +40,7 @@ class StepSeconds:
     iteration: float
     """Seconds of one iteration: forward, backward and update, without evaluation."""
     test_image: float
-    """Seconds of one image in an evaluation."""
+    """Seconds of one image in an evaluation, without the training batches of averaged statistics before it."""
 
 
 def step_seconds(
@@ -105,6 +105,7 @@ def _timed(config: RunConfig, images: int, ready: Callable[[], object], steps: i
     config = config.model_copy(
         update={
             "bn_batch": min(images, config.bn_batch),
+            "bn_statistics": "moving",
             "schedule": config.schedule.model_copy(update=schedule),
             "trainer": config.trainer.model_copy(update={"micro_batches_per_pass": None}),
         }

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from resnet_ablations.report.contents import SweepReport, sweep_report
 from resnet_ablations.report.frame import read_report_data
 from resnet_ablations.report.tables.summary import number
 from resnet_ablations.report.tables.table import Table
+from resnet_ablations.report.theory.deficits import deficits
 from resnet_ablations.results.signals import HEADER, UnitSignals, lines
 
 UNITS = 4
@@ -333,3 +335,13 @@ def test_the_files_of_a_sweep(trained: MadeUp) -> None:
 )
 def test_numbers_far_from_one_are_powers_of_ten(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_no_deficit_from_a_baseline_that_is_declared_differently(trained: MadeUp) -> None:
+    data = read_report_data(trained.path)
+    sweep = data.sweeps[0]
+    assert len(deficits(sweep, data)) == 4
+    changed = sweep.cells["row"].eq("original").map({True: "network.depth=56, now 20", False: ""})
+    assert deficits(replace(sweep, cells=sweep.cells.assign(redeclared=changed)), data).empty
+    changed = sweep.cells["row"].eq("conv1x1").map({True: "network.depth=56, now 20", False: ""})
+    assert len(deficits(replace(sweep, cells=sweep.cells.assign(redeclared=changed)), data)) == 3

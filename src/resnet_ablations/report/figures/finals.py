@@ -110,7 +110,7 @@ def costs(sweep: Sweep) -> Chart | None:
     """Return the figure of final errors against cost, with a mark for each configuration; None for fewer than two.
 
     The error is the first test error that the experiment shows. Longer runs are left out: they cost more. Seconds are
-    compared only if all runs are from one machine, multiply-adds only if they differ.
+    compared unless the runs are known to be from several machines, multiply-adds only if they differ.
     """
     cells = sweep.cells
     metric = next((m for m in cells["metric"] if is_error(m) and m != "train_error"), "")

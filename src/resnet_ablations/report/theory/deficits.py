@@ -22,10 +22,11 @@ def deficits(sweep: Sweep, data: ReportData) -> pd.DataFrame:
     `train_loss` is that of the last tenth of the iterations. `gap` is test error − training error. `vs_` is the
     difference from the mean of the baseline's runs; it is NaN for the baseline, and where masks are in the training
     error alone, except in the test error. `window` is the number of iterations of the training error. Empty if the runs
-    end before the training of the paper, or if no cell can be compared.
+    end before the training of the paper, or if no cell can be compared: a redeclared cell or baseline cannot.
     """
     cells = sweep.cells.assign(cell=sweep.cells["row"] + "/" + sweep.cells["column"])
-    compared = cells[(cells["baseline"] != "") & (cells["metric"] == "test_error") & (cells["redeclared"] == "")]
+    same = cells[cells["redeclared"] == ""]
+    compared = same[(same["metric"] == "test_error") & same["baseline"].isin(same["cell"])]
     runs = cells[cells["cell"].isin([*compared["cell"], *compared["baseline"]]) & cells["value"].notna()]
     runs = runs.assign(
         train_loss=[_train_loss(run["key"], run["iterations"], data) for run in runs.to_dict("records")],
