@@ -83,7 +83,7 @@ wandb-sync: setup ## send runs of logger=wandb to its server; runs that are comp
 report: setup ## all tables and figures, and the page report/index.html, from RESULTS alone
 	@$(RUN) report
 
-publish: setup ## copy finished runs, text only, into results/reference and make its report
+publish: setup ## copy finished runs, text only, into results/reference; renew its report and the README
 	@$(RUN) publish
 
 notebooks: setup ## execute notebooks/ and write their outputs

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from resnet_ablations.experiments import Experiment
 from resnet_ablations.results.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
@@ -121,3 +122,11 @@ def test_no_other_file_is_touched_and_the_run_is_trained(extended: Extended) -> 
 
 def test_the_settings_of_a_new_shortcut_are_checked_as_the_guide_says(extended: Extended) -> None:
     assert extended.said.startswith(f"{'='.join(WRONG)}: must be")
+
+
+def test_the_row_of_the_guide_fits_the_table() -> None:
+    declared = yaml.safe_load((ROOT / "experiments" / "shortcuts.yaml").read_text(encoding="utf-8"))
+    rows = yaml.safe_load(block("In `shortcuts.yaml`", "yaml"))
+    experiment = Experiment.model_validate(declared | {"name": "shortcuts", "rows": declared["rows"] + rows})
+    (added,) = experiment.rows[len(declared["rows"]) :]
+    assert len(added.labels) == len(experiment.headings)

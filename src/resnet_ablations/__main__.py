@@ -10,10 +10,10 @@ from resnet_ablations.paths import mistaken_checkout
 COMMANDS = {
     "train": ("train", "train one run"),
     "sweep": ("train", "train the missing runs of a table, then print the table"),
-    "plan": ("plan", "list the runs of a sweep and what they cost; train nothing"),
+    "plan": ("plan", "list the runs of a sweep and what they cost"),
     "status": ("status", "list every run: outcome, progress, speed, time left"),
     "report": ("report.__main__", "make all tables, figures and the page from the results"),
-    "publish": ("publish", "copy finished runs, text only, to results/reference and make its report"),
+    "publish": ("publish", "copy finished runs, text only, to results/reference; renew its report and the README"),
     "networks": ("networks", "list every network of both papers: parameters, multiply-adds, memory"),
     "evaluate": ("evaluate", "test finished runs again from the weights that they have kept"),
     "lesions": (

@@ -1,4 +1,4 @@
-"""Print the runs of a sweep, their states, and the cost of the missing ones; train nothing, change no results."""
+"""Print the runs of a sweep, their states, and the cost of the missing ones, from a few timed steps; keep nothing."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Copy the finished runs of all sweeps, text only, into results/reference/ and make its report."""
+"""Copy the finished runs of all sweeps, text only, into results/reference/; make its report; renew the README."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""Print every run of a results folder: outcome, step, speed, time left, and the path of its log."""
+"""Print every run of a results folder: outcome, step, speed and time left; and where the logs are."""
 
 import argparse
 
