@@ -74,3 +74,10 @@ def test_make_help_lists_the_experiments() -> None:
     ended = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     line = next(line for line in ended.stdout.splitlines() if line.startswith("sweep-NAME for NAME in:"))
     assert set(line.partition(":")[2].split()) == set(experiment_names())
+
+
+def test_the_readme_has_the_summary_of_the_findings() -> None:
+    text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    summary = re.search(r"\n\n(- \*\*.*?)\n\n## ", text, re.DOTALL)
+    assert summary is not None
+    assert summary[1] in (ROOT / "README.md").read_text(encoding="utf-8")

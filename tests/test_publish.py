@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ from finished import finish_run
 
 from resnet_ablations import publish as publishing
 from resnet_ablations.errors import UserError
-from resnet_ablations.paths import ROOT
 from resnet_ablations.results.frames import load_curves, load_responses, load_results, load_signals
 from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.run_folder import RunFolder, Status
@@ -177,39 +176,54 @@ def test_without_a_sweep_there_is_nothing_to_publish(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_readme_shows_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    table, readme = Path("reference/table.md"), Path("README.md")
+def test_the_readme_shows_the_table(tmp_path: Path) -> None:
+    table, readme = tmp_path / "reference" / "table.md", tmp_path / "README.md"
     readme.write_text(f"# Title\n\nbefore\n{publishing.BEGIN}old\n{publishing.END}\nafter\n")
-    publishing.show([table], readme)
+    publishing.show(table, readme)
     assert "old" in readme.read_text(), "without a table it stays as it is"
     table.parent.mkdir()
-    table.write_text("## Table 1\n\n| a |\n\n![curves](fig3.svg)\n")
-    second = Path("reference/second.md")
-    second.write_text("## Table 2\n")
+    table.write_text("## Table 1\n\n| a |\n\n![curves](fig3.svg)\n\n![more](fig4.svg)\n\n![depth](a-propagation.svg)\n")
     for _ in range(2):
-        publishing.show([table, Path("reference/none.md"), second], readme)
+        publishing.show(table, readme)
         assert readme.read_text() == (
             f"# Title\n\nbefore\n{publishing.BEGIN}### Table 1\n\n| a |\n\n![curves](reference/fig3.svg)\n"
-            f"\n### Table 2\n{publishing.END}\nafter\n"
+            f"\n![depth](reference/a-propagation.svg)\n{publishing.END}\nafter\n"
         )
+
+
+@pytest.fixture
+def publish_into(planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Publishes a sweep from another folder into a checkout with this README; returns the checkout."""
+
+    def run(readme: str) -> Path:
+        checkout = tmp_path / "checkout"
+        checkout.mkdir()
+        (checkout / "README.md").write_text(readme)
+        assert planned.record is not None
+        save_sweep(tmp_path / "results", planned.record)
+        monkeypatch.setattr(publishing, "ROOT", checkout)
+        monkeypatch.setattr("sys.argv", ["publish", "results"])
+        monkeypatch.chdir(tmp_path)
+        publishing.main()
+        return checkout
+
+    return run
 
 
 @pytest.mark.parametrize("text", ["{begin}old\n", "{end}\n{begin}", "{begin}{end}{begin}{end}", "old\n{end}\n"])
 def test_a_readme_with_wrong_markers_is_refused_before_anything_is_copied(
-    text: str, planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, publish_into: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    readme, reference = tmp_path / "README.md", tmp_path / "reference"
-    readme.write_text(text.format(begin=publishing.BEGIN, end=publishing.END))
-    assert planned.record is not None
-    save_sweep(tmp_path / "results", planned.record)
-    monkeypatch.setattr(publishing, "README", readme)
-    monkeypatch.setattr(publishing, "REFERENCE", reference)
-    monkeypatch.setattr("sys.argv", ["publish", str(tmp_path / "results")])
     with pytest.raises(SystemExit) as ended:
-        publishing.main()
+        publish_into(text.format(begin=publishing.BEGIN, end=publishing.END))
     assert ended.value.code == 2
-    assert not reference.exists()
+    assert sorted(path.name for path in tmp_path.rglob("*.json")) == ["shortcuts-quick.json"]
+    assert [path.name for path in (tmp_path / "checkout").iterdir()] == ["README.md"]
+
+
+def test_runs_are_published_into_the_checkout_from_any_folder(publish_into: Callable[[str], Path]) -> None:
+    checkout = publish_into("no markers")
+    assert (checkout / "results" / "reference" / "sweeps" / "shortcuts-quick.json").exists()
 
 
 def test_only_links_to_files_lead_to_the_reports_folder(tmp_path: Path) -> None:
@@ -217,13 +231,8 @@ def test_only_links_to_files_lead_to_the_reports_folder(tmp_path: Path) -> None:
     table.parent.mkdir(parents=True)
     table.write_text("## Table\n\n[a](b.md) [c](https://d.org/e) [f](#g) [h](/i)\n")
     readme.write_text(f"{publishing.BEGIN}{publishing.END}")
-    publishing.show([table], readme)
+    publishing.show(table, readme)
     assert "[a](results/report/b.md) [c](https://d.org/e) [f](#g) [h](/i)" in readme.read_text()
-
-
-def test_runs_are_published_into_the_checkout_from_any_folder() -> None:
-    assert publishing.REFERENCE.is_absolute()
-    assert publishing.README == ROOT / "README.md"
 
 
 def test_a_run_that_another_process_publishes_is_one_line(planned: Plan, published: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def anew(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         patch.setattr(frame, "PUBLISHED", folder / REFERENCE)
         assert write_report(REFERENCE, None, standard_console()) == []
-        publishing.show([REFERENCE / "report" / f"{name}.md" for name in publishing.SHOWN], publishing.README)
+        publishing.show(folder / REFERENCE / "report" / f"{publishing.SHOWN}.md", folder / "README.md")
     return folder
 
 

@@ -4,8 +4,8 @@ import argparse
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from resnet_ablations.console import standard_console
@@ -21,9 +21,9 @@ from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.results.signals import published
 from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
 
-REFERENCE = ROOT / "results" / "reference"
-README = ROOT / "README.md"
-SHOWN = ("shortcuts-quick", "depth-quick")
+REFERENCE = Path("results/reference")
+README = Path("README.md")
+SHOWN = "shortcuts-quick"
 BEGIN, END = "<!-- begin results: written by make publish -->\n", "<!-- end results -->"
 
 
@@ -36,9 +36,11 @@ def main() -> None:
     with exit_on_user_error():
         if not IS_CLONE:
             raise UserError("publish: runs are published into a clone of the repository; this is an installed package")
-        around_results(README)
-        publish(readable(parser.parse_args().results), REFERENCE)
-        show([REFERENCE / "report" / f"{name}.md" for name in SHOWN], README)
+        results = readable(parser.parse_args().results).resolve()
+        with chdir(ROOT):  # the report names its folder as the checkout's other files do
+            around_results(README)
+            publish(results, REFERENCE)
+            show(REFERENCE / "report" / f"{SHOWN}.md", README)
 
 
 def publish(results: Path, reference: Path) -> None:
@@ -57,23 +59,21 @@ def publish(results: Path, reference: Path) -> None:
     write_report(reference, None, standard_console())
 
 
-def show(tables: Sequence[Path], readme: Path) -> None:
-    """Write the existing tables between the README's markers, with their links from the README.
+def show(table: Path, readme: Path) -> None:
+    """Write a table between the README's markers, with its links from the README; nothing without table or markers.
 
-    A table is followed by its first figure and by that of the gradient by depth, if there is one.
+    The table is followed by its first figure and by that of the gradient by depth, if there is one.
     """
-    pages = []
-    for table in tables:
-        if table.exists():
-            text, *figures = table.read_text(encoding="utf-8").split("\n![")
-            images = [figure.partition("\n")[0] for figure in figures]
-            shown = images[:1] + [image for image in images if image.endswith("-propagation.svg)")]
-            page = "\n![".join([text, *(f"{image}\n" for image in shown)]).replace("## ", "### ")
-            place = table.parent.resolve().relative_to(readme.parent.resolve()).as_posix()
-            pages.append(re.sub(r"\]\((?!\w+:|/|#)", f"]({place}/", page))
-    if pages and (around := around_results(readme)) is not None:
-        before, after = around
-        write_atomically(readme, f"{before}{BEGIN}{chr(10).join(pages)}{END}{after}")
+    around = around_results(readme)
+    if around is None or not table.exists():
+        return
+    text, *figures = table.read_text(encoding="utf-8").split("\n![")
+    images = [figure.partition("\n")[0] for figure in figures]
+    shown = images[:1] + [image for image in images if image.endswith("-propagation.svg)")]
+    page = "\n![".join([text, *(f"{image}\n" for image in shown)]).replace("## ", "### ")
+    place = table.parent.resolve().relative_to(readme.parent.resolve()).as_posix()
+    before, after = around
+    write_atomically(readme, before + BEGIN + re.sub(r"\]\((?!\w+:|/|#)", f"]({place}/", page) + END + after)
 
 
 def around_results(readme: Path) -> tuple[str, str] | None:
