@@ -140,3 +140,9 @@ def test_a_place_that_is_no_yaml_is_not_read(place: str) -> None:
 
 def test_a_setting_that_is_no_yaml_is_its_text() -> None:
     assert settings([r"network.label='a\'b'"])["network.label"] == r"'a\'b'"
+
+
+def test_a_setting_that_a_sweep_deletes_is_no_change() -> None:
+    planned = plan(["experiment=shortcuts", "~schedule.nesterov=false"]).record
+    assert planned is not None
+    assert changes_since(planned, load_experiment("shortcuts")) == {}

@@ -301,3 +301,22 @@ def test_status_of_nothing(says: Callable[..., tuple[str, str]], capsys: pytest.
         says(status.main, "nowhere")
     assert end.value.code == 2
     assert "nowhere: no such folder; start with: resnet-ablations sweep shortcuts" in capsys.readouterr().err
+
+
+def test_a_run_that_may_not_be_read_hides_no_other(
+    says: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, locked = (compose([*TINY, f"shortcut={name}"]) for name in ("identity", "dropout"))
+    for run in (sound, locked):
+        finish_run(run)
+    read = Path.read_bytes
+
+    def guarded(path: Path) -> bytes:
+        if path.parent.name == locked.key and path.name == "result.json":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", guarded)
+    said, _ = says(status.main, "results")
+    assert "finished" in line(said, f"{sound.key} ")
+    assert f"{locked.key}/result.json: cannot be read: Permission denied; make it readable" in " ".join(said.split())

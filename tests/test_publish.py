@@ -1,6 +1,8 @@
 """Publishing: finished runs go into the reference, as text, without a word of this machine's folders."""
 
+import errno
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -166,7 +168,7 @@ def test_a_damaged_run_is_named_and_not_published(
     publishing.publish(tmp_path / "results", tmp_path / "reference")
     printed = capsys.readouterr()
     assert printed.out == "shortcuts-quick: 0 runs published\n"
-    assert printed.err.startswith(f"{run.key}: not published, its result is damaged: {file.name} ")
+    assert printed.err.startswith(f"not published: {run.key}: its result is damaged: {file.name} ")
     assert printed.err.count("\n") == 1
 
 
@@ -192,18 +194,18 @@ def test_the_readme_shows_the_table(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def publish_into(planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Publishes a sweep from another folder into a checkout with this README; returns the checkout."""
+def publish_into(
+    published: Path, secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
+    """Publishes a results folder, named from another place, into a checkout with this README; returns the checkout."""
 
     def run(readme: str) -> Path:
         checkout = tmp_path / "checkout"
         checkout.mkdir()
         (checkout / "README.md").write_text(readme)
-        assert planned.record is not None
-        save_sweep(tmp_path / "results", planned.record)
         monkeypatch.setattr(publishing, "ROOT", checkout)
         monkeypatch.setattr("sys.argv", ["publish", "results"])
-        monkeypatch.chdir(tmp_path)
+        monkeypatch.chdir(secret)
         publishing.main()
         return checkout
 
@@ -217,13 +219,14 @@ def test_a_readme_with_wrong_markers_is_refused_before_anything_is_copied(
     with pytest.raises(SystemExit) as ended:
         publish_into(text.format(begin=publishing.BEGIN, end=publishing.END))
     assert ended.value.code == 2
-    assert sorted(path.name for path in tmp_path.rglob("*.json")) == ["shortcuts-quick.json"]
     assert [path.name for path in (tmp_path / "checkout").iterdir()] == ["README.md"]
 
 
 def test_runs_are_published_into_the_checkout_from_any_folder(publish_into: Callable[[str], Path]) -> None:
     checkout = publish_into("no markers")
-    assert (checkout / "results" / "reference" / "sweeps" / "shortcuts-quick.json").exists()
+    reference = checkout / "results" / "reference"
+    assert [path.name for path in reference.glob("sweeps/*")] == ["shortcuts-quick.json"]
+    assert len(load_results(reference)) == 1
 
 
 def test_only_links_to_files_lead_to_the_reports_folder(tmp_path: Path) -> None:
@@ -235,7 +238,9 @@ def test_only_links_to_files_lead_to_the_reports_folder(tmp_path: Path) -> None:
     assert "[a](results/report/b.md) [c](https://d.org/e) [f](#g) [h](/i)" in readme.read_text()
 
 
-def test_a_run_that_another_process_publishes_is_one_line(planned: Plan, published: Path, tmp_path: Path) -> None:
+def test_a_run_that_another_process_publishes_is_one_line(
+    planned: Plan, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert planned.record is not None
     target = RunFolder(tmp_path / "reference", planned.jobs[0].config.key)
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
@@ -243,6 +248,33 @@ def test_a_run_that_another_process_publishes_is_one_line(planned: Plan, publish
         owner = Owner.this_process().model_copy(update={"pid": other.pid, "started": started})
         target.path.mkdir(parents=True)
         (target.path / "claim.json").write_text(owner.model_dump_json())
-        with pytest.raises(UserError, match=rf"^{target.key}: process {other.pid} on .* trains it; publish again"):
-            publishing.publish(Path(planned.jobs[0].config.paths.results), tmp_path / "reference")
+        publishing.publish(Path(planned.jobs[0].config.paths.results), tmp_path / "reference")
         other.communicate()
+    told = capsys.readouterr().err
+    assert re.search(rf"^not published: {target.key}: process {other.pid} on .* trains it; publish again", told)
+    assert target.result() is None
+
+
+def test_a_run_that_may_not_be_read_does_not_stop_the_others(
+    planned: Plan, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (job, *_) = planned.jobs
+    source = job.config.folder
+    read = Path.read_bytes
+
+    def guarded(path: Path) -> bytes:
+        if path == source.responses:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", guarded)
+    publishing.publish(Path(job.config.paths.results), tmp_path / "reference")
+    told = capsys.readouterr().err
+    assert f"not published: {source.responses}: cannot be read: Permission denied; make it readable" in told
+    assert len(load_sweeps(tmp_path / "reference")) == 1
+
+
+def test_a_reference_that_cannot_be_written_is_one_line(planned: Plan, published: Path, tmp_path: Path) -> None:
+    (tmp_path / "reference").touch()
+    with pytest.raises(UserError, match=rf"^{tmp_path}/reference.*: cannot be written: "):
+        publishing.publish(Path(planned.jobs[0].config.paths.results), tmp_path / "reference")

@@ -27,6 +27,9 @@ def main() -> None:
             raise UserError(*(f"{key}: {_busy(states[key])}" for key in busy))
     console = standard_console()
     console.print(state_table(states, console.width))
+    for key, state in states.items():
+        if state.reason:
+            console.print(f"{key}: {state.reason}", markup=False)
     size = sum(_size(path) for folder in folders for path in folder.path.rglob("*"))
     if not _agreed(f"remove these runs ({size / 1e6:.1f} MB)? [y/N] "):
         print("nothing removed")
@@ -61,7 +64,7 @@ def remove(folder: RunFolder) -> None:
 def _size(path: Path) -> int:
     try:
         return path.lstat().st_size
-    except FileNotFoundError:  # removed meanwhile
+    except OSError:  # removed meanwhile, or in a folder that may not be searched
         return 0
 
 

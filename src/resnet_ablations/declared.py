@@ -79,8 +79,8 @@ def _differences(planned: PlannedConfiguration, overrides: Overrides) -> list[st
 
 
 def _set_by(overrides: Iterable[str]) -> dict[str, str]:
-    """Return the value of each key that the overrides set, as text."""
-    return {key_of(line): line.partition("=")[2] for line in overrides}
+    """Return the value of each key that the overrides set, as text; a deletion, `~KEY`, sets none."""
+    return {key_of(line): line.partition("=")[2] for line in overrides if not line.startswith("~")}
 
 
 def _with_bases(folder: Path, name: str) -> dict[str, Any]:

@@ -2,21 +2,19 @@
 
 import argparse
 import re
-import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, suppress
 from pathlib import Path
 
 from resnet_ablations.console import standard_console
-from resnet_ablations.errors import UserError, exit_on_user_error
+from resnet_ablations.errors import UserError, exit_on_user_error, reason_of
 from resnet_ablations.paths import IS_CLONE, ROOT, default_results
 from resnet_ablations.report.write_report import write_report
 from resnet_ablations.results.atomic_write import write_atomically
 from resnet_ablations.results.keys import is_location, without_locations
 from resnet_ablations.results.locks import RunLock, RunLocked
 from resnet_ablations.results.results_folder import readable
-from resnet_ablations.results.run_folder import RunFolder
+from resnet_ablations.results.run_folder import RunFolder, content_of
 from resnet_ablations.results.run_writer import RunWriter
 from resnet_ablations.results.signals import published
 from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
@@ -24,6 +22,8 @@ from resnet_ablations.results.sweeps import SweepPlan, load_sweeps, save_sweep
 REFERENCE = Path("results/reference")
 README = Path("README.md")
 SHOWN = "shortcuts-quick"
+COPIED = ("curve", "responses", "lesions", "path_gradients", "changes")
+"""The files of a run that are published as they are."""
 BEGIN, END = "<!-- begin results: written by make publish -->\n", "<!-- end results -->"
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("results", nargs="?", default=default_results(), help="the results folder")
     with exit_on_user_error():
         if not IS_CLONE:
-            raise UserError("publish: runs are published into a clone of the repository; this is an installed package")
+            raise UserError("publish: this is an installed package; use the command of a clone (pip install -e .)")
         results = readable(parser.parse_args().results).resolve()
         with chdir(ROOT):  # the report names its folder as the checkout's other files do
             around_results(README)
@@ -46,15 +46,18 @@ def main() -> None:
 def publish(results: Path, reference: Path) -> None:
     """Copy the plans of `results` and their finished runs to `reference`, without names of folders of this machine.
 
-    A run whose result is damaged is named and left out.
-    If both folders are the same, only make the report again. Raise `UserError` if another process writes to the run.
+    A run that is damaged, cannot be read, or to which another process writes, is named and left out. If both folders
+    are the same, only make the report again. Raise `UserError` without a plan, or if a file cannot be written.
     """
     plans = load_sweeps(results)
     if not plans:
         raise UserError(f"{results}: no sweep to publish; run one first: resnet-ablations sweep shortcuts")
     for plan in plans if results.resolve() != reference.resolve() else []:
-        copied = sum(_copy_run(results, reference, key) for key in plan.run_keys)
-        save_sweep(reference, _without_locations(plan))
+        try:
+            copied = sum(_copied(RunFolder(results, key), RunFolder(reference, key)) for key in plan.run_keys)
+            save_sweep(reference, _without_locations(plan))
+        except OSError as error:
+            raise UserError(f"{error.filename}: cannot be written: {reason_of(error)}") from None
         print(f"{plan.name}: {copied} runs published")
     write_report(reference, None, standard_console())
 
@@ -102,37 +105,36 @@ def _without_locations(plan: SweepPlan) -> SweepPlan:
     return plan.model_copy(update={"overrides": elsewhere(plan.overrides), "configurations": configurations})
 
 
-@contextmanager
-def _locked(run: RunFolder) -> Iterator[RunLock]:
+def _copied(source: RunFolder, target: RunFolder) -> bool:
+    """Copy a run that has a result; return whether it did. Name a run that cannot be copied."""
     try:
-        with RunLock(run.path) as lock:
-            yield lock
-    except RunLocked as locked:
-        raise UserError(f"{run.key}: {locked}; publish again when it has ended") from None
-
-
-def _copy_run(results: Path, reference: Path, key: str) -> bool:
-    source, target = RunFolder(results, key), RunFolder(reference, key)
-    result = source.result()
-    if result is None:
-        if damage := source.damage():
-            print(f"{key}: not published, its result is damaged: {damage}", file=sys.stderr)
+        result = source.result()
+        if result is None:
+            if damage := source.damage():
+                raise UserError(f"{source.key}: its result is damaged: {damage}")
+            return False
+        files = {name: _content(getattr(source, name)) for name in (*COPIED, "signals")}
+        with RunLock(target.path) as lock:
+            target.write_config(without_locations(source.configuration()))
+            for name, content in files.items():
+                if content is None:
+                    getattr(target, name).unlink(missing_ok=True)
+                else:
+                    write_atomically(getattr(target, name), published(content) if name == "signals" else content)
+            RunWriter(target, lock).finish(result)
+    except UserError as error:
+        print(f"not published: {error.messages[0]}", file=sys.stderr)
         return False
-    with _locked(target) as lock:
-        target.write_config(without_locations(source.configuration()))
-        shutil.copyfile(source.curve, target.curve)
-        if source.signals.exists():
-            write_atomically(target.signals, published(source.signals.read_bytes()))
-        else:
-            target.signals.unlink(missing_ok=True)
-        for name in ("responses", "lesions", "path_gradients", "changes"):
-            file, copy = getattr(source, name), getattr(target, name)
-            if file.exists():
-                shutil.copyfile(file, copy)
-            else:
-                copy.unlink(missing_ok=True)
-        RunWriter(target, lock).finish(result)
+    except RunLocked as locked:
+        print(f"not published: {target.key}: {locked}; publish again when it has ended", file=sys.stderr)
+        return False
     return True
+
+
+def _content(file: Path) -> bytes | None:
+    with suppress(FileNotFoundError):
+        return content_of(file)
+    return None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from resnet_ablations.errors import UserError
 from resnet_ablations.loggers.logger import NoLogger
 from resnet_ablations.loggers.wandb import WandbLogger
 from resnet_ablations.overrides import compose
-from resnet_ablations.publish import _copy_run
+from resnet_ablations.publish import _copied
 from resnet_ablations.results.keys import is_location
 from resnet_ablations.results.run_folder import RunFolder
 from resnet_ablations.sweep.planning import plan
@@ -101,7 +101,7 @@ def test_logger_files_are_removed_with_their_run_and_not_published(
     (run.folder.path / "wandb" / "latest-run").symlink_to("gone")
     results, reference = Path(run.paths.results), tmp_path / "reference"
     reference.mkdir()
-    assert _copy_run(results, reference, run.key)
+    assert _copied(RunFolder(results, run.key), RunFolder(reference, run.key))
     published = {path.name for path in RunFolder(reference, run.key).path.iterdir()}
     assert published == {"config.yaml", "curve.csv", "layer_responses.csv", "result.json", "signals.csv"}
     assert "logger" not in RunFolder(reference, run.key).config.read_text()

@@ -298,4 +298,21 @@ def test_a_file_that_may_not_be_read_is_named_and_not_called_damaged(
         frame = load(tmp_path)
     assert set(frame["key"]) == {sound.name}
     (message,) = frame.attrs["damaged"]
-    assert re.fullmatch(rf"{locked}/\w+\.\w+: cannot be read: Permission denied; left out; make it readable", message)
+    assert re.fullmatch(rf"{locked}/\w+\.\w+: cannot be read: Permission denied; make it readable; left out", message)
+
+
+@pytest.mark.parametrize("load", [load_results, load_curves])
+def test_a_run_that_is_removed_meanwhile_is_left_out(
+    load: Callable[[Path], pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, gone = run(tmp_path), run(tmp_path, seed=4)
+    read = Path.read_bytes
+
+    def removing(path: Path) -> bytes:
+        if path.parent == gone:
+            path.unlink(missing_ok=True)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", removing)
+    frame = load(tmp_path)
+    assert (set(frame["key"]), frame.attrs["damaged"]) == ({sound.name}, [])

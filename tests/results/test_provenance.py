@@ -22,6 +22,9 @@ PACKAGE = Path("src/resnet_ablations")
 PARTS = [PACKAGE / (part if part.endswith(".py") else f"{part}/file.py") for part in CODE]
 
 
+UNKNOWN = "uncommitted changes: changed files: unknown\nuncommitted changes: new files: unknown\n"
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A repository with one file in each part of the package, in the place of the project's."""
@@ -120,7 +123,7 @@ def test_a_repository_around_an_archive_is_not_the_codes(repository: Path, monke
     monkeypatch.setattr(provenance, "PACKAGE", archive)
     monkeypatch.setattr(provenance, "SOURCE", source_hash())
     origin = provenance.provenance("cpu", 1, {})
-    assert (origin["commit"], origin["dirty"], uncommitted_changes()) == (None, None, None)
+    assert (origin["commit"], origin["dirty"], uncommitted_changes()) == (None, None, UNKNOWN)
 
 
 def test_the_repository_of_a_hook_is_not_the_codes(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +171,6 @@ def test_the_diff_of_what_is_not_committed(repository: Path) -> None:
     change(repository / PARTS[0].with_name("new.py"))
     git("add", PARTS[0].relative_to(PACKAGE).as_posix())
     diff = uncommitted_changes()
-    assert diff is not None
     assert diff.count("\n-original\n+changed\n") == 1
     assert diff.count("\n@@ -0,0 +1 @@\n+changed\n") == 1
     assert diff.count("diff --git ") == 2
@@ -178,7 +180,6 @@ def test_a_long_diff_is_cut_off(repository: Path) -> None:
     committed()
     (repository / PARTS[0]).write_text("x" * 70_000, encoding="utf-8")
     diff = uncommitted_changes()
-    assert diff is not None
     assert "\ncut off here: 65,536 of 70," in diff
     assert len(diff) < 65_600
 
@@ -189,7 +190,7 @@ def test_an_installed_package_asks_no_repository_around_it(repository: Path, mon
     monkeypatch.setattr(provenance, "IS_CLONE", False)
     origin = provenance.provenance("cpu", 1, {})
     assert (origin["commit"], origin["dirty"], origin["source"]) == (None, None, provenance.SOURCE)
-    assert uncommitted_changes() is None
+    assert uncommitted_changes() == UNKNOWN
 
 
 def test_code_that_is_no_longer_on_the_disk_has_no_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +239,6 @@ def test_changes_with_names_and_bytes_that_are_not_ascii_are_told(repository: Pa
     (repository / PARTS[0]).write_bytes(b"na\xefve\n")  # Latin-1
     (repository / PARTS[0]).with_name("naïve.py").write_text("new\n", encoding="utf-8")
     diff = uncommitted_changes()
-    assert diff is not None
     assert "\n+na\ufffdve\n" in diff
     assert "\n+new\n" in diff
 
@@ -248,5 +248,8 @@ def test_changes_that_git_does_not_tell_are_unknown(repository: Path, monkeypatc
     change(repository / PARTS[0])
     assert uncommitted_changes()
     run = provenance._git_runs
-    monkeypatch.setattr(provenance, "_git_runs", lambda *given: None if given[0] == "diff" else run(*given))
-    assert uncommitted_changes() is None
+    change((repository / PARTS[0]).with_name("new.py"))
+    monkeypatch.setattr(provenance, "_git_runs", lambda *given: None if "HEAD" in given else run(*given))
+    first, *rest = uncommitted_changes().splitlines()
+    assert first == "uncommitted changes: changed files: unknown"
+    assert rest[-1] == "+changed"

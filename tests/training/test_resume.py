@@ -97,7 +97,7 @@ def test_a_killed_process_leaves_a_curve_that_is_cut_back_to_its_checkpoint(
     stopped_at(monkeypatch, run, 7)
     with folder(run).curve.open("a") as curve:
         curve.write("6,0.1,1.0,50.0,,\n6,0.1,1.0,50.0,,\n9,0.01,0.")
-    (folder(run).path / ".result.json.x1y2").write_bytes(b"half")
+    (folder(run).path / ".result.json.0a1b2c3d").write_bytes(b"half")
 
     assert numbers(train_run(run)) == numbers(expected)
     assert folder(run).curve.read_bytes() == folder(straight).curve.read_bytes()

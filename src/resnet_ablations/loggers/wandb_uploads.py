@@ -112,6 +112,7 @@ def _upload_run(server: _Server, folder: RunFolder) -> str:
     state = state_of(folder)
     if state.outcome not in ("finished", "diverged", "failed", "interrupted") or not folder.curve.exists():
         return f"{state.outcome}, not uploaded yet"
+    folder.result()  # raises UserError for a file that may not be read, before anything is sent
     try:
         if server.has(folder, state):
             return "already uploaded"

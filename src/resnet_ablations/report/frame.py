@@ -212,7 +212,7 @@ def _read(results: Path) -> ReportData:
         signals=by_key,
         lesions={str(key): of_run for key, of_run in lesions.groupby("key", sort=False)},
         path_gradients={str(key): of_run for key, of_run in gradients.groupby("key", sort=False)},
-        damaged=tuple(damaged),
+        damaged=tuple(dict.fromkeys(damaged)),
     )
 
 

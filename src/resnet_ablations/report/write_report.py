@@ -23,7 +23,7 @@ OWN_FILES = re.compile(
     rf"claims\.(md|tex|csv)|[\w-]+-({'|'.join(SCALES)})(-[0-9a-f]{{6}})?"
     r"(\.(md|tex|csv)|-(runs|others|faithfulness|signals|deficits|lesions)\.csv"
     r"|-(propagation|residuals|gates|deficits|lesions)\.tex"
-    r"|-(strip|cost|curves|[^\W\d]+\d+|propagation|responses|(residuals|gates)(-training)?|lesions-\w+|paths)\.(pdf|svg|png))"
+    r"|-(strip|cost|curves|(fig|readings|warmup)\d+|propagation|responses|(residuals|gates)(-training)?|lesions-\w+|paths)\.(pdf|svg|png))"
 )
 """The pattern of the file names that this version or an earlier one writes, except the page's."""
 

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,13 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     in `.attrs["damaged"]`.
     """
     rows, damaged = [], []
-    for folder in _run_folders(results, "result.json"):
+    for folder in _run_folders(results):
         try:
             rows.append(_read_run(folder))
+        except FileNotFoundError:
+            continue
         except UserError as error:
-            damaged.append(_unreadable(error))
+            damaged.append(f"{error.messages[0]}; left out")
         except ValueError as error:
             damaged.append(f"{folder}: damaged result, left out: {_reason(error)}; delete the folder and train again")
     frame = pd.DataFrame(rows) if rows else _empty(RESULT_COLUMNS | CONFIG_COLUMNS)
@@ -156,15 +158,17 @@ def _stacked(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of every run's file with the run's key, and a message for each file that is left out."""
     frames, damaged = [], []
-    for folder in _run_folders(results, file):
+    for folder in _run_folders(results):
         match = KEY.fullmatch(folder.name)
         assert match is not None
         try:
             frame = read(content_of(folder / file).decode()).astype(columns)
             run = {"key": folder.name, "configuration": match["configuration"], "seed": int(match["seed"])}
             frames.append(frame.assign(**run))
+        except FileNotFoundError:
+            continue
         except UserError as error:
-            damaged.append(_unreadable(error))
+            damaged.append(f"{error.messages[0]}; left out")
         except ValueError as error:
             damaged.append(f"{folder}: damaged {what}, left out: {_reason(error)}; {remedy}")
     columns = {name: RESULT_COLUMNS[name] for name in ("key", "configuration", "seed")} | columns
@@ -174,8 +178,8 @@ def _stacked(
     return stacked, damaged
 
 
-def _run_folders(results: str | Path, file: str) -> Iterator[Path]:
-    return (run.path for run in run_folders(readable(results)) if (run.path / file).exists())
+def _run_folders(results: str | Path) -> list[Path]:
+    return [run.path for run in run_folders(readable(results))]
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
@@ -275,10 +279,6 @@ def _with_damage(frame: pd.DataFrame, damaged: list[str]) -> pd.DataFrame:
         warnings.warn(message, stacklevel=3)
     frame.attrs["damaged"] = damaged
     return frame
-
-
-def _unreadable(error: UserError) -> str:
-    return f"{error.messages[0]}; left out; make it readable"
 
 
 def _reason(error: Exception) -> str:

@@ -106,18 +106,19 @@ def with_changes(earlier: str, diff: str | None, iteration: int) -> str:
     return earlier + (f"From iteration {iteration:,} on:\n" if iteration else "") + changes
 
 
-def uncommitted_changes() -> str | None:
+def uncommitted_changes() -> str:
     """Return the diff from the last commit to the files of `CODE`, with new files; at most `DIFF_CHARACTERS` long.
 
-    Return None if git does not tell it.
+    A line names each part that git does not tell.
     """
-    new = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *CODE)
     plain = ("diff", "--no-color", "--no-ext-diff")
-    diffs = [_run_git(*plain, "HEAD", "--", *CODE)]
-    diffs += [_run_git(*plain, "--no-index", "--", os.devnull, name) for name in (new or "").split("\0") if name]
-    if new is None or not all(diff is not None and diff.returncode in (0, 1) for diff in diffs):
-        return None
-    text = "".join(diff.stdout for diff in diffs if diff is not None)
+    new = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *CODE)
+    parts = {"changed files": _run_git(*plain, "HEAD", "--", *CODE)}
+    parts |= {name: _run_git(*plain, "--no-index", "--", os.devnull, name) for name in (new or "").split("\0") if name}
+    known = {name: diff.stdout for name, diff in parts.items() if diff is not None and diff.returncode in (0, 1)}
+    texts = [known.get(name, f"uncommitted changes: {name}: unknown\n") for name in parts]
+    texts += ["uncommitted changes: new files: unknown\n"] * (new is None)
+    text = "".join(texts).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if len(text) <= DIFF_CHARACTERS:
         return text
     return f"{text[:DIFF_CHARACTERS]}\ncut off here: {DIFF_CHARACTERS:,} of {len(text):,} characters\n"
@@ -180,7 +181,7 @@ def _git_runs(*arguments: str) -> subprocess.CompletedProcess[str] | None:
     environment = {name: value for name, value in os.environ.items() if name not in other}
     try:
         return subprocess.run(
-            ["git", *arguments], cwd=PACKAGE, env=environment, capture_output=True, errors="replace", timeout=20
+            ["git", *arguments], cwd=PACKAGE, env=environment, capture_output=True, errors="surrogateescape", timeout=20
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

@@ -283,7 +283,7 @@ def content_of(file: Path) -> bytes:
     except OSError as error:
         if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.ELOOP):
             raise ValueError(f"{file.name} is no file") from None
-        raise UserError(f"{shortened(file)}: cannot be read: {reason_of(error)}") from None
+        raise UserError(f"{shortened(file)}: cannot be read: {reason_of(error)}; make it readable") from None
 
 
 def run_folders(results: Path) -> list[RunFolder]:

@@ -106,7 +106,8 @@ class SweepMonitor:
         """Remove a run from the table and print how it ended."""
         self._active.pop(folder.key, None)
         self._ended += 1
-        result, state = folder.result(), state_of(folder)
+        state = state_of(folder)
+        result = folder.result() if state.done else None
         line = f"{folder.key}: {state.outcome} {state.reason}".rstrip() if result is None else result.summary()
         self.say(f"[{self._ended}/{self._runs}] {line}")
 
