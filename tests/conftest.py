@@ -70,6 +70,23 @@ def config(tmp_path: Path) -> Callable[..., RunConfig]:
 
 
 @pytest.fixture
+def failing_reads(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path], bool], int], None]:
+    """Return a function that makes reads of the files for which a condition holds fail with an error number."""
+
+    def fail(fails: Callable[[Path], bool], number: int) -> None:
+        read = Path.read_bytes
+
+        def guarded(path: Path) -> bytes:
+            if fails(path):
+                raise OSError(number, os.strerror(number), str(path))
+            return read(path)
+
+        monkeypatch.setattr(Path, "read_bytes", guarded)
+
+    return fail
+
+
+@pytest.fixture
 def any_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the CPU stand in for a device that has CUDA graphs."""
     for user in ("devices", "trainer"):

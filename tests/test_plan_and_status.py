@@ -1,5 +1,6 @@
 """`python -m resnet_ablations.plan` and `.status`: what would run, and how far each run is; nothing is written."""
 
+import errno
 import shutil
 import sys
 from collections.abc import Callable
@@ -304,19 +305,12 @@ def test_status_of_nothing(says: Callable[..., tuple[str, str]], capsys: pytest.
 
 
 def test_a_run_that_may_not_be_read_hides_no_other(
-    says: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+    says: Callable[..., tuple[str, str]], failing_reads: Callable[[Callable[[Path], bool], int], None]
 ) -> None:
     sound, locked = (compose([*TINY, f"shortcut={name}"]) for name in ("identity", "dropout"))
     for run in (sound, locked):
         finish_run(run)
-    read = Path.read_bytes
-
-    def guarded(path: Path) -> bytes:
-        if path.parent.name == locked.key and path.name == "result.json":
-            raise PermissionError(13, "Permission denied", str(path))
-        return read(path)
-
-    monkeypatch.setattr(Path, "read_bytes", guarded)
+    failing_reads(lambda path: path.parent.name == locked.key and path.name == "result.json", errno.EACCES)
     said, _ = says(status.main, "results")
     assert "finished" in line(said, f"{sound.key} ")
     assert f"{locked.key}/result.json: cannot be read: Permission denied; make it readable" in " ".join(said.split())

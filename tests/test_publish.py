@@ -3,18 +3,16 @@
 import errno
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from finished import finish_run
+from finished import finish_run, owned_by_another
 
 from resnet_ablations import publish as publishing
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.frames import load_curves, load_responses, load_results, load_signals
-from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.run_folder import RunFolder, Status
 from resnet_ablations.results.signals import HEADER, PUBLISHED_WHOLE, UnitSignals, lines
 from resnet_ablations.results.sweeps import load_sweeps, save_sweep
@@ -243,31 +241,24 @@ def test_a_run_that_another_process_publishes_is_one_line(
 ) -> None:
     assert planned.record is not None
     target = RunFolder(tmp_path / "reference", planned.jobs[0].config.key)
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
-        started = int(Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19])
-        owner = Owner.this_process().model_copy(update={"pid": other.pid, "started": started})
-        target.path.mkdir(parents=True)
-        (target.path / "claim.json").write_text(owner.model_dump_json())
+    target.path.mkdir(parents=True)
+    with owned_by_another(target) as number:
         publishing.publish(Path(planned.jobs[0].config.paths.results), tmp_path / "reference")
-        other.communicate()
     told = capsys.readouterr().err
-    assert re.search(rf"^not published: {target.key}: process {other.pid} on .* trains it; publish again", told)
+    assert re.search(rf"^not published: {target.key}: process {number} on .* trains it; publish again", told)
     assert target.result() is None
 
 
 def test_a_run_that_may_not_be_read_does_not_stop_the_others(
-    planned: Plan, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    planned: Plan,
+    published: Path,
+    tmp_path: Path,
+    failing_reads: Callable[[Callable[[Path], bool], int], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (job, *_) = planned.jobs
     source = job.config.folder
-    read = Path.read_bytes
-
-    def guarded(path: Path) -> bytes:
-        if path == source.responses:
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return read(path)
-
-    monkeypatch.setattr(Path, "read_bytes", guarded)
+    failing_reads(lambda path: path == source.responses, errno.EACCES)
     publishing.publish(Path(job.config.paths.results), tmp_path / "reference")
     told = capsys.readouterr().err
     assert f"not published: {source.responses}: cannot be read: Permission denied; make it readable" in told

@@ -11,7 +11,7 @@ from resnet_ablations.results.locks import RunLock, RunLocked, await_heartbeats
 from resnet_ablations.results.results_folder import readable, runs_parser
 from resnet_ablations.results.run_folder import RunFolder, folders_named
 from resnet_ablations.results.states import State
-from resnet_ablations.sweep.monitor import state_table
+from resnet_ablations.sweep.monitor import print_reasons, state_table
 from resnet_ablations.sweep.squeue import jobs_of, remove_stale_locks, states_of
 
 
@@ -27,9 +27,7 @@ def main() -> None:
             raise UserError(*(f"{key}: {_busy(states[key])}" for key in busy))
     console = standard_console()
     console.print(state_table(states, console.width))
-    for key, state in states.items():
-        if state.reason:
-            console.print(f"{key}: {state.reason}", markup=False)
+    print_reasons(states, console)
     size = sum(_size(path) for folder in folders for path in folder.path.rglob("*"))
     if not _agreed(f"remove these runs ({size / 1e6:.1f} MB)? [y/N] "):
         print("nothing removed")

@@ -8,7 +8,7 @@ from resnet_ablations.paths import default_results
 from resnet_ablations.results.provenance import same_code
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import run_folders
-from resnet_ablations.sweep.monitor import state_table
+from resnet_ablations.sweep.monitor import print_reasons, state_table
 from resnet_ablations.sweep.squeue import states_of
 
 WIDTH = 80
@@ -29,9 +29,7 @@ def main() -> None:
         states = states_of(folders)
         console = standard_console(WIDTH)
         console.print(state_table(states, console.width), "")
-        for key, state in states.items():
-            if state.reason:
-                console.print(f"{key}: {state.reason}", markup=False)
+        print_reasons(states, console)
         done = [result for f in folders if states[f.key].done and (result := f.result()) is not None]
         if other := sum(same_code(result.provenance) is False for result in done):
             print(f"{other} of {len(done)} results are of another code version; resnet-ablations plan shows which")

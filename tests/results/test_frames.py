@@ -283,17 +283,10 @@ def test_tables_join_on_the_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("load", [load_results, load_curves])
 def test_a_file_that_may_not_be_read_is_named_and_not_called_damaged(
-    load: Callable[[Path], pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: Callable[[Path], pd.DataFrame], tmp_path: Path, failing_reads: Callable[[Callable[[Path], bool], int], None]
 ) -> None:
     sound, locked = run(tmp_path), run(tmp_path, seed=4)
-    read = Path.read_bytes
-
-    def guarded(path: Path) -> bytes:
-        if path.parent == locked and path.name in ("result.json", "curve.csv"):
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return read(path)
-
-    monkeypatch.setattr(Path, "read_bytes", guarded)
+    failing_reads(lambda path: path.parent == locked and path.name in ("result.json", "curve.csv"), errno.EACCES)
     with pytest.warns(UserWarning, match="left out"):
         frame = load(tmp_path)
     assert set(frame["key"]) == {sound.name}
@@ -303,16 +296,9 @@ def test_a_file_that_may_not_be_read_is_named_and_not_called_damaged(
 
 @pytest.mark.parametrize("load", [load_results, load_curves])
 def test_a_run_that_is_removed_meanwhile_is_left_out(
-    load: Callable[[Path], pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: Callable[[Path], pd.DataFrame], tmp_path: Path, failing_reads: Callable[[Callable[[Path], bool], int], None]
 ) -> None:
     sound, gone = run(tmp_path), run(tmp_path, seed=4)
-    read = Path.read_bytes
-
-    def removing(path: Path) -> bytes:
-        if path.parent == gone:
-            path.unlink(missing_ok=True)
-        return read(path)
-
-    monkeypatch.setattr(Path, "read_bytes", removing)
+    failing_reads(lambda path: path.parent == gone, errno.ENOENT)
     frame = load(tmp_path)
     assert (set(frame["key"]), frame.attrs["damaged"]) == ({sound.name}, [])

@@ -3,18 +3,16 @@
 import errno
 import json
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from finished import TINY, finish, write_checkpoint, writing
+from finished import TINY, finish, owned_by_another, write_checkpoint, writing
 
 from resnet_ablations.errors import UserError
 from resnet_ablations.results.curve import HEADER
-from resnet_ablations.results.owner import Owner
 from resnet_ablations.results.run_folder import Result, RunFolder, Status
 from resnet_ablations.results.states import state_of
 
@@ -309,14 +307,10 @@ def test_temporary_files_of_a_locked_run_are_kept(folder: RunFolder) -> None:
     half_written = folder.path / ".checkpoint-00000002-0123.pt.0a1b2c3d"
     half_written.write_bytes(b"half")
     configuration = folder.config.read_text()
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
-        started = int(Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19])
-        owner = Owner.this_process().model_copy(update={"pid": other.pid, "started": started})
-        (folder.path / "claim.json").write_text(owner.model_dump_json())
+    with owned_by_another(folder):
         folder.freeze(TINY | {"seed": 4})
         assert half_written.exists()
         assert folder.config.read_text() == configuration
-        other.communicate()
     folder.freeze(TINY | {"seed": 4})
     assert not half_written.exists()
     assert folder.config.read_text() != configuration

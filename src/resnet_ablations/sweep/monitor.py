@@ -20,6 +20,13 @@ from resnet_ablations.results.states import State, state_of
 PLAIN_SECONDS = 30
 
 
+def print_reasons(states: Mapping[str, State], console: Console) -> None:
+    """Print a line for each run whose state has a reason."""
+    for key, state in states.items():
+        if state.reason:
+            console.print(f"{key}: {state.reason}", markup=False)
+
+
 def state_table(states: Mapping[str, State], width: int) -> Table:
     """Return a table with a line a run: outcome, step, speed, and the time left or the final error."""
     table = Table(box=None, padding=(0, 1, 0, 0))
