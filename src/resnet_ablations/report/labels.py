@@ -3,10 +3,14 @@
 import re
 from collections.abc import Sequence
 
+import pandas as pd
+
 from resnet_ablations.experiments import Column, Experiment, Row
 
 POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 """The characters of an exponent."""
+MOST_NAMED = 4
+"""The largest number of settings of one kind that a sentence names; if there are more, it gives their number."""
 
 
 def row_label(row: Row, experiment: Experiment) -> str:
@@ -65,6 +69,26 @@ def listed(texts: Sequence[str], most: int = 3) -> str:
     """Return `a`, `a and b`, `a, b and c` or `a, b, c and 4 more`."""
     shown = list(texts) if len(texts) <= most else [*texts[:most], f"{len(texts) - most} more"]
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
+
+
+def counts(numbers: Sequence[int]) -> str:
+    """Return `1,800`, `1,800/2,000`, or, for more than `MOST_NAMED` numbers, their range."""
+    texts = [f"{number:,}" for number in numbers]
+    return "/".join(texts) if len(texts) <= MOST_NAMED else f"{texts[0]}–{texts[-1]}"
+
+
+def share(applies: pd.Series) -> str:
+    """Return "" if `applies` is true for all configurations, otherwise ` of 1 of 2 configurations`."""
+    return "" if applies.all() else f" of {applies.sum()} of {len(applies)} configurations"
+
+
+def held_out_note(settings: pd.DataFrame) -> str:
+    """Return a sentence on the images that the test error is measured on if they are no test set, otherwise ""."""
+    held_out = settings.reindex(columns=["data.held_out"])["data.held_out"].fillna(0)
+    if not held_out.any():
+        return ""
+    images = counts(list(held_out[held_out > 0].unique()))
+    return f"The test error{share(held_out > 0)} is measured on {images} held-out training images, not on the test set."
 
 
 def _first_label(row: Row, experiment: Experiment) -> str:

@@ -183,6 +183,20 @@ def test_an_experiment_without_figures_has_a_default_figure(declare: Declare) ->
     assert not any("NIN" in text for text in texts(chart)), "another author's method has no curve"
 
 
+def test_the_note_names_held_out_images(declare: Declare) -> None:
+    """Every figure with test errors says which images they are measured on; a figure without errors does not."""
+    made_up = declare(declared.BIASES)
+    for row, seconds, gates in (("b0", 20.0, 4), ("b6", 40.0, 8)):
+        made_up.run(row, 9.0, seconds=seconds, multiply_adds=gates, error_at=lambda iteration: 50.0)
+    drawn = charts(made_up, made_up.plan())
+    held_out = "The test error is measured on 5,000 held-out training images, not on the test set."
+    assert held_out in drawn["curves"].note
+    assert held_out in drawn["cost"].note
+    made_up = declare(declared.BIASES.replace("data.held_out=5000", "batch_norm.momentum=0.2"))
+    made_up.run("b0", 9.0, error_at=lambda iteration: 50.0)
+    assert "held-out" not in draw(made_up, made_up.plan(), "curves").note
+
+
 def test_a_panel_has_as_many_lines_as_there_are_colours(made_up: MadeUp, declare: Declare) -> None:
     experiment = made_up.experiment.model_copy(update={"figures": []})
     panels = default_panels(experiment)

@@ -19,6 +19,7 @@ from matplotlib.gridspec import GridSpec
 
 from resnet_ablations.report.figures import svg
 from resnet_ablations.report.frame import Sweep
+from resnet_ablations.report.labels import held_out_note
 
 WIDTH = 3.45
 """The width of a panel in inches: one column of a printed page."""
@@ -87,10 +88,16 @@ def add_axes(place: SubFigure, left: float, bottom: float, right: float, height:
     return place.add_axes((left / width, bottom / inches, 1 - (left + right) / width, height / inches))
 
 
-def redeclared_note(sweep: Sweep) -> str:
-    """Return a sentence, with a space before it, that names the cells declared differently since their runs, or ""."""
+def sweep_note(sweep: Sweep, has_test_error: bool) -> str:
+    """Return the end of a figure's note, with a space before each sentence.
+
+    The sentences say which images the test error is measured on, if they are no test set, and which cells are declared
+    differently since their runs.
+    """
     labels = [label for of_one in sweep.redeclared.values() for label in of_one]
-    return f" Declared differently since these runs: {sweep.named(labels)}." if labels else ""
+    redeclared = f"Declared differently since these runs: {sweep.named(labels)}." if labels else ""
+    held_out = held_out_note(sweep.settings) if has_test_error else ""
+    return "".join(f" {sentence}" for sentence in (held_out, redeclared) if sentence)
 
 
 def panel_figure(heights: Sequence[float], note: str, width: float = WIDTH) -> tuple[Figure, list[SubFigure]]:

@@ -10,7 +10,7 @@ from matplotlib.figure import SubFigure
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.anchors import run_anchor, runs_link
 from resnet_ablations.report.figures.axes import draw_marks, final_errors, log_ticks, show_grid, side_by_side
-from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure, redeclared_note
+from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure, sweep_note
 from resnet_ablations.report.figures.svg import COLOURS, GREY, link
 from resnet_ablations.report.frame import FAIL, Sweep, is_error
 from resnet_ablations.results.frames import of_each_attempt
@@ -55,8 +55,8 @@ def strip(sweep: Sweep) -> Chart | None:
     note += "; grey tick: the paper’s number" * bool(papers.notna().any())
     note += "; dotted: the paper’s “fail”, above 20 %" * bool(fails.any())
     height = max(0.23, NAME_LINE * max(name.count("\n") + 1 for name in names) + 0.02) * len(rows)
-    changed = redeclared_note(sweep)
-    figure, (place,) = panel_figure([height + 0.55], f"{note}. Equal errors lie one under the other.{changed}")
+    said = sweep_note(sweep, metrics != {"train_error"})
+    figure, (place,) = panel_figure([height + 0.55], f"{note}. Equal errors lie one under the other.{said}")
     axes = add_axes(place, LABELS, 0.42, 0.12, height + 0.05)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     final_errors(axes, "x", [*runs["value"].dropna(), *papers.dropna()] or [FAIL])
@@ -83,7 +83,7 @@ def strip(sweep: Sweep) -> Chart | None:
         to = runs_link(cells[cells["row"] == row["row"]])[0]
         numbers.append(NumbersRow(row["row_label"], to, (text, ", ".join(own["text"]))))
     headings = ("row", "the paper’s", "ours: all runs, lowest error first")
-    note = f"{note}{'.' * bool(changed)}{changed}"
+    note = f"{note}{'.' * bool(said)}{said}"
     return Chart("strip", "final errors", note, headings, tuple(numbers), figure)
 
 
@@ -132,7 +132,7 @@ def costs(sweep: Sweep) -> Chart | None:
         for line, text in enumerate(textwrap.wrap(point["label"], KEY_LETTERS))
     ]
     half = math.ceil(len(key) / len(amounts))
-    note = COST_NOTE + redeclared_note(sweep)
+    note = COST_NOTE + sweep_note(sweep, has_test_error=True)
     heights = [PLOT + 0.5] * len(amounts) + [KEY_LINE * half + 0.12] * len(amounts)
     figure, places = panel_figure(heights, note)
     for number, name in enumerate(amounts):

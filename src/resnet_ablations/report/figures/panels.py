@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from resnet_ablations.report.figures.axes import MARKERS, draw_marks, log_ticks, show_grid, staggered
-from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure, redeclared_note
+from resnet_ablations.report.figures.chart import Chart, NumbersRow, add_axes, panel_figure, sweep_note
 from resnet_ablations.report.figures.lines import EVERY_NUMBER, Axis, LinePanel, PanelQuantity, figure_points
 from resnet_ablations.report.figures.svg import COLOURS, link
 from resnet_ablations.report.frame import Sweep
@@ -51,7 +51,8 @@ def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str
         for some, number in zip(legends, columns, strict=True)
     ]
     head = 0.28 + 0.125 * max(heights)
-    note = _note(quantities, points, across) + redeclared_note(sweep) + f" {says}" * bool(says)
+    has_test_error = any(shape.name.startswith("test error") for shape in quantities.values())
+    note = _note(quantities, points, across) + sweep_note(sweep, has_test_error) + f" {says}" * bool(says)
     figure, places = panel_figure([head + PLOT + 0.42] * len(panels), note)
     last = max([1.0, *points["x"] + (across != "iteration"), *lines["end"] * (across == "iteration")])
     for number, (place, panel) in enumerate(zip(places, panels, strict=True)):

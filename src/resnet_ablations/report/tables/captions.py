@@ -1,13 +1,13 @@
 """The caption of a table: its subject, the setting of our runs, and the valid comparisons."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from resnet_ablations.experiments import METRICS
 from resnet_ablations.report.frame import FAIL, Sweep
-from resnet_ablations.report.labels import baseline_label
+from resnet_ablations.report.labels import MOST_NAMED, baseline_label, counts, held_out_note, share
 
 DATA_NAMES = {
     "cifar10": "CIFAR-10",
@@ -18,8 +18,6 @@ DATA_NAMES = {
 }
 BRANCHES = {(3, 3): "basic", (1, 3, 1): "bottleneck", (3,): "1 layer"}
 """Names of a unit's branch by its kernel sizes; they tell networks of the same depth apart."""
-MOST_NAMED = 4
-"""The largest number of settings of one kind that a caption names; if there are more, it gives their number."""
 
 
 def caption(sweep: Sweep, has_best: bool) -> str:
@@ -31,7 +29,6 @@ def caption(sweep: Sweep, has_best: bool) -> str:
     seeds = ": median (mean ± sample standard deviation) of the finished seeds" * (len(sweep.plan.seeds) > 1)
     fail = f"; fail = test error above {FAIL:g} %" * prints_fail(sweep)
     generated = settings["data"] == "generated"
-    held_out = settings.reindex(columns=["data.held_out"])["data.held_out"].fillna(0)
     has_paper = bool((cells["printed"].notna() | cells["digitised"].notna()).any())
     is_early, is_smaller = has_paper and scale == "early", has_paper and scale not in ("early", "paper")
     has_baseline = bool((cells["baseline"] != "").any())
@@ -40,16 +37,12 @@ def caption(sweep: Sweep, has_best: bool) -> str:
     sentences = [
         (True, sweep.experiment.caption),
         (True, f"Ours: {setting(sweep)}."),
-        (generated.any(), f"The images{_share(generated)} are generated; they are not from ImageNet."),
+        (generated.any(), f"The images{share(generated)} are generated; they are not from ImageNet."),
         *(
             (True, f"Inputs are {crop} × {crop} instead of 224 × 224; the crop of {larger:.0f} replaces that of 320.")
             for crop, larger in ((crop, 320 / 224 * crop) for crop in distinct(settings, "data.crop") if crop != 224)
         ),
-        (
-            held_out.any(),
-            f"The test error{_share(held_out > 0)} is measured on {counts(list(held_out[held_out > 0].unique()))} "
-            "held-out training images, not on the test set.",
-        ),
+        (True, held_out_note(settings)),
         (True, f"{numbers} those of the final iteration{seeds}; n = finished/planned runs{fail}."),
         (True, f"Paper: {sweep.experiment.source}."),
         (is_early, f"These runs stop after {counts(iterations(sweep))} iterations; {at_the_end}."),
@@ -62,7 +55,7 @@ def caption(sweep: Sweep, has_best: bool) -> str:
             "configuration and all seeds.",
         ),
     ]
-    return " ".join(sentence for applies, sentence in sentences if applies)
+    return " ".join(sentence for applies, sentence in sentences if applies and sentence)
 
 
 def prints_fail(sweep: Sweep) -> bool:
@@ -99,12 +92,6 @@ def iterations(sweep: Sweep) -> list[int]:
     return sorted(distinct(sweep.settings, "schedule.iterations"))
 
 
-def counts(numbers: Sequence[int]) -> str:
-    """Return `1,800`, `1,800/2,000`, or, for more than `MOST_NAMED` numbers, their range."""
-    texts = [f"{number:,}" for number in numbers]
-    return "/".join(texts) if len(texts) <= MOST_NAMED else f"{texts[0]}–{texts[-1]}"
-
-
 def _networks(settings: pd.DataFrame) -> str:
     """Return `ResNet-56`; if networks of the same depth have different units, also the kind of unit."""
     columns = settings.reindex(columns=["network.depth", "network.kernels"]).itertuples(index=False)
@@ -122,8 +109,3 @@ def _networks(settings: pd.DataFrame) -> str:
 def _either(values: Iterable[object], what: str) -> str:
     texts = list(dict.fromkeys(map(str, values)))
     return "/".join(texts) if len(texts) <= MOST_NAMED else f"{len(texts)} {what}"
-
-
-def _share(applies: pd.Series) -> str:
-    """Return "" if `applies` is true for all configurations, otherwise ` of 1 of 2 configurations`."""
-    return "" if applies.all() else f" of {applies.sum()} of {len(applies)} configurations"
