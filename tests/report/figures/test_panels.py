@@ -184,15 +184,21 @@ def test_an_experiment_without_figures_has_a_default_figure(declare: Declare) ->
 
 
 def test_the_note_names_held_out_images(declare: Declare) -> None:
-    """Every figure with test errors says which images they are measured on; a figure without errors does not."""
+    """Figures of test errors say which images they are measured on; others, or without held-out images, do not."""
     made_up = declare(declared.BIASES)
     for row, seconds, gates in (("b0", 20.0, 4), ("b6", 40.0, 8)):
-        made_up.run(row, 9.0, seconds=seconds, multiply_adds=gates, error_at=lambda iteration: 50.0)
+        made_up.run(
+            row, 9.0, seconds=seconds, multiply_adds=gates, error_at=lambda iteration: 50.0, responses=(1.0, 2.0)
+        )
     drawn = charts(made_up, made_up.plan())
     held_out = "The test error is measured on 5,000 held-out training images, not on the test set."
     assert held_out in drawn["curves"].note
     assert held_out in drawn["cost"].note
-    made_up = declare(declared.BIASES.replace("data.held_out=5000", "batch_norm.momentum=0.2"))
+    data = read_report_data(made_up.path)
+    responses = papers.response_figure(data.sweeps[0], data)
+    assert responses is not None
+    assert "held-out" not in responses.note
+    made_up = declare(declared.BIASES.replace("data.held_out=5000", "batch_norm.momentum=0.2"))  # any other override
     made_up.run("b0", 9.0, error_at=lambda iteration: 50.0)
     assert "held-out" not in draw(made_up, made_up.plan(), "curves").note
 

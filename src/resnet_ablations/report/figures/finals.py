@@ -55,8 +55,8 @@ def strip(sweep: Sweep) -> Chart | None:
     note += "; grey tick: the paper’s number" * bool(papers.notna().any())
     note += "; dotted: the paper’s “fail”, above 20 %" * bool(fails.any())
     height = max(0.23, NAME_LINE * max(name.count("\n") + 1 for name in names) + 0.02) * len(rows)
-    said = sweep_note(sweep, metrics != {"train_error"})
-    figure, (place,) = panel_figure([height + 0.55], f"{note}. Equal errors lie one under the other.{said}")
+    ending = sweep_note(sweep, has_test_error=min(metrics) != "train_error")
+    figure, (place,) = panel_figure([height + 0.55], f"{note}. Equal errors lie one under the other.{ending}")
     axes = add_axes(place, LABELS, 0.42, 0.12, height + 0.05)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     final_errors(axes, "x", [*runs["value"].dropna(), *papers.dropna()] or [FAIL])
@@ -83,7 +83,7 @@ def strip(sweep: Sweep) -> Chart | None:
         to = runs_link(cells[cells["row"] == row["row"]])[0]
         numbers.append(NumbersRow(row["row_label"], to, (text, ", ".join(own["text"]))))
     headings = ("row", "the paper’s", "ours: all runs, lowest error first")
-    note = f"{note}{'.' * bool(said)}{said}"
+    note = f"{note}{'.' * bool(ending)}{ending}"
     return Chart("strip", "final errors", note, headings, tuple(numbers), figure)
 
 

@@ -48,6 +48,7 @@ class PanelQuantity:
     stroke: Literal["-", "--", ":"] = "-"
     width: float = 1.4
     on_right: bool = False
+    is_test_error: bool = False
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def line_figure(name: str, sweep: Sweep, panels: Sequence[LinePanel], shows: str
         for some, number in zip(legends, columns, strict=True)
     ]
     head = 0.28 + 0.125 * max(heights)
-    has_test_error = any(shape.name.startswith("test error") for shape in quantities.values())
+    has_test_error = any(shape.is_test_error for shape in quantities.values())
     note = _note(quantities, points, across) + sweep_note(sweep, has_test_error) + f" {says}" * bool(says)
     figure, places = panel_figure([head + PLOT + 0.42] * len(panels), note)
     last = max([1.0, *points["x"] + (across != "iteration"), *lines["end"] * (across == "iteration")])

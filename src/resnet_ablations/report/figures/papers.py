@@ -19,13 +19,13 @@ RESPONSE = Axis("standard deviation", "", fits=True)
 KINDS: dict[str, dict[str, PanelQuantity]] = {
     "loss_and_error": {
         "train_loss": PanelQuantity("training loss", LOSS, "--", 1.1),
-        "test_error": PanelQuantity("test error", TEST_ERROR, on_right=True),
+        "test_error": PanelQuantity("test error", TEST_ERROR, on_right=True, is_test_error=True),
     },
     "errors": {
         "train_error": PanelQuantity("training error", ERROR, "--", 0.9),
-        "test_error": PanelQuantity("test error", ERROR, width=1.7),
+        "test_error": PanelQuantity("test error", ERROR, width=1.7, is_test_error=True),
     },
-    "test_error": {"test_error": PanelQuantity("test error", ERROR)},
+    "test_error": {"test_error": PanelQuantity("test error", ERROR, is_test_error=True)},
     "responses": {"response": PanelQuantity("standard deviation of each layer’s response", RESPONSE, width=1.2)},
 }
 """The quantities of each kind of panel."""

@@ -28,7 +28,7 @@ def caption(sweep: Sweep, has_best: bool) -> str:
     numbers = "Errors are" if metrics == ["test_error"] else shown
     seeds = ": median (mean ± sample standard deviation) of the finished seeds" * (len(sweep.plan.seeds) > 1)
     fail = f"; fail = test error above {FAIL:g} %" * prints_fail(sweep)
-    generated = settings["data"] == "generated"
+    generated, held_out = settings["data"] == "generated", held_out_note(settings)
     has_paper = bool((cells["printed"].notna() | cells["digitised"].notna()).any())
     is_early, is_smaller = has_paper and scale == "early", has_paper and scale not in ("early", "paper")
     has_baseline = bool((cells["baseline"] != "").any())
@@ -42,7 +42,7 @@ def caption(sweep: Sweep, has_best: bool) -> str:
             (True, f"Inputs are {crop} × {crop} instead of 224 × 224; the crop of {larger:.0f} replaces that of 320.")
             for crop, larger in ((crop, 320 / 224 * crop) for crop in distinct(settings, "data.crop") if crop != 224)
         ),
-        (True, held_out_note(settings)),
+        (bool(held_out), held_out),
         (True, f"{numbers} those of the final iteration{seeds}; n = finished/planned runs{fail}."),
         (True, f"Paper: {sweep.experiment.source}."),
         (is_early, f"These runs stop after {counts(iterations(sweep))} iterations; {at_the_end}."),
@@ -55,7 +55,7 @@ def caption(sweep: Sweep, has_best: bool) -> str:
             "configuration and all seeds.",
         ),
     ]
-    return " ".join(sentence for applies, sentence in sentences if applies and sentence)
+    return " ".join(sentence for applies, sentence in sentences if applies)
 
 
 def prints_fail(sweep: Sweep) -> bool:

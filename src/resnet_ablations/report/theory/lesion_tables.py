@@ -17,9 +17,13 @@ from resnet_ablations.report.theory.tables import Text, span, table_of_runs
 SHOWN = 10
 """The number of deleted units, and of swaps, in the table."""
 ERROR, SHARE = Axis("test error (%)"), Axis("share of the gradient (%)")
-OF_DRAWS = PanelQuantity("test error, median of the draws", ERROR)
+OF_DRAWS = PanelQuantity("test error, median of the draws", ERROR, is_test_error=True)
 FIGURES: dict[str, tuple[str, Across, dict[str, PanelQuantity]]] = {
-    "lesions-unit": ("one unit deleted", "deleted unit", {"unit": PanelQuantity("test error", ERROR)}),
+    "lesions-unit": (
+        "one unit deleted",
+        "deleted unit",
+        {"unit": PanelQuantity("test error", ERROR, is_test_error=True)},
+    ),
     "lesions-deleted": ("several units deleted at random", "deleted units", {"deleted": OF_DRAWS}),
     "lesions-shuffled": ("units swapped at random", "swaps", {"shuffled": OF_DRAWS}),
     "paths": (
