@@ -87,7 +87,7 @@ def held_out_note(settings: pd.DataFrame) -> str:
     held_out = settings.reindex(columns=["data.held_out"])["data.held_out"].fillna(0)
     if not held_out.any():
         return ""
-    images = counts([int(number) for number in held_out[held_out > 0].unique()])
+    images = counts(sorted({int(number) for number in held_out[held_out > 0]}))
     return f"The test error{share(held_out > 0)} is measured on {images} held-out training images, not on the test set."
 
 

@@ -28,7 +28,8 @@ def caption(sweep: Sweep, has_best: bool) -> str:
     numbers = "Errors are" if metrics == ["test_error"] else shown
     seeds = ": median (mean ± sample standard deviation) of the finished seeds" * (len(sweep.plan.seeds) > 1)
     fail = f"; fail = test error above {FAIL:g} %" * prints_fail(sweep)
-    generated, held_out = settings["data"] == "generated", held_out_note(settings)
+    generated = settings["data"] == "generated"
+    held_out = held_out_note(settings)
     has_paper = bool((cells["printed"].notna() | cells["digitised"].notna()).any())
     is_early, is_smaller = has_paper and scale == "early", has_paper and scale not in ("early", "paper")
     has_baseline = bool((cells["baseline"] != "").any())
