@@ -38,7 +38,7 @@ def test_committed_notebooks_are_small_and_have_no_local_paths() -> None:
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
-        assert path.stat().st_size < 350_000
+        assert path.stat().st_size < 300_000
         assert str(NOTEBOOKS.parent) not in path.read_text(encoding="utf-8")
         cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         assert all(cell["execution_count"] is None and cell["metadata"] == {} for cell in cells)
