@@ -40,10 +40,10 @@ def strip(sweep: Sweep) -> Chart | None:
     the end of training.
     """
     cells = sweep.cells
-    metrics = set(cells["metric"])
+    metric, *others = set(cells["metric"])
     printed = cells["printed"].notna().any() or cells["digitised"].notna().any()
     runs = cells[cells["value"].notna() | (cells["outcome"] == "diverged")]
-    if len(sweep.experiment.columns) > 1 or len(metrics) > 1 or not is_error(min(metrics)) or not printed or runs.empty:
+    if len(sweep.experiment.columns) > 1 or others or not is_error(metric) or not printed or runs.empty:
         return None
     rows = cells.drop_duplicates("row").reset_index(drop=True)
     shown = rows["printed"].replace("fail", FAIL).fillna(rows["digitised"]).astype(float)
@@ -55,12 +55,12 @@ def strip(sweep: Sweep) -> Chart | None:
     note += "; grey tick: the paper’s number" * bool(papers.notna().any())
     note += "; dotted: the paper’s “fail”, above 20 %" * bool(fails.any())
     height = max(0.23, NAME_LINE * max(name.count("\n") + 1 for name in names) + 0.02) * len(rows)
-    ending = sweep_note(sweep, has_test_error=min(metrics) != "train_error")
+    ending = sweep_note(sweep, has_test_error=metric != "train_error")
     figure, (place,) = panel_figure([height + 0.55], f"{note}. Equal errors lie one under the other.{ending}")
     axes = add_axes(place, LABELS, 0.42, 0.12, height + 0.05)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     final_errors(axes, "x", [*runs["value"].dropna(), *papers.dropna()] or [FAIL])
-    axes.set_xlabel(f"{METRICS[min(metrics)]}, scale {sweep.plan.scale}")
+    axes.set_xlabel(f"{METRICS[metric]}, scale {sweep.plan.scale}")
     axes.set_yticks(range(len(rows)), names)
     axes.tick_params("y", labelsize=6.5)
     show_grid(axes, "both")
