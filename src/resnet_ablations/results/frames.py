@@ -4,7 +4,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import ValidationError
@@ -15,6 +15,8 @@ from resnet_ablations.results.keys import KEY, class_label, run_key
 from resnet_ablations.results.provenance import attempts
 from resnet_ablations.results.results_folder import readable
 from resnet_ablations.results.run_folder import RunFolder, content_of, run_folders
+
+T = TypeVar("T")
 
 RESULT_COLUMNS = {
     "key": "str",
@@ -62,8 +64,9 @@ RESPONSE_COLUMNS = {
     "std": "float64",
 }
 
+TRAIN_AGAIN = "delete the folder and train again"
 MEASURE_AGAIN = "measure the run again with resnet-ablations lesions --again"
-"""The remedy for a damaged measurement of a trained network."""
+"""The remedies for a damaged run and for a damaged measurement of a trained network."""
 
 
 def load_results(results: str | Path = "results") -> pd.DataFrame:
@@ -76,16 +79,7 @@ def load_results(results: str | Path = "results") -> pd.DataFrame:
     Results that are damaged or cannot be read, or whose curve is or cannot, are left out with a warning and are listed
     in `.attrs["damaged"]`.
     """
-    rows, damaged = [], []
-    for folder in _run_folders(results):
-        try:
-            rows.append(_read_run(folder))
-        except FileNotFoundError:
-            continue
-        except UserError as error:
-            damaged.append(f"{error.messages[0]}; left out")
-        except ValueError as error:
-            damaged.append(f"{folder}: damaged result, left out: {_reason(error)}; delete the folder and train again")
+    rows, damaged = _read_each(results, _read_run, "result", TRAIN_AGAIN)
     frame = pd.DataFrame(rows) if rows else _empty(RESULT_COLUMNS | CONFIG_COLUMNS)
     frame = frame.astype({name: dtype for name, dtype in RESULT_COLUMNS.items() if name in frame})
     first = [name for name in (*RESULT_COLUMNS, *CONFIG_COLUMNS) if name in frame]
@@ -154,32 +148,37 @@ def _stacked(
     read: Callable[[str], pd.DataFrame],
     columns: dict[str, str],
     what: str,
-    remedy: str = "delete the folder and train again",
+    remedy: str = TRAIN_AGAIN,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of every run's file with the run's key, and a message for each file that is left out."""
-    frames, damaged = [], []
-    for folder in _run_folders(results):
+
+    def read_with_key(folder: Path) -> pd.DataFrame:
         match = KEY.fullmatch(folder.name)
         assert match is not None
+        frame = read(content_of(folder / file).decode()).astype(columns)
+        return frame.assign(key=folder.name, configuration=match["configuration"], seed=int(match["seed"]))
+
+    frames, damaged = _read_each(results, read_with_key, what, remedy)
+    all_columns = {name: RESULT_COLUMNS[name] for name in ("key", "configuration", "seed")} | columns
+    frames = [frame for frame in frames if len(frame)]
+    stacked = pd.concat(frames, ignore_index=True) if frames else _empty(all_columns)
+    stacked = stacked[list(all_columns)].sort_values(["configuration", "seed"], kind="stable", ignore_index=True)
+    return stacked, damaged
+
+
+def _read_each(results: str | Path, read: Callable[[Path], T], what: str, remedy: str) -> tuple[list[T], list[str]]:
+    """Return what `read` returns for each run folder that has the file, and a message for each that is left out."""
+    values, damaged = [], []
+    for run in run_folders(readable(results)):
         try:
-            frame = read(content_of(folder / file).decode()).astype(columns)
-            run = {"key": folder.name, "configuration": match["configuration"], "seed": int(match["seed"])}
-            frames.append(frame.assign(**run))
+            values.append(read(run.path))
         except FileNotFoundError:
             continue
         except UserError as error:
             damaged.append(f"{error.messages[0]}; left out")
         except ValueError as error:
-            damaged.append(f"{folder}: damaged {what}, left out: {_reason(error)}; {remedy}")
-    columns = {name: RESULT_COLUMNS[name] for name in ("key", "configuration", "seed")} | columns
-    frames = [frame for frame in frames if len(frame)]
-    stacked = pd.concat(frames, ignore_index=True) if frames else _empty(columns)
-    stacked = stacked[list(columns)].sort_values(["configuration", "seed"], kind="stable", ignore_index=True)
-    return stacked, damaged
-
-
-def _run_folders(results: str | Path) -> list[Path]:
-    return [run.path for run in run_folders(readable(results))]
+            damaged.append(f"{run.path}: damaged {what}, left out: {_reason(error)}; {remedy}")
+    return values, damaged
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
