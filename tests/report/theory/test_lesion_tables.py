@@ -2,8 +2,9 @@
 
 import math
 
+import declared
 import pytest
-from made_up import MadeUp
+from made_up import Declare, MadeUp
 
 from resnet_ablations.report.figures.chart import paper_style
 from resnet_ablations.report.frame import ReportData, Sweep, read_report_data
@@ -74,6 +75,17 @@ def test_the_figures_of_lesions(trained: MadeUp) -> None:
     shares = charts["paths"].figure.subfigs[0].axes[0].lines
     assert sum(shares[0].get_ydata()) == pytest.approx(100)
     assert shares[1].get_ydata().tolist() == [0, 0, 0, 100, *[0] * 9]
+
+
+def test_figures_of_errors_after_lesions_name_held_out_images(declare: Declare) -> None:
+    made_up = declare(declared.BIASES)
+    made_up.plan()
+    measured(made_up.run("b0", 3.0), 3.0, 0.25, one_path=1.0)
+    with paper_style():
+        notes = {chart.name: chart.note for chart in lesion_charts(*read(made_up))}
+    held_out = "The test error is measured on 5,000 held-out training images, not on the test set."
+    named = {name for name, note in notes.items() if held_out in note}
+    assert named == {"lesions-unit", "lesions-deleted", "lesions-shuffled"} == set(notes) - {"paths"}
 
 
 def test_a_unit_that_cannot_be_deleted_is_a_gap(made_up: MadeUp) -> None:
