@@ -66,6 +66,19 @@ def test_loss_is_dashed_on_a_log_axis_and_error_solid(made_up: MadeUp) -> None:
     )
 
 
+def test_a_huge_loss_leaves_room_for_the_others(made_up: MadeUp) -> None:
+    """A line that goes on above the axis is not the measure of the other lines, and the note names it."""
+    made_up.run("original", 4.0, loss=lambda i: 2 - i / 1000)
+    made_up.run("conv1x1", 90.0, loss=lambda i: 1e20 if i > 1000 else 2.0)
+    chart = draw(made_up, made_up.plan())
+    for axes in all_axes(chart)[::2]:
+        assert 1 < axes.get_ylim()[1] < 100
+        assert all(y < 100 for _, y, *_ in marks(axes))
+    assert "training loss above 100: beyond the axis" in chart.note
+    made_up.run("conv1x1", 90.0, loss=lambda i: 2.0)
+    assert "beyond" not in draw(made_up, made_up.plan()).note
+
+
 def test_the_name_of_an_axis_decides_nothing_else(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = made_up.plan("paper")
     made_up.run("original", 6.0, scale="paper")

@@ -68,6 +68,8 @@ def test_the_figures_of_lesions(trained: MadeUp) -> None:
     assert list(charts) == ["lesions-unit", "lesions-deleted", "lesions-shuffled", "paths"]
     for chart in charts.values():
         assert "Only 3 of 4 finished runs are measured." in chart.note
+        shown = {text.get_text() for legend in chart.figure.subfigs[0].legends for text in legend.get_texts()}
+        assert shown == {"original, n = 2/2", "constant scaling (0.5, 1), n = 1/2"}, "the runs of the line"
     assert "heavy-tailed" in charts["paths"].note
     first = charts["lesions-deleted"].figure.subfigs[0].axes[0].lines[0]
     assert first.get_xdata().tolist() == [0, 1, 2, 10]

@@ -1,5 +1,6 @@
 """The lines of a figure as one data frame of points."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class Axis:
     is_log: bool = False
     lowest: float = 0.0
     """The value below which a logarithmic axis does not reach; lines go on below it, out of sight."""
+    highest: float = math.inf
+    """The value above which a logarithmic axis does not reach; a note names it if a line goes on above it."""
     papers_ends: tuple[float, float] | None = None
     fits: bool = False
     """True for an axis that fits its points; otherwise it is one of errors, from 0 to at most 100."""
@@ -86,14 +89,17 @@ def figure_points(panels: Sequence[LinePanel], sweep: Sweep) -> pd.DataFrame:
         labels = line_labels([line.cell for line in panel.lines], sweep.experiment, settings)
         for index, (label, line, rows) in enumerate(zip(labels, panel.lines, of_cells, strict=True)):
             rows = rows[rows["configuration"] == line.configuration] if line.configuration else rows
+            curves = [(name, ours, runs) for name, ours, runs in line.curves if runs]
             points = [
                 _with_gaps(over_seeds(runs), panel.across).assign(quantity=name, ours=ours)
-                for name, ours, runs in line.curves
-                if runs
+                for name, ours, runs in curves
             ]
+            drawn = max((sum(map(bool, map(len, runs))) for _, ours, runs in curves if ours), default=0)
             to, runs = runs_link(rows)
             part = (pd.concat(points) if points else pd.DataFrame(index=[0])).rename_axis("x").reset_index()
-            part = part.assign(panel=number, line=index, label=label, legend=label + _state(rows), to=to, runs=runs)
+            part = part.assign(
+                panel=number, line=index, label=label, legend=label + _state(rows, drawn), to=to, runs=runs
+            )
             parts.append(part.assign(end=rows["iterations"].fillna(0).max()))
     return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
 
@@ -115,9 +121,10 @@ def _own_settings(line: Line, rows: pd.DataFrame, sweep: Sweep) -> str:
     return ", ".join(re.sub(r"^[^=]*\.(?=[^.=]*=)", "", text) for text in different)
 
 
-def _state(rows: pd.DataFrame) -> str:
-    """Return the number of finished runs of a cell, or the reason if there is none."""
+def _state(rows: pd.DataFrame, drawn: int) -> str:
+    """Return how many finished runs of a cell a line shows, of those that are planned, or why it shows none."""
     outcomes = rows["outcome"]
-    if finished := int((outcomes == "finished").sum()):
-        return f", n = {finished}/{len(outcomes)}"
-    return f": {next((why for why in ('not at this scale', 'diverged') if why in set(outcomes)), 'no run yet')}"
+    if shown := min(drawn, int((outcomes == "finished").sum())):
+        return f", n = {shown}/{len(outcomes)}"
+    reasons = {"not at this scale": "not at this scale", "diverged": "diverged", "finished": "not measured"}
+    return f": {next((why for outcome, why in reasons.items() if outcome in set(outcomes)), 'no run yet')}"

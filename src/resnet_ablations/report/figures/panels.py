@@ -127,7 +127,7 @@ def _draw_ours(
     is_marked[known.index[known][staggered(known.sum(), *turn)]] = True
     marks = points[is_marked]
     if shape.axis.is_log:
-        marks = marks[marks["median"] > shape.axis.lowest]
+        marks = marks[marks["median"].between(shape.axis.lowest, shape.axis.highest, inclusive="neither")]
     if (marks["low"] < marks["high"]).any():
         axes.vlines(marks["x"], marks["low"], marks["high"], color=colour, linewidth=0.8)
     where = across.removesuffix(" index")
@@ -150,13 +150,17 @@ def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame, across: st
         parts.append("line: median of the runs; bar: lowest to highest")
     if across in EVERY_NUMBER and points["median"].isna().any():
         parts.append("gap: no value")
+    for quantity, shape in quantities.items():
+        high = points.loc[points["quantity"] == quantity, "high"]
+        if high.between(shape.axis.highest, math.inf, inclusive="neither").any():
+            parts.append(f"{shape.name} above {shape.axis.highest:g}: beyond the axis")
     text = "; ".join(dict.fromkeys(parts))
     return f"{text[0].upper()}{text[1:]}."
 
 
 def _ends(axis: Axis, points: pd.DataFrame, *, as_printed: bool) -> tuple[float, float]:
     """Return the ends of an upright axis: the paper's at its own scale, otherwise those that fit all points."""
-    values = [value for value in (*points["low"], *points["high"]) if axis.lowest < value < math.inf]
+    values = [value for value in (*points["low"], *points["high"]) if axis.lowest < value < axis.highest]
     if axis.papers_ends and (as_printed or (axis.is_log and not values)):
         return axis.papers_ends
     if axis.is_log:

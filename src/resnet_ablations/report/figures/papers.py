@@ -13,7 +13,7 @@ from resnet_ablations.report.figures.panels import in_parts, line_figure
 from resnet_ablations.report.frame import ReportData, Sweep
 from resnet_ablations.report.labels import column_label
 
-LOSS = Axis("training loss", "", is_log=True, papers_ends=(0.002, 2.0))
+LOSS = Axis("training loss", "", is_log=True, highest=100.0, papers_ends=(0.002, 2.0))
 TEST_ERROR, ERROR = Axis("test error (%)", papers_ends=(0.0, 20.0)), Axis("error (%)")
 RESPONSE = Axis("standard deviation", "", fits=True)
 KINDS: dict[str, dict[str, PanelQuantity]] = {

@@ -113,7 +113,7 @@ def lesion_charts(sweep: Sweep, data: ReportData) -> Iterator[Chart]:
 
 
 def _measured_runs(cells: list[pd.DataFrame], data: ReportData) -> str:
-    """Return a sentence if some finished runs of the cells, which the legend counts, are not measured."""
+    """Return a sentence if some finished runs of the cells are not measured."""
     finished = sum(int((rows["outcome"] == "finished").sum()) for rows in cells)
     measured = sum(len(list(_runs(rows, data))) for rows in cells)
     return "" if measured == finished else f"Only {measured} of {finished} finished runs are measured."
