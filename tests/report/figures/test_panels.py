@@ -74,8 +74,9 @@ def test_a_huge_loss_leaves_room_for_the_others(made_up: MadeUp) -> None:
     for axes in all_axes(chart)[::2]:
         assert 1 < axes.get_ylim()[1] < 100
         assert all(y < 100 for _, y, *_ in marks(axes))
-    assert "training loss above 100: beyond the axis" in chart.note
-    made_up.run("conv1x1", 90.0, loss=lambda i: 2.0)
+    assert "our training loss above 100: beyond the axis" in chart.note
+    made_up.run("conv1x1", 90.0, loss=lambda i: 95.0)
+    assert {axes.get_ylim()[1] for axes in all_axes(draw(made_up, made_up.plan()))[::2]} == {100}
     assert "beyond" not in draw(made_up, made_up.plan()).note
 
 

@@ -126,5 +126,5 @@ def _state(rows: pd.DataFrame, drawn: int) -> str:
     outcomes = rows["outcome"]
     if shown := min(drawn, int((outcomes == "finished").sum())):
         return f", n = {shown}/{len(outcomes)}"
-    reasons = {"not at this scale": "not at this scale", "diverged": "diverged", "finished": "not measured"}
+    reasons = {"not at this scale": "not at this scale", "finished": "not measured", "diverged": "diverged"}
     return f": {next((why for outcome, why in reasons.items() if outcome in set(outcomes)), 'no run yet')}"

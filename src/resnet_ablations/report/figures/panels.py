@@ -151,9 +151,8 @@ def _note(quantities: dict[str, PanelQuantity], points: pd.DataFrame, across: st
     if across in EVERY_NUMBER and points["median"].isna().any():
         parts.append("gap: no value")
     for quantity, shape in quantities.items():
-        high = points.loc[points["quantity"] == quantity, "high"]
-        if high.between(shape.axis.highest, math.inf, inclusive="neither").any():
-            parts.append(f"{shape.name} above {shape.axis.highest:g}: beyond the axis")
+        if (points.loc[points["ours"] & (points["quantity"] == quantity), "high"] > shape.axis.highest).any():
+            parts.append(f"our {shape.name} above {shape.axis.highest:g}: beyond the axis")
     text = "; ".join(dict.fromkeys(parts))
     return f"{text[0].upper()}{text[1:]}."
 
@@ -164,7 +163,7 @@ def _ends(axis: Axis, points: pd.DataFrame, *, as_printed: bool) -> tuple[float,
     if axis.papers_ends and (as_printed or (axis.is_log and not values)):
         return axis.papers_ends
     if axis.is_log:
-        return min(values) / 1.15, max(values) * 1.15
+        return min(values) / 1.15, min(max(values) * 1.15, axis.highest)
     if axis.fits:
         return 1.05 * min(0.0, points["low"].min()), 1.05 * max(values, default=1 if points.empty else 0)
     paper = points.loc[~points["ours"], "median"]
