@@ -56,7 +56,7 @@ endif
 	@sed -i.old "1,2s|/[^\"]*/$(BIN)/python|$$PWD/$(BIN)/python|" $$(grep -Il '^#!' $(BIN)/*) && rm -f $(BIN)/*.old
 	@pwd > $@
 
-sweep-%: setup ## train what is missing of experiments/%.yaml, then print and write its table and curves (shortcuts: about 10 minutes on two quiet cores)
+sweep-%: setup ## train what is missing of experiments/%.yaml, then print and write its table and curves (shortcuts: 10 to 20 minutes on two cores)
 	@$(RUN) sweep $* $(OVERRIDES) hydra/launcher=$(LAUNCHER) $(if $(filter 0,$(WAIT)),hydra.launcher.wait=false)
 
 plan: setup ## what a sweep would run and what is finished: EXPERIMENT=NAME

@@ -31,7 +31,7 @@ Reproduce the ablation studies of the residual network papers.
 
 {_SUMMARIES}
 
-Start here, about 10 minutes on two cores:  resnet-ablations sweep shortcuts
+Start here, 10 to 20 minutes on two cores: resnet-ablations sweep shortcuts
 Arguments and an example of a command:      resnet-ablations COMMAND --help
 Results are in ./results; another folder:   RESNET_ABLATIONS_RESULTS=FOLDER
 """
