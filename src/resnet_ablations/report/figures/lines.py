@@ -122,9 +122,8 @@ def _own_settings(line: Line, rows: pd.DataFrame, sweep: Sweep) -> str:
 
 
 def _state(rows: pd.DataFrame, drawn: int) -> str:
-    """Return how many finished runs of a cell a line shows, of those that are planned, or why it shows none."""
+    """Return how many finished runs of a cell a line shows, of those that are planned, or why none is finished."""
     outcomes = rows["outcome"]
-    if shown := min(drawn, int((outcomes == "finished").sum())):
-        return f", n = {shown}/{len(outcomes)}"
-    reasons = {"not at this scale": "not at this scale", "finished": "not measured", "diverged": "diverged"}
-    return f": {next((why for outcome, why in reasons.items() if outcome in set(outcomes)), 'no run yet')}"
+    if finished := int((outcomes == "finished").sum()):
+        return f", n = {min(drawn, finished)}/{len(outcomes)}"
+    return f": {next((why for why in ('not at this scale', 'diverged') if why in set(outcomes)), 'no run yet')}"
